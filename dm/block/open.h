@@ -1,0 +1,31 @@
+// Opens what a `-s <slot>,virtio-blk,...` line names: checks the file, locks it, stacks engine and filters.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "acrn/base/result.h"
+#include "acrn/block/block_options.h"
+#include "acrn/block/blockif.h"
+
+namespace acrn {
+
+// What the options and the file together say. Produced without opening anything for writing.
+struct DiskFacts {
+  BlockInfo info;         // of the stack, after window and alignment; size 0 for nodisk
+  std::string identity;   // stable over options: "file:<real path>:<start>+<size>", "block:<major>:<minor>:...",
+                          // "ram:<slot>", "nodisk:<slot>"; the disk's serial is made of it (dm/ident)
+  std::string medium;     // "file", "block device", "ram", "nodisk"
+};
+
+struct OpenedDisk {
+  DiskFacts facts;
+  std::unique_ptr<BlockBackend> backend;  // null for nodisk
+};
+
+// `slot` is the function's "bus:slot:function", which names disks that have no file.
+// Errors: kNoInput for a file that cannot be served, kUsage for an option that does not fit it.
+Result<DiskFacts> inspect_disk(const BlockOptions& options, const std::string& slot);
+Result<OpenedDisk> open_disk(const BlockOptions& options, const std::string& slot);
+
+}  // namespace acrn

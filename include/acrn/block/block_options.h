@@ -1,0 +1,46 @@
+// What `-s <slot>,virtio-blk,...` says, parsed and checked but with nothing opened (docs/options.md).
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace acrn {
+
+enum class BlockEngine : uint8_t { kThreads, kIoUring };
+
+struct NoDisk {};                                // `nodisk`: a slot whose file comes later
+struct RamDiskPath { uint64_t size = 0; };       // `ram:<size>`, bytes
+struct FilePath { std::string path; };           // a regular file or a block device
+using BlockSource = std::variant<NoDisk, RamDiskPath, FilePath>;
+
+struct BlockRange { uint64_t start = 0, size = 0; };  // in logical sectors
+
+struct DiscardLimits {                 // 0: the device's default
+  uint32_t max_sectors = 0;            // 512-byte sectors per segment
+  uint32_t max_segments = 0;           // segments per request, at most kMaxDiscardSegments
+  uint32_t alignment = 0;              // 512-byte sectors
+};
+inline constexpr uint32_t kMaxDiscardSegments = 256;
+
+struct BlockOptions {
+  BlockSource source;
+  bool writeback = false;
+  bool read_only = false;
+  uint32_t logical_sector = 512;             // bytes
+  std::optional<uint32_t> physical_sector;   // bytes; absent: from the file or device
+  std::optional<BlockRange> range;
+  bool nocache = false;
+  std::optional<DiscardLimits> discard;
+  BlockEngine engine = BlockEngine::kThreads;
+  unsigned iothreads = 0;                    // 0: the loop shared by all devices
+  std::vector<std::vector<unsigned>> iothread_cpus;  // host CPUs of the n-th iothread; empty: not pinned
+  unsigned queues = 1;
+  unsigned queue_size = 64;                  // ring entries, power of two
+  std::optional<std::string> serial;
+  bool lock = true;
+};
+
+}  // namespace acrn

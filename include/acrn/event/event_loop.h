@@ -1,0 +1,42 @@
+// EventLoop: one thread that runs handlers one at a time. A virtqueue lives on one loop and needs no lock.
+#pragma once
+
+#include <functional>
+#include <latch>
+#include <memory>
+
+#include "acrn/base/result.h"
+
+namespace acrn {
+
+// A counterless doorbell into a loop: any number of notify() before the handler runs are one run of it.
+// Destroyed on its loop's thread, or when that loop no longer runs.
+class Notifier {
+ public:
+  virtual ~Notifier() = default;
+  virtual void notify() = 0;    // any thread; no lock, no allocation
+  virtual int fd() const = 0;   // an eventfd that has the same effect, for ioeventfd
+};
+
+class EventLoop {
+ public:
+  virtual ~EventLoop() = default;
+
+  virtual bool is_current() const = 0;
+  virtual void post(std::function<void()> task) = 0;  // any thread; tasks run in order
+  // `handler` runs on the loop. Any thread. Fails when the process is out of descriptors.
+  virtual Result<std::unique_ptr<Notifier>> make_notifier(std::function<void()> handler) = 0;
+
+  // Runs the task on the loop and returns when it is done. The caller holds no lock that the task takes.
+  void run(const std::function<void()>& task) {
+    if (is_current()) return task();
+    std::latch done(1);
+    post([&] {
+      task();
+      done.count_down();
+    });
+    done.wait();
+  }
+};
+
+}  // namespace acrn

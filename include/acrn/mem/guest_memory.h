@@ -1,0 +1,169 @@
+// Guest RAM as a device sees it: an immutable MemoryMap of regions, and GuestSlice, a checked window into one
+// of them. A slice gives copies, never a reference: the guest may rewrite its memory at any moment, so code
+// copies once, checks the copy and uses the copy. Any thread; the map is shared and never changes.
+#pragma once
+
+#include <sys/uio.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <optional>
+#include <span>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "acrn/base/check.h"
+#include "acrn/base/mutex.h"
+#include "acrn/mem/gpa.h"
+
+namespace acrn {
+
+// Copies between the host and memory that another thread may be writing. Word-sized relaxed atomics: what is
+// read may be any mix of old and new words, which is all that a guest race can produce.
+inline void copy_from_shared(void* to, const std::byte* from, size_t length) {
+  auto* out = static_cast<std::byte*>(to);
+  while (length > 0) {
+    if (length >= 8 && reinterpret_cast<uintptr_t>(from) % 8 == 0) {
+      // SAFETY: `from` is 8-byte aligned and 8 bytes long, tested above.
+      const uint64_t word = __atomic_load_n(reinterpret_cast<const uint64_t*>(from), __ATOMIC_RELAXED);
+      std::memcpy(out, &word, 8);
+      from += 8, out += 8, length -= 8;
+    } else {
+      *out++ = __atomic_load_n(from++, __ATOMIC_RELAXED);
+      length--;
+    }
+  }
+}
+
+inline void copy_to_shared(std::byte* to, const void* from, size_t length) {
+  const auto* in = static_cast<const std::byte*>(from);
+  while (length > 0) {
+    if (length >= 8 && reinterpret_cast<uintptr_t>(to) % 8 == 0) {
+      uint64_t word;
+      std::memcpy(&word, in, 8);
+      // SAFETY: `to` is 8-byte aligned and 8 bytes long, tested above.
+      __atomic_store_n(reinterpret_cast<uint64_t*>(to), word, __ATOMIC_RELAXED);
+      to += 8, in += 8, length -= 8;
+    } else {
+      __atomic_store_n(to++, *in++, __ATOMIC_RELAXED);
+      length--;
+    }
+  }
+}
+
+// A window of size() bytes of guest RAM. Offsets are the caller's own arithmetic, so a bad one is our bug.
+class GuestSlice {
+ public:
+  GuestSlice() = default;
+  GuestSlice(std::byte* host, size_t size) : host_(host), size_(size) {}
+
+  size_t size() const { return size_; }
+
+  template <class T>
+  T load(size_t offset) const {
+    static_assert(std::is_trivially_copyable_v<T>);
+    T value;
+    copy_out(offset, &value, sizeof(T));
+    return value;
+  }
+  template <class T>
+  void store(size_t offset, const T& value) const {
+    static_assert(std::is_trivially_copyable_v<T>);
+    copy_in(offset, &value, sizeof(T));
+  }
+  void copy_out(size_t offset, void* to, size_t length) const {
+    copy_from_shared(to, at(offset, length), length);
+  }
+  void copy_in(size_t offset, const void* from, size_t length) const {
+    copy_to_shared(at(offset, length), from, length);
+  }
+
+  // A naturally aligned ring index, with the ordering that its user names.
+  uint16_t load16(size_t offset, int order) const {
+    const uint16_t raw = __atomic_load_n(word16(offset), order);
+    return from_little_endian(raw);
+  }
+  void store16(size_t offset, uint16_t value, int order) const {
+    __atomic_store_n(word16(offset), from_little_endian(value), order);
+  }
+
+  // The payload as an I/O vector: for system calls that move data which nothing of ours depends on.
+  iovec io_vector() const { return {host_, size_}; }
+
+ private:
+  std::byte* at(size_t offset, size_t length) const {
+    ACRN_CHECK(offset <= size_ && length <= size_ - offset);
+    return host_ + offset;
+  }
+  uint16_t* word16(size_t offset) const {
+    std::byte* bytes = at(offset, 2);
+    ACRN_CHECK(reinterpret_cast<uintptr_t>(bytes) % 2 == 0);
+    // SAFETY: in range and aligned, tested above.
+    return reinterpret_cast<uint16_t*>(bytes);
+  }
+  static uint16_t from_little_endian(uint16_t raw) {
+    if constexpr (std::endian::native == std::endian::little) return raw;
+    return static_cast<uint16_t>((raw >> 8) | (raw << 8));
+  }
+
+  std::byte* host_ = nullptr;
+  size_t size_ = 0;
+};
+
+struct MemoryRegion {
+  Gpa base;
+  uint64_t size;                     // bytes
+  std::byte* host;                   // mapped for as long as `owner` lives
+  std::shared_ptr<const void> owner;
+};
+
+class MemoryMap {
+ public:
+  // Regions may come in any order and must not overlap.
+  explicit MemoryMap(std::vector<MemoryRegion> regions) : regions_(std::move(regions)) {
+    std::sort(regions_.begin(), regions_.end(),
+              [](const MemoryRegion& a, const MemoryRegion& b) { return raw(a.base) < raw(b.base); });
+  }
+
+  // The bytes [gpa, gpa + length), if they lie in one region. Length 0 has no slice.
+  std::optional<GuestSlice> slice(Gpa gpa, uint64_t length) const {
+    for (const MemoryRegion& region : regions_) {
+      if (raw(gpa) < raw(region.base)) return std::nullopt;
+      const uint64_t offset = raw(gpa) - raw(region.base);
+      if (offset >= region.size) continue;
+      if (length == 0 || length > region.size - offset) return std::nullopt;
+      return GuestSlice(region.host + offset, length);
+    }
+    return std::nullopt;
+  }
+
+  std::span<const MemoryRegion> regions() const { return regions_; }
+
+ private:
+  std::vector<MemoryRegion> regions_;
+};
+
+// The current map. Whoever replaces it has stopped the queues first; a queue takes its snapshot when it starts.
+class GuestMemory {
+ public:
+  explicit GuestMemory(std::shared_ptr<const MemoryMap> map) : map_(std::move(map)) {}
+
+  std::shared_ptr<const MemoryMap> map() const {
+    MutexLock lock(mutex_);
+    return map_;
+  }
+  void replace(std::shared_ptr<const MemoryMap> map) {
+    MutexLock lock(mutex_);
+    map_.swap(map);
+  }
+
+ private:
+  mutable Mutex mutex_;  // leaf
+  std::shared_ptr<const MemoryMap> map_ ACRN_GUARDED_BY(mutex_);
+};
+
+}  // namespace acrn

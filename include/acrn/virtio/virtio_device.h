@@ -1,0 +1,55 @@
+// The virtio seam: a device without a transport. Control calls come one at a time, from any thread, with no
+// lock held that the device's loops could want; they may block until a queue has drained.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "acrn/base/result.h"
+#include "acrn/mem/gpa.h"
+
+namespace acrn {
+
+// How a device reaches its driver. Any thread; takes no lock.
+class VirtioInterruptSink {
+ public:
+  virtual void queue_interrupt(unsigned queue) = 0;
+  virtual void config_interrupt() = 0;
+
+ protected:
+  ~VirtioInterruptSink() = default;
+};
+
+class VirtioDevice {
+ public:
+  virtual ~VirtioDevice() = default;
+
+  virtual uint16_t device_id() const = 0;     // virtio 0.9.5 appendix: 2 is a block device
+  virtual uint8_t pci_class() const = 0;      // PCI base class
+  virtual uint64_t features() const = 0;      // offered
+  virtual unsigned queue_count() const = 0;
+  virtual uint16_t queue_size(unsigned queue) const = 0;  // ring entries; 0: no such queue
+  virtual unsigned config_size() const = 0;   // bytes
+
+  // Before the first control call; the sink outlives the device.
+  virtual void connect(VirtioInterruptSink& sink) = 0;
+
+  // Accepted features: a subset of features().
+  virtual void set_features(uint64_t accepted) = 0;
+
+  // Starts a queue on a legacy ring at `ring` (virtio 0.9.5 2.3). False: the ring is not in guest RAM.
+  virtual bool start_queue(unsigned queue, Gpa ring) = 0;
+  // Stops popping and returns when nothing of the queue is in flight.
+  virtual void stop_queue(unsigned queue) = 0;
+  // Stops every queue, forgets the features, puts the configuration back. Returns when nothing is in flight.
+  virtual void reset() = 0;
+
+  // A kick. Any thread, takes no lock. `queue` < queue_count().
+  virtual void kick(unsigned queue) = 0;
+
+  // Device configuration: bytes [offset, offset + size) of config_size(). Any thread.
+  virtual void read_config(unsigned offset, std::span<uint8_t> to) = 0;
+  virtual void write_config(unsigned offset, std::span<const uint8_t> from) = 0;
+};
+
+}  // namespace acrn

@@ -1,0 +1,40 @@
+// A directory of the test's own, removed with everything in it.
+#pragma once
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+#include "tests/support/test.h"
+
+namespace acrn::test {
+
+class TempDir {
+ public:
+  TempDir() {
+    const char* base = std::getenv("TMPDIR");
+    std::string pattern = std::string(base != nullptr ? base : "/tmp") + "/acrn-test-XXXXXX";
+    expect(mkdtemp(pattern.data()) != nullptr, "mkdtemp " + pattern, __FILE__, __LINE__);
+    path_ = pattern;
+  }
+  ~TempDir() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  TempDir(const TempDir&) = delete;
+  TempDir& operator=(const TempDir&) = delete;
+
+  std::string path(const std::string& name) const { return path_ + "/" + name; }
+  // A sparse file of `size` bytes.
+  std::string file(const std::string& name, uintmax_t size) const {
+    std::ofstream(path(name), std::ios::binary);
+    std::filesystem::resize_file(path(name), size);
+    return path(name);
+  }
+
+ private:
+  std::string path_;
+};
+
+}  // namespace acrn::test

@@ -17,6 +17,7 @@ enum class ErrorKind : int {
   kNoInput = 66,      // EX_NOINPUT: an input that cannot be opened or served
   kUnavailable = 69,  // EX_UNAVAILABLE: no usable hypervisor
   kInternal = 70,     // EX_SOFTWARE: the host failed us (memory, threads, descriptors)
+  kIo = 74,           // EX_IOERR: the disk answered a request of vblk with an error
 };
 
 struct Error {

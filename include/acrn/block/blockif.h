@@ -30,13 +30,15 @@ struct BlockRequest {
   uint64_t length = 0;       // bytes
   std::span<const iovec> iov;
   BlockSink* sink = nullptr; // told when the request is done
+  void* context = nullptr;   // the caller's; channels leave it alone
   int error = 0;             // out: 0, or an errno; a transfer is complete or failed, never short
 
   BlockRequest* engine_next = nullptr;
   void* engine_data = nullptr;
 };
 
-// Where a channel reports. Called on the channel's loop; request_done() possibly from inside submit().
+// Where a channel reports. Called on the channel's loop; request_done() possibly from inside submit(), and it may
+// itself submit() more.
 class BlockSink {
  public:
   virtual void request_done(BlockRequest& request) = 0;

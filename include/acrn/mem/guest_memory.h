@@ -6,6 +6,7 @@
 #include <sys/uio.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -33,7 +34,8 @@ inline void copy_from_shared(void* to, const std::byte* from, size_t length) {
       std::memcpy(out, &word, 8);
       from += 8, out += 8, length -= 8;
     } else {
-      *out++ = __atomic_load_n(from++, __ATOMIC_RELAXED);
+      // SAFETY: unsigned char may alias anything.
+      *out++ = std::byte{__atomic_load_n(reinterpret_cast<const unsigned char*>(from++), __ATOMIC_RELAXED)};
       length--;
     }
   }
@@ -49,7 +51,8 @@ inline void copy_to_shared(std::byte* to, const void* from, size_t length) {
       __atomic_store_n(reinterpret_cast<uint64_t*>(to), word, __ATOMIC_RELAXED);
       to += 8, in += 8, length -= 8;
     } else {
-      __atomic_store_n(to++, *in++, __ATOMIC_RELAXED);
+      // SAFETY: unsigned char may alias anything.
+      __atomic_store_n(reinterpret_cast<unsigned char*>(to++), static_cast<unsigned char>(*in++), __ATOMIC_RELAXED);
       length--;
     }
   }

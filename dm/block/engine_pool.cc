@@ -1,0 +1,352 @@
+#include "dm/block/engine_pool.h"
+
+#include <signal.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "acrn/base/check.h"
+#include "acrn/base/concat.h"
+#include "dm/base/errno_text.h"
+
+namespace acrn {
+namespace {
+
+// Waking a colleague costs its waker some 5 us, and it starts some 20 us later.
+constexpr auto kSlow = std::chrono::microseconds(20);
+// An operation that was expected to be fast and has taken this long is blocking: someone else has to go on.
+constexpr auto kStalled = std::chrono::microseconds(100);
+constexpr auto kInlineSlow = std::chrono::microseconds(200);
+constexpr uint64_t kInlineMax = 64 << 10;      // bytes of one read
+constexpr uint64_t kInlineBudget = 256 << 10;  // bytes of one submit(): at most some 50 us of its loop
+constexpr uint64_t kInlineMinCost = 4 << 10;   // a short read costs as much as one of this size
+constexpr unsigned kMaxBackoff = 255;          // reads that skip the attempt after misses
+constexpr size_t kMaxGroup = 16;               // requests that a worker takes at a time
+// How long done requests may wait for others to be announced with them.
+constexpr auto kAnnounceEvery = std::chrono::microseconds(20);
+
+}  // namespace
+
+// One loop's side. Used by its loop, except where it says otherwise.
+class EnginePool::Channel final : public BlockChannel {
+ public:
+  explicit Channel(EnginePool& pool) : pool_(pool) {
+    for (Element& element : elements_) {
+      element.channel = this;
+      free_.push(element);
+    }
+  }
+  ~Channel() override {
+    pool_.wait_until_returned(*this);
+    deliver();
+  }
+  Result<void> listen(EventLoop& loop) {
+    auto notifier = loop.make_notifier([this] { deliver(); });
+    if (!notifier) return notifier.error();
+    notifier_ = std::move(notifier).value();
+    return {};
+  }
+
+  void submit(std::span<BlockRequest* const> batch) override;
+
+  // Workers: a request is done, and (after one or more) the loop is to hear of it.
+  void complete(BlockRequest& request) { completed_.push(request); }
+  void announce() {
+    // Empty: the loop has already taken what we pushed.
+    if (!completed_.empty()) notifier_->notify();
+  }
+
+  // Under the pool's lock.
+  ElementList free_;
+  size_t in_use_ = 0;    // elements that are not on free_
+  RequestFifo overflow_;
+
+ private:
+  bool try_inline(BlockRequest& request);
+  void deliver();
+
+  EnginePool& pool_;
+  std::array<Element, kElements> elements_;
+  std::unique_ptr<Notifier> notifier_;
+  CompletionStack completed_;
+  RequestFifo incoming_;
+  bool submitting_ = false;
+  uint64_t inline_left_ = 0;  // bytes, of this submit()
+  unsigned backoff_ = 0;      // how many attempts the last miss made us skip
+  unsigned skip_ = 0;         // of those, still to skip
+};
+
+// A sink may submit from request_done(); such a call only queues, so the stack does not grow and the budget
+// holds for all of it.
+void EnginePool::Channel::submit(std::span<BlockRequest* const> batch) {
+  for (BlockRequest* request : batch) incoming_.push(*request);
+  if (std::exchange(submitting_, true)) return;
+  inline_left_ = pool_.inline_reads_ ? kInlineBudget : 0;
+  RequestFifo for_workers;
+  while (BlockRequest* request = incoming_.pop()) {
+    request->engine_data = nullptr;
+    if (try_inline(*request)) {
+      request->error = 0;
+      request->sink->request_done(*request);
+    } else {
+      for_workers.push(*request);
+    }
+  }
+  if (!for_workers.empty()) pool_.enqueue(*this, for_workers);
+  submitting_ = false;
+}
+
+bool EnginePool::Channel::try_inline(BlockRequest& request) {
+  if (request.op != BlockOp::kRead || request.length > kInlineMax || !pool_.file_->may_try_read()) return false;
+  const uint64_t cost = std::max(request.length, kInlineMinCost);
+  if (cost > inline_left_) return false;
+  if (skip_ > 0) {
+    skip_--;
+    return false;
+  }
+  inline_left_ -= cost;
+  const auto start = Clock::now();
+  const bool done = pool_.file_->try_read(request);
+  if (done && Clock::now() - start < kInlineSlow) {
+    backoff_ = 0;
+  } else {
+    backoff_ = std::min(2 * backoff_ + 1, kMaxBackoff);
+    skip_ = backoff_;
+  }
+  // Tells enqueue() that a worker will wait for this one.
+  if (!done) request.engine_data = this;
+  return done;
+}
+
+void EnginePool::Channel::deliver() {
+  SinkGroup group;
+  for (BlockRequest* request = completed_.take_all(); request != nullptr;) {
+    BlockRequest* const next = request->engine_next;
+    group.done(*request);
+    request = next;
+  }
+  group.end();
+}
+
+void EnginePool::ElementList::push(Element& element) {
+  element.next = nullptr;
+  (tail_ == nullptr ? head_ : tail_->next) = &element;
+  tail_ = &element;
+  size_++;
+}
+
+void EnginePool::ElementList::push_front(ElementList& others) {
+  if (others.empty()) return;
+  others.tail_->next = head_;
+  if (tail_ == nullptr) tail_ = others.tail_;
+  head_ = others.head_;
+  size_ += others.size_;
+  others = ElementList();
+}
+
+EnginePool::Element* EnginePool::ElementList::pop() {
+  Element* const element = head_;
+  if (element == nullptr) return nullptr;
+  head_ = element->next;
+  if (head_ == nullptr) tail_ = nullptr;
+  size_--;
+  return element;
+}
+
+void EnginePool::Pace::note(bool fast) {
+  const unsigned run = fast_run_.load(std::memory_order_relaxed);
+  const unsigned next = fast ? std::min(run + 1, kFastRun) : 0;
+  if (next != run) fast_run_.store(next, std::memory_order_relaxed);
+}
+
+Result<std::unique_ptr<EnginePool>> EnginePool::create(std::unique_ptr<RawFile> file, const std::string& name,
+                                                       bool inline_reads) {
+  std::unique_ptr<EnginePool> pool(new EnginePool(std::move(file), inline_reads));
+  if (auto started = pool->start_workers(name); !started) return started.error();
+  return pool;
+}
+
+Result<void> EnginePool::start_workers(const std::string& name) {
+  // Signals belong to the main thread; a new thread inherits the mask.
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  int error = 0;
+  while (thread_count_ < kWorkers) {
+    error = pthread_create(&threads_[thread_count_], nullptr, &EnginePool::worker_main, this);
+    if (error != 0) break;
+    pthread_setname_np(threads_[thread_count_], concat(name.substr(0, 12), "/w", thread_count_).c_str());
+    thread_count_++;
+  }
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  if (error == 0) return {};
+  return Error{ErrorKind::kInternal, concat("virtio-blk ", name, ": no worker thread: ", errno_text(error))};
+}
+
+EnginePool::~EnginePool() {
+  {
+    MutexLock lock(mutex_);
+    ACRN_CHECK(pending_.empty());
+    stopping_ = true;
+  }
+  work_.notify_all();
+  while (thread_count_ > 0) pthread_join(threads_[--thread_count_], nullptr);
+}
+
+Result<std::unique_ptr<BlockChannel>> EnginePool::open_channel(EventLoop& loop, unsigned) {
+  auto channel = std::make_unique<Channel>(*this);
+  if (auto listening = channel->listen(loop); !listening) return listening.error();
+  return std::unique_ptr<BlockChannel>(std::move(channel));
+}
+
+void EnginePool::enqueue(Channel& channel, RequestFifo& requests) {
+  bool wake = false;
+  {
+    MutexLock lock(mutex_);
+    while (BlockRequest* request = requests.pop()) {
+      // The first come first: an element is free only while nobody waits for one.
+      if (Element* element = channel.free_.pop(); element != nullptr) {
+        channel.in_use_++;
+        assign(*element, *request);
+      } else {
+        channel.overflow_.push(*request);
+      }
+    }
+    wake = claim_wake();
+  }
+  if (wake) work_.notify_one();
+}
+
+void EnginePool::assign(Element& element, BlockRequest& request) {
+  element.request = &request;
+  element.will_block = request.engine_data != nullptr;
+  pending_.push(element);
+}
+
+bool EnginePool::claim_wake() {
+  if (pending_.empty() || idle_ == 0) return false;
+  if (active_ > 0 && (wakes_ > 0 || Clock::now() - last_taken_ < kStalled)) return false;
+  idle_--;
+  active_++;
+  wakes_++;
+  return true;
+}
+
+void EnginePool::wait_until_returned(Channel& channel) {
+  MutexLock lock(mutex_);
+  while (channel.in_use_ > 0) returned_.wait(mutex_);
+}
+
+void* EnginePool::worker_main(void* pool) {
+  // SAFETY: start_workers() passes `this`.
+  static_cast<EnginePool*>(pool)->work();
+  return nullptr;
+}
+
+void EnginePool::work() {
+  ElementList busy, finished;
+  MutexLock lock(mutex_);
+  for (;;) {
+    pending_.push_front(busy);
+    retire(finished);
+    while (pending_.empty()) {
+      if (stopping_) return;
+      sleep();
+    }
+    take_group(busy);
+    lock.unlock();
+    serve(busy, finished);
+    lock.lock();
+  }
+}
+
+void EnginePool::sleep() {
+  active_--;
+  idle_++;
+  while (wakes_ == 0 && !stopping_) work_.wait(mutex_);
+  if (wakes_ > 0) {
+    wakes_--;  // whoever chose us has counted us as active
+  } else {
+    active_++;
+    idle_--;
+  }
+}
+
+// One at a time of what is going to be waited for, so that others find something too. Fast ones in groups:
+// fewer locks, and fewer notifications for the loop.
+void EnginePool::take_group(ElementList& busy) {
+  const size_t count = may_block(*pending_.front()) ? 1 : std::min(pending_.size(), kMaxGroup);
+  while (busy.size() < count) busy.push(*pending_.pop());
+  last_taken_ = Clock::now();
+}
+
+void EnginePool::retire(ElementList& finished) {
+  while (Element* element = finished.pop()) {
+    Channel& channel = *element->channel;
+    if (BlockRequest* request = channel.overflow_.pop(); request != nullptr) {
+      assign(*element, *request);
+      continue;
+    }
+    channel.free_.push(*element);
+    if (--channel.in_use_ == 0) returned_.notify_all();
+  }
+}
+
+// Carries out a group, without the lock. Stops at one that was slow: what is left in `busy` goes back to the
+// pending list, where others find it.
+void EnginePool::serve(ElementList& busy, ElementList& finished) {
+  Channel* to_announce = nullptr;
+  auto start = Clock::now(), announced = start;
+  for (bool slow = false; !busy.empty() && !slow;) {
+    Element& element = *busy.pop();
+    BlockRequest& request = *element.request;
+    const bool aside = may_block(element);
+    if (to_announce != nullptr &&
+        (aside || to_announce != element.channel || start - announced > kAnnounceEvery)) {
+      std::exchange(to_announce, nullptr)->announce();
+      announced = start;
+    }
+    if (aside) {
+      step_aside();
+      start = Clock::now();
+    }
+    request.error = file_->execute(request);
+    const auto end = Clock::now();
+    slow = end - std::exchange(start, end) > kSlow;
+    if (const size_t kind = pace_kind(request); kind < paces_.size()) paces_[kind].note(!slow);
+    to_announce = element.channel;
+    to_announce->complete(request);
+    if (aside) step_back();
+    finished.push(element);
+  }
+  if (to_announce != nullptr) to_announce->announce();
+}
+
+bool EnginePool::may_block(const Element& element) const {
+  const size_t kind = pace_kind(*element.request);
+  return element.will_block || kind >= paces_.size() || !paces_[kind].fast();
+}
+
+// Index into paces_; past its end for what is always taken for slow.
+size_t EnginePool::pace_kind(const BlockRequest& request) {
+  if (request.op == BlockOp::kRead) return 0;
+  if (request.op == BlockOp::kWrite) return request.stable ? 2 : 1;
+  return 3;
+}
+
+void EnginePool::step_aside() {
+  bool wake = false;
+  {
+    MutexLock lock(mutex_);
+    active_--;
+    wake = claim_wake();
+  }
+  if (wake) work_.notify_one();
+}
+
+void EnginePool::step_back() {
+  MutexLock lock(mutex_);
+  active_++;
+}
+
+}  // namespace acrn

@@ -1,0 +1,208 @@
+#include "dm/block/open.h"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+#include <variant>
+
+#include "acrn/base/concat.h"
+#include "dm/block/engine_pool.h"
+#include "dm/block/filter_align.h"
+#include "dm/block/filter_range.h"
+#include "dm/block/probe.h"
+#include "dm/block/ram_disk.h"
+#include "dm/block/raw_file.h"
+
+namespace acrn {
+namespace {
+
+struct Window { uint64_t start = 0, size = 0; };  // bytes
+
+Error misfit(const std::string& name, const std::string& why) {
+  return Error{ErrorKind::kUsage, concat("virtio-blk ", name, ": ", why)};
+}
+
+// What is served of `size` bytes.
+Result<Window> window_of(const BlockOptions& options, const std::string& name, uint64_t size) {
+  const uint64_t sector = options.logical_sector;
+  if (!options.range) {
+    if (size % sector == 0) return Window{0, size};
+    return misfit(name, concat("sectorsize=", sector, ": size ", size, " is not a multiple of it; truncate -s ",
+                               (size / sector + 1) * sector, " makes it one"));
+  }
+  const uint64_t sectors = size / sector;
+  const BlockRange& range = *options.range;
+  if (range.size != 0 && range.start <= sectors && range.size <= sectors - range.start) {
+    return Window{range.start * sector, range.size * sector};
+  }
+  return misfit(name, concat("range=", range.start, "/", range.size, ": ",
+                             range.size == 0 ? "a window has at least one sector; there are "
+                                             : "it ends outside; there are ",
+                             sectors, " sectors of ", sector, " bytes"));
+}
+
+uint32_t physical_of(const BlockOptions& options, uint32_t found) {
+  return std::max(options.physical_sector.value_or(found), options.logical_sector);
+}
+
+Result<void> check_engine(const BlockOptions& options, const std::string& name) {
+  if (options.engine == BlockEngine::kThreads) return {};
+  return misfit(name, "aio=io_uring: this build has the engine aio=threads only");
+}
+
+// O_DIRECT moves whole blocks: the ends of what is served must not lie inside one, or a neighbour's bytes
+// (or bytes past the end of the file) would be written with ours.
+Result<void> check_direct(const DiskProbe& probe, const Window& window, const std::string& name) {
+  const uint64_t unit = probe.direct_offset_align;
+  if (unit == 0) return misfit(name, "nocache: its file system has no direct I/O; leave nocache out");
+  if (window.start % unit == 0 && (window.start + window.size) % unit == 0) return {};
+  return misfit(name, concat("nocache: direct I/O here works in blocks of ", unit, " bytes, and bytes ", window.start,
+                             "..", window.start + window.size - 1,
+                             " do not start and end with one; choose another range or size, or leave nocache out"));
+}
+
+struct FilePlan {
+  DiskProbe probe;
+  Window window;
+  DiskFacts facts;
+};
+
+// Everything that can be known and refused before something is locked or started.
+Result<FilePlan> plan_file(const BlockOptions& options, const std::string& path, const ProbeMode& mode) {
+  auto probed = probe_disk(path, mode);
+  if (!probed) return probed.error();
+  FilePlan plan;
+  plan.probe = std::move(probed).value();
+  auto window = window_of(options, path, plan.probe.size);
+  if (!window) return window.error();
+  plan.window = window.value();
+  if (options.nocache) {
+    if (auto direct = check_direct(plan.probe, plan.window, path); !direct) return direct.error();
+  }
+  DiskFacts& facts = plan.facts;
+  facts.info.size = plan.window.size;
+  facts.info.physical_block = physical_of(options, plan.probe.physical_block);
+  if (options.nocache) facts.info.offset_alignment = 512;  // what FilterAlign leaves
+  facts.info.discard_granularity = plan.probe.discard_granularity;
+  facts.info.read_only = options.read_only;
+  facts.identity = concat(plan.probe.identity, ":", plan.window.start, "+", plan.window.size);
+  facts.medium = plan.probe.block_device ? "block device" : "file";
+  return plan;
+}
+
+Result<std::unique_ptr<BlockBackend>> start_engine(const BlockOptions& options, const std::string& path,
+                                                   const std::string& slot, FilePlan& plan) {
+  RawFileTraits traits;
+  traits.name = path;
+  traits.info = plan.facts.info;
+  traits.info.size = plan.probe.size;
+  traits.block_device = plan.probe.block_device;
+  traits.direct = options.nocache;
+  traits.lock_growth = options.lock && !options.range;
+  if (options.nocache) {
+    traits.info.offset_alignment = plan.probe.direct_offset_align;
+    // Some file systems want whole blocks in each vector, too.
+    traits.info.memory_alignment = std::max(plan.probe.direct_offset_align, plan.probe.direct_memory_align);
+  }
+  auto pool = EnginePool::create(std::make_unique<RawFile>(std::move(plan.probe.fd), traits), concat("blk", slot));
+  if (!pool) return pool.error();
+  return std::unique_ptr<BlockBackend>(std::move(pool).value());
+}
+
+Result<OpenedDisk> open_file(const BlockOptions& options, const std::string& path, const std::string& slot) {
+  auto planned = plan_file(options, path, {.write = !options.read_only, .direct = options.nocache});
+  if (!planned) return planned.error();
+  FilePlan plan = std::move(planned).value();
+  if (options.lock) {
+    auto locked = lock_bytes(plan.probe.fd.fd(), plan.window.start, plan.window.size, options.read_only, path);
+    if (!locked) return locked.error();
+  }
+  auto engine = start_engine(options, path, slot, plan);
+  if (!engine) return engine.error();
+  OpenedDisk disk{std::move(plan.facts), std::move(engine).value()};
+  // The window is outermost: alignment is a matter of the whole file's bytes.
+  if (options.nocache) disk.backend = make_filter_align(std::move(disk.backend));
+  if (options.range) disk.backend = make_filter_range(std::move(disk.backend), plan.window.start, plan.window.size);
+  return disk;
+}
+
+Result<FilePlan> inspect_file(const BlockOptions& options, const std::string& path) {
+  auto plan = plan_file(options, path, {});
+  if (plan && !options.read_only) {
+    if (const int error = may_write(path); error != 0) return not_writable(path, error);
+  }
+  return plan;
+}
+
+struct RamPlan {
+  Window window;
+  DiskFacts facts;
+};
+
+Result<RamPlan> plan_ram(const BlockOptions& options, uint64_t size, const std::string& slot) {
+  const std::string name = concat("ram:", size);
+  if (size == 0 || size % 512 != 0) return misfit(name, "the size is a multiple of 512 bytes and not 0");
+  auto window = window_of(options, name, size);
+  if (!window) return window.error();
+  RamPlan plan;
+  plan.window = window.value();
+  plan.facts.info.size = plan.window.size;
+  plan.facts.info.physical_block = physical_of(options, 512);
+  plan.facts.info.discard_granularity = kRamDiskGranularity;
+  plan.facts.info.read_only = options.read_only;
+  plan.facts.identity = concat("ram:", slot);
+  plan.facts.medium = "ram";
+  return plan;
+}
+
+Result<OpenedDisk> open_ram(const BlockOptions& options, uint64_t size, const std::string& slot) {
+  auto plan = plan_ram(options, size, slot);
+  if (!plan) return plan.error();
+  BlockInfo info = plan.value().facts.info;
+  info.size = size;
+  auto ram = make_ram_disk(info);
+  if (!ram) return ram.error();
+  OpenedDisk disk{plan.value().facts, std::move(ram).value()};
+  const Window window = plan.value().window;
+  if (options.range) disk.backend = make_filter_range(std::move(disk.backend), window.start, window.size);
+  return disk;
+}
+
+DiskFacts no_disk(const BlockOptions& options, const std::string& slot) {
+  DiskFacts facts;
+  facts.info.physical_block = physical_of(options, 512);
+  facts.info.read_only = options.read_only;
+  facts.identity = concat("nodisk:", slot);
+  facts.medium = "nodisk";
+  return facts;
+}
+
+}  // namespace
+
+Result<DiskFacts> inspect_disk(const BlockOptions& options, const std::string& slot) {
+  if (const auto* file = std::get_if<FilePath>(&options.source)) {
+    if (auto engine = check_engine(options, file->path); !engine) return engine.error();
+    auto plan = inspect_file(options, file->path);
+    if (!plan) return plan.error();
+    return std::move(plan).value().facts;
+  }
+  if (const auto* ram = std::get_if<RamDiskPath>(&options.source)) {
+    auto plan = plan_ram(options, ram->size, slot);
+    if (!plan) return plan.error();
+    return plan.value().facts;
+  }
+  return no_disk(options, slot);
+}
+
+Result<OpenedDisk> open_disk(const BlockOptions& options, const std::string& slot) {
+  if (const auto* file = std::get_if<FilePath>(&options.source)) {
+    if (auto engine = check_engine(options, file->path); !engine) return engine.error();
+    return open_file(options, file->path, slot);
+  }
+  if (const auto* ram = std::get_if<RamDiskPath>(&options.source)) return open_ram(options, ram->size, slot);
+  return OpenedDisk{no_disk(options, slot), nullptr};
+}
+
+}  // namespace acrn

@@ -1,0 +1,287 @@
+#include "dm/block/raw_file.h"
+
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <linux/fs.h>
+#include <linux/magic.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <climits>
+#include <cstddef>
+
+#include "acrn/base/concat.h"
+#include "dm/base/errno_text.h"
+
+namespace acrn {
+namespace {
+
+constexpr unsigned kMaxAgain = 1000;  // a file that answers EAGAIN this often is not going to serve us
+
+// What is left of a request's vectors, without changing or allocating any.
+class Remainder {
+ public:
+  explicit Remainder(std::span<const iovec> iov) : iov_(iov) {}
+
+  std::span<const iovec> vectors() {
+    while (!iov_.empty() && skip_ == iov_.front().iov_len) next();
+    if (skip_ == 0) return iov_.first(std::min<size_t>(iov_.size(), IOV_MAX));
+    const size_t count = std::min(iov_.size(), copy_.size());
+    std::copy_n(iov_.begin(), count, copy_.begin());
+    copy_[0].iov_base = static_cast<std::byte*>(copy_[0].iov_base) + skip_;
+    copy_[0].iov_len -= skip_;
+    return std::span(copy_).first(count);
+  }
+  void advance(size_t bytes) {
+    while (bytes > 0) {
+      const size_t step = std::min(bytes, iov_.front().iov_len - skip_);
+      bytes -= step;
+      skip_ += step;
+      if (skip_ == iov_.front().iov_len) next();
+    }
+  }
+
+ private:
+  void next() {
+    iov_ = iov_.subspan(1);
+    skip_ = 0;
+  }
+
+  std::span<const iovec> iov_;
+  size_t skip_ = 0;               // bytes of iov_.front() that are done
+  std::array<iovec, 64> copy_{};  // used after a short transfer only
+};
+
+// Written by nobody; not const, so that it takes no room in the program's file. Aligned for O_DIRECT.
+alignas(4096) std::byte zero_bytes[64 << 10];
+
+struct Bytes { uint64_t begin, end; };
+
+Bytes round_inwards(const BlockRequest& request, uint64_t granularity) {
+  const uint64_t end = request.offset + request.length;
+  return {(request.offset + granularity - 1) & ~(granularity - 1), end & ~(granularity - 1)};
+}
+
+// The host knows no such operation for this file or this alignment, so another way is taken.
+bool unsupported(int error) { return error == EOPNOTSUPP || error == EINVAL || error == ENOTTY || error == ENOSYS; }
+
+int fallocate_retried(int fd, int mode, uint64_t offset, uint64_t length) {
+  while (::fallocate(fd, mode, static_cast<off_t>(offset), static_cast<off_t>(length)) != 0) {
+    if (errno != EINTR) return errno;
+  }
+  return 0;
+}
+
+int ioctl_range(int fd, unsigned long command, uint64_t offset, uint64_t length) {
+  std::array<uint64_t, 2> range{offset, length};
+  while (::ioctl(fd, command, range.data()) != 0) {
+    if (errno != EINTR) return errno;
+  }
+  return 0;
+}
+
+bool in_memory(int fd) {
+  struct statfs fs {};
+  if (::fstatfs(fd, &fs) != 0) return false;
+  return fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC;
+}
+
+}  // namespace
+
+RawFile::RawFile(UniqueFd fd, const RawFileTraits& traits)
+    : fd_(std::move(fd)), traits_(traits), size_(traits.info.size), inline_reads_(InlineReads::kNowait) {
+  // RWF_NOWAIT with O_DIRECT starts the transfer and waits for it. A tmpfs does not know the flag, but has
+  // no medium to wait for either (but for swap, which guest memory may be in too).
+  if (traits.direct) {
+    inline_reads_ = InlineReads::kNever;
+  } else if (!traits.block_device && in_memory(fd_.fd())) {
+    inline_reads_ = InlineReads::kMemory;
+  }
+}
+
+BlockInfo RawFile::info() const {
+  BlockInfo info = traits_.info;
+  info.size = size_.load(std::memory_order_relaxed);  // pairs with nothing: the size stands for itself
+  return info;
+}
+
+int RawFile::execute(const BlockRequest& request) {
+  if (request.op == BlockOp::kFlush) return flush();
+  const uint64_t size = size_.load(std::memory_order_relaxed);  // as in info()
+  if (request.offset > size || request.length > size - request.offset) return EINVAL;
+  if (request.op == BlockOp::kRead) return transfer(request);
+  if (traits_.info.read_only) return EROFS;
+  switch (request.op) {
+    case BlockOp::kWrite: {
+      const int error = transfer(request);
+      return request.stable ? note_stable_write(error) : error;
+    }
+    case BlockOp::kDiscard: return discard(request);
+    default: return write_zeroes(request);
+  }
+}
+
+int RawFile::transfer(const BlockRequest& request) {
+  const bool write = request.op == BlockOp::kWrite;
+  const int flags = write && request.stable ? RWF_DSYNC : 0;
+  Remainder remainder(request.iov);
+  uint64_t done = 0;
+  for (unsigned again = 0; done < request.length;) {
+    const std::span<const iovec> iov = remainder.vectors();
+    if (iov.empty()) return EINVAL;
+    const off_t offset = static_cast<off_t>(request.offset + done);
+    const int count = static_cast<int>(iov.size());
+    const ssize_t moved = write ? ::pwritev2(fd_.fd(), iov.data(), count, offset, flags)
+                                : ::preadv(fd_.fd(), iov.data(), count, offset);
+    if (moved > 0) {
+      done += static_cast<uint64_t>(moved);
+      if (done < request.length) remainder.advance(static_cast<size_t>(moved));
+    } else if (moved == 0) {
+      return EIO;  // the file ends here
+    } else if (errno == EAGAIN && again < kMaxAgain) {
+      again++;
+      sched_yield();
+    } else if (errno != EINTR) {
+      return errno;
+    }
+  }
+  return 0;
+}
+
+bool RawFile::try_read(const BlockRequest& request) {
+  const uint64_t size = size_.load(std::memory_order_relaxed);  // as in info()
+  if (request.offset > size || request.length > size - request.offset || request.iov.size() > IOV_MAX) return false;
+  // Relaxed: the mode is all that is read, and it only ever changes to kNever.
+  const InlineReads mode = inline_reads_.load(std::memory_order_relaxed);
+  if (mode == InlineReads::kNever) return false;
+  const ssize_t moved = ::preadv2(fd_.fd(), request.iov.data(), static_cast<int>(request.iov.size()),
+                                  static_cast<off_t>(request.offset), mode == InlineReads::kNowait ? RWF_NOWAIT : 0);
+  if (moved < 0 && errno == EOPNOTSUPP) inline_reads_.store(InlineReads::kNever, std::memory_order_relaxed);
+  return moved >= 0 && static_cast<uint64_t>(moved) == request.length;
+}
+
+int RawFile::note_sync(int error) {
+  // Acquire/release pair with each other: a flush that starts after a failed one returned sees the failure.
+  if (error != 0) sync_lost_.store(true, std::memory_order_release);
+  return sync_lost_.load(std::memory_order_acquire) ? EIO : 0;
+}
+
+int RawFile::note_stable_write(int error) {
+  // The write's own sync may have consumed the error that an earlier write left for the next fsync. A full
+  // file system is found before anything is cached, so it says nothing about other data.
+  if (error == EIO) note_sync(error);
+  return error;
+}
+
+int RawFile::flush() {
+  if (traits_.info.read_only) return 0;
+  if (const int error = note_sync(0); error != 0) return error;
+  int result = 0;
+  do {
+    result = ::fdatasync(fd_.fd());
+  } while (result != 0 && errno == EINTR);
+  return note_sync(result == 0 ? 0 : errno);
+}
+
+int RawFile::discard(const BlockRequest& request) {
+  const Bytes range = round_inwards(request, traits_.info.discard_granularity);
+  if (range.begin >= range.end) return 0;
+  const uint64_t length = range.end - range.begin;
+  const int error = traits_.block_device
+                        ? ioctl_range(fd_.fd(), BLKDISCARD, range.begin, length)
+                        : fallocate_retried(fd_.fd(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, range.begin, length);
+  return error == EOPNOTSUPP ? 0 : error;  // a hint
+}
+
+int RawFile::write_zeroes(const BlockRequest& request) {
+  if (request.length == 0) return 0;
+  int error = zero_range(request);
+  if (unsupported(error)) error = write_zero_bytes(request.offset, request.length);
+  if (error != 0) return request.stable ? note_stable_write(error) : error;
+  return request.stable ? flush() : 0;
+}
+
+int RawFile::zero_range(const BlockRequest& request) {
+  int error = EOPNOTSUPP;
+  if (request.may_unmap) {
+    error = fallocate_retried(fd_.fd(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, request.offset, request.length);
+    if (!unsupported(error)) return error;
+  }
+  // Neither of these deallocates; BLKZEROOUT is documented to write zeroes where it has to.
+  return traits_.block_device
+             ? ioctl_range(fd_.fd(), BLKZEROOUT, request.offset, request.length)
+             : fallocate_retried(fd_.fd(), FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, request.offset, request.length);
+}
+
+int RawFile::write_zero_bytes(uint64_t offset, uint64_t length) {
+  std::array<iovec, 16> iov;
+  while (length > 0) {
+    BlockRequest piece;
+    piece.op = BlockOp::kWrite;
+    piece.offset = offset;
+    size_t count = 0;
+    for (; count < iov.size() && piece.length < length; count++) {
+      iov[count] = {zero_bytes, std::min<uint64_t>(sizeof(zero_bytes), length - piece.length)};
+      piece.length += iov[count].iov_len;
+    }
+    piece.iov = std::span(iov).first(count);
+    if (const int error = transfer(piece); error != 0) return error;
+    offset += piece.length;
+    length -= piece.length;
+  }
+  return 0;
+}
+
+Result<uint64_t> RawFile::refresh_size() {
+  uint64_t size = 0;
+  if (const int error = size_of(fd_.fd(), traits_.block_device, size); error != 0) {
+    return Error{ErrorKind::kNoInput, concat("virtio-blk ", traits_.name, ": its size cannot be read: ", errno_text(error))};
+  }
+  const uint64_t unit = std::max<uint64_t>(512, traits_.info.offset_alignment);
+  if (size == 0 || size % unit != 0) {
+    return Error{ErrorKind::kNoInput,
+                 concat("virtio-blk ", traits_.name, ": its new size ", size, " is not a multiple of ", unit, " bytes")};
+  }
+  const uint64_t served = size_.load(std::memory_order_relaxed);  // as in info()
+  if (traits_.lock_growth && size > served) {
+    auto locked = lock_bytes(fd_.fd(), served, size - served, traits_.info.read_only, traits_.name);
+    if (!locked) return locked.error();
+  }
+  size_.store(size, std::memory_order_relaxed);  // as in info()
+  return size;
+}
+
+Result<void> lock_bytes(int fd, uint64_t start, uint64_t length, bool shared, const std::string& name) {
+  struct flock lock {};
+  lock.l_type = shared ? F_RDLCK : F_WRLCK;
+  lock.l_whence = SEEK_SET;
+  lock.l_start = static_cast<off_t>(start);
+  lock.l_len = static_cast<off_t>(length);
+  if (::fcntl(fd, F_OFD_SETLK, &lock) == 0) return {};
+  const int error = errno;
+  const std::string bytes = concat("bytes ", start, "..", start + length - 1);
+  if (error == EAGAIN || error == EACCES) {
+    return Error{ErrorKind::kNoInput, concat("virtio-blk ", name, ": ", bytes,
+                                             " are in use by another disk or process; free them, or give lock=off "
+                                             "if they are meant to be shared")};
+  }
+  return Error{ErrorKind::kNoInput, concat("virtio-blk ", name, ": ", bytes, " cannot be locked: ", errno_text(error),
+                                           "; lock=off serves it without a lock")};
+}
+
+int size_of(int fd, bool block_device, uint64_t& size) {
+  if (block_device) return ::ioctl(fd, BLKGETSIZE64, &size) == 0 ? 0 : errno;
+  struct stat status {};
+  if (::fstat(fd, &status) != 0) return errno;
+  size = static_cast<uint64_t>(status.st_size);
+  return 0;
+}
+
+}  // namespace acrn

@@ -1,0 +1,74 @@
+// RawFile: one opened file or block device, and what a block request means in system calls. Owned by an
+// engine. Any thread, any number at once: it has no state but the descriptor, the size and the memory of a
+// failed sync. The fd is open for as long as this lives.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <string>
+
+#include "acrn/base/result.h"
+#include "acrn/base/unique_fd.h"
+#include "acrn/block/blockif.h"
+
+namespace acrn {
+
+struct RawFileTraits {
+  std::string name;           // for messages
+  BlockInfo info;             // of the whole file
+  bool block_device = false;
+  bool direct = false;        // opened with O_DIRECT
+  bool lock_growth = false;   // every byte served is locked, so those of a grown file must be too
+};
+
+class RawFile {
+ public:
+  RawFile(UniqueFd fd, const RawFileTraits& traits);
+
+  // Carries the request out and returns 0 or an errno; blocks. A transfer that meets the end of the file is
+  // EIO. The size of the file never changes by this.
+  int execute(const BlockRequest& request);
+
+  // For an engine's event loop: carries out a kRead if that needs no waiting for a medium. False: not done,
+  // and whatever it wrote into the vectors is of no meaning.
+  bool try_read(const BlockRequest& request);
+  // False: try_read() never succeeds (O_DIRECT, or a file system that does not know RWF_NOWAIT).
+  // Relaxed: a hint, nothing is published by it.
+  bool may_try_read() const { return inline_reads_.load(std::memory_order_relaxed) != InlineReads::kNever; }
+
+  // For engines that hand transfers to the kernel themselves: passes on the result (0 or errno) of an fsync,
+  // or of a synchronous-data write, and remembers a lost sync.
+  int note_sync(int error);
+  int note_stable_write(int error);
+
+  int fd() const { return fd_.fd(); }
+  BlockInfo info() const;
+  Result<uint64_t> refresh_size();
+
+ private:
+  enum class InlineReads : uint8_t { kNever, kNowait, kMemory };
+
+  int transfer(const BlockRequest& request);
+  int flush();
+  int discard(const BlockRequest& request);
+  int write_zeroes(const BlockRequest& request);
+  int zero_range(const BlockRequest& request);
+  int write_zero_bytes(uint64_t offset, uint64_t length);
+
+  const UniqueFd fd_;
+  const RawFileTraits traits_;
+  std::atomic<uint64_t> size_;
+  // A sync has failed: the kernel may have dropped dirty pages and has told us once, so no later flush of
+  // this open file can be believed.
+  std::atomic<bool> sync_lost_{false};
+  std::atomic<InlineReads> inline_reads_;
+};
+
+// Takes an open-file-description lock over `length` bytes: exclusive, or shared for a read-only disk.
+// `name` is for the message.
+Result<void> lock_bytes(int fd, uint64_t start, uint64_t length, bool shared, const std::string& name);
+
+// The size in bytes of what the descriptor stands for, or an errno.
+int size_of(int fd, bool block_device, uint64_t& size);
+
+}  // namespace acrn

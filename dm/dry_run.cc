@@ -1,0 +1,189 @@
+#include "dm/dry_run.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "acrn/base/concat.h"
+#include "acrn/virtio/virtio_spec.h"
+#include "dm/base/errno_text.h"
+#include "dm/block/open.h"
+#include "dm/block_config.h"
+#include "dm/ident/disk_serial.h"
+
+namespace acrn {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr std::array<std::pair<unsigned, const char*>, 12> kFeatureNames = {{
+    {VIRTIO_BLK_F_SEG_MAX, "SEG_MAX"},
+    {VIRTIO_BLK_F_RO, "RO"},
+    {VIRTIO_BLK_F_BLK_SIZE, "BLK_SIZE"},
+    {VIRTIO_BLK_F_FLUSH, "FLUSH"},
+    {VIRTIO_BLK_F_TOPOLOGY, "TOPOLOGY"},
+    {VIRTIO_BLK_F_CONFIG_WCE, "CONFIG_WCE"},
+    {VIRTIO_BLK_F_MQ, "MQ"},
+    {VIRTIO_BLK_F_DISCARD, "DISCARD"},
+    {VIRTIO_BLK_F_WRITE_ZEROES, "WRITE_ZEROES"},
+    {VIRTIO_F_ANY_LAYOUT, "ANY_LAYOUT"},
+    {VIRTIO_RING_F_INDIRECT_DESC, "INDIRECT_DESC"},
+    {VIRTIO_RING_F_EVENT_IDX, "EVENT_IDX"},
+}};
+
+Json feature_names(uint64_t features) {
+  Json names = Json::array();
+  for (const auto& [bit, name] : kFeatureNames) {
+    if ((features & feature(bit)) != 0) names.push_back(name);
+  }
+  return names;
+}
+
+// A kernel or ramdisk: it must be there when the machine starts, so it is looked at now. Opening is left out
+// on purpose: on a FIFO or a device even that has effects.
+Result<void> check_input(const char* option, const std::string& path) {
+  struct stat status;
+  const auto refuse = [&](const std::string& why) {
+    return Error{ErrorKind::kNoInput, concat(option, " ", path, ": ", why, "; give a readable regular file")};
+  };
+  if (::stat(path.c_str(), &status) != 0) return refuse(errno_text(errno));
+  if (!S_ISREG(status.st_mode)) return refuse("not a regular file");
+  if (::access(path.c_str(), R_OK) != 0) return refuse(errno_text(errno));
+  return {};
+}
+
+Json discard_json(const DiscardLimits& limits) {
+  return {{"max_sectors", limits.max_sectors}, {"max_segments", limits.max_segments}, {"alignment", limits.alignment}};
+}
+
+Json range_json(const BlockOptions& options) {
+  if (!options.range) return nullptr;
+  const uint64_t sector = options.logical_sector;
+  return {{"start_bytes", options.range->start * sector}, {"size_bytes", options.range->size * sector}};
+}
+
+Json block_json(const BlockOptions& options, const DiskFacts& facts) {
+  return {
+      {"source", source_text(options.source)},
+      {"medium", facts.medium},
+      {"capacity_bytes", facts.info.size},
+      {"capacity_sectors", facts.info.size / VIRTIO_BLK_SECTOR_SIZE},
+      {"logical_block", options.logical_sector},
+      {"physical_block", facts.info.physical_block},
+      {"cache", options.writeback ? "writeback" : "writethru"},
+      {"read_only", options.read_only},
+      {"nocache", options.nocache},
+      {"range", range_json(options)},
+      {"discard", options.discard ? discard_json(*options.discard) : Json(nullptr)},
+      {"engine", options.engine == BlockEngine::kThreads ? "threads" : "io_uring"},
+      {"iothreads", options.iothreads},
+      {"iothread_cpus", options.iothread_cpus},
+      {"queues", options.queues},
+      {"queue_size", options.queue_size},
+      {"lock", options.lock},
+      {"serial", options.serial.value_or(disk_serial(facts.identity))},
+      {"features", feature_names(offered_features(options))},
+  };
+}
+
+// As lspci prints them: no 0x, leading zeros.
+std::string digits(uint32_t value, size_t count) {
+  const std::string text = hex(value).substr(2);
+  return std::string(count - text.size(), '0') + text;
+}
+
+Json ids_json(const PciIds& ids) {
+  return {{"vendor", digits(ids.vendor, 4)},
+          {"device", digits(ids.device, 4)},
+          {"class", digits(ids.class_code, 6)},
+          {"revision", 0},
+          {"subsystem_vendor", digits(ids.subsystem_vendor, 4)},
+          {"subsystem", digits(ids.subsystem, 4)}};
+}
+
+Result<Json> slot_json(const PciSlotConfig& slot, const PciIds& ids) {
+  const std::string name = full_name(slot.address);
+  Json json = {{"address", name}, {"emulation", slot.emulation}, {"pci", ids_json(ids)}};
+  if (slot.block) {
+    const Result<DiskFacts> facts = inspect_disk(*slot.block, name);
+    if (!facts) {
+      return Error{facts.error().kind, concat("-s ", short_name(slot.address), ": ", facts.error().message)};
+    }
+    json["block"] = block_json(*slot.block, facts.value());
+  }
+  return json;
+}
+
+template <class T>
+Json optional_json(const std::optional<T>& value) {
+  return value ? Json(*value) : Json(nullptr);
+}
+
+Json hypervisor_json(const std::optional<HypervisorKind>& kind) {
+  if (!kind) return "auto";
+  return *kind == HypervisorKind::kAcrn ? "acrn" : "kvm";
+}
+
+Json machine_json(const DmConfig& config) {
+  Json ports = Json::array();
+  for (const SerialPortConfig& port : config.serial_ports) {
+    ports.push_back({{"port", concat("com", port.com)}, {"backend", port.backend}});
+  }
+  return {
+      {"name", config.vm_name},
+      {"uuid", to_text(config.uuid)},
+      {"memory_bytes", config.memory},
+      {"vcpus", config.vcpus},
+      {"cpu_affinity", config.cpu_affinity},
+      {"hypervisor", hypervisor_json(config.hypervisor)},
+      {"kernel", optional_json(config.kernel)},
+      {"ramdisk", optional_json(config.ramdisk)},
+      {"bootargs", config.bootargs},
+      {"serial_ports", ports},
+      {"virtio_msi", config.virtio_msi},
+      {"virtio_poll_ns", optional_json(config.virtio_poll)},
+      {"windows", config.windows},
+      {"debugexit", config.debug_exit},
+      {"cmd_monitor", optional_json(config.cmd_monitor)},
+      {"logger",
+       {{"console", config.logger.console.value_or(static_cast<int>(kDefaultConsoleLevel))},
+        {"disk", optional_json(config.logger.disk)},
+        {"kmsg", optional_json(config.logger.kmsg)}}},
+  };
+}
+
+}  // namespace
+
+uint64_t offered_features(const BlockOptions& options) {
+  uint64_t features = feature(VIRTIO_BLK_F_SEG_MAX) | feature(VIRTIO_BLK_F_BLK_SIZE) |
+                      feature(VIRTIO_BLK_F_TOPOLOGY) | feature(VIRTIO_F_ANY_LAYOUT) |
+                      feature(VIRTIO_RING_F_INDIRECT_DESC) | feature(VIRTIO_RING_F_EVENT_IDX);
+  if (options.queues > 1) features |= feature(VIRTIO_BLK_F_MQ);
+  if (options.read_only) return features | feature(VIRTIO_BLK_F_RO);
+  features |= feature(VIRTIO_BLK_F_FLUSH) | feature(VIRTIO_BLK_F_CONFIG_WCE);
+  if (options.discard) features |= feature(VIRTIO_BLK_F_DISCARD) | feature(VIRTIO_BLK_F_WRITE_ZEROES);
+  return features;
+}
+
+Result<std::string> dry_run(const DmConfig& config, PciIdsOf ids_of) {
+  for (const auto& [option, path] : {std::pair("-k", config.kernel), std::pair("-r", config.ramdisk)}) {
+    if (!path) continue;
+    if (const auto checked = check_input(option, *path); !checked) return checked.error();
+  }
+  Json slots = Json::array();
+  for (const PciSlotConfig& slot : config.slots) {
+    Result<Json> json = slot_json(slot, ids_of(slot, config.windows));
+    if (!json) return json.error();
+    slots.push_back(std::move(json).value());
+  }
+  Json json = machine_json(config);
+  json["slots"] = std::move(slots);
+  // A path need not be UTF-8, JSON must be: bytes that are not come out as U+FFFD.
+  return json.dump(2, ' ', false, Json::error_handler_t::replace);
+}
+
+}  // namespace acrn

@@ -1,0 +1,124 @@
+#include "dm/registry.h"
+
+#include "acrn/base/concat.h"
+#include "dm/block/open.h"
+#include "dm/event/epoll_loop.h"
+#include "dm/ident/disk_serial.h"
+#include "hw/pci/identity_function.h"
+#include "hw/pci/virtio/virtio_blk.h"
+#include "hw/pci/virtio/virtio_pci_legacy.h"
+
+namespace acrn {
+namespace {
+
+constexpr uint16_t kOracleVendor = 0x108e;  // --windows: what the Windows driver of ACRN binds to
+
+Error not_a_disk() { return {ErrorKind::kUsage, "this slot is not a virtio-blk disk"}; }
+
+class Bridge final : public ConfiguredFunction {
+ public:
+  explicit Bridge(const PciIdentity& identity) : function_(identity) {}
+  PciFunction& function() override { return function_; }
+  const GuestMistakes* mistakes() const override { return nullptr; }
+  Result<void> rescan(const BlockOptions&) override { return not_a_disk(); }
+  Result<uint64_t> resize() override { return not_a_disk(); }
+
+ private:
+  IdentityFunction function_;
+};
+
+VirtioBlkOptions device_options(const BlockOptions& options, const std::string& name) {
+  VirtioBlkOptions device{.name = name,
+                          .queues = options.queues,
+                          .queue_size = static_cast<uint16_t>(options.queue_size),
+                          .read_only = options.read_only,
+                          .writeback = options.writeback,
+                          .logical_block = options.logical_sector,
+                          .physical_block = options.physical_sector.value_or(0),
+                          .discard = options.discard.has_value()};
+  if (options.discard) {
+    device.max_discard_sectors = options.discard->max_sectors;
+    device.max_discard_segments = options.discard->max_segments;
+    device.discard_alignment = options.discard->alignment;
+  }
+  return device;
+}
+
+class Disk final : public ConfiguredFunction {
+ public:
+  static Result<std::unique_ptr<ConfiguredFunction>> create(const PciSlotConfig& slot, const MachineServices& services,
+                                                            IrqPin& pin) {
+    std::unique_ptr<Disk> disk(new Disk(slot));
+    if (auto built = disk->build(services, pin); !built) return built.error();
+    if (!std::holds_alternative<NoDisk>(slot.block->source)) {
+      if (auto opened = disk->open(*slot.block); !opened) return opened.error();
+    }
+    return std::unique_ptr<ConfiguredFunction>(std::move(disk));
+  }
+
+  PciFunction& function() override { return *function_; }
+  const GuestMistakes* mistakes() const override { return &mistakes_; }
+
+  Result<void> rescan(const BlockOptions& options) override {
+    if (options.read_only != options_.read_only || options.discard.has_value() != options_.discard.has_value() ||
+        options.queues != options_.queues || options.queue_size != options_.queue_size ||
+        options.logical_sector != options_.logical_sector) {
+      return Error{ErrorKind::kUsage, concat("rescan of slot ", slot_, ": ro, discard, mq, queue_size and sectorsize "
+                                             "are already known to the guest; give them as the slot has them")};
+    }
+    return open(options);
+  }
+  Result<uint64_t> resize() override { return device_->resize(); }
+
+ private:
+  explicit Disk(const PciSlotConfig& slot)
+      : slot_(full_name(slot.address)), options_(*slot.block), mistakes_("virtio-blk " + slot_) {}
+
+  Result<void> build(const MachineServices& services, IrqPin& pin) {
+    std::vector<EventLoop*> loops;
+    const unsigned iothreads = std::min(options_.iothreads, options_.queues);
+    for (unsigned i = 0; i < iothreads; i++) {
+      std::vector<unsigned> cpus;
+      if (i < options_.iothread_cpus.size()) cpus = options_.iothread_cpus[i];
+      auto loop = EpollLoop::create(concat("iothread", i, " ", slot_), std::move(cpus));
+      if (!loop) return loop.error();
+      iothreads_.push_back(std::move(loop).value());
+      loops.push_back(iothreads_.back().get());
+    }
+    if (loops.empty()) loops.push_back(&services.shared_loop);
+    auto device = VirtioBlk::create(device_options(options_, "virtio-blk " + slot_), services.memory, mistakes_,
+                                    std::move(loops));
+    if (!device) return device.error();
+    device_ = device.value().get();
+    const VirtioPciOptions transport{
+        .single_msi = services.single_msi,
+        .subsystem_vendor = services.windows ? kOracleVendor : VIRTIO_PCI_VENDOR_ID};
+    function_ = std::make_unique<VirtioPciLegacy>(std::move(device).value(), transport, mistakes_, pin, services.msi);
+    return {};
+  }
+
+  Result<void> open(const BlockOptions& options) {
+    auto opened = open_disk(options, slot_);
+    if (!opened) return opened.error();
+    const std::string serial = options.serial.value_or(disk_serial(opened.value().facts.identity));
+    return device_->attach(std::move(opened.value().backend), serial);
+  }
+
+  const std::string slot_;
+  const BlockOptions options_;
+  GuestMistakes mistakes_;
+  std::vector<std::unique_ptr<EpollLoop>> iothreads_;
+  std::unique_ptr<VirtioPciLegacy> function_;  // destroyed first: its queues live on the loops above
+  VirtioBlk* device_ = nullptr;                // inside function_
+};
+
+}  // namespace
+
+Result<std::unique_ptr<ConfiguredFunction>> create_function(const PciSlotConfig& slot, const MachineServices& services,
+                                                            IrqPin& pin) {
+  if (slot.emulation == "virtio-blk") return Disk::create(slot, services, pin);
+  return std::unique_ptr<ConfiguredFunction>(
+      std::make_unique<Bridge>(slot.emulation == "lpc" ? kLpcIdentity : kHostBridgeIdentity));
+}
+
+}  // namespace acrn

@@ -1,0 +1,44 @@
+// The registry: makes a PCI function out of what `-s` says. With main.cc the only place that knows both worlds,
+// what a guest sees (hw/) and the host beneath it (dm/).
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "acrn/base/result.h"
+#include "acrn/block/block_options.h"
+#include "acrn/event/event_loop.h"
+#include "acrn/mem/guest_memory.h"
+#include "acrn/pci/pci_function.h"
+#include "acrn/virtio/guest_rules.h"
+#include "dm/slot_config.h"
+
+namespace acrn {
+
+// What a machine offers its functions. All of it outlives them.
+struct MachineServices {
+  const GuestMemory& memory;
+  MsiSink& msi;
+  EventLoop& shared_loop;   // for queues without iothreads
+  bool single_msi = false;  // --virtio_msi
+  bool windows = false;     // --windows
+};
+
+// One configured function with all that serves it. Created and destroyed by the composing thread.
+class ConfiguredFunction {
+ public:
+  virtual ~ConfiguredFunction() = default;
+  virtual PciFunction& function() = 0;
+  // Null for a bridge.
+  virtual const GuestMistakes* mistakes() const = 0;
+  // Gives a `nodisk` slot its disk. What the guest has already been told (ro, discard, queues, sector size) must
+  // be as in the slot's own options.
+  virtual Result<void> rescan(const BlockOptions& options) = 0;
+  // Follows the size of the served file; returns bytes.
+  virtual Result<uint64_t> resize() = 0;
+};
+
+Result<std::unique_ptr<ConfiguredFunction>> create_function(const PciSlotConfig& slot, const MachineServices& services,
+                                                            IrqPin& pin);
+
+}  // namespace acrn

@@ -1,0 +1,208 @@
+// vblk copy: a whole disk through two emulated devices, verified by SHA-256 of what a driver reads back.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <queue>
+#include <vector>
+
+#include "acrn/base/concat.h"
+#include "dm/ident/sha256.h"
+#include "dm/tools/commands.h"
+#include "dm/tools/progress.h"
+
+namespace acrn {
+namespace {
+
+constexpr uint32_t kPiece = 1 << 20;  // bytes of one request
+constexpr unsigned kDepth = 8;        // requests in flight
+
+Error failed(const char* what, const PciSlotConfig& slot, uint64_t sector, uint8_t status) {
+  return {ErrorKind::kIo, concat(what, " ", disk_name(slot), " at sector ", sector, ": ", status_text(status))};
+}
+
+uint32_t piece_bytes(uint64_t index, uint64_t total) {
+  return static_cast<uint32_t>(std::min<uint64_t>(kPiece, total - index * kPiece));
+}
+
+uint64_t piece_sector(uint64_t index) { return index * (kPiece / VIRTIO_BLK_SECTOR_SIZE); }
+
+// Reads a disk from start to end with several requests in flight and hands over its pieces in order.
+class OrderedReader {
+ public:
+  OrderedReader(LegacyDriver& driver, const PciSlotConfig& slot)
+      : queue_(driver.queue(0)), slot_(slot), total_(driver.capacity() * VIRTIO_BLK_SECTOR_SIZE) {
+    const uint64_t pieces = (total_ + kPiece - 1) / kPiece;
+    pieces_ = pieces;
+    arrived_.assign(queue_.depth(), false);
+    statuses_.assign(queue_.depth(), 0xff);
+    for (uint16_t tag = 0; tag < queue_.depth() && asked_ < pieces_; tag++) ask();
+    queue_.kick();
+  }
+
+  uint64_t total() const { return total_; }
+
+  // The next piece; empty at the end. Valid until the next call.
+  Result<std::span<const std::byte>> next() {
+    if (given_ > 0 && asked_ < pieces_) {
+      ask();  // into the buffer of the piece that was given out last
+      queue_.kick();
+    }
+    if (given_ == pieces_) return std::span<const std::byte>();
+    const auto tag = static_cast<uint16_t>(given_ % queue_.depth());
+    while (!arrived_[tag]) {
+      const bool answered = queue_.reap([&](const DriverCompletion& done) {
+        arrived_[done.tag] = true;
+        statuses_[done.tag] = done.status;
+      });
+      if (!answered) return Error{ErrorKind::kInternal, "read " + disk_name(slot_) + ": the device does not answer"};
+    }
+    arrived_[tag] = false;
+    if (statuses_[tag] != VIRTIO_BLK_S_OK) return failed("read", slot_, piece_sector(given_), statuses_[tag]);
+    const uint32_t bytes = piece_bytes(given_++, total_);
+    return std::span(static_cast<const std::byte*>(queue_.data(tag).io_vector().iov_base), bytes);
+  }
+
+ private:
+  void ask() {
+    const auto tag = static_cast<uint16_t>(asked_ % queue_.depth());
+    queue_.start(tag, VIRTIO_BLK_T_IN, piece_sector(asked_), piece_bytes(asked_, total_), false);
+    asked_++;
+  }
+
+  DriverQueue& queue_;
+  const PciSlotConfig& slot_;
+  uint64_t total_, pieces_ = 0, asked_ = 0, given_ = 0;
+  std::vector<bool> arrived_;
+  std::vector<uint8_t> statuses_;
+};
+
+// Writes pieces with several requests in flight. Zeroes become WRITE_ZEROES where the disk offers it, so that a
+// sparse image stays sparse.
+class Writer {
+ public:
+  Writer(LegacyDriver& driver, const PciSlotConfig& slot)
+      : queue_(driver.queue(0)), slot_(slot), zeroes_(driver.accepted(VIRTIO_BLK_F_WRITE_ZEROES)),
+        sectors_(queue_.depth()) {
+    for (uint16_t tag = 0; tag < queue_.depth(); tag++) free_.push(tag);
+  }
+
+  Result<void> write(uint64_t sector, std::span<const std::byte> piece) {
+    while (free_.empty()) {
+      if (auto done = reap(); !done) return done;
+    }
+    const uint16_t tag = free_.front();
+    free_.pop();
+    sectors_[tag] = sector;
+    const auto bytes = static_cast<uint32_t>(piece.size());
+    if (zeroes_ && std::all_of(piece.begin(), piece.end(), [](std::byte b) { return b == std::byte{0}; })) {
+      queue_.data(tag).store(0, VirtioBlkDiscardWriteZeroes{sector, bytes / VIRTIO_BLK_SECTOR_SIZE,
+                                                            VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP});
+      queue_.start(tag, VIRTIO_BLK_T_WRITE_ZEROES, 0, sizeof(VirtioBlkDiscardWriteZeroes), true);
+    } else {
+      queue_.data(tag).copy_in(0, piece.data(), piece.size());
+      queue_.start(tag, VIRTIO_BLK_T_OUT, sector, bytes, true);
+    }
+    queue_.kick();
+    return {};
+  }
+
+  // Waits for every write.
+  Result<void> finish() {
+    while (free_.size() < queue_.depth()) {
+      if (auto done = reap(); !done) return done;
+    }
+    return {};
+  }
+
+ private:
+  Result<void> reap() {
+    Result<void> result;
+    const bool answered = queue_.reap([&](const DriverCompletion& done) {
+      free_.push(done.tag);
+      if (done.status != VIRTIO_BLK_S_OK) result = failed("write", slot_, sectors_[done.tag], done.status);
+    });
+    if (!answered) return Error{ErrorKind::kInternal, "write " + disk_name(slot_) + ": the device does not answer"};
+    return result;
+  }
+
+  DriverQueue& queue_;
+  const PciSlotConfig& slot_;
+  bool zeroes_;
+  std::vector<uint64_t> sectors_;
+  std::queue<uint16_t> free_;
+};
+
+// The SHA-256 of the first `total` bytes of a disk, as a driver reads it.
+Result<std::string> hash_disk(LegacyDriver& driver, const PciSlotConfig& slot, uint64_t total) {
+  OrderedReader reader(driver, slot);
+  Progress progress("verify", total);
+  Sha256 hash;
+  for (uint64_t done = 0; done < total;) {
+    auto piece = reader.next();
+    if (!piece) return piece.error();
+    const auto wanted = piece.value().first(std::min<uint64_t>(piece.value().size(), total - done));
+    hash.update(wanted);
+    done += wanted.size();
+    progress.advance(wanted.size());
+  }
+  return hash.finish_hex();
+}
+
+}  // namespace
+
+Result<void> run_copy(const SessionOptions& options, bool verify, bool json) {
+  auto session = Session::open(options, 2);
+  if (!session) return session.error();
+  const PciSlotConfig &from = session.value()->slot(0), &to = session.value()->slot(1);
+  DriverOptions driver_options = options.driver();
+  driver_options.depth = kDepth;
+  driver_options.max_bytes = kPiece;
+  auto source = session.value()->drive(0, driver_options);
+  if (!source) return source.error();
+  auto target = session.value()->drive(1, driver_options);
+  if (!target) return target.error();
+
+  OrderedReader reader(*source.value(), from);
+  if (const uint64_t room = target.value()->capacity() * VIRTIO_BLK_SECTOR_SIZE; room < reader.total()) {
+    return Error{ErrorKind::kUsage, concat(disk_name(to), " holds ", room, " bytes, ", disk_name(from), " has ",
+                                           reader.total(), "; truncate -s ", reader.total(), " makes room")};
+  }
+  Writer writer(*target.value(), to);
+  Sha256 hash;
+  uint64_t copied = 0;
+  {
+    Progress progress("copy  ", reader.total());
+    for (;;) {
+      auto piece = reader.next();
+      if (!piece) return piece.error();
+      if (piece.value().empty()) break;
+      hash.update(piece.value());
+      if (auto done = writer.write(copied / VIRTIO_BLK_SECTOR_SIZE, piece.value()); !done) return done;
+      copied += piece.value().size();
+      progress.advance(piece.value().size());
+    }
+  }
+  if (auto done = writer.finish(); !done) return done;
+  auto flushed = target.value()->flush();
+  if (!flushed) return flushed.error();
+  if (flushed.value() != VIRTIO_BLK_S_OK) return failed("flush", to, 0, flushed.value());
+
+  const std::string read_hash = hash.finish_hex();
+  if (verify) {
+    auto written_hash = hash_disk(*target.value(), to, copied);
+    if (!written_hash) return written_hash.error();
+    if (written_hash.value() != read_hash) {
+      return Error{ErrorKind::kIo, concat("verification failed: ", disk_name(from), " has SHA-256 ", read_hash, ", ",
+                                          disk_name(to), " has ", written_hash.value())};
+    }
+  }
+  if (json) {
+    fmt::print("{}\n", nlohmann::ordered_json{{"bytes", copied}, {"sha256", read_hash}, {"verified", verify}}.dump(2));
+  } else {
+    fmt::print("copied {} bytes, SHA-256 {}{}\n", copied, read_hash, verify ? ", verified" : "");
+  }
+  return {};
+}
+
+}  // namespace acrn

@@ -1,0 +1,108 @@
+// vblk info: the function as a driver sees it.
+#include <fmt/format.h>
+
+#include <array>
+#include <nlohmann/json.hpp>
+
+#include "dm/tools/commands.h"
+
+namespace acrn {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+struct FeatureName {
+  unsigned bit;
+  const char* name;
+};
+constexpr std::array kFeatureNames{
+    FeatureName{VIRTIO_BLK_F_SEG_MAX, "SEG_MAX"},   FeatureName{VIRTIO_BLK_F_RO, "RO"},
+    FeatureName{VIRTIO_BLK_F_BLK_SIZE, "BLK_SIZE"}, FeatureName{VIRTIO_BLK_F_FLUSH, "FLUSH"},
+    FeatureName{VIRTIO_BLK_F_TOPOLOGY, "TOPOLOGY"}, FeatureName{VIRTIO_BLK_F_CONFIG_WCE, "CONFIG_WCE"},
+    FeatureName{VIRTIO_BLK_F_MQ, "MQ"},             FeatureName{VIRTIO_BLK_F_DISCARD, "DISCARD"},
+    FeatureName{VIRTIO_BLK_F_WRITE_ZEROES, "WRITE_ZEROES"},
+    FeatureName{VIRTIO_F_ANY_LAYOUT, "ANY_LAYOUT"}, FeatureName{VIRTIO_RING_F_INDIRECT_DESC, "INDIRECT_DESC"},
+    FeatureName{VIRTIO_RING_F_EVENT_IDX, "EVENT_IDX"}};
+
+Json feature_names(uint64_t features) {
+  Json names = Json::array();
+  for (const auto& [bit, name] : kFeatureNames) {
+    if ((features & feature(bit)) != 0) names.push_back(name);
+  }
+  return names;
+}
+
+Json describe_pci(LegacyDriver& driver) {
+  GuestFunction& function = driver.function();
+  Json pci{{"address", fmt::format("{:02x}:{:02x}.{}", function.address().bus, function.address().slot,
+                                   function.address().function)},
+           {"id", fmt::format("{:04x}:{:04x}", function.config_read(0, 2), function.config_read(2, 2))},
+           {"subsystem", fmt::format("{:04x}:{:04x}", function.config_read(0x2c, 2), function.config_read(0x2e, 2))},
+           {"class", fmt::format("{:06x}", function.config_read(8, 4) >> 8)},
+           {"revision", function.config_read(8, 1)},
+           {"interrupt_pin", function.config_read(0x3d, 1)}};
+  for (unsigned i = 0; i < kPciBars; i++) {
+    const GuestBar& bar = function.bar(i);
+    if (bar.kind == BarKind::kAbsent) continue;
+    pci["bars"].push_back({{"bar", i}, {"kind", bar.kind == BarKind::kIo ? "io" : "memory"},
+                           {"address", fmt::format("{:#x}", bar.address)}, {"size", bar.size}});
+  }
+  pci["msix"] = function.capability(0x11).has_value();
+  pci["msi"] = function.capability(0x05).has_value();
+  return pci;
+}
+
+Json describe_disk(LegacyDriver& driver, const std::string& serial) {
+  const VirtioBlkConfig config = driver.config();
+  const uint64_t sectors = config.capacity;
+  const uint32_t block = config.blk_size;
+  Json disk{{"serial", serial},
+            {"capacity_sectors", sectors},
+            {"capacity_bytes", sectors * VIRTIO_BLK_SECTOR_SIZE},
+            {"logical_block", block},
+            {"physical_block", block << config.physical_block_exp},
+            {"seg_max", uint32_t{config.seg_max}},
+            {"geometry", {{"cylinders", uint16_t{config.cylinders}}, {"heads", config.heads}, {"sectors", config.sectors}}},
+            {"cache", config.writeback != 0 ? "writeback" : "writethru"},
+            {"queues", driver.accepted(VIRTIO_BLK_F_MQ) ? uint16_t{config.num_queues} : 1},
+            {"queue_size", driver.queue(0).ring().size()}};
+  if (driver.accepted(VIRTIO_BLK_F_DISCARD)) {
+    disk["discard"] = {{"max_sectors", uint32_t{config.max_discard_sectors}},
+                       {"max_segments", uint32_t{config.max_discard_seg}},
+                       {"alignment_sectors", uint32_t{config.discard_sector_alignment}}};
+  }
+  return disk;
+}
+
+void print_section(const char* title, const Json& section) {
+  fmt::print("{}\n", title);
+  for (const auto& [key, value] : section.items()) {
+    fmt::print("  {:<18} {}\n", key, value.is_string() ? value.get<std::string>() : value.dump());
+  }
+}
+
+}  // namespace
+
+Result<void> run_info(const SessionOptions& options, bool json) {
+  auto session = Session::open(options, 1);
+  if (!session) return session.error();
+  auto driver = session.value()->drive(0, options.driver());
+  if (!driver) return driver.error();
+  auto serial = driver.value()->serial();
+  if (!serial) return serial.error();
+  const Json report{{"pci", describe_pci(*driver.value())},
+                    {"features", feature_names(driver.value()->offered())},
+                    {"disk", describe_disk(*driver.value(), serial.value())}};
+  if (json) {
+    fmt::print("{}\n", report.dump(2, ' ', false, Json::error_handler_t::replace));
+    return {};
+  }
+  print_section("PCI function", report["pci"]);
+  fmt::print("Features offered ({:#010x})\n ", driver.value()->offered());
+  for (const auto& name : report["features"]) fmt::print(" {}", name.get<std::string>());
+  fmt::print("\n");
+  print_section("Disk", report["disk"]);
+  return {};
+}
+
+}  // namespace acrn

@@ -1,0 +1,42 @@
+// The commands of vblk. Each prints its own result and returns what went wrong, if anything did.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "acrn/base/result.h"
+#include "dm/tools/session.h"
+
+namespace acrn {
+
+struct RequestOptions {
+  uint64_t sector = 0;              // 512-byte sectors
+  std::optional<uint64_t> count;    // 512-byte sectors; absent: to the end of the disk, or of stdin
+  bool unmap = true;                // zero: the range may be deallocated
+  bool acknowledge = false;         // write: a line for each request that completed
+};
+
+struct BenchOptions {
+  std::string rw = "randread";      // read, write, randread, randwrite, randrw
+  unsigned read_percent = 50;       // of randrw
+  uint32_t block = 4096;            // bytes
+  unsigned depth = 16;
+  double seconds = 5;
+  std::optional<uint64_t> size;     // bytes from the start of the disk; absent: all
+  bool baseline = false;            // also the same pattern by preadv/pwritev on the same file
+  uint64_t seed = 1;
+  bool json = false;
+};
+
+Result<void> run_info(const SessionOptions& session, bool json);
+Result<void> run_copy(const SessionOptions& session, bool verify, bool json);
+Result<void> run_read(const SessionOptions& session, const RequestOptions& options);
+Result<void> run_write(const SessionOptions& session, const RequestOptions& options);
+Result<void> run_flush(const SessionOptions& session);
+Result<void> run_discard(const SessionOptions& session, const RequestOptions& options);
+Result<void> run_zero(const SessionOptions& session, const RequestOptions& options);
+Result<void> run_bench(const SessionOptions& session, const BenchOptions& options);
+Result<void> run_check(const SessionOptions& session, bool json);
+
+}  // namespace acrn

@@ -1,0 +1,215 @@
+// vblk: the loopback guest as a command. Arguments to options, errors to one line and an exit code.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <functional>
+
+#include "acrn/base/concat.h"
+#include "dm/base/one_line.h"
+#include "dm/options.h"
+#include "dm/tools/commands.h"
+
+namespace acrn {
+namespace {
+
+constexpr unsigned kMaxDepth = 1024;
+constexpr uint64_t kMaxBlock = 16u << 20;  // bytes of one benchmark request
+constexpr double kMaxSeconds = 3600;
+
+// The command line as text; values are checked by us, so that every message is ours.
+struct CommandLine {
+  std::vector<std::string> slots;
+  std::string interrupts = "msix";
+  bool no_event_index = false, no_indirect = false, single_msi = false, windows = false;
+  bool json = false, no_verify = false, acknowledge = false, keep = false, baseline = false;
+  std::string sector = "0", count, rw = "randread", read_percent = "50", block = "4k", depth = "16", seconds = "5", size,
+              seed = "1";
+};
+
+Error bad(std::string_view option, std::string_view value, std::string_view right) {
+  return usage_error(concat(option, " ", value, ": give ", right));
+}
+
+template <class T>
+Result<void> number(std::string_view option, const std::string& text, uint64_t low, uint64_t high, T& to) {
+  const auto value = parse_number(text, low, high);
+  if (!value) return bad(option, text, concat("a number from ", low, " to ", high));
+  to = static_cast<T>(*value);
+  return {};
+}
+
+Result<SessionOptions> session_options(const CommandLine& line) {
+  SessionOptions options{.slots = line.slots, .event_index = !line.no_event_index, .indirect = !line.no_indirect,
+                         .single_msi = line.single_msi, .windows = line.windows};
+  if (line.interrupts == "intx") {
+    options.interrupts = InterruptMode::kIntx;
+  } else if (line.interrupts == "msi") {
+    options.interrupts = InterruptMode::kMsi;
+    options.single_msi = true;
+  } else if (line.interrupts != "msix") {
+    return bad("--interrupts", line.interrupts, "intx, msi or msix");
+  }
+  if (line.single_msi && options.interrupts == InterruptMode::kMsix) options.interrupts = InterruptMode::kMsi;
+  return options;
+}
+
+Result<RequestOptions> request_options(const CommandLine& line) {
+  constexpr uint64_t kMaxSector = UINT64_MAX / VIRTIO_BLK_SECTOR_SIZE;
+  RequestOptions options{.unmap = !line.keep, .acknowledge = line.acknowledge};
+  if (auto ok = number("--sector", line.sector, 0, kMaxSector, options.sector); !ok) return ok.error();
+  if (!line.count.empty()) {
+    uint64_t count = 0;
+    if (auto ok = number("--count", line.count, 1, kMaxSector, count); !ok) return ok.error();
+    options.count = count;
+  }
+  return options;
+}
+
+Result<BenchOptions> bench_options(const CommandLine& line) {
+  BenchOptions options{.rw = line.rw, .baseline = line.baseline, .json = line.json};
+  const auto block = parse_size(line.block, 1);
+  if (!block || *block == 0 || *block > kMaxBlock || *block % VIRTIO_BLK_SECTOR_SIZE != 0) {
+    return bad("--bs", line.block, "a multiple of 512 bytes, at most 16M, like 4k");
+  }
+  options.block = static_cast<uint32_t>(*block);
+  if (auto ok = number("--qd", line.depth, 1, kMaxDepth, options.depth); !ok) return ok.error();
+  if (auto ok = number("--rwmixread", line.read_percent, 0, 100, options.read_percent); !ok) return ok.error();
+  if (auto ok = number("--seed", line.seed, 0, UINT32_MAX, options.seed); !ok) return ok.error();
+  char* end = nullptr;
+  options.seconds = std::strtod(line.seconds.c_str(), &end);
+  if (end == line.seconds.c_str() || *end != '\0' || !(options.seconds > 0 && options.seconds <= kMaxSeconds)) {
+    return bad("--seconds", line.seconds, "a number of seconds, at most 3600");
+  }
+  if (!line.size.empty()) {
+    options.size = parse_size(line.size, 1);
+    if (!options.size || *options.size == 0) return bad("--size", line.size, "a number of bytes, like 1G");
+  }
+  return options;
+}
+
+CLI::App* add_command(CLI::App& app, CommandLine& line, const char* name, const char* text, const char* example) {
+  CLI::App* command = app.add_subcommand(name, text);
+  command->footer(concat("example: vblk ", name, " ", example));
+  command->add_option("-s,--pci_slot", line.slots, "<slot>,virtio-blk,<path>[,options] as for acrn-dm")
+      ->required()->allow_extra_args(false)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)->type_name("SLOT");
+  command->add_option("--interrupts", line.interrupts, "intx, msi or msix (default)");
+  command->add_flag("--no-event-idx", line.no_event_index, "the driver does not accept EVENT_IDX");
+  command->add_flag("--no-indirect", line.no_indirect, "the driver does not accept INDIRECT_DESC");
+  command->add_flag("--virtio_msi", line.single_msi, "one MSI vector and no MSI-X");
+  command->add_flag("--windows", line.windows, "subsystem vendor 0x108e");
+  return command;
+}
+
+void add_range(CLI::App* command, CommandLine& line) {
+  command->add_option("--sector", line.sector, "first sector of 512 bytes (default 0)");
+  command->add_option("--count", line.count, "sectors of 512 bytes");
+}
+
+using Run = std::function<Result<void>(const SessionOptions&)>;
+
+// The commands, each with what carries it out.
+std::vector<std::pair<CLI::App*, Run>> add_commands(CLI::App& app, CommandLine& line) {
+  std::vector<std::pair<CLI::App*, Run>> commands;
+  const auto with_request = [&line](Result<void> (*run)(const SessionOptions&, const RequestOptions&)) {
+    return [&line, run](const SessionOptions& session) -> Result<void> {
+      auto request = request_options(line);
+      if (!request) return request.error();
+      return run(session, request.value());
+    };
+  };
+  CLI::App* info = add_command(app, line, "info", "the function as a driver sees it", "-s 9,virtio-blk,disk.img");
+  info->add_flag("--json", line.json, "machine-readable");
+  commands.emplace_back(info, [&line](const auto& session) { return run_info(session, line.json); });
+
+  CLI::App* copy = add_command(app, line, "copy", "a whole disk through two devices, verified by SHA-256",
+                               "-s 3,virtio-blk,in.img,ro -s 4,virtio-blk,out.img,writeback");
+  copy->add_flag("--no-verify", line.no_verify, "do not read the copy back");
+  copy->add_flag("--json", line.json, "machine-readable");
+  commands.emplace_back(copy, [&line](const auto& session) { return run_copy(session, !line.no_verify, line.json); });
+
+  CLI::App* read = add_command(app, line, "read", "sectors to stdout", "-s 3,virtio-blk,disk.img,ro --sector 0 --count 8");
+  add_range(read, line);
+  commands.emplace_back(read, with_request(run_read));
+
+  CLI::App* write = add_command(app, line, "write", "stdin to sectors", "-s 3,virtio-blk,disk.img --sector 2048 < data");
+  add_range(write, line);
+  write->add_flag("--acknowledge", line.acknowledge, "print 'written SECTOR COUNT' as each request completes");
+  commands.emplace_back(write, with_request(run_write));
+
+  CLI::App* flush = add_command(app, line, "flush", "make what was written stable", "-s 3,virtio-blk,disk.img");
+  commands.emplace_back(flush, run_flush);
+
+  CLI::App* discard = add_command(app, line, "discard", "tell the disk that sectors are unused",
+                                  "-s 3,virtio-blk,disk.img,discard --sector 2048 --count 2048");
+  add_range(discard, line);
+  commands.emplace_back(discard, with_request(run_discard));
+
+  CLI::App* zero = add_command(app, line, "zero", "write zeroes without sending them",
+                               "-s 3,virtio-blk,disk.img,discard --sector 0 --count 2048");
+  add_range(zero, line);
+  zero->add_flag("--keep", line.keep, "keep the space allocated");
+  commands.emplace_back(zero, with_request(run_zero));
+
+  CLI::App* bench = add_command(app, line, "bench", "load generator (write patterns overwrite the disk)",
+                                "-s 3,virtio-blk,disk.img,writeback --rw randread --bs 4k --qd 16 --seconds 5 --baseline");
+  bench->add_option("--rw", line.rw, "read, write, randread, randwrite or randrw (default randread)");
+  bench->add_option("--rwmixread", line.read_percent, "percentage of reads in randrw (default 50)");
+  bench->add_option("--bs", line.block, "bytes of a request (default 4k)");
+  bench->add_option("--qd", line.depth, "requests in flight per queue (default 16)");
+  bench->add_option("--seconds", line.seconds, "how long (default 5)");
+  bench->add_option("--size", line.size, "work on the first bytes only, like 1G");
+  bench->add_option("--seed", line.seed, "of the random pattern (default 1)");
+  bench->add_flag("--baseline", line.baseline, "in turns with the same pattern by preadv/pwritev on the same file");
+  bench->add_flag("--json", line.json, "machine-readable");
+  commands.emplace_back(bench, [&line](const SessionOptions& session) -> Result<void> {
+    auto options = bench_options(line);
+    if (!options) return options.error();
+    return run_bench(session, options.value());
+  });
+
+  CLI::App* check = add_command(app, line, "check", "conformance self-test; restores the sectors it writes",
+                                "-s 3,virtio-blk,scratch.img");
+  check->add_flag("--json", line.json, "machine-readable");
+  commands.emplace_back(check, [&line](const auto& session) { return run_check(session, line.json); });
+  return commands;
+}
+
+int report(const Error& error) {
+  std::fprintf(stderr, "vblk: %s\n", one_line(error.message).c_str());
+  return static_cast<int>(error.kind);
+}
+
+int start(int argc, char** argv) {
+  CommandLine line;
+  CLI::App app("vblk: drives the virtio-blk device of acrn-dm with a legacy driver in the same process", "vblk");
+  app.set_version_flag("-v,--version", "vblk " ACRN_DM_VERSION);
+  app.require_subcommand(1);
+  const auto commands = add_commands(app, line);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp& help) {
+    return app.exit(help);
+  } catch (const CLI::CallForVersion& version) {
+    return app.exit(version);
+  } catch (const CLI::ParseError& error) {
+    return report(usage_error(concat(error.what(), "; vblk --help shows the commands, vblk <command> --help its options")));
+  }
+  auto session = session_options(line);
+  if (!session) return report(session.error());
+  for (const auto& [command, run] : commands) {
+    if (!command->parsed()) continue;
+    const Result<void> done = run(session.value());
+    if (!done) return report(done.error());
+  }
+  return std::fflush(stdout) == 0 ? 0 : report({ErrorKind::kIo, "stdout: the output could not be written"});
+}
+
+}  // namespace
+}  // namespace acrn
+
+int main(int argc, char** argv) {
+  try {
+    return acrn::start(argc, argv);
+  } catch (const std::exception& error) {
+    return acrn::report({acrn::ErrorKind::kInternal, error.what()});
+  }
+}

@@ -1,0 +1,254 @@
+#include "hw/pci/virtio/blk_queue.h"
+
+namespace acrn {
+namespace {
+
+// The guest works while we work: it sees completions in small groups, not at the end of a batch, and the engine
+// gets requests in groups while the rest is still being parsed.
+constexpr unsigned kPublishGroup = 4;
+constexpr unsigned kSubmitGroup = 8;
+// Chains popped for one kick before other queues of the loop have their turn, in ring sizes.
+constexpr unsigned kRingsPerTurn = 2;
+
+}  // namespace
+
+bool BlkState::write_through() const {
+  const uint64_t features = accepted.load(std::memory_order_relaxed);
+  if ((features & feature(VIRTIO_BLK_F_CONFIG_WCE)) != 0) return !writeback.load(std::memory_order_relaxed);
+  // A driver that never flushes gets stable writes, or its data would never be stable (virtio 1.2 5.2.6.2).
+  if ((features & feature(VIRTIO_BLK_F_FLUSH)) == 0) return true;
+  return !writeback_option;
+}
+
+BlkQueue::BlkQueue(unsigned index, uint16_t size, const BlkState& state, GuestMistakes& mistakes, EventLoop& loop)
+    : index_(index),
+      state_(state),
+      mistakes_(mistakes),
+      loop_(loop),
+      ring_(size, mistakes),
+      slots_(size),
+      // Left uninitialised: pages are touched by the requests that need them.
+      buffer_storage_(new iovec[size_t{size} * size]),
+      segment_storage_(new VirtioBlkDiscardWriteZeroes[size_t{size} * state.max_discard_segments]) {
+  for (size_t i = 0; i < size; i++) {
+    slots_[i].buffers.storage = {&buffer_storage_[i * size], size};
+    slots_[i].segments = {&segment_storage_[i * state.max_discard_segments], state.max_discard_segments};
+  }
+  batch_.reserve(size);
+}
+
+Result<std::unique_ptr<BlkQueue>> BlkQueue::create(unsigned index, uint16_t size, const BlkState& state,
+                                                   GuestMistakes& mistakes, EventLoop& loop) {
+  std::unique_ptr<BlkQueue> queue(new BlkQueue(index, size, state, mistakes, loop));
+  auto notifier = loop.make_notifier([raw = queue.get()] { raw->on_kick(); });
+  if (!notifier) return notifier.error();
+  queue->kicked_ = std::move(notifier).value();
+  return queue;
+}
+
+Result<void> BlkQueue::attach(BlockBackend& backend, const BlkSerial& serial) {
+  ACRN_CHECK(loop_.is_current() && channel_ == nullptr);
+  auto channel = backend.open_channel(loop_, size());
+  if (!channel) return channel.error();
+  channel_ = std::move(channel).value();
+  serial_ = serial;
+  return {};
+}
+
+void BlkQueue::close() {
+  ACRN_CHECK(loop_.is_current() && in_flight_ == 0);
+  channel_.reset();
+  kicked_.reset();
+}
+
+bool BlkQueue::start(std::shared_ptr<const MemoryMap> map, Gpa ring) {
+  ACRN_CHECK(loop_.is_current() && in_flight_ == 0 && unpublished_ == 0);
+  return ring_.start(std::move(map), ring);
+}
+
+void BlkQueue::stop(std::function<void()> stopped) {
+  ACRN_CHECK(loop_.is_current() && !stopped_);
+  if (in_flight_ != 0) {
+    stopped_ = std::move(stopped);  // publish() calls it after the last one
+    return;
+  }
+  ring_.stop();
+  stopped();
+}
+
+void BlkQueue::on_kick() {
+  if (!ring_.running()) return mistakes_.note(GuestRule::kKickBeforeRing, index_);
+  drain();
+}
+
+void BlkQueue::drain() {
+  const uint64_t features = state_.accepted.load(std::memory_order_relaxed);
+  ring_.set_features((features & feature(VIRTIO_RING_F_INDIRECT_DESC)) != 0,
+                     (features & feature(VIRTIO_RING_F_EVENT_IDX)) != 0);
+  unsigned left = kRingsPerTurn * size();
+  do {
+    ring_.suppress_kicks();
+    while (left > 0 && !stopped_) {
+      auto chain = ring_.pop();
+      if (!chain) break;
+      left--;
+      start_request(std::move(*chain));
+    }
+    submit_batch();
+    publish();
+    if (stopped_) return;
+    if (left == 0) return kicked_->notify();  // a guest that never pauses takes turns with other queues
+  } while (ring_.resume_kicks());
+}
+
+void BlkQueue::start_request(DescChain chain) {
+  Slot& slot = slots_[chain.head()];
+  if (slot.chain.pending()) {  // its first incarnation is still in flight and keeps the slot
+    mistakes_.note(GuestRule::kHeadInFlight, chain.head());
+    return chain.complete(0);
+  }
+  const auto broken = ring_.read_chain(chain.head(), slot.buffers);
+  if (broken && *broken != GuestRule::kReadableAfterWritable) {
+    mistakes_.note(*broken, chain.head());
+    return chain.complete(0);
+  }
+  const BlkFraming request = frame_request(slot.buffers);
+  if (request.status == nullptr) {
+    mistakes_.note(*request.broken, chain.head());
+    return chain.complete(0);
+  }
+  slot.chain = std::move(chain);
+  slot.status = request.status;
+  in_flight_++;
+  if (broken) return refuse(slot, VIRTIO_BLK_S_IOERR, *broken, slot.chain.head());
+  if (request.broken) return refuse(slot, VIRTIO_BLK_S_IOERR, *request.broken, slot.chain.head());
+  if (channel_ == nullptr) return refuse(slot, VIRTIO_BLK_S_IOERR, GuestRule::kNoMedium, request.header.type);
+  dispatch(slot, request);
+}
+
+void BlkQueue::dispatch(Slot& slot, const BlkFraming& request) {
+  switch (request.header.type) {
+    case VIRTIO_BLK_T_IN:
+    case VIRTIO_BLK_T_OUT: return transfer(slot, request);
+    case VIRTIO_BLK_T_FLUSH:
+    case VIRTIO_BLK_T_FLUSH_OUT: return flush(slot);
+    case VIRTIO_BLK_T_GET_ID: return get_id(slot, request);
+    case VIRTIO_BLK_T_DISCARD:
+    case VIRTIO_BLK_T_WRITE_ZEROES: return start_segments(slot, request);
+    default: return refuse(slot, VIRTIO_BLK_S_UNSUPP, GuestRule::kUnknownType, request.header.type);
+  }
+}
+
+void BlkQueue::transfer(Slot& slot, const BlkFraming& request) {
+  const bool write = request.header.type == VIRTIO_BLK_T_OUT;
+  const uint64_t bytes = write ? request.out_bytes : request.in_bytes;
+  if (const auto refusal = check_transfer(limits(), request, bytes)) {
+    return refuse(slot, refusal->status, refusal->rule, refusal->detail);
+  }
+  if (bytes == 0) return finish(slot, VIRTIO_BLK_S_OK, 1);
+  slot.io.op = write ? BlockOp::kWrite : BlockOp::kRead;
+  slot.io.stable = write && state_.write_through();
+  slot.io.offset = request.header.sector << VIRTIO_BLK_SECTOR_SHIFT;
+  slot.io.length = bytes;
+  slot.io.iov = write ? request.out : request.in;
+  slot.written_if_ok = write ? 1 : static_cast<uint32_t>(bytes + 1);
+  submit_later(slot);
+}
+
+void BlkQueue::flush(Slot& slot) {
+  if (state_.read_only) return finish(slot, VIRTIO_BLK_S_OK, 1);
+  slot.io.op = BlockOp::kFlush;
+  slot.io.offset = slot.io.length = 0;
+  slot.io.iov = {};
+  slot.written_if_ok = 1;
+  submit_later(slot);
+}
+
+void BlkQueue::get_id(Slot& slot, const BlkFraming& request) {
+  const size_t written = copy_to_buffers(request.in, serial_.data(), serial_.size());
+  finish(slot, VIRTIO_BLK_S_OK, static_cast<uint32_t>(written + 1));
+}
+
+void BlkQueue::start_segments(Slot& slot, const BlkFraming& request) {
+  if (const auto refusal = read_segments(limits(), request, slot.segments, slot.segment_count)) {
+    return refuse(slot, refusal->status, refusal->rule, refusal->detail);
+  }
+  slot.io.op = request.header.type == VIRTIO_BLK_T_DISCARD ? BlockOp::kDiscard : BlockOp::kWriteZeroes;
+  slot.segment = 0;
+  slot.written_if_ok = 1;
+  if (!prepare_segment(slot)) return finish(slot, VIRTIO_BLK_S_OK, 1);
+  submit_later(slot);
+}
+
+// Loads the next segment that has sectors into the slot's request. False: there is none left.
+bool BlkQueue::prepare_segment(Slot& slot) {
+  while (slot.segment < slot.segment_count && slot.segments[slot.segment].num_sectors == 0) slot.segment++;
+  if (slot.segment == slot.segment_count) return false;
+  const VirtioBlkDiscardWriteZeroes& segment = slot.segments[slot.segment++];
+  slot.io.stable = slot.io.op == BlockOp::kWriteZeroes && state_.write_through();
+  slot.io.may_unmap = (segment.flags & VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP) != 0;
+  slot.io.offset = segment.sector << VIRTIO_BLK_SECTOR_SHIFT;
+  slot.io.length = uint64_t{segment.num_sectors} << VIRTIO_BLK_SECTOR_SHIFT;
+  slot.io.iov = {};
+  return true;
+}
+
+void BlkQueue::submit_later(Slot& slot) {
+  slot.io.sink = this;
+  slot.io.error = 0;
+  slot.io.context = &slot;
+  batch_.push_back(&slot.io);
+  if (batch_.size() == kSubmitGroup) submit_batch();
+}
+
+void BlkQueue::submit_batch() {
+  if (batch_.empty()) return;
+  channel_->submit(batch_);
+  batch_.clear();
+}
+
+void BlkQueue::request_done(BlockRequest& io) {
+  Slot& slot = *static_cast<Slot*>(io.context);
+  if (io.error != 0) return finish(slot, VIRTIO_BLK_S_IOERR, 1);
+  if ((io.op == BlockOp::kDiscard || io.op == BlockOp::kWriteZeroes) && prepare_segment(slot)) {
+    BlockRequest* next = &io;
+    return channel_->submit({&next, 1});
+  }
+  finish(slot, VIRTIO_BLK_S_OK, slot.written_if_ok);
+}
+
+void BlkQueue::refuse(Slot& slot, uint8_t status, GuestRule rule, uint64_t detail) {
+  mistakes_.note(rule, detail);
+  finish(slot, status, 1);
+}
+
+// The status byte is the last byte written; the used entry follows it, and the index after that.
+void BlkQueue::finish(Slot& slot, uint8_t status, uint32_t written) {
+  copy_to_shared(slot.status, &status, 1);
+  slot.chain.complete(written);
+  in_flight_--;
+  if (++unpublished_ >= kPublishGroup) publish();
+}
+
+void BlkQueue::batch_done() {
+  publish();
+  if (in_flight_ == 0 && stopped_) {
+    ring_.stop();
+    std::exchange(stopped_, nullptr)();
+  }
+}
+
+void BlkQueue::publish() {
+  unpublished_ = 0;
+  if (ring_.publish()) interrupts_->queue_interrupt(index_);
+}
+
+BlkLimits BlkQueue::limits() const {
+  return {.capacity = state_.capacity.load(std::memory_order_relaxed),
+          .accepted = state_.accepted.load(std::memory_order_relaxed),
+          .read_only = state_.read_only,
+          .max_discard_sectors = state_.max_discard_sectors,
+          .max_discard_segments = state_.max_discard_segments};
+}
+
+}  // namespace acrn

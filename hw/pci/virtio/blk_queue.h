@@ -1,0 +1,112 @@
+// BlkQueue: one virtqueue of a virtio-blk device, one channel to the disk, and a slot for each request that the
+// ring can hold. Everything here happens on the queue's event loop and takes no lock; others post() to it.
+//
+// A request's life: on_kick -> drain -> start_request -> (transfer | flush | get_id | segments) -> the channel
+// -> request_done -> finish -> publish.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "acrn/block/blockif.h"
+#include "acrn/event/event_loop.h"
+#include "acrn/virtio/virtio_device.h"
+#include "hw/pci/virtio/blk_request.h"
+#include "hw/pci/virtio/virtqueue.h"
+
+namespace acrn {
+
+// What all queues of a device read and its control calls change. Any thread.
+struct BlkState {
+  std::atomic<uint64_t> accepted{0};   // features
+  std::atomic<uint64_t> capacity{0};   // 512-byte sectors
+  std::atomic<bool> writeback{false};  // the guest's wish, in the configuration space
+  bool writeback_option = false;       // the operator's; constant from here on
+  bool read_only = false;
+  uint32_t max_discard_sectors = 0;
+  uint32_t max_discard_segments = 0;
+
+  // True: a write completes only when it is on stable storage.
+  bool write_through() const;
+};
+
+using BlkSerial = std::array<char, VIRTIO_BLK_ID_BYTES>;  // zero padded
+
+class BlkQueue final : private BlockSink {
+ public:
+  // `size` ring entries. State, mistakes, interrupts and loop outlive the queue.
+  static Result<std::unique_ptr<BlkQueue>> create(unsigned index, uint16_t size, const BlkState& state,
+                                                  GuestMistakes& mistakes, EventLoop& loop);
+
+  // Any thread.
+  EventLoop& loop() { return loop_; }
+  uint16_t size() const { return ring_.size(); }
+  void connect(VirtioInterruptSink& interrupts) { interrupts_ = &interrupts; }  // before the first start
+  void kick() { kicked_->notify(); }
+
+  // On the loop.
+  bool start(std::shared_ptr<const MemoryMap> map, Gpa ring);
+  // Pops nothing more; calls `stopped` when nothing is in flight, possibly at once.
+  void stop(std::function<void()> stopped);
+  // Gives the queue its disk; only while it has none.
+  Result<void> attach(BlockBackend& backend, const BlkSerial& serial);
+  // Lets go of disk and doorbell, before destruction. Stopped.
+  void close();
+
+ private:
+  // One request from parse to status byte; the slot's index is its chain's head.
+  struct Slot {
+    DescChain chain;
+    ChainBuffers buffers;
+    std::byte* status = nullptr;
+    BlockRequest io;
+    uint32_t written_if_ok = 0;        // used length of a success
+    std::span<VirtioBlkDiscardWriteZeroes> segments;  // preallocated
+    size_t segment = 0, segment_count = 0;            // the one in work, and how many there are
+  };
+
+  BlkQueue(unsigned index, uint16_t size, const BlkState& state, GuestMistakes& mistakes, EventLoop& loop);
+
+  void on_kick();
+  void drain();
+  void start_request(DescChain chain);
+  void dispatch(Slot& slot, const BlkFraming& request);
+  void transfer(Slot& slot, const BlkFraming& request);
+  void flush(Slot& slot);
+  void get_id(Slot& slot, const BlkFraming& request);
+  void start_segments(Slot& slot, const BlkFraming& request);
+  bool prepare_segment(Slot& slot);
+  void submit_later(Slot& slot);
+  void submit_batch();
+  void refuse(Slot& slot, uint8_t status, GuestRule rule, uint64_t detail);
+  void finish(Slot& slot, uint8_t status, uint32_t written);
+  void publish();
+  BlkLimits limits() const;
+
+  void request_done(BlockRequest& io) override;
+  void batch_done() override;
+
+  const unsigned index_;
+  const BlkState& state_;
+  GuestMistakes& mistakes_;
+  EventLoop& loop_;
+  VirtioInterruptSink* interrupts_ = nullptr;
+  std::unique_ptr<Notifier> kicked_;
+  std::unique_ptr<BlockChannel> channel_;  // null: no medium
+  BlkSerial serial_{};
+
+  Virtqueue ring_;
+  std::vector<Slot> slots_;
+  std::unique_ptr<iovec[]> buffer_storage_;
+  std::unique_ptr<VirtioBlkDiscardWriteZeroes[]> segment_storage_;
+  std::vector<BlockRequest*> batch_;  // parsed and not yet submitted; capacity reserved
+  unsigned in_flight_ = 0;
+  unsigned unpublished_ = 0;
+  std::function<void()> stopped_;     // set while draining for a stop
+};
+
+}  // namespace acrn

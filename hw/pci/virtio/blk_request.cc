@@ -1,0 +1,116 @@
+#include "hw/pci/virtio/blk_request.h"
+
+#include <algorithm>
+
+namespace acrn {
+namespace {
+
+std::byte* bytes_of(const iovec& buffer) { return static_cast<std::byte*>(buffer.iov_base); }
+
+// Drops `length` bytes from the front; the buffers hold at least as many.
+std::span<iovec> drop_front(std::span<iovec> buffers, size_t length) {
+  while (length > 0) {
+    iovec& first = buffers.front();
+    const size_t part = std::min(length, first.iov_len);
+    first = {bytes_of(first) + part, first.iov_len - part};
+    length -= part;
+    if (first.iov_len == 0) buffers = buffers.subspan(1);
+  }
+  return buffers;
+}
+
+// Takes the last byte off; the buffers hold at least one.
+std::span<iovec> take_last_byte(std::span<iovec> buffers, std::byte*& last) {
+  iovec& buffer = buffers.back();
+  last = bytes_of(buffer) + --buffer.iov_len;
+  return buffer.iov_len == 0 ? buffers.first(buffers.size() - 1) : buffers;
+}
+
+bool inside_capacity(const BlkLimits& limits, uint64_t sector, uint64_t sectors) {
+  return sector <= limits.capacity && sectors <= limits.capacity - sector;
+}
+
+}  // namespace
+
+size_t copy_from_buffers(std::span<const iovec> buffers, void* to, size_t length) {
+  size_t done = 0;
+  for (const iovec& buffer : buffers) {
+    const size_t part = std::min(length - done, buffer.iov_len);
+    copy_from_shared(static_cast<std::byte*>(to) + done, bytes_of(buffer), part);
+    done += part;
+  }
+  return done;
+}
+
+size_t copy_to_buffers(std::span<const iovec> buffers, const void* from, size_t length) {
+  size_t done = 0;
+  for (const iovec& buffer : buffers) {
+    const size_t part = std::min(length - done, buffer.iov_len);
+    copy_to_shared(bytes_of(buffer), static_cast<const std::byte*>(from) + done, part);
+    done += part;
+  }
+  return done;
+}
+
+BlkFraming frame_request(ChainBuffers& buffers) {
+  BlkFraming request;
+  if (buffers.writable_bytes == 0) {
+    request.broken = GuestRule::kStatusMissing;
+    return request;
+  }
+  request.in = take_last_byte(buffers.writable_part(), request.status);
+  request.in_bytes = buffers.writable_bytes - 1;
+  if (buffers.readable_bytes < sizeof(VirtioBlkOuthdr)) {
+    request.broken = GuestRule::kHeaderTooShort;
+    return request;
+  }
+  copy_from_buffers(buffers.readable_part(), &request.header, sizeof(VirtioBlkOuthdr));
+  request.out = drop_front(buffers.readable_part(), sizeof(VirtioBlkOuthdr));
+  request.out_bytes = buffers.readable_bytes - sizeof(VirtioBlkOuthdr);
+  return request;
+}
+
+std::optional<BlkRefusal> check_transfer(const BlkLimits& limits, const BlkFraming& request, uint64_t bytes) {
+  const uint64_t sector = request.header.sector;
+  if (request.header.type == VIRTIO_BLK_T_OUT && limits.read_only) {
+    return BlkRefusal{VIRTIO_BLK_S_IOERR, GuestRule::kWriteToReadOnly, sector};
+  }
+  if (bytes % VIRTIO_BLK_SECTOR_SIZE != 0) {
+    return BlkRefusal{VIRTIO_BLK_S_IOERR, GuestRule::kDataNotSectors, bytes};
+  }
+  if (!inside_capacity(limits, sector, bytes >> VIRTIO_BLK_SECTOR_SHIFT)) {
+    return BlkRefusal{VIRTIO_BLK_S_IOERR, GuestRule::kSectorPastEnd, sector};
+  }
+  return std::nullopt;
+}
+
+std::optional<BlkRefusal> read_segments(const BlkLimits& limits, const BlkFraming& request,
+                                        std::span<VirtioBlkDiscardWriteZeroes> segments, size_t& count) {
+  const bool zeroes = request.header.type == VIRTIO_BLK_T_WRITE_ZEROES;
+  const auto refuse = [](uint8_t status, GuestRule rule, uint64_t detail) { return BlkRefusal{status, rule, detail}; };
+  if (limits.read_only) return refuse(VIRTIO_BLK_S_IOERR, GuestRule::kWriteToReadOnly, request.header.type);
+  if ((limits.accepted & feature(zeroes ? VIRTIO_BLK_F_WRITE_ZEROES : VIRTIO_BLK_F_DISCARD)) == 0) {
+    return refuse(VIRTIO_BLK_S_UNSUPP, GuestRule::kFeatureNotAccepted, request.header.type);
+  }
+  constexpr size_t kSegment = sizeof(VirtioBlkDiscardWriteZeroes);
+  const uint64_t allowed = std::min<uint64_t>(limits.max_discard_segments, segments.size());
+  if (request.out_bytes == 0 || request.out_bytes % kSegment != 0 || request.out_bytes / kSegment > allowed) {
+    return refuse(VIRTIO_BLK_S_IOERR, GuestRule::kSegmentList, request.out_bytes);
+  }
+  count = request.out_bytes / kSegment;
+  copy_from_buffers(request.out, segments.data(), count * kSegment);
+  for (const auto& segment : segments.first(count)) {
+    if ((segment.flags & ~(zeroes ? VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP : 0)) != 0) {
+      return refuse(VIRTIO_BLK_S_UNSUPP, GuestRule::kSegmentFlags, segment.flags);
+    }
+    if (segment.num_sectors > limits.max_discard_sectors) {
+      return refuse(VIRTIO_BLK_S_IOERR, GuestRule::kSegmentTooLong, segment.num_sectors);
+    }
+    if (!inside_capacity(limits, segment.sector, segment.num_sectors)) {
+      return refuse(VIRTIO_BLK_S_IOERR, GuestRule::kSectorPastEnd, segment.sector);
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace acrn

@@ -1,0 +1,204 @@
+#include "hw/pci/virtio/virtio_blk.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+namespace acrn {
+namespace {
+
+constexpr uint32_t kDefaultMaxDiscardSectors = 4u << 20;  // 2 GiB in one segment
+constexpr uint32_t kDefaultMaxDiscardSegments = 32;
+constexpr unsigned kWritebackOffset = __builtin_offsetof(VirtioBlkConfig, writeback);
+
+// A geometry for guests that ask for one although GEOMETRY is not offered: the usual 255 heads of 63 sectors.
+constexpr uint8_t kHeads = 255, kSectorsPerTrack = 63;
+
+uint32_t or_default(uint32_t value, uint32_t fallback) { return value != 0 ? value : fallback; }
+
+}  // namespace
+
+uint64_t virtio_blk_features(const VirtioBlkOptions& options) {
+  uint64_t features = feature(VIRTIO_BLK_F_SEG_MAX) | feature(VIRTIO_BLK_F_BLK_SIZE) | feature(VIRTIO_BLK_F_TOPOLOGY) |
+                      feature(VIRTIO_F_ANY_LAYOUT) | feature(VIRTIO_RING_F_INDIRECT_DESC) |
+                      feature(VIRTIO_RING_F_EVENT_IDX);
+  if (options.read_only) {
+    features |= feature(VIRTIO_BLK_F_RO);
+  } else {
+    features |= feature(VIRTIO_BLK_F_FLUSH) | feature(VIRTIO_BLK_F_CONFIG_WCE);
+    if (options.discard) features |= feature(VIRTIO_BLK_F_DISCARD) | feature(VIRTIO_BLK_F_WRITE_ZEROES);
+  }
+  if (options.queues > 1) features |= feature(VIRTIO_BLK_F_MQ);
+  return features;
+}
+
+VirtioBlk::VirtioBlk(const VirtioBlkOptions& options, const GuestMemory& memory, GuestMistakes& mistakes)
+    : options_(options), features_(virtio_blk_features(options)), memory_(memory), mistakes_(mistakes) {
+  state_.read_only = options.read_only;
+  state_.writeback_option = options.writeback;
+  state_.writeback = options.writeback;
+  if (options.discard) {
+    state_.max_discard_sectors = or_default(options.max_discard_sectors, kDefaultMaxDiscardSectors);
+    state_.max_discard_segments = or_default(options.max_discard_segments, kDefaultMaxDiscardSegments);
+  }
+  MutexLock lock(mutex_);
+  config_.seg_max = std::max(options.queue_size - 2, 1);  // ANY_LAYOUT lets one segment share header and status
+  config_.blk_size = options.logical_block;
+  config_.num_queues = static_cast<uint16_t>(options.queues);
+  if (options.discard && !options.read_only) {
+    config_.max_discard_sectors = config_.max_write_zeroes_sectors = state_.max_discard_sectors;
+    config_.max_discard_seg = config_.max_write_zeroes_seg = state_.max_discard_segments;
+    config_.write_zeroes_may_unmap = 1;
+  }
+  describe_medium({.size = 0});
+}
+
+Result<std::unique_ptr<VirtioBlk>> VirtioBlk::create(const VirtioBlkOptions& options, const GuestMemory& memory,
+                                                     GuestMistakes& mistakes, std::vector<EventLoop*> loops) {
+  std::unique_ptr<VirtioBlk> device(new VirtioBlk(options, memory, mistakes));
+  for (unsigned i = 0; i < options.queues; i++) {
+    auto queue = BlkQueue::create(i, options.queue_size, device->state_, mistakes, *loops[i % loops.size()]);
+    if (!queue) return queue.error();
+    device->queues_.push_back(std::move(queue).value());
+  }
+  return device;
+}
+
+VirtioBlk::~VirtioBlk() {
+  reset();
+  for (auto& queue : queues_) {
+    queue->loop().run([&] { queue->close(); });
+  }
+}
+
+Result<void> VirtioBlk::attach(std::unique_ptr<BlockBackend> backend, std::string_view serial) {
+  {
+    MutexLock lock(mutex_);
+    if (attaching_ || backend_ != nullptr) {
+      return Error{ErrorKind::kUsage, options_.name + ": it has a disk already, and one in use is not replaced"};
+    }
+    attaching_ = true;
+  }
+  BlkSerial padded{};
+  std::copy_n(serial.begin(), std::min(serial.size(), padded.size()), padded.begin());
+  Result<void> result;
+  for (auto& queue : queues_) {
+    queue->loop().run([&] {
+      if (result.ok()) result = queue->attach(*backend, padded);
+    });
+  }
+  if (!result.ok()) return result;  // attaching_ stays: queues that have a channel of this backend keep it
+
+  MutexLock lock(mutex_);
+  backend_ = std::move(backend);
+  describe_medium(backend_->info());
+  lock.unlock();
+  tell_guest();
+  lock.lock();
+  return {};
+}
+
+Result<uint64_t> VirtioBlk::resize() {
+  MutexLock lock(mutex_);
+  if (backend_ == nullptr) return Error{ErrorKind::kUsage, options_.name + ": there is no disk to resize"};
+  lock.unlock();
+  auto size = backend_->refresh_size();
+  lock.lock();
+  if (size.ok()) describe_medium(backend_->info());
+  lock.unlock();
+  if (size.ok()) tell_guest();
+  lock.lock();
+  return size;
+}
+
+void VirtioBlk::describe_medium(const BlockInfo& info) {
+  const uint64_t sectors = info.size >> VIRTIO_BLK_SECTOR_SHIFT;
+  const uint32_t physical = std::max(or_default(options_.physical_block, info.physical_block), options_.logical_block);
+  config_.capacity = sectors;
+  config_.cylinders = static_cast<uint16_t>(std::min<uint64_t>(sectors / (kHeads * kSectorsPerTrack), 0xffff));
+  config_.heads = kHeads;
+  config_.sectors = kSectorsPerTrack;
+  config_.physical_block_exp = static_cast<uint8_t>(std::countr_zero(physical / options_.logical_block));
+  config_.min_io_size = static_cast<uint16_t>(std::min(physical / options_.logical_block, 0xffffu));
+  if (options_.discard && !options_.read_only) {
+    config_.discard_sector_alignment =
+        or_default(options_.discard_alignment, info.discard_granularity >> VIRTIO_BLK_SECTOR_SHIFT);
+  }
+  state_.capacity = sectors;
+}
+
+void VirtioBlk::tell_guest() {
+  if (VirtioInterruptSink* sink = interrupts_.load(); sink != nullptr) sink->config_interrupt();
+}
+
+void VirtioBlk::connect(VirtioInterruptSink& sink) {
+  interrupts_ = &sink;
+  for (auto& queue : queues_) queue->connect(sink);
+}
+
+void VirtioBlk::set_features(uint64_t accepted) { state_.accepted = accepted & features_; }
+
+bool VirtioBlk::start_queue(unsigned index, Gpa ring) {
+  BlkQueue& queue = *queues_[index];
+  bool started = false;
+  queue.loop().run([&] { started = queue.start(memory_.map(), ring); });
+  return started;
+}
+
+void VirtioBlk::stop_queue(unsigned index) {
+  BlkQueue& queue = *queues_[index];
+  std::latch stopped(1);
+  queue.loop().post([&] { queue.stop([&] { stopped.count_down(); }); });
+  stopped.wait();
+}
+
+void VirtioBlk::reset() {
+  std::latch stopped(static_cast<ptrdiff_t>(queues_.size()));
+  for (auto& queue : queues_) {
+    queue->loop().post([&] { queue->stop([&] { stopped.count_down(); }); });
+  }
+  stopped.wait();
+  state_.accepted = 0;
+  state_.writeback = options_.writeback;
+  MutexLock lock(mutex_);
+  capacity_bytes_read_ = 0xff;
+}
+
+void VirtioBlk::read_config(unsigned offset, std::span<uint8_t> to) {
+  MutexLock lock(mutex_);
+  for (uint8_t& byte : to) {
+    const unsigned at = offset++;
+    if (at == kWritebackOffset) {
+      byte = state_.writeback ? 1 : 0;
+    } else if (at < sizeof(config_.capacity)) {
+      // Legacy has no generation counter: a driver that reads halves or bytes, in any order, gets those of one
+      // value until it starts over, so it never puts an old and a new half together.
+      const auto bit = static_cast<uint8_t>(1u << at);
+      if ((capacity_bytes_read_ & bit) != 0) {
+        capacity_seen_ = config_.capacity;
+        capacity_bytes_read_ = 0;
+      }
+      capacity_bytes_read_ |= bit;
+      std::memcpy(&byte, reinterpret_cast<const uint8_t*>(&capacity_seen_) + at, 1);
+    } else if (at < VIRTIO_BLK_CONFIG_SIZE) {
+      std::memcpy(&byte, reinterpret_cast<const uint8_t*>(&config_) + at, 1);
+    } else {
+      byte = 0xff;
+    }
+  }
+}
+
+void VirtioBlk::write_config(unsigned offset, std::span<const uint8_t> from) {
+  for (const uint8_t byte : from) {
+    const unsigned at = offset++;
+    if (at != kWritebackOffset) {
+      mistakes_.note(GuestRule::kConfigReadOnly, at);
+    } else if ((state_.accepted & feature(VIRTIO_BLK_F_CONFIG_WCE)) == 0) {
+      mistakes_.note(GuestRule::kWceNotAccepted, byte);
+    } else {
+      state_.writeback = byte != 0;
+    }
+  }
+}
+
+}  // namespace acrn

@@ -1,0 +1,89 @@
+// VirtioBlk: the block device (virtio device ID 2) without a transport. Owns its backend, its queues and its
+// configuration space. Control calls come one at a time under the transport's lock; attach() and resize() come
+// from the control side at any time. Reads of the configuration are from any thread.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "acrn/base/mutex.h"
+#include "acrn/block/blockif.h"
+#include "acrn/mem/guest_memory.h"
+#include "acrn/virtio/guest_rules.h"
+#include "acrn/virtio/virtio_device.h"
+#include "hw/pci/virtio/blk_queue.h"
+
+namespace acrn {
+
+struct VirtioBlkOptions {
+  std::string name;                     // for the log, e.g. "virtio-blk 0:9:0"
+  unsigned queues = 1;
+  uint16_t queue_size = 64;             // ring entries, a power of two in 2..1024
+  bool read_only = false;
+  bool writeback = false;
+  uint32_t logical_block = 512;         // bytes
+  uint32_t physical_block = 0;          // bytes; 0: what the backend says
+  bool discard = false;                 // offer DISCARD and WRITE_ZEROES
+  uint32_t max_discard_sectors = 0;     // 512-byte sectors; 0: default
+  uint32_t max_discard_segments = 0;    // 0: default
+  uint32_t discard_alignment = 0;       // 512-byte sectors; 0: what the backend says
+};
+
+// The device's feature bits for these options (device.md 6); pure.
+uint64_t virtio_blk_features(const VirtioBlkOptions& options);
+
+class VirtioBlk final : public VirtioDevice {
+ public:
+  // Queue n lives on loops[n % loops.size()]. Memory, mistakes and loops outlive the device. It has no medium:
+  // capacity 0, every request IOERR, until attach().
+  static Result<std::unique_ptr<VirtioBlk>> create(const VirtioBlkOptions& options, const GuestMemory& memory,
+                                                   GuestMistakes& mistakes, std::vector<EventLoop*> loops);
+  ~VirtioBlk() override;
+
+  // Gives a device without a medium its disk and tells the guest (ACRN's blkrescan). `serial`: up to 20 bytes.
+  // Refused while there is one already.
+  Result<void> attach(std::unique_ptr<BlockBackend> backend, std::string_view serial);
+  // Looks how large the disk is now and tells the guest; returns bytes.
+  Result<uint64_t> resize();
+
+  uint16_t device_id() const override { return VIRTIO_ID_BLOCK; }
+  uint8_t pci_class() const override { return 0x01; }  // mass storage
+  uint64_t features() const override { return features_; }
+  unsigned queue_count() const override { return static_cast<unsigned>(queues_.size()); }
+  uint16_t queue_size(unsigned queue) const override { return queue < queues_.size() ? queues_[queue]->size() : 0; }
+  unsigned config_size() const override { return VIRTIO_BLK_CONFIG_SIZE; }
+  void connect(VirtioInterruptSink& sink) override;
+  void set_features(uint64_t accepted) override;
+  bool start_queue(unsigned queue, Gpa ring) override;
+  void stop_queue(unsigned queue) override;
+  void reset() override;
+  void kick(unsigned queue) override { queues_[queue]->kick(); }
+  void read_config(unsigned offset, std::span<uint8_t> to) override;
+  void write_config(unsigned offset, std::span<const uint8_t> from) override;
+
+ private:
+  VirtioBlk(const VirtioBlkOptions& options, const GuestMemory& memory, GuestMistakes& mistakes);
+
+  void describe_medium(const BlockInfo& info) ACRN_REQUIRES(mutex_);
+  void tell_guest();
+
+  const VirtioBlkOptions options_;
+  const uint64_t features_;
+  const GuestMemory& memory_;
+  GuestMistakes& mistakes_;
+  BlkState state_;
+  std::atomic<VirtioInterruptSink*> interrupts_{nullptr};
+
+  Mutex mutex_;  // rank 2: the configuration space and which disk there is
+  VirtioBlkConfig config_ ACRN_GUARDED_BY(mutex_){};
+  bool attaching_ ACRN_GUARDED_BY(mutex_) = false;
+  // The capacity as a reader of single bytes or halves sees it: one value until it has been read through.
+  Le64 capacity_seen_ ACRN_GUARDED_BY(mutex_);
+  uint8_t capacity_bytes_read_ ACRN_GUARDED_BY(mutex_) = 0xff;  // a bit for each byte of capacity_seen_
+
+  std::unique_ptr<BlockBackend> backend_;  // set once, by attach(); outlives the queues' channels
+  std::vector<std::unique_ptr<BlkQueue>> queues_;
+};
+
+}  // namespace acrn

@@ -1,0 +1,115 @@
+// Virtqueue: the device's side of one split ring (virtio 0.9.5 2.3). DescChain: the right and the duty to return
+// one chain, once. Both belong to one event loop and take no lock. What a driver gets wrong is counted and, where
+// the ring itself cannot be trusted any more, stops the queue until it is set up again; it never aborts.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <utility>
+
+#include "acrn/base/check.h"
+#include "acrn/mem/guest_memory.h"
+#include "acrn/virtio/guest_rules.h"
+#include "acrn/virtio/ring_layout.h"
+
+namespace acrn {
+
+class Virtqueue;
+
+// A chain taken from the available ring. Whoever holds it calls complete() exactly once.
+class DescChain {
+ public:
+  DescChain() = default;
+  DescChain(DescChain&& other) noexcept : queue_(std::exchange(other.queue_, nullptr)), head_(other.head_) {}
+  DescChain& operator=(DescChain&& other) noexcept {
+    ACRN_CHECK(queue_ == nullptr);
+    queue_ = std::exchange(other.queue_, nullptr);
+    head_ = other.head_;
+    return *this;
+  }
+  ~DescChain() { ACRN_CHECK(queue_ == nullptr); }
+
+  bool pending() const { return queue_ != nullptr; }
+  uint16_t head() const { return head_; }
+  // Puts it on the used ring; `written`: bytes that the device wrote to it. The driver sees it at publish().
+  void complete(uint32_t written);
+
+ private:
+  friend class Virtqueue;
+  DescChain(Virtqueue& queue, uint16_t head) : queue_(&queue), head_(head) {}
+
+  Virtqueue* queue_ = nullptr;
+  uint16_t head_ = 0;
+};
+
+// The buffers of one chain, in storage that its slot preallocated: first the readable ones, then the writable.
+struct ChainBuffers {
+  std::span<iovec> storage;  // at least as long as the ring
+  size_t readable = 0, writable = 0;              // buffers; none is empty
+  uint64_t readable_bytes = 0, writable_bytes = 0;
+
+  std::span<iovec> readable_part() const { return storage.first(readable); }
+  std::span<iovec> writable_part() const { return storage.subspan(readable, writable); }
+};
+
+class Virtqueue {
+ public:
+  // `size`: ring entries, a power of two. The mistakes outlive the queue.
+  Virtqueue(uint16_t size, GuestMistakes& mistakes) : size_(size), mistakes_(mistakes) {}
+
+  uint16_t size() const { return size_; }
+  // Set up on a ring in RAM; a broken queue still is, but yields nothing.
+  bool running() const { return map_ != nullptr; }
+
+  // False: the ring is not wholly in one region of guest RAM.
+  bool start(std::shared_ptr<const MemoryMap> map, Gpa ring);
+  void stop() { map_.reset(); }
+  void set_features(bool indirect, bool event_index) {
+    indirect_ = indirect;
+    event_index_ = event_index;
+  }
+
+  // Tells the driver not to kick while the device is looking anyway.
+  void suppress_kicks();
+  // Asks for kicks again. True: chains came meanwhile, without a kick; look once more.
+  bool resume_kicks();
+
+  // The next available chain.
+  std::optional<DescChain> pop();
+  // Copies the chain's descriptors once, checks them and resolves its buffers. On an error the chain has to be
+  // returned: the rule that it breaks, with the buffers that are known. kReadableAfterWritable is no reason to
+  // doubt the writable ones.
+  std::optional<GuestRule> read_chain(uint16_t head, ChainBuffers& buffers);
+
+  // Shows the driver what was completed. True: it wants an interrupt for that.
+  bool publish();
+
+ private:
+  friend class DescChain;
+
+  struct Table {
+    GuestSlice slice;
+    uint32_t entries;
+  };
+
+  void break_queue(GuestRule rule, uint64_t detail);
+  void push_used(uint16_t head, uint32_t written);
+  std::optional<GuestRule> enter_indirect(const VringDesc& desc, bool nested, Table& table) const;
+  std::optional<GuestRule> add_buffer(const VringDesc& desc, ChainBuffers& buffers) const;
+
+  const uint16_t size_;
+  GuestMistakes& mistakes_;
+  std::shared_ptr<const MemoryMap> map_;  // of the time of start(); null: not set up
+  GuestSlice desc_, avail_, used_;
+  bool indirect_ = false, event_index_ = false;
+  bool broken_ = false;
+  bool kicks_suppressed_ = false;  // by flag
+  uint16_t avail_index_ = 0;       // as last read from the driver
+  uint16_t next_avail_ = 0;
+  uint16_t next_used_ = 0;
+  uint16_t published_ = 0;
+};
+
+}  // namespace acrn

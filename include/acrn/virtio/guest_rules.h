@@ -1,0 +1,98 @@
+// The rules that a driver can break, each with the clause it comes from, and GuestMistakes, which counts them
+// and tells the log. For people who write drivers this is the device's other product.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "acrn/base/concat.h"
+#include "acrn/base/log.h"
+
+namespace acrn {
+
+enum class GuestRule : uint8_t {
+  // registers
+  kRegisterWidth, kRegisterReadOnly, kFeatureNotOffered, kFeaturesAfterDriverOk, kNotifyUnknownQueue,
+  kRingNotInRam, kVectorOutOfRange, kConfigReadOnly, kWceNotAccepted,
+  // rings and chains
+  kKickBeforeRing, kAvailIndexJump, kHeadOutOfRange, kHeadInFlight, kNextOutOfRange, kChainTooLong,
+  kIndirectNotAccepted, kIndirectNested, kIndirectWithNext, kIndirectWithWrite, kIndirectLength, kIndirectNotInRam,
+  kBufferNotInRam, kLengthsOverflow, kReadableAfterWritable,
+  // requests
+  kHeaderTooShort, kStatusMissing, kNoMedium, kDataNotSectors, kSectorPastEnd, kWriteToReadOnly, kUnknownType,
+  kFeatureNotAccepted, kSegmentList, kSegmentTooLong, kSegmentFlags,
+};
+inline constexpr size_t kGuestRules = static_cast<size_t>(GuestRule::kSegmentFlags) + 1;
+
+struct GuestRuleText {
+  std::string_view name;    // stable, for statistics
+  std::string_view rule;    // what a driver does
+  std::string_view source;  // where it says so
+};
+
+inline constexpr std::array<GuestRuleText, kGuestRules> kGuestRuleTexts{{
+    {"register-width", "a register is written at its own offset with its own width", "virtio 0.9.5 2.2.2"},
+    {"register-read-only", "HOST_FEATURES, QUEUE_NUM and ISR are not written", "virtio 0.9.5 2.2.2"},
+    {"feature-not-offered", "only offered features are accepted", "virtio 0.9.5 2.2.2.2"},
+    {"features-after-driver-ok", "features are settled before DRIVER_OK", "virtio 0.9.5 2.2.1"},
+    {"notify-unknown-queue", "QUEUE_NOTIFY names a queue that exists", "virtio 0.9.5 2.2.2"},
+    {"ring-not-in-ram", "the ring at QUEUE_PFN << 12 lies in guest RAM", "virtio 0.9.5 2.3"},
+    {"vector-out-of-range", "a vector number is below the MSI-X table size, or 0xffff", "virtio 0.9.5 2.2.2"},
+    {"config-read-only", "of the device configuration only writeback is written", "virtio 1.2 5.2.4"},
+    {"wce-not-accepted", "writeback is written only after CONFIG_WCE was accepted", "virtio 1.2 5.2.4"},
+    {"kick-before-ring", "a queue is kicked after its QUEUE_PFN was set", "virtio 0.9.5 2.2.1"},
+    {"avail-index-jump", "avail.idx is at most the ring's size ahead of the device", "virtio 0.9.5 2.3.4"},
+    {"head-out-of-range", "an available entry is a descriptor of the table", "virtio 0.9.5 2.3.4"},
+    {"head-in-flight", "a chain is made available again only after it was used", "virtio 0.9.5 2.3.4"},
+    {"next-out-of-range", "next is a descriptor of the table", "virtio 0.9.5 2.3.2"},
+    {"chain-too-long", "a chain has no loop and at most as many descriptors as the ring", "virtio 1.2 2.7.5.2"},
+    {"indirect-not-accepted", "INDIRECT is used only if the feature was accepted", "virtio 0.9.5 2.3.3"},
+    {"indirect-nested", "an indirect table holds no INDIRECT descriptor", "virtio 1.2 2.7.5.3.1"},
+    {"indirect-with-next", "INDIRECT and NEXT are not set together", "virtio 1.2 2.7.5.3.1"},
+    {"indirect-with-write", "a table is for the device to read: no WRITE on it", "virtio 0.9.5 2.3.3"},
+    {"indirect-length", "a table is 1..ring-size whole descriptors long", "virtio 1.2 2.7.5.3.1"},
+    {"indirect-not-in-ram", "an indirect table lies in guest RAM", "virtio 0.9.5 2.3.3"},
+    {"buffer-not-in-ram", "a buffer lies in guest RAM", "virtio 0.9.5 2.3.2"},
+    {"lengths-overflow", "the lengths of a chain sum to at most 2^32", "virtio 1.2 2.7.5.2"},
+    {"readable-after-writable", "readable descriptors come before writable ones", "virtio 0.9.5 2.4.1"},
+    {"header-too-short", "a request begins with 16 readable bytes", "virtio 0.9.5 appendix D"},
+    {"status-missing", "a request ends with a writable byte for its status", "virtio 0.9.5 appendix D"},
+    {"no-medium", "a disk of capacity 0 is not read or written", "virtio 0.9.5 appendix D"},
+    {"data-not-sectors", "data is a multiple of 512 bytes", "virtio 1.2 5.2.6.1"},
+    {"sector-past-end", "sector and length lie inside the capacity", "virtio 1.2 5.2.6.1"},
+    {"write-to-read-only", "a disk that offers RO is not written", "virtio 1.2 5.2.6.1"},
+    {"unknown-type", "the type is one that the device knows", "virtio 1.2 5.2.6"},
+    {"feature-not-accepted", "DISCARD and WRITE_ZEROES are sent only if accepted", "virtio 1.2 5.2.6.1"},
+    {"segment-list", "a segment list is 1..max_seg whole segments of 16 bytes", "virtio 1.2 5.2.6.1"},
+    {"segment-too-long", "a segment has at most max_sectors sectors", "virtio 1.2 5.2.6.1"},
+    {"segment-flags", "only unmap, and only in WRITE_ZEROES, is set in flags", "virtio 1.2 5.2.6.1"},
+}};
+
+constexpr const GuestRuleText& text(GuestRule rule) { return kGuestRuleTexts[static_cast<size_t>(rule)]; }
+
+// Counts of one function. Any thread; no lock. `name` says in the log whose driver it is.
+class GuestMistakes {
+ public:
+  explicit GuestMistakes(std::string name) : name_(std::move(name)) {}
+
+  // The first few of a kind are logged, then each time the count doubles: a guest cannot flood the log.
+  void note(GuestRule rule, uint64_t detail = 0) {
+    const uint64_t count = counts_[static_cast<size_t>(rule)].fetch_add(1, std::memory_order_relaxed) + 1;
+    if ((count > kAlwaysLogged && (count & (count - 1)) != 0) || !log_enabled(LogLevel::kWarning)) return;
+    log(LogLevel::kWarning, concat(name_, ": guest mistake ", text(rule).name, " (number ", count, ", value ", hex(detail),
+                                   "): the rule is: ", text(rule).rule, " (", text(rule).source, ")"));
+  }
+  uint64_t count(GuestRule rule) const {
+    return counts_[static_cast<size_t>(rule)].load(std::memory_order_relaxed);
+  }
+
+ private:
+  static constexpr uint64_t kAlwaysLogged = 3;
+  std::string name_;
+  std::array<std::atomic<uint64_t>, kGuestRules> counts_{};
+};
+
+}  // namespace acrn

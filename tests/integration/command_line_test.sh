@@ -1,0 +1,235 @@
+#!/bin/bash
+# The command line from outside: every mistake is one line on stderr with the right exit code, and no run,
+# good or bad, creates, changes or locks anything.
+# usage: command_line_test.sh <acrn-dm>
+. "$(dirname "$0")/lib.sh"
+dm=$1
+
+files=$work/files
+mkdir -p "$files/dir"
+cd "$files" || exit 1
+head -c 1048576 /dev/urandom >disk.img
+head -c 1000 /dev/zero >odd.img
+: >empty.img
+cp disk.img 'with, comma and space.img'
+cp disk.img 'grün-диск.img'
+printf 'x' >kernel
+mkfifo fifo
+ln -s disk.img link.img
+ln -s nowhere dangling.img
+
+# Everything that a run could have changed: names, modes, sizes, times, contents.
+snapshot() {
+  find "$files" -printf '%P %y %m %s %T@ %C@\n' | sort
+  find "$files" -type f -print0 | sort -z | xargs -0 sha256sum
+}
+before=$(snapshot)
+
+expect_nothing_changed() {
+  [ "$(snapshot)" = "$before" ] || fail "$1: something in the directory changed"
+}
+
+# refused <exit code> <part of the message> <argument...>
+refused() {
+  local code=$1 part=$2
+  shift 2
+  run "$dm" --dry_run "$@" vm1
+  expect_refusal "$code" "$part" "$*"
+}
+
+expect_refusal() {
+  expect_equal "$3: exit code" "$status" "$1"
+  expect_equal "$3: stdout" "$out" ""
+  expect_equal "$3: lines on stderr" "$(printf '%s\n' "$err" | wc -l)" 1
+  expect_contains "$3" "$err" "acrn-dm: "
+  expect_contains "$3" "$err" "$2"
+  expect_nothing_changed "$3"
+}
+
+# accepted <part of the JSON> <argument...>
+accepted() {
+  local part=$1
+  shift
+  run "$dm" --dry_run "$@" vm1
+  expect_equal "$*: exit code" "$status" 0
+  expect_equal "$*: stderr" "$err" ""
+  expect_contains "$*" "$out" "$part"
+  expect_nothing_changed "$*"
+}
+
+block() {  # block <exit code> <part> <config>
+  refused "$1" "$2" -s "9,virtio-blk,$3"
+}
+
+# --- the options of the command line
+refused 64 '-m 12Q: not a memory size; give a number with K, M or G, like 512M' -m 12Q
+refused 64 '-m 0: not a memory size' -m 0
+refused 64 "-m '': not a memory size" --memsize=
+refused 64 '-B xxx' -B "$(printf 'x%.0s' {1..2048})"
+refused 64 '-l com5,stdio: not a serial port' -l com5,stdio
+refused 64 '-l com2,stdio: stdio is already taken' -l com1,stdio -l com2,stdio
+refused 64 '-U 42: not a UUID' -U 42
+refused 64 '--cpus 0: not a number of vCPUs' --cpus 0
+refused 64 '--cpu_affinity 0,x: not a list of host CPUs' --cpu_affinity 0,x
+refused 64 '--cpu_affinity 0,1: 2 host CPUs for 3 vCPUs' --cpu_affinity 0,1 --cpus 3
+refused 64 '--hypervisor xen: not a hypervisor; give acrn or kvm' --hypervisor xen
+refused 64 '--virtio_poll 0: not a polling interval' --virtio_poll 0
+refused 64 "--cmd_monitor '': not a socket path" --cmd_monitor ''
+refused 64 '--logger_setting disk,level=9: not a logger setting' --logger_setting disk,level=9
+refused 64 '--memsiz: unknown option; did you mean --memsize?' --memsiz 1G
+refused 64 '--windows=yes: --windows takes no value' --windows=yes
+refused 64 "two VM names, 'a' and 'vm1'" a
+refused 64 '--ovmf: not supported by this device model' --ovmf OVMF.fd
+refused 64 '--lapic_pt: not supported by this device model' --lapic_pt
+refused 64 '-E: not supported by this device model' --elf_file x
+refused 66 '-k missing: No such file or directory' -k missing
+refused 66 '-k dir: not a regular file' -k dir
+refused 66 '-k fifo: not a regular file' -k fifo
+refused 66 '-r /dev/zero: not a regular file' -k kernel -r /dev/zero
+
+run "$dm" --dry_run
+expect_refusal 64 'the VM name is missing' 'no name'
+run "$dm" --dry_run ''
+expect_refusal 64 'not a VM name' 'empty name'
+run "$dm" --dry_run ../vm
+expect_refusal 64 'not a VM name' 'name with a slash'
+run "$dm" vm1 -s
+expect_refusal 64 '-s: the value is missing' '-s without a value'
+
+# --- slots
+refused 64 "'5x' is not a slot" -s 5x,virtio-blk,disk.img
+refused 64 "'32' is not a slot" -s 32,virtio-blk,disk.img
+refused 64 "'9:8' is not a slot" -s 9:8,virtio-blk,disk.img
+refused 64 "'256:0:0' is not a slot" -s 256:0:0,virtio-blk,disk.img
+refused 64 'the emulation is missing' -s 9
+refused 64 "'virtio-net' is not an emulation; known: virtio-blk, hostbridge, lpc" -s 9,virtio-net
+refused 64 'lpc takes no options' -s 31,lpc,x
+refused 64 'slot 9:0 is already taken by virtio-blk (disk.img)' -s 9,virtio-blk,disk.img -s 0/9.0,lpc
+refused 64 "slot 0:0 is the host bridge's" -s 0,virtio-blk,disk.img
+
+# --- virtio-blk: options
+block 64 "the path is missing" ''
+block 64 "the path is missing" 'iothread=1'
+block 64 "'discardfoo' is not an option; did you mean discard?" disk.img,discardfoo
+block 64 'an option is empty' disk.img,
+block 64 "'ro' takes no value" disk.img,ro=1
+for option in sectorsize=513 sectorsize=4096/512 range=1 range=0/0 range=0/1x discard=1 aio=native iothread=0 \
+  mq=0 queue_size=3 queue_size=2048 serial=123456789012345678901 lock=maybe; do
+  block 64 "$option: not a" "disk.img,$option"
+  block 64 "${option%%=*}: the value is missing; give " "disk.img,${option%%=*}="
+done
+block 64 'mq=2: more queues than vCPUs (1); give mq=1 or --cpus 2' disk.img,mq=2
+block 64 'range=0/2049' disk.img,range=0/2049
+block 64 'range=2048/1' disk.img,range=2048/1
+block 64 'range=9223372036854775807/2' disk.img,range=9223372036854775807/2
+block 64 'ram:513: not a RAM disk' ram:513
+block 64 'ram:1T: not a RAM disk' ram:1T
+
+# --- virtio-blk: files
+block 66 missing.img missing.img
+block 66 missing.img nodisk/missing.img
+block 66 dangling.img dangling.img
+block 66 dir dir
+block 66 fifo fifo
+block 66 fifo fifo,ro
+block 66 /dev/zero /dev/zero
+block 66 /dev/tty /dev/tty
+block 66 empty.img empty.img
+block 66 odd.img odd.img
+block 66 disk.img disk.img/x
+block 66 'File name too long' "$(printf 'x%.0s' {1..4096})"
+# A file that may only be read: root may write everything, so somebody else runs this.
+as_user=()
+if [ "$(id -u)" -eq 0 ]; then
+  as_user=(setpriv --reuid 65534 --regid 65534 --clear-groups)
+  chmod 0755 "$work"
+fi
+chmod 0444 disk.img
+before=$(snapshot)
+if "${as_user[@]}" "$dm" -v >/dev/null 2>&1; then
+  run "${as_user[@]}" "$dm" --dry_run -s 9,virtio-blk,disk.img vm1
+  expect_refusal 66 'ro' 'a read-only file without ro'
+  run "${as_user[@]}" "$dm" --dry_run -s 9,virtio-blk,disk.img,ro vm1
+  expect_equal 'a read-only file with ro: exit code' "$status" 0
+  expect_contains 'a read-only file with ro' "$out" '"read_only": true'
+else
+  echo "skipped: a read-only file opened read-write (user 65534 cannot run $dm)"
+fi
+chmod 0644 disk.img
+before=$(snapshot)
+
+# --- what is right
+accepted '"capacity_bytes": 1048576' -s 9,virtio-blk,disk.img
+accepted '"source": "link.img"' -s 9,virtio-blk,b,link.img
+accepted '"source": "with, comma and space.img"' -s '9,virtio-blk,with,, comma and space.img'
+accepted '"source": "grün-диск.img"' -s 9,virtio-blk,grün-диск.img
+accepted '"medium": "nodisk"' -s 9,virtio-blk,nodisk
+accepted '"capacity_bytes": 67108864' -s 9,virtio-blk,ram:64M
+accepted '"memory_bytes": 536870912' -m 511m
+accepted '"kernel": "kernel"' -k kernel
+accepted '"uuid": "615db82a-e189-4b4f-8dbb-d321343e4ab3"' -U 615DB82A-e189-4b4f-8dbb-d321343e4ab3
+accepted '"start_bytes": 8192' -s 9,virtio-blk,disk.img,range=2/4,sectorsize=4096
+accepted '"serial": "MY DISK"' -s '9,virtio-blk,disk.img,serial=MY DISK'
+accepted '"subsystem_vendor": "108e"' --windows -s 9,virtio-blk,nodisk
+accepted '"emulation": "hostbridge"'
+accepted '"disk": 5' --logger_setting disk,level=5
+
+long=$files
+while [ $((${#long} + 2 + 8)) -le 4086 ]; do long=$long/.; done
+accepted '"capacity_bytes": 1048576' -s "9,virtio-blk,$long/disk.img"
+
+run "$dm" --dry_run -s $'9,virtio-blk,new\nline.img' vm1
+expect_refusal 66 'new\x0aline.img' 'a path with a newline'
+
+# --- a path that is not UTF-8 still gives valid output
+cp disk.img $'latin1-\xfc.img'
+before=$(snapshot)
+accepted 'latin1-' -s $'9,virtio-blk,latin1-\xfc.img'
+
+# --- the offered features follow from the options
+features() {
+  run "$dm" --dry_run --cpus 2 -s "9,virtio-blk,$1" vm1
+  printf '%s' "$out" | tr -d ' \n' | sed 's/.*"features":\[\([^]]*\)\].*/\1/; s/"//g'
+}
+always=ANY_LAYOUT,INDIRECT_DESC,EVENT_IDX
+expect_equal 'features' "$(features disk.img)" "SEG_MAX,BLK_SIZE,FLUSH,TOPOLOGY,CONFIG_WCE,$always"
+expect_equal 'features of ro' "$(features disk.img,ro,discard)" "SEG_MAX,RO,BLK_SIZE,TOPOLOGY,$always"
+expect_equal 'features of mq and discard' "$(features mq=2,disk.img,discard)" \
+  "SEG_MAX,BLK_SIZE,FLUSH,TOPOLOGY,CONFIG_WCE,MQ,DISCARD,WRITE_ZEROES,$always"
+
+# --- the ID survives a change of options and differs between windows
+serial() {
+  run "$dm" --dry_run -s "9,virtio-blk,$1" vm1
+  printf '%s\n' "$out" | grep '"serial": '
+}
+expect_contains 'ID' "$(serial disk.img)" 'ACRN--'
+expect_equal 'ID of other options' "$(serial disk.img)" "$(serial link.img,writeback,discard)"
+[ "$(serial disk.img)" != "$(serial disk.img,range=0/8)" ] || fail 'a window has the ID of the whole file'
+
+# --- obsolete options
+run "$dm" --dry_run -A -G '10 128 6' vm1
+expect_equal 'obsolete options: exit code' "$status" 0
+expect_equal 'obsolete options: lines on stderr' "$(printf '%s\n' "$err" | wc -l)" 2
+expect_contains 'obsolete options' "$err" 'acrn-dm: warning: -A: obsolete and ignored; remove it'
+
+# --- without --dry_run, help, a broken stdout
+run "$dm" vm1
+expect_equal 'no hypervisor: exit code' "$status" 69
+expect_equal 'no hypervisor: lines on stderr' "$(printf '%s\n' "$err" | wc -l)" 1
+run "$dm" --help
+expect_equal '--help: exit code' "$status" 0
+run "$dm" -v
+expect_contains '-v' "$out" 'acrn-dm '
+"$dm" --dry_run vm1 >/dev/full 2>"$work/stderr"
+expect_equal 'a full stdout: exit code' "$?" 70
+"$dm" --dry_run -s 9,virtio-blk,disk.img -A vm1 >&- 2>&- <&-
+expect_nothing_changed 'no standard descriptors'
+
+# --- an image that another process holds is inspected without a lock of our own
+exec 9<disk.img
+flock -x 9
+accepted '"lock": true' -s 9,virtio-blk,disk.img
+exec 9<&-
+
+expect_nothing_changed 'at the end'
+finish

@@ -118,7 +118,7 @@ bool accept_lock(BlockOptions& options, Text value) {
   return true;
 }
 
-bool accept_writethru(BlockOptions& options, Text) { return options.writeback = false, true; }
+bool accept_writethru(BlockOptions& options, Text) { return !(options.writeback = false); }
 bool accept_writeback(BlockOptions& options, Text) { return options.writeback = true; }
 bool accept_ro(BlockOptions& options, Text) { return options.read_only = true; }
 bool accept_nocache(BlockOptions& options, Text) { return options.nocache = true; }
@@ -132,7 +132,8 @@ constexpr Row kRows[] = {
     {"nocache", Value::kNone, accept_nocache},
     {"no_bst_block", Value::kNone, accept_nothing},
     {"sectorsize", Value::kRequired, accept_sectorsize, "a sector size",
-     "<logical>[/<physical>] in bytes, powers of two with 512 <= logical <= physical, like sectorsize=512/4096"},
+     "<logical>[/<physical>] in bytes, powers of two with 512 <= logical <= physical, like "
+     "sectorsize=512/4096"},
     {"range", Value::kRequired, accept_range, "a window",
      "<start>/<size> in logical sectors, like range=2048/4096"},
     {"discard", Value::kOptional, accept_discard, "a set of discard limits",
@@ -143,7 +144,8 @@ constexpr Row kRows[] = {
     {"mq", Value::kRequired, accept_queues, "a number of queues", "1 to 64, like mq=2"},
     {"queue_size", Value::kRequired, accept_queue_size, "a ring size",
      "a power of two from 2 to 1024, like queue_size=128"},
-    {"serial", Value::kRequired, accept_serial, "a serial", "1 to 20 printable ASCII characters, like serial=DISK01"},
+    {"serial", Value::kRequired, accept_serial, "a serial",
+     "1 to 20 printable ASCII characters, like serial=DISK01"},
     {"lock", Value::kRequired, accept_lock, "a lock setting", "lock=on or lock=off"},
 };
 
@@ -164,7 +166,8 @@ Result<void> parse_source(const std::string& text, BlockSource& source) {
   } else {
     const auto size = parse_size(Text(text).substr(kRam.size()), 1);
     if (!size || *size == 0 || *size % 512 != 0 || *size > kMaxBytes) {
-      return usage_error(concat(text, ": not a RAM disk; give bytes, a multiple of 512, or K, M or G, like ram:64M"));
+      return usage_error(
+          concat(text, ": not a RAM disk; give bytes, a multiple of 512, or K, M or G, like ram:64M"));
     }
     source.emplace<RamDiskPath>(RamDiskPath{*size});
   }
@@ -193,8 +196,10 @@ Result<BlockOptions> parse_block_options(std::span<const std::string> fields) {
   if (!source) return source.error();
   for (auto field = fields.begin(); field != fields.end(); ++field) {
     if (field == path) continue;
-    if (field->empty()) return usage_error("an option is empty; remove a comma (a comma in a path is written twice)");
-    if (const auto applied = apply_option<BlockOptions>(kRows, *field, options); !applied) return applied.error();
+    if (field->empty())
+      return usage_error("an option is empty; remove a comma (a comma in a path is written twice)");
+    if (const auto applied = apply_option<BlockOptions>(kRows, *field, options); !applied)
+      return applied.error();
   }
   if (const auto checked = check_together(options); !checked) return checked.error();
   return options;

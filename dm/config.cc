@@ -1,5 +1,5 @@
-// CLI11's only home. It splits the arguments into options and values and sees every value as text, so that
-// every message about a value is ours.
+// CLI11 splits the arguments into options and values. It sees every value as text, so that every message about
+// one is ours.
 #include "dm/config.h"
 
 #include <CLI/CLI.hpp>
@@ -129,7 +129,8 @@ Result<void> accept_values(const SplitCommandLine& line, DmConfig& config) {
     for (const std::string& value : line.values(option.names)) {
       if (option.accept(config, value)) continue;
       const std::string_view shown = value.empty() ? std::string_view("''") : value;
-      return usage_error(concat(first_name(option.names), " ", shown, ": not ", option.kind, "; give ", option.expects));
+      return usage_error(
+          concat(first_name(option.names), " ", shown, ": not ", option.kind, "; give ", option.expects));
     }
   }
   return {};
@@ -160,8 +161,8 @@ Result<void> add_host_bridge(std::vector<PciSlotConfig>& slots) {
   }
   for (const PciSlotConfig& slot : slots) {
     if (slot.address == origin) {
-      return usage_error(concat("-s 0:0,", slot.emulation, ": slot 0:0 is the host bridge's; choose another slot for ",
-                                describe(slot)));
+      return usage_error(concat("-s 0:0,", slot.emulation,
+                                ": slot 0:0 is the host bridge's; choose another slot for ", describe(slot)));
     }
   }
   slots.insert(slots.begin(), PciSlotConfig{origin, std::string(kHostBridge), std::nullopt});
@@ -178,14 +179,15 @@ Result<void> accept_slots(const SplitCommandLine& line, DmConfig& config) {
   return add_host_bridge(config.slots);
 }
 
-// The CPUs of --cpu_affinity are one for each vCPU: under ACRN there is no other way to say how many there are.
+// The CPUs of --cpu_affinity are one for each vCPU: under ACRN there is no other way to say how many there
+// are.
 Result<void> check_affinity(const SplitCommandLine& line, DmConfig& config) {
   const size_t cpus = config.cpu_affinity.size();
   if (cpus == 0) return {};
   if (!line.has("--cpus")) config.vcpus = static_cast<unsigned>(cpus);
   if (cpus == config.vcpus) return {};
-  return usage_error(concat("--cpu_affinity ", line.values("--cpu_affinity").back(), ": ", cpus, " host CPUs for ",
-                            config.vcpus, " vCPUs; give one for each"));
+  return usage_error(concat("--cpu_affinity ", line.values("--cpu_affinity").back(), ": ", cpus,
+                            " host CPUs for ", config.vcpus, " vCPUs; give one for each"));
 }
 
 Result<void> check_serial_ports(const DmConfig& config) {
@@ -193,8 +195,10 @@ Result<void> check_serial_ports(const DmConfig& config) {
   for (const SerialPortConfig& port : config.serial_ports) {
     if (port.backend != "stdio") continue;
     if (stdio_taken) {
-      return usage_error(concat("-l com", port.com, ",stdio: stdio is already taken by another port; give a pty or a "
-                                "path, like -l com", port.com, ",/dev/pts/3"));
+      return usage_error(concat("-l com", port.com,
+                                ",stdio: stdio is already taken by another port; give a pty or a "
+                                "path, like -l com",
+                                port.com, ",/dev/pts/3"));
     }
     stdio_taken = true;
   }
@@ -222,8 +226,8 @@ void warn_of_hidden_functions(const std::vector<PciSlotConfig>& slots, std::vect
   for (const PciSlotConfig& slot : slots) {
     const PciAddress first{slot.address.bus, slot.address.slot, 0};
     if (taken.contains(full_name(first))) continue;
-    warnings.push_back(concat("-s ", short_name(slot.address), ",", slot.emulation, ": guests will not find it, since ",
-                              short_name(first), " is empty"));
+    warnings.push_back(concat("-s ", short_name(slot.address), ",", slot.emulation,
+                              ": guests will not find it, since ", short_name(first), " is empty"));
   }
 }
 

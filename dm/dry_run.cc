@@ -57,7 +57,9 @@ Result<void> check_input(const char* option, const std::string& path) {
 }
 
 Json discard_json(const DiscardLimits& limits) {
-  return {{"max_sectors", limits.max_sectors}, {"max_segments", limits.max_segments}, {"alignment", limits.alignment}};
+  return {{"max_sectors", limits.max_sectors},
+          {"max_segments", limits.max_segments},
+          {"alignment", limits.alignment}};
 }
 
 Json range_json(const BlockOptions& options) {

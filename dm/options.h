@@ -42,7 +42,7 @@ struct OptionRow {
   std::string_view key;
   Value value = Value::kNone;
   bool (*accept)(Target& target, std::string_view value) = nullptr;  // false: the value is not a valid one
-  std::string_view kind = {};     // what the value is: "a ring size"
+  std::string_view kind = {};                                        // what the value is: "a ring size"
   std::string_view expects = {};  // what would be right: "a power of two, like queue_size=128"
 };
 
@@ -55,7 +55,8 @@ KeyValue split_key(std::string_view field);
 template <class Target>
 Result<void> apply_row(const OptionRow<Target>& row, const KeyValue& field, Target& target) {
   if (row.value == Value::kNone && field.value) {
-    return usage_error(concat(row.key, "=", *field.value, ": '", row.key, "' takes no value; write just ", row.key));
+    return usage_error(
+        concat(row.key, "=", *field.value, ": '", row.key, "' takes no value; write just ", row.key));
   }
   if ((row.value == Value::kRequired && !field.value) || (field.value && field.value->empty())) {
     return usage_error(concat(row.key, ": the value is missing; give ", row.expects));

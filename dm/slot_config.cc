@@ -17,7 +17,8 @@ constexpr std::array<std::string_view, 3> kEmulations = {kBlock, "hostbridge", k
 // <bus>:<slot>:<func>, <slot>:<func> or <slot>.
 std::optional<PciAddress> parse_address(std::string_view text) {
   std::string colons(text);
-  std::replace_if(colons.begin(), colons.end(), [](char c) { return c == '/' || c == '.'; }, ':');
+  std::replace_if(
+      colons.begin(), colons.end(), [](char c) { return c == '/' || c == '.'; }, ':');
   std::vector<std::string_view> parts = split_at(colons, ':');
   if (parts.size() > 3) return std::nullopt;
   if (parts.size() == 1) parts.emplace_back("0");
@@ -44,11 +45,13 @@ Result<PciSlotConfig> parse_slot(std::string_view text) {
   const std::vector<std::string> fields = split_fields(text);
   const auto address = parse_address(fields[0]);
   if (!address) {
-    return usage_error(concat("-s ", text, ": '", fields[0], "' is not a slot; give <slot>[:<func>] or "
+    return usage_error(concat("-s ", text, ": '", fields[0],
+                              "' is not a slot; give <slot>[:<func>] or "
                               "<bus>:<slot>:<func> with bus 0-255, slot 0-31, func 0-7, like 9 or 0:9:0"));
   }
   if (fields.size() < 2 || fields[1].empty()) {
-    return usage_error(concat("-s ", text, ": the emulation is missing; give one, like -s 9,virtio-blk,disk.img"));
+    return usage_error(
+        concat("-s ", text, ": the emulation is missing; give one, like -s 9,virtio-blk,disk.img"));
   }
   PciSlotConfig slot{*address, fields[1], std::nullopt};
   if (std::find(kEmulations.begin(), kEmulations.end(), slot.emulation) == kEmulations.end()) {

@@ -31,11 +31,16 @@ std::atomic<int> threshold{static_cast<int>(kDefaultConsoleLevel)};
 
 constexpr spdlog::level::level_enum spdlog_level(LogLevel level) {
   switch (level) {
-    case LogLevel::kError: return spdlog::level::err;
-    case LogLevel::kWarning: return spdlog::level::warn;
-    case LogLevel::kNotice: return spdlog::level::info;
-    case LogLevel::kInfo: return spdlog::level::debug;
-    case LogLevel::kDebug: return spdlog::level::trace;
+    case LogLevel::kError:
+      return spdlog::level::err;
+    case LogLevel::kWarning:
+      return spdlog::level::warn;
+    case LogLevel::kNotice:
+      return spdlog::level::info;
+    case LogLevel::kInfo:
+      return spdlog::level::debug;
+    case LogLevel::kDebug:
+      return spdlog::level::trace;
   }
   return spdlog::level::err;
 }
@@ -52,11 +57,16 @@ class LevelName final : public spdlog::custom_flag_formatter {
  private:
   static std::string_view name_of(spdlog::level::level_enum level) {
     switch (level) {
-      case spdlog::level::warn: return "warning";
-      case spdlog::level::info: return "notice";
-      case spdlog::level::debug: return "info";
-      case spdlog::level::trace: return "debug";
-      default: return "error";
+      case spdlog::level::warn:
+        return "warning";
+      case spdlog::level::info:
+        return "notice";
+      case spdlog::level::debug:
+        return "info";
+      case spdlog::level::trace:
+        return "debug";
+      default:
+        return "error";
     }
   }
 };
@@ -79,11 +89,16 @@ class KmsgSink final : public spdlog::sinks::base_sink<std::mutex> {
 
   static int priority(spdlog::level::level_enum level) {
     switch (level) {
-      case spdlog::level::warn: return 4;
-      case spdlog::level::info: return 5;
-      case spdlog::level::debug: return 6;
-      case spdlog::level::trace: return 7;
-      default: return 3;
+      case spdlog::level::warn:
+        return 4;
+      case spdlog::level::info:
+        return 5;
+      case spdlog::level::debug:
+        return 6;
+      case spdlog::level::trace:
+        return 7;
+      default:
+        return 3;
     }
   }
 
@@ -107,7 +122,8 @@ void add_console(Sinks& sinks, LogLevel level) {
 // Returns why the channel cannot be had; empty if it is there.
 std::string add_disk(Sinks& sinks, const std::string& file, LogLevel level) {
   try {
-    add_sink(sinks, std::make_shared<spdlog::sinks::basic_file_sink_mt>(file), "%Y-%m-%d %H:%M:%S.%e %*: %v", level);
+    add_sink(sinks, std::make_shared<spdlog::sinks::basic_file_sink_mt>(file), "%Y-%m-%d %H:%M:%S.%e %*: %v",
+             level);
     return {};
   } catch (const spdlog::spdlog_ex& error) {
     return error.what();
@@ -135,7 +151,9 @@ spdlog::logger& logger() {
 
 }  // namespace
 
-bool log_enabled(LogLevel level) { return static_cast<int>(level) <= threshold.load(std::memory_order_relaxed); }
+bool log_enabled(LogLevel level) {
+  return static_cast<int>(level) <= threshold.load(std::memory_order_relaxed);
+}
 
 void log(LogLevel level, std::string_view line) {
   if (!log_enabled(level)) return;

@@ -16,6 +16,7 @@ constexpr uint8_t kFirstPicLine = 10;
 std::optional<GuestFunction> GuestFunction::probe(LoopbackMachine& machine, PciAddress address) {
   GuestFunction function(machine, address);
   if (function.config_read(kVendor, 2) == 0xffff) return std::nullopt;
+  function.config_write(kCommand, 2, 0);
   function.place_bars();
   function.config_write(kInterruptLine, 1, kFirstPicLine);
   function.config_write(kCommand, 2, kCommandDecodeAndMaster);
@@ -26,6 +27,7 @@ std::optional<GuestFunction> GuestFunction::probe(LoopbackMachine& machine, PciA
 void GuestFunction::place_bars() {
   for (unsigned i = 0; i < kPciBars; i++) {
     const unsigned offset = kBar0 + 4 * i;
+    const uint32_t before = config_read(offset, 4);
     config_write(offset, 4, ~0u);
     const uint32_t mask = config_read(offset, 4);
     if (mask == 0) continue;
@@ -33,7 +35,8 @@ void GuestFunction::place_bars() {
     GuestBar& bar = bars_[i];
     bar.kind = io ? BarKind::kIo : BarKind::kMemory32;
     bar.size = ~(mask & (io ? ~3u : ~15u)) + 1;
-    bar.address = io ? machine_->allocate_io(bar.size) : machine_->allocate_memory(bar.size);
+    bar.address = before & ~(bar.size - 1);  // a second driver finds it where the first one put it
+    if (bar.address == 0) bar.address = io ? machine_->allocate_io(bar.size) : machine_->allocate_memory(bar.size);
     config_write(offset, 4, static_cast<uint32_t>(bar.address));
   }
 }

@@ -34,7 +34,7 @@ void DriverQueue::start(uint16_t tag, uint32_t type, uint64_t sector, uint32_t b
 void DriverQueue::kick() {
   if (!ring_.expose()) return;
   kicks_++;
-  function_.out(VIRTIO_PCI_QUEUE_NOTIFY, 2, index_);
+  function_->out(VIRTIO_PCI_QUEUE_NOTIFY, 2, index_);
 }
 
 bool DriverQueue::reap(const std::function<void(const DriverCompletion&)>& done) {
@@ -57,8 +57,8 @@ bool DriverQueue::wait_for_interrupt() {
   if (acknowledge_isr_) {
     // The line is a level: what was asserted again after the read must be looked at again.
     do {
-      function_.in(VIRTIO_PCI_ISR, 1);
-    } while (function_.pin().level());
+      function_->in(VIRTIO_PCI_ISR, 1);
+    } while (function_->pin().level());
   }
   return true;
 }

@@ -60,11 +60,11 @@ class DriverQueue {
   };
 
   DriverQueue(const GuestFunction& function, unsigned index, DriverRing ring, std::chrono::milliseconds patience)
-      : function_(function), index_(index), ring_(std::move(ring)), patience_(patience) {}
+      : function_(&function), index_(index), ring_(std::move(ring)), patience_(patience) {}
 
   bool wait_for_interrupt();
 
-  GuestFunction function_;
+  const GuestFunction* function_;  // the driver's
   unsigned index_;
   DriverRing ring_;
   std::chrono::milliseconds patience_;

@@ -1,5 +1,7 @@
 #include "dm/loopback/raw_guest.h"
 
+#include <cstring>
+
 #include "acrn/base/concat.h"
 
 namespace acrn {

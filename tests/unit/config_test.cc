@@ -10,9 +10,10 @@ namespace {
 
 using Arguments = std::vector<std::string>;
 
-DmConfig config_of(Arguments arguments) {
+DmConfig config_of(const Arguments& arguments) {
   const ParseOutcome outcome = parse_command_line(arguments);
-  if (const auto* error = std::get_if<Error>(&outcome.result)) test::expect(false, error->message, __FILE__, __LINE__);
+  if (const auto* error = std::get_if<Error>(&outcome.result))
+    test::expect(false, error->message, __FILE__, __LINE__);
   EXPECT(std::holds_alternative<DmConfig>(outcome.result));
   return std::get<DmConfig>(outcome.result);
 }
@@ -45,9 +46,7 @@ std::string slot_error_of(std::string_view text) {
 std::string block_error_of(std::string_view text) {
   constexpr std::string_view kPrefix = "-s 9:0,virtio-blk: ";
   const std::string message = slot_error_of(concat("9,virtio-blk", text.empty() ? "" : ",", text));
-  if (message == "accepted") return message;
-  EXPECT(message.starts_with(kPrefix));
-  return message.substr(kPrefix.size());
+  return message.starts_with(kPrefix) ? message.substr(kPrefix.size()) : concat("unexpected: ", message);
 }
 
 std::string path_of(const BlockOptions& options) { return source_text(options.source); }
@@ -59,9 +58,12 @@ using CpuSets = std::vector<std::vector<unsigned>>;
 // Slots
 
 TEST(slot_is_written_in_each_of_its_forms) {
-  const struct { const char *text, *name; } rows[] = {
-      {"9", "0:9:0"}, {"9:1", "0:9:1"}, {"9/1", "0:9:1"}, {"9.1", "0:9:1"}, {"1:9:2", "1:9:2"}, {"1/9/2", "1:9:2"},
-      {"1.9.2", "1:9:2"}, {"1:9.2", "1:9:2"}, {"255:31:7", "255:31:7"}, {"0", "0:0:0"},
+  const struct {
+    const char *text, *name;
+  } rows[] = {
+      {"9", "0:9:0"},           {"9:1", "0:9:1"},   {"9/1", "0:9:1"},   {"9.1", "0:9:1"},
+      {"1:9:2", "1:9:2"},       {"1/9/2", "1:9:2"}, {"1.9.2", "1:9:2"}, {"1:9.2", "1:9:2"},
+      {"255:31:7", "255:31:7"}, {"0", "0:0:0"},
   };
   for (const auto& row : rows) {
     const auto slot = parse_slot(concat(row.text, ",lpc"));
@@ -71,9 +73,11 @@ TEST(slot_is_written_in_each_of_its_forms) {
 }
 
 TEST(slot_that_is_no_number_or_out_of_range_is_an_error) {
-  for (const char* text : {"", "5x", "x5", "-1", "32", "9:8", "256:0:0", "0:32:0", "1:2:3:4", "9:", ":9", "0x9", " 9"}) {
+  for (const char* text :
+       {"", "5x", "x5", "-1", "32", "9:8", "256:0:0", "0:32:0", "1:2:3:4", "9:", ":9", "0x9", " 9"}) {
     EXPECT_EQ(slot_error_of(concat(text, ",lpc")),
-              concat("-s ", text, ",lpc: '", text, "' is not a slot; give <slot>[:<func>] or <bus>:<slot>:<func> "
+              concat("-s ", text, ",lpc: '", text,
+                     "' is not a slot; give <slot>[:<func>] or <bus>:<slot>:<func> "
                      "with bus 0-255, slot 0-31, func 0-7, like 9 or 0:9:0"));
   }
 }
@@ -127,7 +131,9 @@ TEST(block_defaults_are_those_of_the_manual) {
 }
 
 TEST(block_source_is_a_path_nodisk_or_ram) {
-  const struct { const char *text, *source; } rows[] = {
+  const struct {
+    const char *text, *source;
+  } rows[] = {
       {"disk.img", "disk.img"},
       {"/a dir/\xc3\xbc\xff,,x=1.img,ro", "/a dir/\xc3\xbc\xff,x=1.img"},
       {"nodisk", "nodisk"},
@@ -192,8 +198,8 @@ TEST(iothreads_are_clamped_to_the_queues_wherever_mq_stands) {
 }
 
 TEST(iothread_and_mq_stand_before_or_after_the_path) {
-  for (const char* text : {"iothread=2,mq=2,d,ro", "mq=2,iothread=2,d,ro", "d,iothread=2,ro,mq=2", "iothread=2,d,mq=2,ro",
-                           "b,iothread=2,mq=2,d,ro"}) {
+  for (const char* text : {"iothread=2,mq=2,d,ro", "mq=2,iothread=2,d,ro", "d,iothread=2,ro,mq=2",
+                           "iothread=2,d,mq=2,ro", "b,iothread=2,mq=2,d,ro"}) {
     const BlockOptions options = block_of(text);
     EXPECT_EQ(path_of(options), "d");
     EXPECT(options.iothreads == 2 && options.queues == 2 && options.read_only);
@@ -210,9 +216,11 @@ TEST(later_block_options_override_earlier_ones) {
 
 TEST(bad_block_sources_have_their_own_message) {
   const std::string missing = "the path is missing; give a file, a block device, nodisk or ram:<size>";
-  for (const char* text : {"", "iothread", "iothread=2,mq=2", "iothread,"}) EXPECT_EQ(block_error_of(text), missing);
+  for (const char* text : {"", "iothread", "iothread=2,mq=2", "iothread,"})
+    EXPECT_EQ(block_error_of(text), missing);
   EXPECT_EQ(slot_error_of("9,virtio-blk,"), concat("-s 9:0,virtio-blk: ", missing));
-  for (const char* text : {"ram:", "ram:0", "ram:1", "ram:513", "ram:x", "ram:-1", "ram:12Q", "ram:1M ", "ram:8589934592G"}) {
+  for (const char* text :
+       {"ram:", "ram:0", "ram:1", "ram:513", "ram:x", "ram:-1", "ram:12Q", "ram:1M ", "ram:8589934592G"}) {
     EXPECT_EQ(block_error_of(text),
               concat(text, ": not a RAM disk; give bytes, a multiple of 512, or K, M or G, like ram:64M"));
   }
@@ -221,23 +229,33 @@ TEST(bad_block_sources_have_their_own_message) {
 }
 
 TEST(bad_block_values_have_their_own_message) {
-  const struct { const char *key, *expects; std::vector<const char*> values; } rows[] = {
-      {"sectorsize", "not a sector size; give <logical>[/<physical>] in bytes, powers of two with 512 <= logical <= "
-                     "physical, like sectorsize=512/4096",
-       {"0", "256", "513", "512/", "/512", "4096/512", "512/513", "512/1024/2048", "512x", "4K", "2097152", "-512"}},
-      {"range", "not a window; give <start>/<size> in logical sectors, like range=2048/4096",
+  const struct {
+    const char *key, *expects;
+    std::vector<const char*> values;
+  } rows[] = {
+      {"sectorsize",
+       "not a sector size; give <logical>[/<physical>] in bytes, powers of two with 512 <= logical <= "
+       "physical, like sectorsize=512/4096",
+       {"0", "256", "513", "512/", "/512", "4096/512", "512/513", "512/1024/2048", "512x", "4K", "2097152",
+        "-512"}},
+      {"range",
+       "not a window; give <start>/<size> in logical sectors, like range=2048/4096",
        {"1", "/", "1/", "/1", "1/0", "a/b", "1/2/3", "1/2x", "-1/2", "18446744073709551616/1"}},
-      {"discard", "not a set of discard limits; give <max_sectors>:<max_seg>:<alignment> with max_seg up to 256, like "
-                  "discard=8192:16:8, or just discard",
+      {"discard",
+       "not a set of discard limits; give <max_sectors>:<max_seg>:<alignment> with max_seg up to 256, like "
+       "discard=8192:16:8, or just discard",
        {"1", "1:2", "1:2:3:4", "1:257:1", "4294967296:1:1", "a:b:c", "1:1:1x", "::"}},
       {"aio", "not an engine; give aio=threads or aio=io_uring", {"native", "Threads", "io_uring2"}},
-      {"iothread", "not a number of I/O threads; give 1 to 64, and CPUs for no more threads than that, like iothread=2 "
-                   "or iothread=2@0:1/2-3",
+      {"iothread",
+       "not a number of I/O threads; give 1 to 64, and CPUs for no more threads than that, like iothread=2 "
+       "or iothread=2@0:1/2-3",
        {"0", "65", "x", "2@", "@0", "1@0/1", "1@0:0", "1@2-1", "1@1024", "1@a", "1@0/", "2@/0", "1@0@1"}},
       {"mq", "not a number of queues; give 1 to 64, like mq=2", {"0", "65", "2x", "-1", "+2", "1.0"}},
-      {"queue_size", "not a ring size; give a power of two from 2 to 1024, like queue_size=128",
+      {"queue_size",
+       "not a ring size; give a power of two from 2 to 1024, like queue_size=128",
        {"0", "1", "3", "100", "2048", "64K", "4294967360"}},
-      {"serial", "not a serial; give 1 to 20 printable ASCII characters, like serial=DISK01",
+      {"serial",
+       "not a serial; give 1 to 20 printable ASCII characters, like serial=DISK01",
        {"123456789012345678901", "\xc3\xbc", "a\tb", "a\nb"}},
       {"lock", "not a lock setting; give lock=on or lock=off", {"yes", "1", "ON"}},
   };
@@ -249,7 +267,8 @@ TEST(bad_block_values_have_their_own_message) {
       EXPECT_EQ(slot.error().message, concat("-s 9:0,virtio-blk: ", option, ": ", row.expects));
     }
     const std::string expects = std::string(row.expects).substr(std::string(row.expects).find("; give "));
-    EXPECT_EQ(block_error_of(concat("disk.img,", row.key, "=")), concat(row.key, ": the value is missing", expects));
+    EXPECT_EQ(block_error_of(concat("disk.img,", row.key, "=")),
+              concat(row.key, ": the value is missing", expects));
   }
 }
 
@@ -265,9 +284,11 @@ TEST(block_options_that_need_a_value_say_so) {
 
 TEST(unknown_block_options_name_the_nearest_known_one) {
   EXPECT_EQ(block_error_of("disk.img,discardfoo"), "'discardfoo' is not an option; did you mean discard?");
-  EXPECT_EQ(block_error_of("disk.img,writethrough"), "'writethrough' is not an option; did you mean writethru?");
+  EXPECT_EQ(block_error_of("disk.img,writethrough"),
+            "'writethrough' is not an option; did you mean writethru?");
   EXPECT_EQ(block_error_of("disk.img,r"), "'r' is not an option; did you mean ro?");
-  EXPECT_EQ(block_error_of("disk.img,RO"), "'RO' is not an option; known: writethru, writeback, ro, nocache, "
+  EXPECT_EQ(block_error_of("disk.img,RO"),
+            "'RO' is not an option; known: writethru, writeback, ro, nocache, "
             "no_bst_block, sectorsize, range, discard, aio, iothread, mq, queue_size, serial, lock");
   EXPECT_EQ(block_error_of("disk.img,queuesize=5"), "'queuesize' is not an option; did you mean queue_size?");
   EXPECT_EQ(block_error_of("disk.img,ro,"),
@@ -276,8 +297,10 @@ TEST(unknown_block_options_name_the_nearest_known_one) {
 
 TEST(window_past_what_a_file_can_be_is_an_error) {
   EXPECT_EQ(block_error_of("disk.img,range=9223372036854775807/2"),
-            "range=9223372036854775807/2: ends past 18014398509481983, the last possible sector; give a smaller window");
-  EXPECT_CONTAINS(block_error_of("disk.img,range=4503599627370495/1,sectorsize=4096"), "ends past 2251799813685247");
+            "range=9223372036854775807/2: ends past 18014398509481983, the last possible sector; give a "
+            "smaller window");
+  EXPECT_CONTAINS(block_error_of("disk.img,range=4503599627370495/1,sectorsize=4096"),
+                  "ends past 2251799813685247");
 }
 
 // The command line
@@ -288,19 +311,46 @@ TEST(defaults_of_the_command_line_are_those_of_the_manual) {
   EXPECT(config.uuid == uuid_of_name("vm1"));
   EXPECT_EQ(config.memory, uint64_t{256} << 20);
   EXPECT_EQ(config.vcpus, 1u);
-  EXPECT(!config.kernel && !config.ramdisk && !config.hypervisor && !config.virtio_poll && !config.cmd_monitor);
+  EXPECT(!config.kernel && !config.ramdisk && !config.hypervisor && !config.virtio_poll &&
+         !config.cmd_monitor);
   EXPECT(!config.virtio_msi && !config.windows && !config.debug_exit && !config.dry_run);
   EXPECT(config.bootargs.empty() && config.serial_ports.empty() && config.cpu_affinity.empty());
   EXPECT(!config.logger.console && !config.logger.disk && !config.logger.kmsg);
 }
 
 TEST(every_option_is_read_in_its_short_and_long_form) {
-  const DmConfig config = config_of({"-s", "9,virtio-blk,a.img", "--pci_slot=10,virtio-blk,b.img", "--memsize", "1G",
-                                     "-k", "bz", "--ramdisk=rd", "-B", "console=ttyS0 -- x", "-l", "com1,stdio",
-                                     "--lpc", "com2,/dev/pts/3", "-U", "615db82a-e189-4b4f-8dbb-d321343e4ab3",
-                                     "--cpus", "2", "--cpu_affinity", "3,1", "--hypervisor", "kvm", "-W",
-                                     "--virtio_poll", "1000000", "--windows", "--debugexit", "--cmd_monitor", "/m.sock",
-                                     "--logger_setting", "console,level=4;disk,level=5;kmsg,level=1", "--dry_run",
+  const DmConfig config = config_of({"-s",
+                                     "9,virtio-blk,a.img",
+                                     "--pci_slot=10,virtio-blk,b.img",
+                                     "--memsize",
+                                     "1G",
+                                     "-k",
+                                     "bz",
+                                     "--ramdisk=rd",
+                                     "-B",
+                                     "console=ttyS0 -- x",
+                                     "-l",
+                                     "com1,stdio",
+                                     "--lpc",
+                                     "com2,/dev/pts/3",
+                                     "-U",
+                                     "615db82a-e189-4b4f-8dbb-d321343e4ab3",
+                                     "--cpus",
+                                     "2",
+                                     "--cpu_affinity",
+                                     "3,1",
+                                     "--hypervisor",
+                                     "kvm",
+                                     "-W",
+                                     "--virtio_poll",
+                                     "1000000",
+                                     "--windows",
+                                     "--debugexit",
+                                     "--cmd_monitor",
+                                     "/m.sock",
+                                     "--logger_setting",
+                                     "console,level=4;disk,level=5;kmsg,level=1",
+                                     "--dry_run",
                                      "vm1"});
   EXPECT_EQ(config.slots.size(), 3u);
   EXPECT_EQ(path_of(*config.slots[2].block), "b.img");
@@ -321,9 +371,12 @@ TEST(every_option_is_read_in_its_short_and_long_form) {
 }
 
 TEST(memory_takes_units_and_is_rounded_up_to_two_mib) {
-  const struct { const char* text; uint64_t mib; } rows[] = {
-      {"256M", 256}, {"256m", 256}, {"512", 512}, {"1g", 1024}, {"1G", 1024}, {"2048K", 2}, {"1k", 2}, {"3M", 4},
-      {"1025", 1026}, {"65536G", uint64_t{65536} << 10},
+  const struct {
+    const char* text;
+    uint64_t mib;
+  } rows[] = {
+      {"256M", 256}, {"256m", 256}, {"512", 512}, {"1g", 1024},   {"1G", 1024},
+      {"2048K", 2},  {"1k", 2},     {"3M", 4},    {"1025", 1026}, {"65536G", uint64_t{65536} << 10},
   };
   for (const auto& row : rows) EXPECT_EQ(config_of({"-m", row.text, "vm1"}).memory, row.mib << 20);
   EXPECT_EQ(config_of({"-m512M", "vm1"}).memory, uint64_t{512} << 20);
@@ -362,24 +415,38 @@ TEST(affinity_counts_the_vcpus) {
 }
 
 TEST(bad_values_of_the_command_line_have_their_own_message) {
-  const struct { const char *option, *expects; std::vector<std::string> values; } rows[] = {
-      {"-m", "not a memory size; give a number with K, M or G, like 512M",
+  const struct {
+    const char *option, *expects;
+    std::vector<std::string> values;
+  } rows[] = {
+      {"-m",
+       "not a memory size; give a number with K, M or G, like 512M",
        {"12Q", "0", "0G", "-1", "M", "1.5G", "65537G", "99999999999999999999", "512MB", " 512M"}},
-      {"-B", "not a kernel command line; give at most 2047 bytes, like -B \"console=ttyS0\"", {std::string(2048, 'x')}},
-      {"-l", "not a serial port; give com1 to com4 and stdio, a pty or a path, like -l com1,stdio",
-       {"com1", "com1,", "com0,stdio", "com5,stdio", "com01,stdio", "com1,stdio,x", "lpt1,stdio", "bootrom,x"}},
-      {"-U", "not a UUID; give 36 characters, like 615db82a-e189-4b4f-8dbb-d321343e4ab3",
+      {"-B",
+       "not a kernel command line; give at most 2047 bytes, like -B \"console=ttyS0\"",
+       {std::string(2048, 'x')}},
+      {"-l",
+       "not a serial port; give com1 to com4 and stdio, a pty or a path, like -l com1,stdio",
+       {"com1", "com1,", "com0,stdio", "com5,stdio", "com01,stdio", "com1,stdio,x", "lpt1,stdio",
+        "bootrom,x"}},
+      {"-U",
+       "not a UUID; give 36 characters, like 615db82a-e189-4b4f-8dbb-d321343e4ab3",
        {"1", "615db82a-e189-4b4f-8dbb-d321343e4ab", "615db82ae1894b4f8dbbd321343e4ab3"}},
       {"--cpus", "not a number of vCPUs; give 1 to 16, like --cpus 2", {"0", "17", "2x", "-1"}},
-      {"--cpu_affinity", "not a list of host CPUs; give up to 16 different numbers below 1024, like "
-                         "--cpu_affinity 0,2-3", {"a", "0,", "0,0", "3-1", "1024", "0-16"}},
+      {"--cpu_affinity",
+       "not a list of host CPUs; give up to 16 different numbers below 1024, like "
+       "--cpu_affinity 0,2-3",
+       {"a", "0,", "0,0", "3-1", "1024", "0-16"}},
       {"--hypervisor", "not a hypervisor; give acrn or kvm, like --hypervisor kvm", {"xen", "KVM", "kvm "}},
-      {"--virtio_poll", "not a polling interval; give nanoseconds from 1 to 10000000, like --virtio_poll 1000000",
+      {"--virtio_poll",
+       "not a polling interval; give nanoseconds from 1 to 10000000, like --virtio_poll 1000000",
        {"0", "10000001", "1ms"}},
-      {"--cmd_monitor", "not a socket path; give a path of 1 to 107 bytes, like --cmd_monitor /run/acrn/vm1.sock",
+      {"--cmd_monitor",
+       "not a socket path; give a path of 1 to 107 bytes, like --cmd_monitor /run/acrn/vm1.sock",
        {std::string(108, 'x')}},
-      {"--logger_setting", "not a logger setting; give console, disk or kmsg with level=1 to 5, like "
-                           "\"console,level=4;disk,level=5\"",
+      {"--logger_setting",
+       "not a logger setting; give console, disk or kmsg with level=1 to 5, like "
+       "\"console,level=4;disk,level=5\"",
        {"console", "console,4", "console,level=0", "console,level=6", "console,level=4;", "file,level=4",
         "console,level=4,disk,level=4", "console,level=4x"}},
   };
@@ -398,8 +465,9 @@ TEST(empty_values_are_shown_as_such) {
 }
 
 TEST(stdio_serves_one_serial_port) {
-  EXPECT_EQ(error_of({"-l", "com1,stdio", "-l", "com2,stdio", "vm1"}),
-            "-l com2,stdio: stdio is already taken by another port; give a pty or a path, like -l com2,/dev/pts/3");
+  EXPECT_EQ(
+      error_of({"-l", "com1,stdio", "-l", "com2,stdio", "vm1"}),
+      "-l com2,stdio: stdio is already taken by another port; give a pty or a path, like -l com2,/dev/pts/3");
 }
 
 TEST(a_missing_value_names_what_would_be_right) {
@@ -420,21 +488,35 @@ TEST(an_unknown_option_names_the_nearest_known_one) {
 
 TEST(there_is_exactly_one_printable_vm_name) {
   EXPECT_EQ(error_of({}), "the VM name is missing; give it last, like acrn-dm -m 512M vm1");
-  EXPECT_EQ(error_of({"a", "b"}), "two VM names, 'a' and 'b'; give one, and quote values that contain spaces");
+  EXPECT_EQ(error_of({"a", "b"}),
+            "two VM names, 'a' and 'b'; give one, and quote values that contain spaces");
   for (const std::string& name : {std::string(), std::string("a/b"), std::string("."), std::string(".."),
-                                 std::string("a\x07"), std::string("\xc3\xbc"), std::string(64, 'x')}) {
-    EXPECT_EQ(error_of({name}),
-              concat("'", name, "': not a VM name; give 1 to 63 printable ASCII characters without '/', like vm1"));
+                                  std::string("a\x07"), std::string("\xc3\xbc"), std::string(64, 'x')}) {
+    EXPECT_EQ(
+        error_of({name}),
+        concat("'", name, "': not a VM name; give 1 to 63 printable ASCII characters without '/', like vm1"));
   }
   EXPECT_EQ(config_of({std::string(63, 'x')}).vm_name.size(), 63u);
 }
 
 TEST(obsolete_options_of_acrn_warn_and_go_on) {
-  const struct { Arguments arguments; const char* name; } rows[] = {
-      {{"-A"}, "-A"}, {{"--acpi"}, "-A"}, {{"-Y"}, "-Y"}, {{"--mptgen"}, "-Y"}, {{"-G", "10 128 6"}, "-G"},
-      {{"--gvtargs", "1 2 3"}, "-G"}, {{"-i", "/run/ioc,0x20"}, "-i"}, {{"--ioc_node=x"}, "-i"},
-      {{"--vsbl", "VSBL.bin"}, "--vsbl"}, {{"--part_info", "x"}, "--part_info"}, {{"--mac_seed", "x"}, "--mac_seed"},
-      {{"--pm_notify_channel", "uart"}, "--pm_notify_channel"}, {{"--pm_by_vuart", "pty,/run/x"}, "--pm_by_vuart"},
+  const struct {
+    Arguments arguments;
+    const char* name;
+  } rows[] = {
+      {{"-A"}, "-A"},
+      {{"--acpi"}, "-A"},
+      {{"-Y"}, "-Y"},
+      {{"--mptgen"}, "-Y"},
+      {{"-G", "10 128 6"}, "-G"},
+      {{"--gvtargs", "1 2 3"}, "-G"},
+      {{"-i", "/run/ioc,0x20"}, "-i"},
+      {{"--ioc_node=x"}, "-i"},
+      {{"--vsbl", "VSBL.bin"}, "--vsbl"},
+      {{"--part_info", "x"}, "--part_info"},
+      {{"--mac_seed", "x"}, "--mac_seed"},
+      {{"--pm_notify_channel", "uart"}, "--pm_notify_channel"},
+      {{"--pm_by_vuart", "pty,/run/x"}, "--pm_by_vuart"},
   };
   for (const auto& row : rows) {
     Arguments arguments = row.arguments;
@@ -462,7 +544,8 @@ TEST(a_function_that_guests_cannot_find_is_a_warning) {
   const ParseOutcome outcome = parse_command_line({"-s", "9:1,virtio-blk,nodisk", "vm1"});
   EXPECT_EQ(outcome.warnings.size(), 1u);
   EXPECT_EQ(outcome.warnings[0], "-s 9:1,virtio-blk: guests will not find it, since 9:0 is empty");
-  EXPECT(parse_command_line({"-s", "9:1,virtio-blk,nodisk", "-s", "9,virtio-blk,nodisk", "vm1"}).warnings.empty());
+  EXPECT(parse_command_line({"-s", "9:1,virtio-blk,nodisk", "-s", "9,virtio-blk,nodisk", "vm1"})
+             .warnings.empty());
 }
 
 TEST(help_shows_every_option_with_an_example_that_is_accepted) {
@@ -476,7 +559,8 @@ TEST(help_shows_every_option_with_an_example_that_is_accepted) {
 }
 
 TEST(help_and_version_need_nothing_else_to_be_right) {
-  for (const Arguments& arguments : {Arguments{"--help", "-m", "12Q"}, Arguments{"-h", "--nonsense", "a", "b"}}) {
+  for (const Arguments& arguments :
+       {Arguments{"--help", "-m", "12Q"}, Arguments{"-h", "--nonsense", "a", "b"}}) {
     EXPECT(std::holds_alternative<Printout>(parse_command_line(arguments).result));
   }
   EXPECT_EQ(std::get<Printout>(parse_command_line({"-v"}).result).text.substr(0, 8), "acrn-dm ");

@@ -1,12 +1,13 @@
+#include "acrn/base/log.h"
+
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <array>
 #include <fstream>
 #include <sstream>
 #include <thread>
-#include <vector>
 
-#include "acrn/base/log.h"
 #include "dm/base/log_setup.h"
 #include "dm/base/one_line.h"
 #include "tests/support/temp_dir.h"
@@ -24,7 +25,8 @@ std::string read_all(const std::string& path) {
 // stderr goes to a file while this lives. Made before setup_logging(), which looks whether it is a terminal.
 class CapturedConsole {
  public:
-  explicit CapturedConsole(const test::TempDir& directory) : path_(directory.path("stderr")), saved_(::dup(2)) {
+  explicit CapturedConsole(const test::TempDir& directory)
+      : path_(directory.path("stderr")), saved_(::dup(2)) {
     const int file = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
     ::dup2(file, 2);
     ::close(file);
@@ -43,7 +45,9 @@ class CapturedConsole {
   int saved_;
 };
 
-void set_up(const LoggerSetting& setting, const std::string& file = "") { EXPECT(setup_logging(setting, file).ok()); }
+void set_up(const LoggerSetting& setting, const std::string& file = "") {
+  EXPECT(setup_logging(setting, file).ok());
+}
 
 }  // namespace
 
@@ -121,12 +125,11 @@ TEST(text_from_outside_cannot_forge_a_line) {
 TEST(lines_of_several_threads_stay_whole) {
   const test::TempDir directory;
   set_up({.console = 1, .disk = 4, .kmsg = {}}, directory.path("vm.log"));
-  std::vector<std::thread> threads;
-  for (int i = 0; i < 4; i++) {
-    threads.emplace_back([] {
-      for (int line = 0; line < 100; line++) log(LogLevel::kInfo, "whole line");
-    });
-  }
+  const auto hundred_lines = [] {
+    for (int line = 0; line < 100; line++) log(LogLevel::kInfo, "whole line");
+  };
+  std::array<std::thread, 4> threads;
+  for (auto& thread : threads) thread = std::thread(hundred_lines);
   for (auto& thread : threads) thread.join();
   std::ifstream file(directory.path("vm.log"));
   std::string line;

@@ -43,17 +43,14 @@ std::string message_of(std::string_view field) {
 }  // namespace
 
 TEST(fields_end_at_a_comma_and_two_commas_are_one_of_the_text) {
-  const struct { const char *text, *fields; } rows[] = {
-      {"", "[]"},
-      {"a", "[a]"},
-      {"a,b", "[a][b]"},
-      {"a,,b", "[a,b]"},
-      {"a,,,b", "[a,][b]"},
-      {"a,,,,b", "[a,,b]"},
-      {",", "[][]"},
-      {",,", "[,]"},
-      {"a,", "[a][]"},
-      {"9,virtio-blk,/a b/ü,,x.img,ro", "[9][virtio-blk][/a b/ü,x.img][ro]"},
+  const struct {
+    const char *text, *fields;
+  } rows[] = {
+      {"", "[]"},           {"a", "[a]"},
+      {"a,b", "[a][b]"},    {"a,,b", "[a,b]"},
+      {"a,,,b", "[a,][b]"}, {"a,,,,b", "[a,,b]"},
+      {",", "[][]"},        {",,", "[,]"},
+      {"a,", "[a][]"},      {"9,virtio-blk,/a b/ü,,x.img,ro", "[9][virtio-blk][/a b/ü,x.img][ro]"},
   };
   for (const auto& row : rows) EXPECT_EQ(joined(split_fields(row.text)), row.fields);
 }
@@ -65,7 +62,8 @@ TEST(parts_are_split_at_every_separator) {
 }
 
 TEST(a_number_is_decimal_whole_and_in_range) {
-  for (const char* text : {"", " 5", "5 ", "+5", "-5", "5x", "0x5", "5.0", "18446744073709551616", "11", "0"}) {
+  for (const char* text :
+       {"", " 5", "5 ", "+5", "-5", "5x", "0x5", "5.0", "18446744073709551616", "11", "0"}) {
     EXPECT_EQ(parse_number(text, 1, 10).value_or(999), 999u);
   }
   EXPECT_EQ(parse_number("1", 1, 10).value_or(999), 1u);
@@ -74,12 +72,17 @@ TEST(a_number_is_decimal_whole_and_in_range) {
 }
 
 TEST(a_size_takes_one_unit_letter_of_either_case) {
-  const struct { const char* text; uint64_t bytes; } rows[] = {
-      {"7", 7 * 512}, {"7k", 7 << 10}, {"7K", 7 << 10}, {"7m", 7 << 20}, {"7M", 7 << 20}, {"7g", 7ull << 30},
-      {"7G", 7ull << 30}, {"17179869183G", 17179869183ull << 30}, {"0", 0},
+  const struct {
+    const char* text;
+    uint64_t bytes;
+  } rows[] = {
+      {"7", 7 * 512},  {"7k", 7 << 10},    {"7K", 7 << 10},    {"7m", 7 << 20},
+      {"7M", 7 << 20}, {"7g", 7ull << 30}, {"7G", 7ull << 30}, {"17179869183G", 17179869183ull << 30},
+      {"0", 0},
   };
   for (const auto& row : rows) EXPECT_EQ(parse_size(row.text, 512).value_or(1), row.bytes);
-  for (const char* text : {"", "M", "12Q", "12MB", "1.5G", "-1M", " 1M", "17179869184G", "18446744073709551615K"}) {
+  for (const char* text :
+       {"", "M", "12Q", "12MB", "1.5G", "-1M", " 1M", "17179869184G", "18446744073709551615K"}) {
     EXPECT(!parse_size(text, 512));
   }
 }
@@ -122,7 +125,8 @@ TEST(a_value_is_given_where_the_table_wants_one) {
 
 TEST(a_later_option_overrides_an_earlier_one) {
   Target target;
-  for (const char* field : {"size=3", "size=4", "discard=a=b"}) EXPECT(apply_option<Target>(kRows, field, target).ok());
+  for (const char* field : {"size=3", "size=4", "discard=a=b"})
+    EXPECT(apply_option<Target>(kRows, field, target).ok());
   EXPECT_EQ(target.size, 4u);
   EXPECT_EQ(target.discard, "a=b");
 }

@@ -1,0 +1,117 @@
+// The contract over every stack that open_disk() builds, and over parts of them alone.
+#include <fcntl.h>
+
+#include "dm/block/engine_pool.h"
+#include "dm/block/filter_align.h"
+#include "dm/block/filter_fault.h"
+#include "dm/block/ram_disk.h"
+#include "tests/contract/block_backend_contract.h"
+#include "tests/contract/block_rig.h"
+#include "tests/contract/host_media.h"
+
+namespace acrn::test {
+namespace {
+
+using contract::kContractSize;
+
+struct pool_on_a_file {
+  TempDir dir;
+  std::unique_ptr<BlockBackend> backend = open_backend(options_for(dir.file("disk", kContractSize)));
+};
+
+struct pool_on_a_tmpfs {
+  SharedMemoryFile file{kContractSize};
+  std::unique_ptr<BlockBackend> backend = open_backend(options_for(file.path()));
+};
+
+struct pool_without_inline_reads {
+  TempDir dir;
+  std::unique_ptr<BlockBackend> backend = make();
+
+  std::unique_ptr<BlockBackend> make() const {
+    RawFileTraits traits;
+    traits.info.size = kContractSize;
+    UniqueFd fd(::open(dir.file("disk", kContractSize).c_str(), O_RDWR | O_CLOEXEC));
+    return std::move(EnginePool::create(std::make_unique<RawFile>(std::move(fd), traits), "test", false)).value();
+  }
+};
+
+struct nocache_on_a_file {
+  TempDir dir;
+  std::unique_ptr<BlockBackend> backend = make();
+
+  std::unique_ptr<BlockBackend> make() const {
+    BlockOptions options = options_for(dir.file("disk", kContractSize));
+    options.nocache = true;
+    auto facts = UniqueFd(::open(dir.path("disk").c_str(), O_RDWR | O_DIRECT | O_CLOEXEC));
+    if (!facts) SKIP("no direct I/O in " + dir.path(""));
+    return open_backend(options);
+  }
+};
+
+struct window_of_a_file {
+  TempDir dir;
+  std::unique_ptr<BlockBackend> backend = make();
+
+  std::unique_ptr<BlockBackend> make() const {
+    BlockOptions options = options_for(dir.file("disk", 3 * kContractSize));
+    options.range = BlockRange{77, kContractSize / 512};
+    options.writeback = true;
+    return open_backend(options);
+  }
+};
+
+struct ram_disk {
+  std::unique_ptr<BlockBackend> backend = make();
+
+  static std::unique_ptr<BlockBackend> make() {
+    BlockOptions options;
+    options.source = RamDiskPath{kContractSize};
+    return open_backend(options);
+  }
+};
+
+struct loop_device {
+  TempDir dir;
+  LoopDevice device{dir.file("disk", kContractSize), 512};
+  std::unique_ptr<BlockBackend> backend = open_backend(options_for(device.path()));
+};
+
+struct nocache_on_a_4k_loop_device {
+  TempDir dir;
+  LoopDevice device{dir.file("disk", kContractSize), 4096};
+  std::unique_ptr<BlockBackend> backend = make();
+
+  std::unique_ptr<BlockBackend> make() const {
+    BlockOptions options = options_for(device.path());
+    options.nocache = true;
+    return open_backend(options);
+  }
+};
+
+// Every bounce and read-modify-write, completed inside submit().
+struct alignment_over_memory {
+  std::unique_ptr<BlockBackend> backend = make();
+
+  static std::unique_ptr<BlockBackend> make() {
+    BlockInfo info;
+    info.size = kContractSize;
+    info.offset_alignment = 4096;
+    info.memory_alignment = 512;
+    auto plan = std::make_shared<FaultPlan>();
+    return make_filter_align(make_filter_fault(std::move(make_ram_disk(info)).value(), plan));
+  }
+};
+
+ACRN_BLOCK_CONTRACT(pool_on_a_file);
+ACRN_BLOCK_CONTRACT(pool_on_a_tmpfs);
+ACRN_BLOCK_CONTRACT(pool_without_inline_reads);
+ACRN_BLOCK_CONTRACT(nocache_on_a_file);
+ACRN_BLOCK_CONTRACT(window_of_a_file);
+ACRN_BLOCK_CONTRACT(ram_disk);
+ACRN_BLOCK_CONTRACT(loop_device);
+ACRN_BLOCK_CONTRACT(nocache_on_a_4k_loop_device);
+ACRN_BLOCK_CONTRACT(alignment_over_memory);
+
+}  // namespace
+}  // namespace acrn::test

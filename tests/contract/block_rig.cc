@@ -1,0 +1,117 @@
+#include "tests/contract/block_rig.h"
+
+#include <cstring>
+#include <random>
+#include <utility>
+
+#include "dm/block/open.h"
+
+namespace acrn::test {
+
+std::vector<uint8_t> pattern(uint64_t seed, size_t count) {
+  std::mt19937_64 random(seed);
+  std::vector<uint8_t> bytes(count);
+  for (size_t i = 0; i < count; i++) bytes[i] = static_cast<uint8_t>(random() >> 32);
+  return bytes;
+}
+
+TestRequest TestRequest::read(uint64_t offset, size_t bytes) {
+  TestRequest request(BlockOp::kRead, offset, bytes);
+  request.memory_.assign(bytes, 0xee);
+  request.lay_out(bytes);
+  return request;
+}
+
+TestRequest TestRequest::write(uint64_t offset, std::vector<uint8_t> bytes) {
+  TestRequest request(BlockOp::kWrite, offset, bytes.size());
+  request.memory_ = std::move(bytes);
+  request.lay_out(request.memory_.size());
+  return request;
+}
+
+void TestRequest::lay_out(size_t piece, size_t skew) {
+  const std::vector<uint8_t> bytes = vectors_.empty() ? memory_ : data();
+  bytes_ = bytes.size();
+  memory_.assign(bytes_ + 8192, 0xdd);
+  // SAFETY: only the address's distance to the next aligned one is taken.
+  start_ = 4096 - (reinterpret_cast<uintptr_t>(memory_.data()) & 4095) + skew;
+  std::copy(bytes.begin(), bytes.end(), memory_.begin() + static_cast<ptrdiff_t>(start_));
+  vectors_.clear();
+  for (size_t at = 0; at < bytes_; at += piece) {
+    vectors_.push_back({memory_.data() + start_ + at, std::min(piece, bytes_ - at)});
+  }
+  iov = vectors_;
+}
+
+std::vector<uint8_t> TestRequest::data() const {
+  const auto begin = memory_.begin() + static_cast<ptrdiff_t>(start_);
+  return {begin, begin + static_cast<ptrdiff_t>(bytes_)};
+}
+
+void TestRequest::fill(uint8_t value) { std::memset(memory_.data() + start_, value, bytes_); }
+
+BlockRig::BlockRig(BlockBackend& backend, unsigned depth) {
+  auto loop = EpollLoop::create("rig", {});
+  EXPECT(loop.ok());
+  loop_ = std::move(loop).value();
+  loop_->run([&] {
+    auto channel = backend.open_channel(*loop_, depth);
+    if (channel) channel_ = std::move(channel).value();
+  });
+  EXPECT(channel_ != nullptr);
+}
+
+BlockRig::~BlockRig() {
+  loop_->run([this] { channel_.reset(); });
+}
+
+void BlockRig::start(std::vector<TestRequest>& requests) {
+  batch_.clear();
+  for (TestRequest& request : requests) {
+    request.sink = this;
+    request.error = -1;
+    batch_.push_back(&request);
+  }
+  loop_->post([this] {
+    outstanding_ = batch_.size();
+    channel_->submit(batch_);
+  });
+}
+
+void BlockRig::finish() { all_done_.acquire(); }
+
+void BlockRig::run(std::vector<TestRequest>& requests) {
+  if (requests.empty()) return;
+  start(requests);
+  finish();
+}
+
+int BlockRig::run(TestRequest& request) {
+  request.sink = this;
+  request.error = -1;
+  BlockRequest* one = &request;
+  loop_->post([&] {
+    outstanding_ = 1;
+    channel_->submit(std::span(&one, 1));
+  });
+  finish();
+  return request.error;
+}
+
+void BlockRig::request_done(BlockRequest&) {
+  if (--outstanding_ == 0) all_done_.release();
+}
+
+BlockOptions options_for(const std::string& path) {
+  BlockOptions options;
+  options.source = FilePath{path};
+  return options;
+}
+
+std::unique_ptr<BlockBackend> open_backend(const BlockOptions& options) {
+  auto disk = open_disk(options, "0:9:0");
+  if (!disk) expect(false, disk.error().message, __FILE__, __LINE__);
+  return std::move(disk).value().backend;
+}
+
+}  // namespace acrn::test

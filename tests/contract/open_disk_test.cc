@@ -1,0 +1,288 @@
+// open_disk() and inspect_disk(): what is refused, how it is said, and that nothing happens then.
+#include "dm/block/open.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <filesystem>
+#include <fstream>
+
+#include "tests/contract/block_rig.h"
+#include "tests/contract/host_media.h"
+
+namespace acrn::test {
+namespace {
+
+// The one line of a disk that neither function takes.
+std::string refusal(const BlockOptions& options, ErrorKind kind = ErrorKind::kNoInput) {
+  auto opened = open_disk(options, "0:9:0");
+  EXPECT(!opened.ok());
+  EXPECT_EQ(static_cast<int>(opened.error().kind), static_cast<int>(kind));
+  auto inspected = inspect_disk(options, "0:9:0");
+  EXPECT(!inspected.ok());
+  EXPECT_EQ(inspected.error().message, opened.error().message);
+  EXPECT(opened.error().message.find('\n') == std::string::npos);
+  return opened.error().message;
+}
+
+DiskFacts facts_of(const BlockOptions& options) {
+  auto opened = open_disk(options, "0:9:0");
+  if (!opened) expect(false, opened.error().message, __FILE__, __LINE__);
+  auto inspected = inspect_disk(options, "0:9:0");
+  EXPECT(inspected.ok());
+  const DiskFacts& a = opened.value().facts;
+  const DiskFacts& b = inspected.value();
+  EXPECT_EQ(a.identity, b.identity);
+  EXPECT_EQ(a.medium, b.medium);
+  EXPECT_EQ(a.info.size, b.info.size);
+  EXPECT_EQ(a.info.physical_block, b.info.physical_block);
+  EXPECT_EQ(a.info.offset_alignment, b.info.offset_alignment);
+  if (opened.value().backend != nullptr) {
+    const BlockInfo info = opened.value().backend->info();
+    EXPECT_EQ(info.size, a.info.size);
+    EXPECT_EQ(info.physical_block, a.info.physical_block);
+    EXPECT_EQ(info.offset_alignment, a.info.offset_alignment);
+    EXPECT_EQ(info.memory_alignment, a.info.memory_alignment);
+    EXPECT_EQ(info.discard_granularity, a.info.discard_granularity);
+    EXPECT_EQ(info.read_only, a.info.read_only);
+  }
+  return a;
+}
+
+BlockOptions with_range(const std::string& path, uint64_t start, uint64_t size) {
+  BlockOptions options = options_for(path);
+  options.range = BlockRange{start, size};
+  return options;
+}
+
+BlockOptions read_only(BlockOptions options) {
+  options.read_only = true;
+  return options;
+}
+
+}  // namespace
+
+TEST(a_path_that_is_missing_is_refused_and_not_created) {
+  TempDir dir;
+  EXPECT_CONTAINS(refusal(options_for(dir.path("no"))), "cannot be opened: No such file");
+  EXPECT(!std::filesystem::exists(dir.path("no")));
+}
+
+TEST(what_is_no_disk_is_refused_without_waiting) {
+  TempDir dir;
+  EXPECT_EQ(::mkfifo(dir.path("fifo").c_str(), 0600), 0);
+  EXPECT_CONTAINS(refusal(options_for(dir.path("fifo"))), "a FIFO; a disk is a regular file or a block device");
+  EXPECT_CONTAINS(refusal(read_only(options_for(dir.path("fifo")))), "a FIFO");
+  EXPECT_CONTAINS(refusal(options_for("/dev/zero")), "a character device");
+  EXPECT_CONTAINS(refusal(options_for(dir.path("."))), "a directory");
+}
+
+TEST(a_file_of_a_wrong_size_is_refused_with_the_right_one) {
+  TempDir dir;
+  EXPECT_CONTAINS(refusal(options_for(dir.file("empty", 0))), "is empty");
+  EXPECT_EQ(refusal(options_for(dir.file("odd", 1000))),
+            "virtio-blk " + dir.path("odd") +
+                ": size 1000 is not a multiple of 512 bytes; truncate -s 1024 makes it one");
+  EXPECT_EQ(std::filesystem::file_size(dir.path("odd")), 1000u);
+}
+
+TEST(a_size_that_does_not_fit_the_sector_is_refused) {
+  TempDir dir;
+  BlockOptions options = options_for(dir.file("disk", 4096 + 512));
+  options.logical_sector = 4096;
+  EXPECT_CONTAINS(refusal(options, ErrorKind::kUsage), "sectorsize=4096: size 4608");
+}
+
+TEST(a_range_past_the_end_is_refused) {
+  TempDir dir;
+  const std::string path = dir.file("disk", 1 << 20);
+  for (auto [start, size] : {std::pair<uint64_t, uint64_t>{0, 2049}, {2048, 1}, {2049, 0}, {~uint64_t{0}, 2},
+                             {1, ~uint64_t{0}}, {uint64_t{1} << 55, 1}, {5, 0}}) {
+    EXPECT_CONTAINS(refusal(with_range(path, start, size), ErrorKind::kUsage), "there are 2048 sectors of 512 bytes");
+  }
+  EXPECT_EQ(facts_of(with_range(path, 2047, 1)).info.size, 512u);
+}
+
+TEST(the_engine_that_this_build_has_not_is_named) {
+  TempDir dir;
+  BlockOptions options = options_for(dir.file("disk", 1 << 20));
+  options.engine = BlockEngine::kIoUring;
+  EXPECT_CONTAINS(refusal(options, ErrorKind::kUsage), "this build has the engine aio=threads only");
+}
+
+TEST(a_disk_that_cannot_be_written_names_ro) {
+  TempDir dir;
+  LoopDevice device(dir.file("disk", 1 << 20), 512, true);
+  auto opened = open_disk(options_for(device.path()), "0:9:0");
+  EXPECT(!opened.ok());
+  EXPECT_CONTAINS(opened.error().message, "cannot be opened for writing");
+  EXPECT_CONTAINS(opened.error().message, "add ro");
+  EXPECT(open_disk(read_only(options_for(device.path())), "0:9:0").ok());
+}
+
+TEST(a_file_without_write_permission_names_ro) {
+  if (::geteuid() == 0) {
+    // The super-user may write any file, but not one that is marked as immutable or lies on a read-only mount.
+    SKIP("an unprivileged user");
+  }
+  TempDir dir;
+  const std::string path = dir.file("disk", 1 << 20);
+  std::filesystem::permissions(path, std::filesystem::perms::owner_read);
+  EXPECT_CONTAINS(refusal(options_for(path)), "add ro to serve it read-only");
+  EXPECT(open_disk(read_only(options_for(path)), "0:9:0").ok());
+}
+
+TEST(facts_say_what_is_served) {
+  TempDir dir;
+  const std::string path = dir.file("disk", 1 << 20);
+  std::filesystem::create_symlink(path, dir.path("link"));
+  const std::string real = std::filesystem::canonical(path);
+  EXPECT_EQ(facts_of(options_for(path)).identity, "file:" + real + ":0+1048576");
+  EXPECT_EQ(facts_of(options_for(dir.path("link"))).identity, "file:" + real + ":0+1048576");
+  EXPECT_EQ(facts_of(with_range(path, 8, 16)).identity, "file:" + real + ":4096+8192");
+  BlockOptions options = options_for(path);
+  options.nocache = true;
+  options.physical_sector = 8192;
+  EXPECT_EQ(facts_of(options).info.physical_block, 8192u);
+  EXPECT_EQ(facts_of(options).identity, "file:" + real + ":0+1048576");
+  EXPECT_EQ(facts_of(options).medium, "file");
+}
+
+TEST(disks_without_a_file_are_named_by_their_slot) {
+  BlockOptions ram;
+  ram.source = RamDiskPath{1 << 20};
+  EXPECT_EQ(facts_of(ram).identity, "ram:0:9:0");
+  ram.range = BlockRange{1, 7};
+  EXPECT_EQ(facts_of(ram).info.size, 7u * 512);
+  ram.source = RamDiskPath{1000};
+  EXPECT_CONTAINS(refusal(ram, ErrorKind::kUsage), "ram:1000");
+  BlockOptions none;
+  EXPECT_EQ(facts_of(none).identity, "nodisk:0:9:0");
+  EXPECT_EQ(facts_of(none).info.size, 0u);
+}
+
+TEST(a_block_device_tells_its_blocks_and_its_number) {
+  TempDir dir;
+  LoopDevice device(dir.file("disk", 1 << 20), 4096);
+  const DiskFacts facts = facts_of(options_for(device.path()));
+  EXPECT_EQ(facts.medium, "block device");
+  EXPECT_CONTAINS(facts.identity, "block:7:");
+  EXPECT_EQ(facts.info.physical_block, 4096u);
+}
+
+TEST(nocache_refuses_a_window_that_cuts_a_block) {
+  TempDir dir;
+  LoopDevice device(dir.file("disk", 1 << 20), 4096);
+  BlockOptions options = with_range(device.path(), 1, 16);
+  options.nocache = true;
+  EXPECT_CONTAINS(refusal(options, ErrorKind::kUsage), "nocache: direct I/O here works in blocks of 4096 bytes");
+}
+
+TEST(bytes_are_served_once) {
+  TempDir dir;
+  const std::string path = dir.file("disk", 1 << 20);
+  auto whole = open_disk(options_for(path), "0:9:0");
+  EXPECT(whole.ok());
+  for (const BlockOptions& options : {options_for(path), read_only(options_for(path)), with_range(path, 2, 2)}) {
+    auto second = open_disk(options, "0:10:0");
+    EXPECT(!second.ok());
+    EXPECT_CONTAINS(second.error().message, path + ": bytes ");
+    EXPECT_CONTAINS(second.error().message, "lock=off");
+  }
+  BlockOptions unlocked = options_for(path);
+  unlocked.lock = false;
+  EXPECT(open_disk(unlocked, "0:10:0").ok());
+  EXPECT(inspect_disk(options_for(path), "0:10:0").ok());
+}
+
+TEST(windows_may_be_neighbours_but_not_overlap) {
+  TempDir dir;
+  const std::string path = dir.file("disk", 1 << 20);
+  auto first = open_disk(with_range(path, 0, 100), "0:9:0");
+  EXPECT(first.ok());
+  EXPECT(open_disk(with_range(path, 100, 100), "0:10:0").ok());
+  auto overlapping = open_disk(with_range(path, 99, 100), "0:10:0");
+  EXPECT(!overlapping.ok());
+  EXPECT_CONTAINS(overlapping.error().message, "bytes 50688..101887 are in use");
+  EXPECT(!open_disk(options_for(path), "0:10:0").ok());
+}
+
+TEST(readers_share_a_disk) {
+  TempDir dir;
+  const std::string path = dir.file("disk", 1 << 20);
+  auto first = open_disk(read_only(options_for(path)), "0:9:0");
+  EXPECT(first.ok());
+  EXPECT(open_disk(read_only(options_for(path)), "0:10:0").ok());
+  EXPECT(!open_disk(options_for(path), "0:10:0").ok());
+}
+
+TEST(another_process_is_kept_out_until_the_disk_is_closed) {
+  TempDir dir;
+  const std::string path = dir.file("disk", 1 << 20);
+  // The child asks for a lock on the same bytes and exits with the answer.
+  const auto taken_elsewhere = [&path] {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      const int fd = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
+      struct flock lock {};
+      lock.l_type = F_WRLCK;
+      lock.l_start = 512;
+      lock.l_len = 512;
+      ::_exit(fd >= 0 && ::fcntl(fd, F_OFD_SETLK, &lock) == 0 ? 0 : 1);
+    }
+    int status = -1;
+    EXPECT_EQ(::waitpid(child, &status, 0), child);
+    return WIFEXITED(status) && WEXITSTATUS(status) == 1;
+  };
+  EXPECT(!taken_elsewhere());
+  {
+    auto disk = open_disk(options_for(path), "0:9:0");
+    EXPECT(disk.ok());
+    EXPECT(taken_elsewhere());
+  }
+  EXPECT(!taken_elsewhere());
+}
+
+TEST(a_refused_disk_leaves_no_lock_behind) {
+  TempDir dir;
+  const std::string path = dir.file("disk", 1 << 20);
+  EXPECT(!open_disk(with_range(path, 0, 4096), "0:9:0").ok());
+  auto window = open_disk(with_range(path, 0, 100), "0:9:0");
+  EXPECT(window.ok());
+  EXPECT(!open_disk(options_for(path), "0:10:0").ok());
+  EXPECT(open_disk(with_range(path, 100, 100), "0:10:0").ok());
+}
+
+TEST(the_bytes_of_a_grown_file_are_locked_too) {
+  TempDir dir;
+  const std::string path = dir.file("disk", 1 << 20);
+  auto disk = open_disk(options_for(path), "0:9:0");
+  EXPECT(disk.ok());
+  std::filesystem::resize_file(path, 2 << 20);
+  EXPECT(open_disk(with_range(path, 2048, 10), "0:10:0").ok());
+  EXPECT(disk.value().backend->refresh_size().ok());
+  EXPECT(!open_disk(with_range(path, 2048, 10), "0:10:0").ok());
+}
+
+TEST(a_read_only_disk_leaves_its_file_as_it_was) {
+  TempDir dir;
+  const std::string path = dir.file("disk", 1 << 20);
+  std::ofstream(path, std::ios::binary | std::ios::in).write("content", 7);
+  auto before = std::filesystem::last_write_time(path);
+  auto disk = open_backend(read_only(options_for(path)));
+  EXPECT(disk->info().read_only);
+  BlockRig rig(*disk);
+  EXPECT_EQ(rig.run(TestRequest::write(0, pattern(1, 512))), EROFS);
+  EXPECT_EQ(rig.run(TestRequest(BlockOp::kDiscard, 0, 4096)), EROFS);
+  EXPECT_EQ(rig.run(TestRequest(BlockOp::kWriteZeroes, 0, 4096)), EROFS);
+  EXPECT_EQ(rig.run(TestRequest(BlockOp::kFlush, 0, 0)), 0);
+  TestRequest read = TestRequest::read(0, 512);
+  EXPECT_EQ(rig.run(read), 0);
+  EXPECT_EQ(std::string(reinterpret_cast<const char*>(read.data().data()), 7), "content");
+  EXPECT(std::filesystem::last_write_time(path) == before);
+}
+
+}  // namespace acrn::test

@@ -1,0 +1,82 @@
+#!/bin/bash
+# The manual, the man page and the completion know every option, and every example in the manual works.
+# usage: manual_test.sh <acrn-dm> <source directory>
+. "$(dirname "$0")/lib.sh"
+dm=$1
+manual=$2/docs/options.md
+man=$2/docs/man/acrn-dm.8
+completion=$2/dm/completion/acrn-dm.bash
+
+cd "$work" || exit 1
+truncate -s 1M disk.img
+echo kernel >vmlinuz
+echo ramdisk >initrd.img
+mkdir images
+
+# --- every option is in every text
+run "$dm" --help
+options=$(printf '%s\n' "$out" | sed -n 's/^  \(-.*\)/\1/p' | grep -oE -- '--?[a-zA-Z_]+' | sort -u)
+[ "$(printf '%s\n' "$options" | wc -l)" -gt 20 ] || fail "few options in --help: $options"
+for option in $options; do
+  grep -qE -- "[\`, ]$option[\` ,]" "$manual" || fail "$option is not in options.md"
+  grep -qE -- "F[l] ${option#-}( |\$)" "$man" || fail "$option is not in acrn-dm.8"
+  grep -qwe "$option" "$completion" || fail "$option is not in the completion"
+done
+run "$dm" -s 9,virtio-blk,disk.img,no_such_option_at_all vm1
+keys=$(printf '%s\n' "$err" | sed -n 's/.*known: //p' | tr -d ',')
+[ "$(printf '%s\n' "$keys" | wc -w)" -ge 14 ] || fail "few virtio-blk options in the message: $err"
+for key in $keys; do
+  grep -qE "^#### .*\`$key[\`=[]" "$manual" || fail "virtio-blk option $key has no section in options.md"
+  grep -qE "^\.It Cm $key(=| |\$)" "$man" || fail "virtio-blk option $key is not in acrn-dm.8"
+  grep -qwE "$key" "$completion" || fail "virtio-blk option $key is not in the completion"
+done
+
+# --- every example of the manual is right
+examples=0
+while IFS= read -r line; do
+  examples=$((examples + 1))
+  eval "run \"\$dm\" --dry_run ${line#acrn-dm }"
+  expect_equal "$line: exit code" "$status" 0
+  expect_equal "$line: stderr" "$err" ""
+done < <(grep '^acrn-dm ' "$manual")
+[ "$examples" -gt 30 ] || fail "only $examples examples found"
+
+if command -v mandoc >/dev/null; then
+  run mandoc -T lint "$man"
+  expect_equal 'mandoc -T lint' "$out$err" ""
+else
+  echo 'skipped: mandoc -T lint (mandoc is not installed)'
+fi
+
+# --- completion: complete_line <line> leaves the candidates in $candidates
+. "$completion"
+complete_line() {
+  COMP_LINE=$1
+  COMP_POINT=${#COMP_LINE}
+  read -ra COMP_WORDS <<<"$COMP_LINE"
+  local function=_acrn_${COMP_WORDS[0]##*[-]}
+  COMPREPLY=()
+  "$function"
+  candidates=" ${COMPREPLY[*]-} "
+}
+expect_candidate() {
+  complete_line "$1"
+  expect_contains "completion of '$1'" "$candidates" " $2 "
+}
+expect_candidate 'acrn-dm --dr' --dry_run
+expect_candidate 'acrn-dm --hypervisor ' kvm
+expect_candidate 'acrn-dm -k vml' vmlinuz
+expect_candidate 'acrn-dm -s 9,vir' 9,virtio-blk
+expect_candidate 'acrn-dm -s 9,virtio-blk,di' 9,virtio-blk,disk.img
+expect_candidate 'acrn-dm -s 9,virtio-blk,im' 9,virtio-blk,images/
+expect_candidate 'acrn-dm -s 9,virtio-blk,nod' 9,virtio-blk,nodisk
+expect_candidate 'acrn-dm -s 9,virtio-blk,disk.img,ro,writeb' 9,virtio-blk,disk.img,ro,writeback
+expect_candidate 'acrn-dm -s 0:9:0,virtio-blk,disk.img,noc' 0,virtio-blk,disk.img,nocache
+expect_candidate 'acrn-dm -s 9,virtio-blk,mq=2,di' 2,disk.img
+expect_candidate 'acrn-dm -s 9,virtio-blk,disk.img,aio=t' threads
+expect_candidate 'vblk ' bench
+expect_candidate 'vblk co' copy
+expect_candidate 'vblk bench --base' --baseline
+expect_candidate 'vblk info -s 3,virtio-blk,di' 3,virtio-blk,disk.img
+for command in info copy read write flush discard zero bench check; do expect_candidate "vblk $command" "$command"; done
+finish

@@ -1,5 +1,5 @@
-// CLI11 splits the arguments into options and values. It sees every value as text, so that every message about
-// one is ours.
+// CLI11 splits the arguments into options and values. It sees every value as text, so that every message
+// about one is ours.
 #include "dm/config.h"
 
 #include <CLI/CLI.hpp>
@@ -52,7 +52,7 @@ class SplitCommandLine {
     return {};
   }
 
-  // How often the option was given, and its values in order ("true" for a flag).
+  // Whether the option was given, and its values in order ("true" for a flag).
   bool has(std::string_view names) const { return app_.count(std::string(first_name(names))) > 0; }
   Arguments values(std::string_view names) const {
     return app_.get_option(std::string(first_name(names)))->results();

@@ -3,7 +3,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -14,30 +13,16 @@
 #include "dm/block/open.h"
 #include "dm/block_config.h"
 #include "dm/ident/disk_serial.h"
+#include "dm/registry.h"
 
 namespace acrn {
 namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr std::array<std::pair<unsigned, const char*>, 12> kFeatureNames = {{
-    {VIRTIO_BLK_F_SEG_MAX, "SEG_MAX"},
-    {VIRTIO_BLK_F_RO, "RO"},
-    {VIRTIO_BLK_F_BLK_SIZE, "BLK_SIZE"},
-    {VIRTIO_BLK_F_FLUSH, "FLUSH"},
-    {VIRTIO_BLK_F_TOPOLOGY, "TOPOLOGY"},
-    {VIRTIO_BLK_F_CONFIG_WCE, "CONFIG_WCE"},
-    {VIRTIO_BLK_F_MQ, "MQ"},
-    {VIRTIO_BLK_F_DISCARD, "DISCARD"},
-    {VIRTIO_BLK_F_WRITE_ZEROES, "WRITE_ZEROES"},
-    {VIRTIO_F_ANY_LAYOUT, "ANY_LAYOUT"},
-    {VIRTIO_RING_F_INDIRECT_DESC, "INDIRECT_DESC"},
-    {VIRTIO_RING_F_EVENT_IDX, "EVENT_IDX"},
-}};
-
 Json feature_names(uint64_t features) {
   Json names = Json::array();
-  for (const auto& [bit, name] : kFeatureNames) {
+  for (const auto& [bit, name] : kBlkFeatureNames) {
     if ((features & feature(bit)) != 0) names.push_back(name);
   }
   return names;
@@ -68,7 +53,7 @@ Json range_json(const BlockOptions& options) {
   return {{"start_bytes", options.range->start * sector}, {"size_bytes", options.range->size * sector}};
 }
 
-Json block_json(const BlockOptions& options, const DiskFacts& facts) {
+Json block_json(const BlockOptions& options, const DiskFacts& facts, uint64_t features) {
   return {
       {"source", source_text(options.source)},
       {"medium", facts.medium},
@@ -88,7 +73,7 @@ Json block_json(const BlockOptions& options, const DiskFacts& facts) {
       {"queue_size", options.queue_size},
       {"lock", options.lock},
       {"serial", options.serial.value_or(disk_serial(facts.identity))},
-      {"features", feature_names(offered_features(options))},
+      {"features", feature_names(features)},
   };
 }
 
@@ -98,7 +83,7 @@ std::string digits(uint32_t value, size_t count) {
   return std::string(count - text.size(), '0') + text;
 }
 
-Json ids_json(const PciIds& ids) {
+Json ids_json(const FunctionFace& ids) {
   return {{"vendor", digits(ids.vendor, 4)},
           {"device", digits(ids.device, 4)},
           {"class", digits(ids.class_code, 6)},
@@ -107,15 +92,15 @@ Json ids_json(const PciIds& ids) {
           {"subsystem", digits(ids.subsystem, 4)}};
 }
 
-Result<Json> slot_json(const PciSlotConfig& slot, const PciIds& ids) {
+Result<Json> slot_json(const PciSlotConfig& slot, const FunctionFace& face) {
   const std::string name = full_name(slot.address);
-  Json json = {{"address", name}, {"emulation", slot.emulation}, {"pci", ids_json(ids)}};
+  Json json = {{"address", name}, {"emulation", slot.emulation}, {"pci", ids_json(face)}};
   if (slot.block) {
     const Result<DiskFacts> facts = inspect_disk(*slot.block, name);
     if (!facts) {
       return Error{facts.error().kind, concat("-s ", short_name(slot.address), ": ", facts.error().message)};
     }
-    json["block"] = block_json(*slot.block, facts.value());
+    json["block"] = block_json(*slot.block, facts.value(), face.features);
   }
   return json;
 }
@@ -160,25 +145,14 @@ Json machine_json(const DmConfig& config) {
 
 }  // namespace
 
-uint64_t offered_features(const BlockOptions& options) {
-  uint64_t features = feature(VIRTIO_BLK_F_SEG_MAX) | feature(VIRTIO_BLK_F_BLK_SIZE) |
-                      feature(VIRTIO_BLK_F_TOPOLOGY) | feature(VIRTIO_F_ANY_LAYOUT) |
-                      feature(VIRTIO_RING_F_INDIRECT_DESC) | feature(VIRTIO_RING_F_EVENT_IDX);
-  if (options.queues > 1) features |= feature(VIRTIO_BLK_F_MQ);
-  if (options.read_only) return features | feature(VIRTIO_BLK_F_RO);
-  features |= feature(VIRTIO_BLK_F_FLUSH) | feature(VIRTIO_BLK_F_CONFIG_WCE);
-  if (options.discard) features |= feature(VIRTIO_BLK_F_DISCARD) | feature(VIRTIO_BLK_F_WRITE_ZEROES);
-  return features;
-}
-
-Result<std::string> dry_run(const DmConfig& config, PciIdsOf ids_of) {
+Result<std::string> dry_run(const DmConfig& config) {
   for (const auto& [option, path] : {std::pair("-k", config.kernel), std::pair("-r", config.ramdisk)}) {
     if (!path) continue;
     if (const auto checked = check_input(option, *path); !checked) return checked.error();
   }
   Json slots = Json::array();
   for (const PciSlotConfig& slot : config.slots) {
-    Result<Json> json = slot_json(slot, ids_of(slot, config.windows));
+    Result<Json> json = slot_json(slot, describe_function(slot, config.windows));
     if (!json) return json.error();
     slots.push_back(std::move(json).value());
   }

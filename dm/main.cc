@@ -11,12 +11,10 @@
 
 #include "acrn/base/concat.h"
 #include "acrn/base/log.h"
-#include "acrn/virtio/virtio_spec.h"
 #include "dm/base/log_setup.h"
 #include "dm/base/one_line.h"
 #include "dm/config.h"
 #include "dm/dry_run.h"
-#include "hw/pci/identity_function.h"
 
 namespace acrn {
 namespace {
@@ -24,10 +22,9 @@ namespace {
 // Otherwise the first image would become stdout or stderr of a process started without them, and messages
 // would be written into a disk.
 void ensure_standard_descriptors() {
-  for (int fd = ::open("/dev/null", O_RDWR); fd >= 0; fd = ::dup(fd)) {
-    if (fd <= STDERR_FILENO) continue;
-    ::close(fd);
-    return;
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    // open() takes the lowest free number, which is `fd` since those below it are taken by now.
+    if (::fcntl(fd, F_GETFD) < 0 && ::open("/dev/null", O_RDWR) < 0) return;
   }
 }
 
@@ -42,17 +39,6 @@ int print(std::string_view text) {
   return report({ErrorKind::kInternal, "stdout: the output could not be written"});
 }
 
-PciIds pci_ids_of(const PciSlotConfig& slot, bool windows) {
-  if (!slot.block) {
-    const PciIdentity& bridge = slot.emulation == "lpc" ? kLpcIdentity : kHostBridgeIdentity;
-    return {bridge.vendor, bridge.device, bridge.class_code, bridge.subsystem_vendor, bridge.subsystem};
-  }
-  constexpr uint16_t kOracle = 0x108e;
-  constexpr uint32_t kMassStorage = 0x010000;
-  return {VIRTIO_PCI_VENDOR_ID, VIRTIO_PCI_LEGACY_BLK_DEVICE_ID, kMassStorage,
-          windows ? kOracle : VIRTIO_PCI_VENDOR_ID, VIRTIO_ID_BLOCK};
-}
-
 int run(const DmConfig& config, const std::vector<std::string>& warnings) {
   LoggerSetting channels = config.logger;
   if (config.dry_run) channels.disk = channels.kmsg = std::nullopt;  // a dry run opens nothing for writing
@@ -65,7 +51,7 @@ int run(const DmConfig& config, const std::vector<std::string>& warnings) {
     return report(
         {ErrorKind::kUnavailable, "this build has no hypervisor; use --dry_run to check a command line"});
   }
-  const Result<std::string> json = dry_run(config, pci_ids_of);
+  const Result<std::string> json = dry_run(config);
   return json ? print(json.value() + "\n") : report(json.error());
 }
 

@@ -44,6 +44,14 @@ VirtioBlkOptions device_options(const BlockOptions& options, const std::string& 
   return device;
 }
 
+VirtioPciOptions transport_options(bool windows, bool single_msi) {
+  return {.single_msi = single_msi, .subsystem_vendor = windows ? kOracleVendor : VIRTIO_PCI_VENDOR_ID};
+}
+
+const PciIdentity& bridge_identity(const PciSlotConfig& slot) {
+  return slot.emulation == "lpc" ? kLpcIdentity : kHostBridgeIdentity;
+}
+
 class Disk final : public ConfiguredFunction {
  public:
   static Result<std::unique_ptr<ConfiguredFunction>> create(const PciSlotConfig& slot, const MachineServices& services,
@@ -90,10 +98,9 @@ class Disk final : public ConfiguredFunction {
                                     std::move(loops));
     if (!device) return device.error();
     device_ = device.value().get();
-    const VirtioPciOptions transport{
-        .single_msi = services.single_msi,
-        .subsystem_vendor = services.windows ? kOracleVendor : VIRTIO_PCI_VENDOR_ID};
-    function_ = std::make_unique<VirtioPciLegacy>(std::move(device).value(), transport, mistakes_, pin, services.msi);
+    function_ = std::make_unique<VirtioPciLegacy>(std::move(device).value(),
+                                                  transport_options(services.windows, services.single_msi), mistakes_,
+                                                  pin, services.msi);
     return {};
   }
 
@@ -114,11 +121,22 @@ class Disk final : public ConfiguredFunction {
 
 }  // namespace
 
+FunctionFace describe_function(const PciSlotConfig& slot, bool windows) {
+  const PciIdentity id = slot.block ? virtio_pci_identity(VIRTIO_ID_BLOCK, VirtioBlk::kPciClass,
+                                                          transport_options(windows, false))
+                                    : bridge_identity(slot);
+  return {.vendor = id.vendor,
+          .device = id.device,
+          .class_code = id.class_code,
+          .subsystem_vendor = id.subsystem_vendor,
+          .subsystem = id.subsystem,
+          .features = slot.block ? virtio_blk_features(device_options(*slot.block, "")) : 0};
+}
+
 Result<std::unique_ptr<ConfiguredFunction>> create_function(const PciSlotConfig& slot, const MachineServices& services,
                                                             IrqPin& pin) {
   if (slot.emulation == "virtio-blk") return Disk::create(slot, services, pin);
-  return std::unique_ptr<ConfiguredFunction>(
-      std::make_unique<Bridge>(slot.emulation == "lpc" ? kLpcIdentity : kHostBridgeIdentity));
+  return std::unique_ptr<ConfiguredFunction>(std::make_unique<Bridge>(bridge_identity(slot)));
 }
 
 }  // namespace acrn

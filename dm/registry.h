@@ -38,6 +38,15 @@ class ConfiguredFunction {
   virtual Result<uint64_t> resize() = 0;
 };
 
+// What a guest will read of a function: known without opening anything.
+struct FunctionFace {
+  uint16_t vendor = 0, device = 0;
+  uint32_t class_code = 0;  // 0xBBSSPP
+  uint16_t subsystem_vendor = 0, subsystem = 0;
+  uint64_t features = 0;    // virtio feature bits offered
+};
+FunctionFace describe_function(const PciSlotConfig& slot, bool windows);
+
 Result<std::unique_ptr<ConfiguredFunction>> create_function(const PciSlotConfig& slot, const MachineServices& services,
                                                             IrqPin& pin);
 

@@ -58,7 +58,7 @@ class EnginePool::Channel final : public BlockChannel {
 
   // Under the pool's lock.
   ElementList free_;
-  size_t in_use_ = 0;    // elements that are not on free_
+  size_t in_use_ = 0;  // elements that are not on free_
   RequestFifo overflow_;
 
  private:
@@ -97,7 +97,8 @@ void EnginePool::Channel::submit(std::span<BlockRequest* const> batch) {
 }
 
 bool EnginePool::Channel::try_inline(BlockRequest& request) {
-  if (request.op != BlockOp::kRead || request.length > kInlineMax || !pool_.file_->may_try_read()) return false;
+  if (request.op != BlockOp::kRead || request.length > kInlineMax || !pool_.file_->may_try_read())
+    return false;
   const uint64_t cost = std::max(request.length, kInlineMinCost);
   if (cost > inline_left_) return false;
   if (skip_ > 0) {

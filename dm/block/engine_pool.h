@@ -82,7 +82,8 @@ class EnginePool final : public BlockBackend {
     std::atomic<unsigned> fast_run_{0};  // relaxed everywhere: nothing else is published by it
   };
 
-  EnginePool(std::unique_ptr<RawFile> file, bool inline_reads) : file_(std::move(file)), inline_reads_(inline_reads) {}
+  EnginePool(std::unique_ptr<RawFile> file, bool inline_reads)
+      : file_(std::move(file)), inline_reads_(inline_reads) {}
   Result<void> start_workers(const std::string& name);
 
   // Channels, on their loops.

@@ -16,10 +16,10 @@
 namespace acrn {
 namespace {
 
-constexpr unsigned kBuffers = 4;                 // per channel
-constexpr size_t kBufferSize = 256 << 10;        // bytes; a multiple of any alignment
-constexpr size_t kGroup = 32;                    // requests passed on at once
-constexpr uint32_t kSmallest = 512;              // bytes: what requests are multiples of in any case
+constexpr unsigned kBuffers = 4;           // per channel
+constexpr size_t kBufferSize = 256 << 10;  // bytes; a multiple of any alignment
+constexpr size_t kGroup = 32;              // requests passed on at once
+constexpr uint32_t kSmallest = 512;        // bytes: what requests are multiples of in any case
 
 struct Alignment {
   uint64_t block;   // bytes: offsets and lengths
@@ -82,12 +82,12 @@ class AlignChannel final : public BlockChannel, public BlockSink {
     BlockRequest* guest = nullptr;
     RangeHold hold;
     bool holds = false;
-    bool whole = false;      // can be sent as it is
+    bool whole = false;  // can be sent as it is
     Stage stage = Stage::kWhole;
     std::byte* buffer = nullptr;
     VectorCursor cursor;
-    uint64_t done = 0;    // bytes of the guest's request
-    uint64_t piece = 0;   // bytes of it that are under way
+    uint64_t done = 0;   // bytes of the guest's request
+    uint64_t piece = 0;  // bytes of it that are under way
     iovec vector{};
   };
 
@@ -139,7 +139,7 @@ class AlignChannel final : public BlockChannel, public BlockSink {
   std::array<std::byte*, kBuffers> free_buffers_{};
   size_t free_buffer_count_ = 0;
 
-  bool granted_ = false;    // ranges that we waited for may be ours now
+  bool granted_ = false;  // ranges that we waited for may be ours now
   bool pumping_ = false;
   bool in_submit_ = false;  // what is done now is done inside the caller's submit()
   SinkGroup group_;
@@ -182,7 +182,8 @@ Result<void> AlignChannel::start(std::unique_ptr<BlockChannel> below, EventLoop&
   const size_t unit = std::max<size_t>(align_.memory, 4096);
   // SAFETY: aligned_alloc's result is kBuffers * kBufferSize bytes, released by free().
   memory_.reset(static_cast<std::byte*>(std::aligned_alloc(unit, kBuffers * kBufferSize)));
-  if (memory_ == nullptr) return Error{ErrorKind::kInternal, "virtio-blk: nocache: no memory for its buffers"};
+  if (memory_ == nullptr)
+    return Error{ErrorKind::kInternal, "virtio-blk: nocache: no memory for its buffers"};
   for (; free_buffer_count_ < kBuffers; free_buffer_count_++) {
     free_buffers_[free_buffer_count_] = memory_.get() + free_buffer_count_ * kBufferSize;
   }
@@ -235,7 +236,8 @@ bool AlignChannel::fits(const BlockRequest& guest) const {
 void AlignChannel::begin(BlockRequest& guest) {
   if (guest.op == BlockOp::kFlush) return send(guest);
   const uint64_t size = backend_.size();
-  if (guest.offset > size || guest.length > size - guest.offset || (guest.offset | guest.length) % kSmallest != 0) {
+  if (guest.offset > size || guest.length > size - guest.offset ||
+      (guest.offset | guest.length) % kSmallest != 0) {
     return tell(guest, EINVAL);
   }
   if (guest.op == BlockOp::kDiscard && align_.up(guest.offset) >= align_.down(guest.offset + guest.length)) {
@@ -332,7 +334,8 @@ void AlignChannel::move_piece(Slot& slot) {
   const BlockRequest& guest = *slot.guest;
   const uint64_t begin = begin_of(slot), end = begin + slot.piece, first = align_.down(begin);
   std::byte* const data = slot.buffer + (begin - first);
-  if (guest.op == BlockOp::kRead) return send_blocks(slot, BlockOp::kRead, first, align_.up(end), slot.buffer);
+  if (guest.op == BlockOp::kRead)
+    return send_blocks(slot, BlockOp::kRead, first, align_.up(end), slot.buffer);
   if (guest.op == BlockOp::kWrite) {
     slot.cursor.copy(data, slot.piece, false);
   } else if (align_.whole_blocks(begin, end)) {
@@ -366,7 +369,8 @@ void AlignChannel::finish(Slot& slot) {
     free_buffers_[free_buffer_count_++] = buffer;
   }
   free_slots_.push(slot);
-  if (BlockRequest* waiter = free_buffer_count_ > 0 ? waiting_for_buffer_.pop() : nullptr; waiter != nullptr) {
+  if (BlockRequest* waiter = free_buffer_count_ > 0 ? waiting_for_buffer_.pop() : nullptr;
+      waiter != nullptr) {
     want_buffer(slot_of(*waiter));
   }
   if (!free_slots_.empty()) {

@@ -38,7 +38,10 @@ class FaultPlan {
     uint64_t begin, end;
     int error;
   };
-  struct Verdict { int error = 0; bool held = false; };
+  struct Verdict {
+    int error = 0;
+    bool held = false;
+  };
 
   Verdict judge(const BlockRequest& request);
   bool holding();
@@ -56,6 +59,7 @@ class FaultPlan {
   std::vector<Notifier*> channels_ ACRN_GUARDED_BY(mutex_);
 };
 
-std::unique_ptr<BlockBackend> make_filter_fault(std::unique_ptr<BlockBackend> below, std::shared_ptr<FaultPlan> plan);
+std::unique_ptr<BlockBackend> make_filter_fault(std::unique_ptr<BlockBackend> below,
+                                                std::shared_ptr<FaultPlan> plan);
 
 }  // namespace acrn

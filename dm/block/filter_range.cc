@@ -86,7 +86,8 @@ class FilterRange final : public BlockBackend {
 
 }  // namespace
 
-std::unique_ptr<BlockBackend> make_filter_range(std::unique_ptr<BlockBackend> below, uint64_t start, uint64_t size) {
+std::unique_ptr<BlockBackend> make_filter_range(std::unique_ptr<BlockBackend> below, uint64_t start,
+                                                uint64_t size) {
   return std::make_unique<FilterRange>(std::move(below), start, size);
 }
 

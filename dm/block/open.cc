@@ -18,7 +18,9 @@
 namespace acrn {
 namespace {
 
-struct Window { uint64_t start = 0, size = 0; };  // bytes
+struct Window {
+  uint64_t start = 0, size = 0;
+};  // bytes
 
 Error misfit(const std::string& name, const std::string& why) {
   return Error{ErrorKind::kUsage, concat("virtio-blk ", name, ": ", why)};
@@ -29,8 +31,9 @@ Result<Window> window_of(const BlockOptions& options, const std::string& name, u
   const uint64_t sector = options.logical_sector;
   if (!options.range) {
     if (size % sector == 0) return Window{0, size};
-    return misfit(name, concat("sectorsize=", sector, ": size ", size, " is not a multiple of it; truncate -s ",
-                               (size / sector + 1) * sector, " makes it one"));
+    return misfit(name,
+                  concat("sectorsize=", sector, ": size ", size, " is not a multiple of it; truncate -s ",
+                         (size / sector + 1) * sector, " makes it one"));
   }
   const uint64_t sectors = size / sector;
   const BlockRange& range = *options.range;
@@ -58,9 +61,10 @@ Result<void> check_direct(const DiskProbe& probe, const Window& window, const st
   const uint64_t unit = probe.direct_offset_align;
   if (unit == 0) return misfit(name, "nocache: its file system has no direct I/O; leave nocache out");
   if (window.start % unit == 0 && (window.start + window.size) % unit == 0) return {};
-  return misfit(name, concat("nocache: direct I/O here works in blocks of ", unit, " bytes, and bytes ", window.start,
-                             "..", window.start + window.size - 1,
-                             " do not start and end with one; choose another range or size, or leave nocache out"));
+  return misfit(
+      name, concat("nocache: direct I/O here works in blocks of ", unit, " bytes, and bytes ", window.start,
+                   "..", window.start + window.size - 1,
+                   " do not start and end with one; choose another range or size, or leave nocache out"));
 }
 
 struct FilePlan {
@@ -106,17 +110,19 @@ Result<std::unique_ptr<BlockBackend>> start_engine(const BlockOptions& options, 
     // Some file systems want whole blocks in each vector, too.
     traits.info.memory_alignment = std::max(plan.probe.direct_offset_align, plan.probe.direct_memory_align);
   }
-  auto pool = EnginePool::create(std::make_unique<RawFile>(std::move(plan.probe.fd), traits), concat("blk", slot));
+  auto pool =
+      EnginePool::create(std::make_unique<RawFile>(std::move(plan.probe.fd), traits), concat("blk", slot));
   if (!pool) return pool.error();
   return std::unique_ptr<BlockBackend>(std::move(pool).value());
 }
 
 Result<OpenedDisk> open_file(const BlockOptions& options, const std::string& path, const std::string& slot) {
-  auto planned = plan_file(options, path, {.write = !options.read_only, .direct = options.nocache});
+  auto planned = plan_file(options, path, {.writable = !options.read_only, .direct = options.nocache});
   if (!planned) return planned.error();
   FilePlan plan = std::move(planned).value();
   if (options.lock) {
-    auto locked = lock_bytes(plan.probe.fd.fd(), plan.window.start, plan.window.size, options.read_only, path);
+    auto locked =
+        lock_bytes(plan.probe.fd.fd(), plan.window.start, plan.window.size, options.read_only, path);
     if (!locked) return locked.error();
   }
   auto engine = start_engine(options, path, slot, plan);
@@ -124,16 +130,9 @@ Result<OpenedDisk> open_file(const BlockOptions& options, const std::string& pat
   OpenedDisk disk{std::move(plan.facts), std::move(engine).value()};
   // The window is outermost: alignment is a matter of the whole file's bytes.
   if (options.nocache) disk.backend = make_filter_align(std::move(disk.backend));
-  if (options.range) disk.backend = make_filter_range(std::move(disk.backend), plan.window.start, plan.window.size);
+  if (options.range)
+    disk.backend = make_filter_range(std::move(disk.backend), plan.window.start, plan.window.size);
   return disk;
-}
-
-Result<FilePlan> inspect_file(const BlockOptions& options, const std::string& path) {
-  auto plan = plan_file(options, path, {});
-  if (plan && !options.read_only) {
-    if (const int error = may_write(path); error != 0) return not_writable(path, error);
-  }
-  return plan;
 }
 
 struct RamPlan {
@@ -184,7 +183,8 @@ DiskFacts no_disk(const BlockOptions& options, const std::string& slot) {
 Result<DiskFacts> inspect_disk(const BlockOptions& options, const std::string& slot) {
   if (const auto* file = std::get_if<FilePath>(&options.source)) {
     if (auto engine = check_engine(options, file->path); !engine) return engine.error();
-    auto plan = inspect_file(options, file->path);
+    auto plan = plan_file(options, file->path,
+                          {.writable = !options.read_only, .direct = options.nocache, .only_look = true});
     if (!plan) return plan.error();
     return std::move(plan).value().facts;
   }

@@ -12,10 +12,11 @@ namespace acrn {
 
 // What the options and the file together say. Produced without opening anything for writing.
 struct DiskFacts {
-  BlockInfo info;         // of the stack, after window and alignment; size 0 for nodisk
-  std::string identity;   // stable over options: "file:<real path>:<start>+<size>", "block:<major>:<minor>:...",
-                          // "ram:<slot>", "nodisk:<slot>"; the disk's serial is made of it (dm/ident)
-  std::string medium;     // "file", "block device", "ram", "nodisk"
+  BlockInfo info;  // of the stack, after window and alignment; size 0 for nodisk
+  std::string
+      identity;        // stable over options: "file:<real path>:<start>+<size>", "block:<major>:<minor>:...",
+                       // "ram:<slot>", "nodisk:<slot>"; the disk's serial is made of it (dm/ident)
+  std::string medium;  // "file", "block device", "ram", "nodisk"
 };
 
 struct OpenedDisk {

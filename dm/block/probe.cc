@@ -29,6 +29,11 @@ Error refuse(const std::string& path, const std::string& why) {
   return Error{ErrorKind::kNoInput, concat("virtio-blk ", path, ": ", why)};
 }
 
+Error not_writable(const std::string& path, int error) {
+  return refuse(
+      path, concat("cannot be opened for writing: ", errno_text(error), "; add ro to serve it read-only"));
+}
+
 std::string kind_of(mode_t mode) {
   if (S_ISDIR(mode)) return "a directory";
   if (S_ISFIFO(mode)) return "a FIFO";
@@ -50,15 +55,17 @@ uint32_t sane_block(uint64_t bytes) {
 // O_NONBLOCK: what the path names may have changed since it was looked at. It means nothing to a disk, but
 // is taken off again, since a request must never be told to come back later.
 Result<UniqueFd> open_path(const std::string& path, const ProbeMode& mode) {
-  const int flags = (mode.write ? O_RDWR : O_RDONLY) | (mode.direct ? O_DIRECT : 0);
+  const bool write = mode.writable && !mode.only_look, direct = mode.direct && !mode.only_look;
+  const int flags = (write ? O_RDWR : O_RDONLY) | (direct ? O_DIRECT : 0);
   UniqueFd fd(::open(path.c_str(), flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
   if (!fd) {
     const int error = errno;
-    if (mode.direct && error == EINVAL) {
-      return Error{ErrorKind::kUsage, concat("virtio-blk ", path, ": nocache: its file system has no direct I/O; "
-                                                                  "leave nocache out")};
+    if (direct && error == EINVAL) {
+      return Error{ErrorKind::kUsage, concat("virtio-blk ", path,
+                                             ": nocache: its file system has no direct I/O; "
+                                             "leave nocache out")};
     }
-    if (mode.write && (error == EACCES || error == EROFS || error == EPERM || error == ETXTBSY)) {
+    if (write && (error == EACCES || error == EROFS || error == EPERM || error == ETXTBSY)) {
       return not_writable(path, error);
     }
     return refuse(path, concat("cannot be opened: ", errno_text(error)));
@@ -80,12 +87,15 @@ uint64_t queue_limit(dev_t device, const char* name) {
   return 0;
 }
 
-Result<void> probe_block_device(const std::string& path, const struct stat& status, bool write, DiskProbe& probe) {
+Result<void> probe_block_device(const std::string& path, const struct stat& status, bool writable,
+                                DiskProbe& probe) {
   int read_only = 0;
-  if (write && ::ioctl(probe.fd.fd(), BLKROGET, &read_only) == 0 && read_only != 0) return not_writable(path, EROFS);
+  if (writable && ::ioctl(probe.fd.fd(), BLKROGET, &read_only) == 0 && read_only != 0)
+    return not_writable(path, EROFS);
   int logical = 512;
   unsigned physical = 512;
-  if (::ioctl(probe.fd.fd(), BLKSSZGET, &logical) != 0 || ::ioctl(probe.fd.fd(), BLKPBSZGET, &physical) != 0) {
+  if (::ioctl(probe.fd.fd(), BLKSSZGET, &logical) != 0 ||
+      ::ioctl(probe.fd.fd(), BLKPBSZGET, &physical) != 0) {
     return refuse(path, concat("its block size cannot be read: ", errno_text(errno)));
   }
   probe.block_device = true;
@@ -122,8 +132,9 @@ Result<void> probe_size(const std::string& path, DiskProbe& probe) {
     return refuse(path, concat("its size cannot be read: ", errno_text(error)));
   }
   if (probe.size == 0) {
-    return refuse(path, probe.block_device ? "has no medium, its size is 0"
-                                           : "is empty; a disk has at least 512 bytes (truncate -s 1G makes one)");
+    return refuse(path, probe.block_device
+                            ? "has no medium, its size is 0"
+                            : "is empty; a disk has at least 512 bytes (truncate -s 1G makes one)");
   }
   if (probe.size % 512 != 0) {
     return refuse(path, concat("size ", probe.size, " is not a multiple of 512 bytes; truncate -s ",
@@ -136,27 +147,24 @@ Result<void> probe_size(const std::string& path, DiskProbe& probe) {
 
 Result<DiskProbe> probe_disk(const std::string& path, const ProbeMode& mode) {
   struct stat status {};
-  if (::stat(path.c_str(), &status) != 0) return refuse(path, concat("cannot be opened: ", errno_text(errno)));
+  if (::stat(path.c_str(), &status) != 0)
+    return refuse(path, concat("cannot be opened: ", errno_text(errno)));
   if (auto kind = check_kind(path, status); !kind) return kind.error();
+  if (mode.only_look && mode.writable && ::faccessat(AT_FDCWD, path.c_str(), W_OK, AT_EACCESS) != 0) {
+    return not_writable(path, errno);
+  }
   auto fd = open_path(path, mode);
   if (!fd) return fd.error();
   DiskProbe probe;
   probe.fd = std::move(fd).value();
-  if (::fstat(probe.fd.fd(), &status) != 0) return refuse(path, concat("cannot be examined: ", errno_text(errno)));
+  if (::fstat(probe.fd.fd(), &status) != 0)
+    return refuse(path, concat("cannot be examined: ", errno_text(errno)));
   if (auto kind = check_kind(path, status); !kind) return kind.error();
-  auto examined = S_ISBLK(status.st_mode) ? probe_block_device(path, status, mode.write, probe)
+  auto examined = S_ISBLK(status.st_mode) ? probe_block_device(path, status, mode.writable, probe)
                                           : probe_file(path, status, probe);
   if (!examined) return examined.error();
   if (auto sized = probe_size(path, probe); !sized) return sized.error();
   return probe;
-}
-
-int may_write(const std::string& path) {
-  return ::faccessat(AT_FDCWD, path.c_str(), W_OK, AT_EACCESS) == 0 ? 0 : errno;
-}
-
-Error not_writable(const std::string& path, int error) {
-  return refuse(path, concat("cannot be opened for writing: ", errno_text(error), "; add ro to serve it read-only"));
 }
 
 }  // namespace acrn

@@ -18,21 +18,16 @@ struct DiskProbe {
   uint32_t direct_offset_align = 0;  // what O_DIRECT needs, bytes; 0: the file has no O_DIRECT
   uint32_t direct_memory_align = 0;
   uint32_t discard_granularity = 512;
-  std::string identity;              // "file:<real path>" or "block:<major>:<minor>"
+  std::string identity;  // "file:<real path>" or "block:<major>:<minor>"
 };
 
 struct ProbeMode {
-  bool write = false;   // open for writing, too
-  bool direct = false;  // open with O_DIRECT
+  bool writable = false;   // the disk is going to be written
+  bool direct = false;     // with O_DIRECT
+  bool only_look = false;  // open read-only whatever is wanted, but say whether it could be had
 };
 
 // The error's message starts with "virtio-blk <path>: ".
 Result<DiskProbe> probe_disk(const std::string& path, const ProbeMode& mode);
-
-// Whether the path could be opened for writing, without doing so: 0 or an errno.
-int may_write(const std::string& path);
-
-// What is wrong with a disk that cannot be opened for writing.
-Error not_writable(const std::string& path, int error);
 
 }  // namespace acrn

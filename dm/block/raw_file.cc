@@ -62,7 +62,9 @@ class Remainder {
 // Written by nobody; not const, so that it takes no room in the program's file. Aligned for O_DIRECT.
 alignas(4096) std::byte zero_bytes[64 << 10];
 
-struct Bytes { uint64_t begin, end; };
+struct Bytes {
+  uint64_t begin, end;
+};
 
 Bytes round_inwards(const BlockRequest& request, uint64_t granularity) {
   const uint64_t end = request.offset + request.length;
@@ -70,7 +72,9 @@ Bytes round_inwards(const BlockRequest& request, uint64_t granularity) {
 }
 
 // The host knows no such operation for this file or this alignment, so another way is taken.
-bool unsupported(int error) { return error == EOPNOTSUPP || error == EINVAL || error == ENOTTY || error == ENOSYS; }
+bool unsupported(int error) {
+  return error == EOPNOTSUPP || error == EINVAL || error == ENOTTY || error == ENOSYS;
+}
 
 int fallocate_retried(int fd, int mode, uint64_t offset, uint64_t length) {
   while (::fallocate(fd, mode, static_cast<off_t>(offset), static_cast<off_t>(length)) != 0) {
@@ -123,8 +127,10 @@ int RawFile::execute(const BlockRequest& request) {
       const int error = transfer(request);
       return request.stable ? note_stable_write(error) : error;
     }
-    case BlockOp::kDiscard: return discard(request);
-    default: return write_zeroes(request);
+    case BlockOp::kDiscard:
+      return discard(request);
+    default:
+      return write_zeroes(request);
   }
 }
 
@@ -157,12 +163,14 @@ int RawFile::transfer(const BlockRequest& request) {
 
 bool RawFile::try_read(const BlockRequest& request) {
   const uint64_t size = size_.load(std::memory_order_relaxed);  // as in info()
-  if (request.offset > size || request.length > size - request.offset || request.iov.size() > IOV_MAX) return false;
+  if (request.offset > size || request.length > size - request.offset || request.iov.size() > IOV_MAX)
+    return false;
   // Relaxed: the mode is all that is read, and it only ever changes to kNever.
   const InlineReads mode = inline_reads_.load(std::memory_order_relaxed);
   if (mode == InlineReads::kNever) return false;
-  const ssize_t moved = ::preadv2(fd_.fd(), request.iov.data(), static_cast<int>(request.iov.size()),
-                                  static_cast<off_t>(request.offset), mode == InlineReads::kNowait ? RWF_NOWAIT : 0);
+  const ssize_t moved =
+      ::preadv2(fd_.fd(), request.iov.data(), static_cast<int>(request.iov.size()),
+                static_cast<off_t>(request.offset), mode == InlineReads::kNowait ? RWF_NOWAIT : 0);
   if (moved < 0 && errno == EOPNOTSUPP) inline_reads_.store(InlineReads::kNever, std::memory_order_relaxed);
   return moved >= 0 && static_cast<uint64_t>(moved) == request.length;
 }
@@ -194,9 +202,10 @@ int RawFile::discard(const BlockRequest& request) {
   const Bytes range = round_inwards(request, traits_.info.discard_granularity);
   if (range.begin >= range.end) return 0;
   const uint64_t length = range.end - range.begin;
-  const int error = traits_.block_device
-                        ? ioctl_range(fd_.fd(), BLKDISCARD, range.begin, length)
-                        : fallocate_retried(fd_.fd(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, range.begin, length);
+  const int error =
+      traits_.block_device
+          ? ioctl_range(fd_.fd(), BLKDISCARD, range.begin, length)
+          : fallocate_retried(fd_.fd(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, range.begin, length);
   return error == EOPNOTSUPP ? 0 : error;  // a hint
 }
 
@@ -211,13 +220,14 @@ int RawFile::write_zeroes(const BlockRequest& request) {
 int RawFile::zero_range(const BlockRequest& request) {
   int error = EOPNOTSUPP;
   if (request.may_unmap) {
-    error = fallocate_retried(fd_.fd(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, request.offset, request.length);
+    error = fallocate_retried(fd_.fd(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, request.offset,
+                              request.length);
     if (!unsupported(error)) return error;
   }
   // Neither of these deallocates; BLKZEROOUT is documented to write zeroes where it has to.
-  return traits_.block_device
-             ? ioctl_range(fd_.fd(), BLKZEROOUT, request.offset, request.length)
-             : fallocate_retried(fd_.fd(), FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, request.offset, request.length);
+  return traits_.block_device ? ioctl_range(fd_.fd(), BLKZEROOUT, request.offset, request.length)
+                              : fallocate_retried(fd_.fd(), FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE,
+                                                  request.offset, request.length);
 }
 
 int RawFile::write_zero_bytes(uint64_t offset, uint64_t length) {
@@ -242,12 +252,13 @@ int RawFile::write_zero_bytes(uint64_t offset, uint64_t length) {
 Result<uint64_t> RawFile::refresh_size() {
   uint64_t size = 0;
   if (const int error = size_of(fd_.fd(), traits_.block_device, size); error != 0) {
-    return Error{ErrorKind::kNoInput, concat("virtio-blk ", traits_.name, ": its size cannot be read: ", errno_text(error))};
+    return Error{ErrorKind::kNoInput,
+                 concat("virtio-blk ", traits_.name, ": its size cannot be read: ", errno_text(error))};
   }
   const uint64_t unit = std::max<uint64_t>(512, traits_.info.offset_alignment);
   if (size == 0 || size % unit != 0) {
-    return Error{ErrorKind::kNoInput,
-                 concat("virtio-blk ", traits_.name, ": its new size ", size, " is not a multiple of ", unit, " bytes")};
+    return Error{ErrorKind::kNoInput, concat("virtio-blk ", traits_.name, ": its new size ", size,
+                                             " is not a multiple of ", unit, " bytes")};
   }
   const uint64_t served = size_.load(std::memory_order_relaxed);  // as in info()
   if (traits_.lock_growth && size > served) {
@@ -268,12 +279,13 @@ Result<void> lock_bytes(int fd, uint64_t start, uint64_t length, bool shared, co
   const int error = errno;
   const std::string bytes = concat("bytes ", start, "..", start + length - 1);
   if (error == EAGAIN || error == EACCES) {
-    return Error{ErrorKind::kNoInput, concat("virtio-blk ", name, ": ", bytes,
-                                             " are in use by another disk or process; free them, or give lock=off "
-                                             "if they are meant to be shared")};
+    return Error{ErrorKind::kNoInput,
+                 concat("virtio-blk ", name, ": ", bytes,
+                        " are in use by another disk or process; free them, or give lock=off "
+                        "if they are meant to be shared")};
   }
-  return Error{ErrorKind::kNoInput, concat("virtio-blk ", name, ": ", bytes, " cannot be locked: ", errno_text(error),
-                                           "; lock=off serves it without a lock")};
+  return Error{ErrorKind::kNoInput, concat("virtio-blk ", name, ": ", bytes, " cannot be locked: ",
+                                           errno_text(error), "; lock=off serves it without a lock")};
 }
 
 int size_of(int fd, bool block_device, uint64_t& size) {

@@ -14,11 +14,11 @@
 namespace acrn {
 
 struct RawFileTraits {
-  std::string name;           // for messages
-  BlockInfo info;             // of the whole file
+  std::string name;  // for messages
+  BlockInfo info;    // of the whole file
   bool block_device = false;
-  bool direct = false;        // opened with O_DIRECT
-  bool lock_growth = false;   // every byte served is locked, so those of a grown file must be too
+  bool direct = false;       // opened with O_DIRECT
+  bool lock_growth = false;  // every byte served is locked, so those of a grown file must be too
 };
 
 class RawFile {

@@ -112,4 +112,8 @@ std::optional<uint8_t> GuestFunction::enable_msi() {
   return vector;
 }
 
+void GuestFunction::disable_msi() {
+  if (const auto offset = capability(kMsi)) config_write(*offset + 2, 2, config_read(*offset + 2, 2) & ~1u);
+}
+
 }  // namespace acrn

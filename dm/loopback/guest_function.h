@@ -46,6 +46,7 @@ class GuestFunction {
   bool msix_pending(unsigned entry) const;
   // MSI: the one vector.
   std::optional<uint8_t> enable_msi();
+  void disable_msi();
   LoopbackPin& pin() const { return machine_->pin(address_); }
 
  private:

@@ -10,7 +10,8 @@ namespace {
 
 constexpr uint8_t kStatusReady =
     VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER | VIRTIO_CONFIG_S_DRIVER_OK;
-constexpr uint16_t kIndirectEntries = 4;  // header, data, status, and one to spare
+constexpr uint16_t kChainEntries = 3;     // header, data, status
+constexpr uint16_t kIndirectEntries = 4;  // one to spare
 
 Error no_answer(const char* what) {
   return {ErrorKind::kInternal, concat("the device does not answer a request (", what, ")")};
@@ -19,16 +20,29 @@ Error no_answer(const char* what) {
 }  // namespace
 
 void DriverQueue::start(uint16_t tag, uint32_t type, uint64_t sector, uint32_t bytes, bool device_reads) {
-  const Tag& request = tags_[tag];
+  Tag& request = tags_[tag];
+  if (compact_) place_status(request, bytes);
   request.header_memory.store(0, VirtioBlkOuthdr{type, uint32_t{0}, sector});
   const uint8_t unset = 0xff;
   request.status_memory.store(0, unset);
+  if (compact_) {
+    const uint32_t out = device_reads ? bytes : 0, in = bytes - out;
+    const GuestBuffer readable{request.header, static_cast<uint32_t>(sizeof(VirtioBlkOuthdr)) + out};
+    const GuestBuffer writable{Gpa{raw(request.status) - in}, in + 1};
+    ACRN_CHECK(ring_.add({&readable, 1}, {&writable, 1}, tag));
+    return;
+  }
   const GuestBuffer header{request.header, sizeof(VirtioBlkOuthdr)}, status{request.status, 1};
   const GuestBuffer data{request.data_address, bytes};
   const GuestBuffer readable[] = {header, data}, writable[] = {data, status};
   const std::span<const GuestBuffer> out(readable, bytes != 0 && device_reads ? 2 : 1);
   const std::span<const GuestBuffer> all_in(writable);
   ACRN_CHECK(ring_.add(out, bytes != 0 && !device_reads ? all_in : all_in.subspan(1), tag));
+}
+
+void DriverQueue::place_status(Tag& tag, uint32_t bytes) {
+  tag.status = Gpa{raw(tag.data_address) + bytes};
+  tag.status_memory = function_->machine().ram(tag.status, 1);
 }
 
 void DriverQueue::kick() {
@@ -94,6 +108,7 @@ Result<void> LegacyDriver::bring_up(const DriverOptions& options) {
 void LegacyDriver::route_interrupts(InterruptMode wanted) {
   config_interrupt_ = &function_.pin().interrupt();
   function_.disable_msix();
+  function_.disable_msi();
   if (wanted == InterruptMode::kMsix) {
     vectors_ = function_.enable_msix();
     if (!vectors_.empty()) {
@@ -115,7 +130,7 @@ Result<void> LegacyDriver::set_up_queue(unsigned index, const DriverOptions& opt
   function_.out(VIRTIO_PCI_QUEUE_SEL, 2, index);
   const auto size = static_cast<uint16_t>(function_.in(VIRTIO_PCI_QUEUE_NUM, 2));
   if (size == 0) return Error{ErrorKind::kInternal, concat("queue ", index, " does not exist")};
-  auto ring = DriverRing::create(function_.machine(), size, accepted(VIRTIO_RING_F_INDIRECT_DESC) ? kIndirectEntries : 0,
+  auto ring = DriverRing::create(function_.machine(), size, accepted(VIRTIO_RING_F_INDIRECT_DESC) && size >= kIndirectEntries ? kIndirectEntries : 0,
                                  accepted(VIRTIO_RING_F_EVENT_IDX));
   if (!ring) return ring.error();
   std::unique_ptr<DriverQueue> queue(new DriverQueue(function_, index, std::move(ring).value(), options.patience));
@@ -136,20 +151,24 @@ Result<void> LegacyDriver::set_up_queue(unsigned index, const DriverOptions& opt
 
 Result<void> LegacyDriver::allocate_tags(DriverQueue& queue, const DriverOptions& options) {
   LoopbackMachine& machine = function_.machine();
-  // A chain takes one descriptor with indirect tables, else up to three.
-  const unsigned per_request = accepted(VIRTIO_RING_F_INDIRECT_DESC) && queue.ring_.size() >= 4 ? 1 : 3;
+  const bool indirect = accepted(VIRTIO_RING_F_INDIRECT_DESC) && queue.ring_.size() >= kIndirectEntries;
+  // A ring of 2 has no room for header, data and status one by one: ANY_LAYOUT makes two descriptors do.
+  queue.compact_ = queue.ring_.size() < kChainEntries;
+  const unsigned per_request = indirect ? 1 : queue.compact_ ? 2 : kChainEntries;
   const unsigned depth = std::clamp(queue.ring_.size() / per_request, 1u, std::max(options.depth, 1u));
+  constexpr uint32_t kHeader = sizeof(VirtioBlkOuthdr);
   for (unsigned i = 0; i < depth; i++) {
-    const auto control = machine.allocate(32, 32);
-    const auto data = machine.allocate(options.max_bytes, 4096);
+    // Compact: header, data and status in one piece, the status right behind the data.
+    const auto control = machine.allocate(queue.compact_ ? kHeader + options.max_bytes + 1 : 32, 32);
+    const auto data = queue.compact_ ? control : machine.allocate(options.max_bytes, 4096);
     if (!control || !data) return Error{ErrorKind::kInternal, "the requests' buffers do not fit into guest RAM"};
     DriverQueue::Tag tag;
     tag.header = *control;
-    tag.status = Gpa{raw(*control) + sizeof(VirtioBlkOuthdr)};
-    tag.data_address = *data;
-    tag.header_memory = machine.ram(tag.header, sizeof(VirtioBlkOuthdr));
-    tag.status_memory = machine.ram(tag.status, 1);
+    tag.header_memory = machine.ram(tag.header, kHeader);
+    tag.data_address = queue.compact_ ? Gpa{raw(*control) + kHeader} : *data;
     tag.data = machine.ram(tag.data_address, options.max_bytes);
+    tag.status = Gpa{raw(*control) + kHeader};
+    tag.status_memory = machine.ram(tag.status, 1);
     queue.tags_.push_back(tag);
   }
   return {};

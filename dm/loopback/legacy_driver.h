@@ -63,6 +63,7 @@ class DriverQueue {
       : function_(&function), index_(index), ring_(std::move(ring)), patience_(patience) {}
 
   bool wait_for_interrupt();
+  void place_status(Tag& tag, uint32_t bytes);
 
   const GuestFunction* function_;  // the driver's
   unsigned index_;
@@ -70,6 +71,7 @@ class DriverQueue {
   std::chrono::milliseconds patience_;
   GuestInterrupt* interrupt_ = nullptr;
   bool acknowledge_isr_ = false;  // INTx and MSI: read the ISR
+  bool compact_ = false;          // two descriptors a request
   std::vector<Tag> tags_;
   uint64_t kicks_ = 0, interrupts_ = 0;
 };

@@ -18,6 +18,7 @@ Result<RawGuest> RawGuest::start(LoopbackMachine& machine, PciAddress address, u
 Result<void> RawGuest::restart(uint64_t features) {
   function_.out(VIRTIO_PCI_STATUS, 1, 0);
   function_.disable_msix();
+  function_.disable_msi();
   function_.out(VIRTIO_PCI_STATUS, 1, VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER);
   offered_ = function_.in(VIRTIO_PCI_HOST_FEATURES, 4);
   accepted_ = offered_ & features;

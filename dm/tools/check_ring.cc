@@ -25,6 +25,7 @@ Verdict refused(RawGuest& guest, const std::optional<VringUsedElem>& used, const
 Verdict free_framing(CheckContext& context) {
   RawGuest& guest = context.guest;
   if (guest.size() < 8) return skipped("the ring is too small for the chains");
+  if (!context.has_disk()) return skipped("there is no disk");
   const Gpa header = guest.header(VIRTIO_BLK_T_GET_ID, 0), data = guest.memory(64), status = guest.status();
   const auto at = [](Gpa gpa, uint64_t offset) { return Gpa{raw(gpa) + offset}; };
   // The header in three parts, and the status behind the data in one descriptor.

@@ -1,7 +1,6 @@
 // vblk info: the function as a driver sees it.
 #include <fmt/format.h>
 
-#include <array>
 #include <nlohmann/json.hpp>
 
 #include "dm/tools/commands.h"
@@ -11,22 +10,9 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-struct FeatureName {
-  unsigned bit;
-  const char* name;
-};
-constexpr std::array kFeatureNames{
-    FeatureName{VIRTIO_BLK_F_SEG_MAX, "SEG_MAX"},   FeatureName{VIRTIO_BLK_F_RO, "RO"},
-    FeatureName{VIRTIO_BLK_F_BLK_SIZE, "BLK_SIZE"}, FeatureName{VIRTIO_BLK_F_FLUSH, "FLUSH"},
-    FeatureName{VIRTIO_BLK_F_TOPOLOGY, "TOPOLOGY"}, FeatureName{VIRTIO_BLK_F_CONFIG_WCE, "CONFIG_WCE"},
-    FeatureName{VIRTIO_BLK_F_MQ, "MQ"},             FeatureName{VIRTIO_BLK_F_DISCARD, "DISCARD"},
-    FeatureName{VIRTIO_BLK_F_WRITE_ZEROES, "WRITE_ZEROES"},
-    FeatureName{VIRTIO_F_ANY_LAYOUT, "ANY_LAYOUT"}, FeatureName{VIRTIO_RING_F_INDIRECT_DESC, "INDIRECT_DESC"},
-    FeatureName{VIRTIO_RING_F_EVENT_IDX, "EVENT_IDX"}};
-
 Json feature_names(uint64_t features) {
   Json names = Json::array();
-  for (const auto& [bit, name] : kFeatureNames) {
+  for (const auto& [bit, name] : kBlkFeatureNames) {
     if ((features & feature(bit)) != 0) names.push_back(name);
   }
   return names;

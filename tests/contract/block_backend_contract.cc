@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <random>
+#include <semaphore>
 #include <vector>
 
 #include "tests/contract/block_rig.h"
@@ -28,10 +29,17 @@ class Model {
     const auto at = bytes_.begin() + static_cast<ptrdiff_t>(request.offset);
     const Bytes data = request.data();
     switch (request.op) {
-      case BlockOp::kRead: EXPECT(std::equal(data.begin(), data.end(), at)); break;
-      case BlockOp::kWrite: std::copy(data.begin(), data.end(), at); break;
-      case BlockOp::kWriteZeroes: std::fill_n(at, request.length, 0); break;
-      default: break;
+      case BlockOp::kRead:
+        EXPECT(std::equal(data.begin(), data.end(), at));
+        break;
+      case BlockOp::kWrite:
+        std::copy(data.begin(), data.end(), at);
+        break;
+      case BlockOp::kWriteZeroes:
+        std::fill_n(at, request.length, 0);
+        break;
+      default:
+        break;
     }
   }
   // A discarded sector is as it was, or zeroes.
@@ -53,10 +61,22 @@ class Model {
 TestRequest random_request(std::mt19937_64& random, uint64_t offset, uint64_t length) {
   TestRequest request;
   switch (random() % 8) {
-    case 0: case 1: case 2: request = TestRequest::read(offset, length); break;
-    case 3: case 4: case 5: request = TestRequest::write(offset, pattern(random(), length)); break;
-    case 6: request = TestRequest(BlockOp::kWriteZeroes, offset, length); break;
-    default: request = TestRequest(BlockOp::kDiscard, offset, length); break;
+    case 0:
+    case 1:
+    case 2:
+      request = TestRequest::read(offset, length);
+      break;
+    case 3:
+    case 4:
+    case 5:
+      request = TestRequest::write(offset, pattern(random(), length));
+      break;
+    case 6:
+      request = TestRequest(BlockOp::kWriteZeroes, offset, length);
+      break;
+    default:
+      request = TestRequest(BlockOp::kDiscard, offset, length);
+      break;
   }
   request.stable = random() % 4 == 0;
   request.may_unmap = random() % 2 == 0;
@@ -91,9 +111,16 @@ void a_new_disk_reads_as_zeroes(BlockBackend& backend) {
 
 void what_is_written_is_read_back_through_any_vectors(BlockBackend& backend) {
   BlockRig rig(backend);
-  struct Layout { size_t bytes, piece, skew; };
-  for (const Layout& layout : {Layout{512, 512, 0}, {4096, 4096, 0}, {4096, 512, 1}, {1 << 20, 1 << 20, 0},
-                               {1 << 20, 512, 0}, {300 * 512, 100, 3}, {2 << 20, 4096, 512}}) {
+  struct Layout {
+    size_t bytes, piece, skew;
+  };
+  for (const Layout& layout : {Layout{512, 512, 0},
+                               {4096, 4096, 0},
+                               {4096, 512, 1},
+                               {1 << 20, 1 << 20, 0},
+                               {1 << 20, 512, 0},
+                               {300 * 512, 100, 3},
+                               {2 << 20, 4096, 512}}) {
     const uint64_t offset = 5 * 512;
     const Bytes bytes = pattern(layout.bytes + layout.piece, layout.bytes);
     TestRequest write = TestRequest::write(offset, bytes);
@@ -159,6 +186,7 @@ class Resubmitter final : public BlockSink {
   void run() {
     rig_.loop().post([this] { submit(); });
     finished_.acquire();
+    rig_.loop().run([] {});  // batch_done() is still to come
   }
   unsigned deepest() const { return deepest_; }
 

@@ -52,7 +52,10 @@ TEST(held_requests_wait_for_their_release) {
   for (uint64_t i = 0; i < 10; i++) batch.push_back(TestRequest::write(i * 512, pattern(i, 512)));
   disk.rig.start(batch);
   disk.plan->wait_for_held(10);
-  for (const TestRequest& request : batch) EXPECT(request.error != 0 || request.engine_next != nullptr);
+  BlockRig other(*disk.backend);
+  TestRequest read = TestRequest::read(0, 512);
+  EXPECT_EQ(other.run(read), 0);
+  EXPECT(read.data() == std::vector<uint8_t>(512));
   disk.plan->release();
   disk.rig.finish();
   for (const TestRequest& request : batch) EXPECT_EQ(request.error, 0);

@@ -66,7 +66,8 @@ TEST(empty_vectors_among_others_are_skipped) {
   TempDir dir;
   auto file = open_raw(dir.file("disk", kSize), kSize);
   auto bytes = pattern(2, 1024);
-  const iovec vectors[] = {{nullptr, 0}, {bytes.data(), 512}, {nullptr, 0}, {nullptr, 0}, {bytes.data() + 512, 512}};
+  const iovec vectors[] = {
+      {nullptr, 0}, {bytes.data(), 512}, {nullptr, 0}, {nullptr, 0}, {bytes.data() + 512, 512}};
   TestRequest request(BlockOp::kWrite, 0, 1024);
   request.iov = vectors;
   EXPECT_EQ(file->execute(request), 0);

@@ -13,7 +13,7 @@ namespace acrn::test {
 class TempDir {
  public:
   TempDir() {
-    const char* base = std::getenv("TMPDIR");
+    const char* base = std::getenv("TMPDIR");  // NOLINT(concurrency-mt-unsafe): nobody sets the environment
     std::string pattern = std::string(base != nullptr ? base : "/tmp") + "/acrn-test-XXXXXX";
     expect(mkdtemp(pattern.data()) != nullptr, "mkdtemp " + pattern, __FILE__, __LINE__);
     path_ = pattern;
@@ -28,7 +28,7 @@ class TempDir {
   std::string path(const std::string& name) const { return path_ + "/" + name; }
   // A sparse file of `size` bytes.
   std::string file(const std::string& name, uintmax_t size) const {
-    std::ofstream(path(name), std::ios::binary);
+    { const std::ofstream created(path(name), std::ios::binary); }
     std::filesystem::resize_file(path(name), size);
     return path(name);
   }

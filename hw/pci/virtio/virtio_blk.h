@@ -35,6 +35,8 @@ uint64_t virtio_blk_features(const VirtioBlkOptions& options);
 
 class VirtioBlk final : public VirtioDevice {
  public:
+  static constexpr uint8_t kPciClass = 0x01;  // mass storage
+
   // Queue n lives on loops[n % loops.size()]. Memory, mistakes and loops outlive the device. It has no medium:
   // capacity 0, every request IOERR, until attach().
   static Result<std::unique_ptr<VirtioBlk>> create(const VirtioBlkOptions& options, const GuestMemory& memory,
@@ -48,7 +50,7 @@ class VirtioBlk final : public VirtioDevice {
   Result<uint64_t> resize();
 
   uint16_t device_id() const override { return VIRTIO_ID_BLOCK; }
-  uint8_t pci_class() const override { return 0x01; }  // mass storage
+  uint8_t pci_class() const override { return kPciClass; }
   uint64_t features() const override { return features_; }
   unsigned queue_count() const override { return static_cast<unsigned>(queues_.size()); }
   uint16_t queue_size(unsigned queue) const override { return queue < queues_.size() ? queues_[queue]->size() : 0; }

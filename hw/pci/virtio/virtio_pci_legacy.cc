@@ -8,15 +8,6 @@ namespace {
 
 constexpr uint8_t kIntA = 1;
 
-PciIdentity identity(const VirtioDevice& device, const VirtioPciOptions& options) {
-  return {.vendor = VIRTIO_PCI_VENDOR_ID,
-          .device = static_cast<uint16_t>(VIRTIO_PCI_LEGACY_DEVICE_ID_BASE + device.device_id() - 1),
-          .class_code = uint32_t{device.pci_class()} << 16,
-          .subsystem_vendor = options.subsystem_vendor,
-          .subsystem = device.device_id(),
-          .interrupt_pin = kIntA};
-}
-
 uint32_t register_bar_size(const VirtioDevice& device) {
   return std::bit_ceil(VIRTIO_PCI_CONFIG_OFF_MSIX + device.config_size());
 }
@@ -24,6 +15,15 @@ uint32_t register_bar_size(const VirtioDevice& device) {
 uint8_t byte_of(uint32_t value, unsigned index) { return static_cast<uint8_t>(value >> (8 * index)); }
 
 }  // namespace
+
+PciIdentity virtio_pci_identity(uint16_t device_id, uint8_t pci_class, const VirtioPciOptions& options) {
+  return {.vendor = VIRTIO_PCI_VENDOR_ID,
+          .device = static_cast<uint16_t>(VIRTIO_PCI_LEGACY_DEVICE_ID_BASE + device_id - 1),
+          .class_code = uint32_t{pci_class} << 16,
+          .subsystem_vendor = options.subsystem_vendor,
+          .subsystem = device_id,
+          .interrupt_pin = kIntA};
+}
 
 VirtioPciLegacy::VirtioPciLegacy(std::unique_ptr<VirtioDevice> device, const VirtioPciOptions& options,
                                  GuestMistakes& mistakes, IrqPin& pin, MsiSink& msi)
@@ -33,7 +33,7 @@ VirtioPciLegacy::VirtioPciLegacy(std::unique_ptr<VirtioDevice> device, const Vir
       msix_(device->queue_count() + 1, msi),
       intx_(pin, [this] { return intx_wanted(); }),
       queues_(device->queue_count()),
-      space_(identity(*device, options)),
+      space_(virtio_pci_identity(device->device_id(), device->pci_class(), options)),
       device_(std::move(device)) {
   MutexLock lock(space_mutex_);
   space_.add_bar(kRegisterBar, {BarKind::kIo, register_bar_size_});

@@ -27,6 +27,9 @@ struct VirtioPciOptions {
   uint16_t subsystem_vendor = VIRTIO_PCI_VENDOR_ID;     // --windows: 0x108e
 };
 
+// What the function's PCI header says (virtio 0.9.5 2.1).
+PciIdentity virtio_pci_identity(uint16_t device_id, uint8_t pci_class, const VirtioPciOptions& options);
+
 class VirtioPciLegacy final : public PciFunction, private VirtioInterruptSink {
  public:
   static constexpr unsigned kRegisterBar = 0, kMsixBar = 1;

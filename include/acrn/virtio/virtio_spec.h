@@ -55,6 +55,25 @@ inline constexpr unsigned VIRTIO_RING_F_EVENT_IDX = 29;
 
 constexpr uint64_t feature(unsigned bit) { return uint64_t{1} << bit; }
 
+struct FeatureName {
+  unsigned bit;
+  const char* name;
+};
+inline constexpr FeatureName kBlkFeatureNames[] = {
+    {VIRTIO_BLK_F_SEG_MAX, "SEG_MAX"},
+    {VIRTIO_BLK_F_RO, "RO"},
+    {VIRTIO_BLK_F_BLK_SIZE, "BLK_SIZE"},
+    {VIRTIO_BLK_F_FLUSH, "FLUSH"},
+    {VIRTIO_BLK_F_TOPOLOGY, "TOPOLOGY"},
+    {VIRTIO_BLK_F_CONFIG_WCE, "CONFIG_WCE"},
+    {VIRTIO_BLK_F_MQ, "MQ"},
+    {VIRTIO_BLK_F_DISCARD, "DISCARD"},
+    {VIRTIO_BLK_F_WRITE_ZEROES, "WRITE_ZEROES"},
+    {VIRTIO_F_ANY_LAYOUT, "ANY_LAYOUT"},
+    {VIRTIO_RING_F_INDIRECT_DESC, "INDIRECT_DESC"},
+    {VIRTIO_RING_F_EVENT_IDX, "EVENT_IDX"},
+};
+
 // Split virtqueue (0.9.5 2.3)
 inline constexpr uint16_t VRING_DESC_F_NEXT = 1;
 inline constexpr uint16_t VRING_DESC_F_WRITE = 2;

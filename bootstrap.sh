@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# Installs what is missing through apt, then configures and builds. Usage: ./bootstrap.sh [preset...]
+# Presets: release (default), dev, tsan, clang, fuzz, coverage; see CMakePresets.json.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+packages=(cmake ninja-build g++ pkgconf libcli11-dev nlohmann-json3-dev libfmt-dev libspdlog-dev libcmocka-dev
+          liburing-dev libpciaccess-dev uuid-dev libssl-dev e2fsprogs fdisk)
+presets=("$@")
+[ ${#presets[@]} -gt 0 ] || presets=(release)
+for preset in "${presets[@]}"; do
+  case $preset in
+    clang) packages+=(clang clang-tidy) ;;
+    fuzz) packages+=(clang libclang-rt-14-dev) ;;
+    coverage) packages+=(gcovr) ;;
+  esac
+done
+
+missing=()
+for package in "${packages[@]}"; do
+  dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
+done
+if [ ${#missing[@]} -gt 0 ]; then
+  echo "installing: ${missing[*]}"
+  as_root=()
+  [ "$(id -u)" = 0 ] || as_root=(sudo)
+  "${as_root[@]}" apt-get update -qq
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+fi
+
+for preset in "${presets[@]}"; do
+  echo "building: $preset"
+  cmake --preset "$preset" >/dev/null
+  cmake --build --preset "$preset" -- --quiet
+done

@@ -1,0 +1,133 @@
+// Who decides whether a write is stable before it completes (device.md 6, virtio 1.2 5.2.6.2; rows B12, B13).
+#include <optional>
+
+#include "tests/support/bench_disk.h"
+
+namespace acrn {
+namespace {
+
+using namespace test;  // NOLINT(google-build-using-namespace)
+
+constexpr uint64_t kFlush = feature(VIRTIO_BLK_F_FLUSH), kWce = feature(VIRTIO_BLK_F_CONFIG_WCE);
+constexpr uint64_t kNeither = kNoEventIndex & ~kFlush & ~kWce;
+constexpr unsigned kWriteback = 32;  // its offset in the configuration
+
+bool write_is_stable(BenchDisk& bench, RawGuest& guest) {
+  std::vector<std::byte> data(kSector);
+  bench.disk().take_seen();
+  EXPECT_EQ(guest.request(VIRTIO_BLK_T_OUT, 0, data)->status, VIRTIO_BLK_S_OK);
+  const auto seen = bench.disk().take_seen();
+  EXPECT_EQ(seen.size(), 1u);
+  return seen[0].stable;
+}
+
+struct ModeCase {
+  const char* name;
+  bool writeback_option;
+  uint64_t features;
+  std::optional<uint32_t> toggle;  // what the guest writes to `writeback`
+  bool stable;
+};
+
+TEST(a_write_is_stable_as_option_features_and_guest_say) {
+  const ModeCase cases[] = {
+      {"writethru, neither", false, kNeither, {}, true},
+      {"writethru, flush", false, kNeither | kFlush, {}, true},
+      {"writethru, wce", false, kNeither | kWce, {}, true},
+      {"writethru, both", false, kNoEventIndex, {}, true},
+      {"writethru, both, on", false, kNoEventIndex, 1, false},
+      {"writethru, wce, on", false, kNeither | kWce, 1, false},
+      {"writethru, flush, on", false, kNeither | kFlush, 1, true},
+      {"writethru, neither, on", false, kNeither, 1, true},
+      {"writeback, neither", true, kNeither, {}, true},
+      {"writeback, neither, on", true, kNeither, 1, true},
+      {"writeback, flush", true, kNeither | kFlush, {}, false},
+      {"writeback, flush, off", true, kNeither | kFlush, 0, false},
+      {"writeback, wce", true, kNeither | kWce, {}, false},
+      {"writeback, wce, off", true, kNeither | kWce, 0, true},
+      {"writeback, both", true, kNoEventIndex, {}, false},
+      {"writeback, both, off", true, kNoEventIndex, 0, true},
+      {"writeback, both, on", true, kNoEventIndex, 1, false},
+  };
+  for (const ModeCase& mode : cases) {
+    row(mode.name, [&] {
+      BenchDisk bench({.device = {.writeback = mode.writeback_option}});
+      RawGuest guest = bench.guest(mode.features);
+      if (mode.toggle) guest.write_config(kWriteback, 1, *mode.toggle);
+      EXPECT_EQ(write_is_stable(bench, guest), mode.stable);
+      expect_serves(guest);
+    });
+  }
+}
+
+TEST(write_zeroes_follows_the_same_rule) {
+  for (const bool writeback : {false, true}) {
+    BenchDisk bench({.device = {.writeback = writeback, .discard = true}});
+    RawGuest guest = bench.guest();
+    const VirtioBlkDiscardWriteZeroes list[] = {{uint64_t{0}, uint32_t{8}, uint32_t{0}}};
+    EXPECT_EQ(guest.segments(VIRTIO_BLK_T_WRITE_ZEROES, list)->status, VIRTIO_BLK_S_OK);
+    EXPECT_EQ(bench.disk().take_seen()[0].stable, !writeback);
+  }
+}
+
+TEST(a_flush_reaches_the_disk_in_either_mode) {
+  for (const bool writeback : {false, true}) {
+    BenchDisk bench({.device = {.writeback = writeback}});
+    RawGuest guest = bench.guest();
+    EXPECT_EQ(guest.flush()->status, VIRTIO_BLK_S_OK);
+    const auto seen = bench.disk().take_seen();
+    EXPECT_EQ(seen.size(), 1u);
+    EXPECT(seen[0].op == BlockOp::kFlush);
+  }
+}
+
+TEST(the_mode_may_change_between_any_two_writes) {
+  BenchDisk bench;
+  RawGuest guest = bench.guest();
+  for (int i = 0; i < 10; i++) {
+    const bool writeback = i % 2 == 0;
+    guest.write_config(kWriteback, 1, writeback ? 1 : 0);
+    EXPECT_EQ(guest.config(kWriteback, 1), writeback ? 1u : 0u);
+    EXPECT_EQ(write_is_stable(bench, guest), !writeback);
+  }
+}
+
+// Reset comes while writes are in flight and the guest has turned the mode round.
+void check_reset_with_toggle_in_flight(bool writeback_option) {
+  BenchDisk bench({.device = {.writeback = writeback_option}});
+  RawGuest guest = bench.guest();
+  guest.write_config(kWriteback, 1, writeback_option ? 0 : 1);
+  bench.faults().hold();
+  std::vector<ReadyRequest> writes;
+  for (uint16_t head = 0; head < 8; head++) {
+    writes.push_back(ready_request(guest, head, VIRTIO_BLK_T_OUT, head, kSector));
+    guest.offer(head);
+  }
+  guest.kick();
+  bench.faults().wait_for_held(8);
+  guest.write_config(kWriteback, 1, writeback_option ? 1 : 0);
+  guest.write_config(kWriteback, 1, writeback_option ? 0 : 1);
+  expect_waits_for_release(bench.faults(), [&] { guest.function().out(VIRTIO_PCI_STATUS, 1, 0); });
+  EXPECT_EQ(guest.config(kWriteback, 1), writeback_option ? 1u : 0u);
+  // Each write had the mode of the time when it was parsed.
+  for (const auto& seen : bench.disk().take_seen()) EXPECT_EQ(seen.stable, writeback_option);
+  MUST(guest.restart(kNoEventIndex));
+  EXPECT_EQ(write_is_stable(bench, guest), !writeback_option);
+  MUST(guest.restart(kNoEventIndex & ~kWce));
+  EXPECT_EQ(write_is_stable(bench, guest), !writeback_option);
+}
+
+TEST(reset_with_writes_in_flight_returns_to_writethru_of_the_command_line) { check_reset_with_toggle_in_flight(false); }
+
+TEST(reset_with_writes_in_flight_returns_to_writeback_of_the_command_line) { check_reset_with_toggle_in_flight(true); }
+
+TEST(a_read_only_disk_offers_no_cache_mode) {
+  BenchDisk bench({.device = {.read_only = true, .writeback = true}});
+  RawGuest guest = bench.guest();
+  EXPECT_EQ(guest.offered() & (kFlush | kWce), 0u);
+  guest.write_config(kWriteback, 1, 0);
+  EXPECT_EQ(bench.mistakes(GuestRule::kWceNotAccepted), 1u);
+}
+
+}  // namespace
+}  // namespace acrn

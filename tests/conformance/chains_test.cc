@@ -1,0 +1,217 @@
+// Direct descriptor chains: loops, wild next indices, buffers that are not in RAM, empty descriptors, sums of
+// lengths (virtio 0.9.5 2.3.2; hostile-guest rows Q1, Q2, Q3, Q8, Q9, Q10).
+#include <functional>
+
+#include "tests/conformance/spoiled_chain.h"
+
+namespace acrn {
+namespace {
+
+using namespace test;  // NOLINT(google-build-using-namespace)
+
+constexpr uint16_t kNext = VRING_DESC_F_NEXT, kWrite = VRING_DESC_F_WRITE;
+
+struct Spoiled {
+  const char* name;
+  GuestRule rule;
+  std::function<void(GoodRead&)> spoil;  // after direct()
+};
+
+// Each is returned once with length 0, counted, writes nothing, and the queue goes on.
+void check_spoiled(std::span<const Spoiled> cases, BenchOptions options = {}) {
+  BenchDisk bench(std::move(options));
+  RawGuest guest = bench.guest();
+  for (const Spoiled& spoiled : cases) {
+    row(spoiled.name, [&] {
+      const uint64_t before = bench.mistakes(spoiled.rule);
+      GoodRead read(guest);
+      read.direct();
+      spoiled.spoil(read);
+      read.expect_returned_untouched();
+      EXPECT_EQ(bench.mistakes(spoiled.rule), before + 1);
+      EXPECT(bench.disk().take_seen().empty());
+      GoodRead good(guest);
+      good.direct();
+      good.expect_done();
+      bench.disk().take_seen();
+    });
+  }
+  expect_serves(guest);
+}
+
+TEST(a_loop_is_walked_a_bounded_number_of_steps) {
+  const Spoiled cases[] = {
+      {"to itself", GuestRule::kChainTooLong, [](GoodRead& r) { r.guest.set(0, r.header, 16, kNext, 0); }},
+      {"of two", GuestRule::kChainTooLong,
+       [](GoodRead& r) { r.guest.set(1, r.data.gpa(), kSector, kNext | kWrite, 0); }},
+      {"of three", GuestRule::kChainTooLong, [](GoodRead& r) { r.guest.set(2, r.status, 1, kNext | kWrite, 0); }},
+      {"of writable ones", GuestRule::kChainTooLong,
+       [](GoodRead& r) { r.guest.set(2, r.status, 1, kNext | kWrite, 1); }},
+      {"of empty ones", GuestRule::kChainTooLong, [](GoodRead& r) { r.guest.set(0, r.header, 0, kNext, 0); }},
+      {"through the whole table", GuestRule::kChainTooLong,
+       [](GoodRead& r) {
+         for (uint16_t i = 0; i < 64; i++) {
+           r.guest.set(i, r.header, 16, kNext, static_cast<uint16_t>((i + 1) % 64));
+         }
+       }},
+  };
+  check_spoiled(cases);
+}
+
+TEST(a_next_index_outside_the_table_is_not_followed) {
+  const auto next = [](uint16_t index) {
+    return [index](GoodRead& r) { r.guest.set(1, r.data.gpa(), kSector, kNext | kWrite, index); };
+  };
+  const Spoiled cases[] = {
+      {"64", GuestRule::kNextOutOfRange, next(64)},
+      {"65", GuestRule::kNextOutOfRange, next(65)},
+      {"0x8000", GuestRule::kNextOutOfRange, next(0x8000)},
+      {"0xffff", GuestRule::kNextOutOfRange, next(0xffff)},
+  };
+  check_spoiled(cases);
+}
+
+TEST(a_chain_as_long_as_the_ring_is_served) {
+  BenchDisk bench;
+  RawGuest guest = bench.guest();
+  const Guarded data(guest, 62 * kSector);
+  std::vector<RawGuest::Piece> pieces{{guest.header(VIRTIO_BLK_T_IN, 0), 16, false}};
+  for (uint32_t i = 0; i < 62; i++) pieces.push_back({Gpa{raw(data.gpa()) + i * kSector}, kSector, true});
+  pieces.push_back({guest.status(), 1, true});
+  EXPECT_EQ(uint32_t{guest.run(pieces)->len}, 62 * kSector + 1);
+  EXPECT(data.holds_disk(0));
+}
+
+constexpr uint64_t kTop = ~uint64_t{0};
+
+// The same wrong address as header, data and status.
+void check_wrong_buffer(const char* name, Gpa gpa, uint32_t length, BenchOptions options = {}) {
+  const Spoiled cases[] = {
+      {"header", GuestRule::kBufferNotInRam, [=](GoodRead& r) { r.guest.set(0, gpa, length, kNext, 1); }},
+      {"data", GuestRule::kBufferNotInRam, [=](GoodRead& r) { r.guest.set(1, gpa, length, kNext | kWrite, 2); }},
+      {"status", GuestRule::kBufferNotInRam, [=](GoodRead& r) { r.guest.set(2, gpa, length, kWrite); }},
+  };
+  row(name, [&] { check_spoiled(cases, std::move(options)); });
+}
+
+TEST(a_buffer_outside_ram_is_refused) {
+  const Gpa end = BenchDisk().ram_end();
+  check_wrong_buffer("address 0", Gpa{0}, 16);
+  check_wrong_buffer("below RAM", Gpa{LoopbackMachine::kRamBase - 16}, 16);
+  check_wrong_buffer("across the start of RAM", Gpa{LoopbackMachine::kRamBase - 1}, 16);
+  check_wrong_buffer("across the end of RAM", Gpa{raw(end) - 1}, 2);
+  check_wrong_buffer("behind RAM", end, 1);
+  check_wrong_buffer("in a BAR", Gpa{LoopbackMachine::kFirstMemoryBar}, 16);
+  check_wrong_buffer("the MSI address", Gpa{LoopbackMachine::kMsiAddress}, 4);
+  check_wrong_buffer("the last byte", Gpa{kTop}, 1);
+  check_wrong_buffer("address and length wrap", Gpa{kTop - 15}, 32);
+  check_wrong_buffer("wraps to RAM", Gpa{kTop}, 0xffffffff);
+  check_wrong_buffer("4 GiB long", Gpa{LoopbackMachine::kRamBase}, 0xffffffff);
+}
+
+TEST(a_buffer_in_or_across_a_hole_is_refused_and_the_hole_stays_as_it_is) {
+  const uint64_t hole = raw(BenchDisk::kHole);
+  check_wrong_buffer("in the hole", BenchDisk::kHole, 16, {.hole = true});
+  check_wrong_buffer("into the hole", Gpa{hole - 1}, 2, {.hole = true});
+  check_wrong_buffer("out of the hole", Gpa{hole + kMiB - 1}, 2, {.hole = true});
+  check_wrong_buffer("over the hole", Gpa{hole - kSector}, kMiB + 2 * kSector, {.hole = true});
+}
+
+TEST(a_read_across_the_end_of_ram_writes_nothing_before_it) {
+  BenchDisk bench;
+  RawGuest guest = bench.guest();
+  const Gpa last{raw(bench.ram_end()) - 256};
+  GoodRead read(guest);
+  read.direct();
+  guest.set(1, last, kSector, kNext | kWrite, 2);
+  read.expect_returned_untouched();
+  for (uint64_t i = 0; i < 256; i++) EXPECT_EQ(guest.byte(Gpa{raw(last) + i}), 0);
+  expect_serves(guest);
+}
+
+TEST(a_buffer_that_ends_where_ram_ends_is_served) {
+  BenchDisk bench;
+  RawGuest guest = bench.guest();
+  const Gpa last{raw(bench.ram_end()) - kSector - 1};
+  const RawGuest::Piece pieces[] = {{guest.header(VIRTIO_BLK_T_IN, 0), 16, false}, {last, kSector + 1, true}};
+  EXPECT_EQ(uint32_t{guest.run(pieces)->len}, kSector + 1);
+  EXPECT_EQ(guest.byte(last), static_cast<uint8_t>(pattern(0)));
+  EXPECT_EQ(guest.byte(Gpa{raw(last) + kSector}), VIRTIO_BLK_S_OK);
+}
+
+TEST(empty_descriptors_are_skipped_at_every_position) {
+  BenchDisk bench;
+  RawGuest guest = bench.guest();
+  for (size_t at = 0; at < 4; at++) {
+    for (const bool writable : {false, true}) {
+      for (const Gpa gpa : {Gpa{0}, Gpa{LoopbackMachine::kRamBase}, Gpa{kTop}}) {
+        GoodRead read(guest);
+        std::vector<RawGuest::Piece> pieces{
+            {read.header, 16, false}, {read.data.gpa(), kSector, true}, {read.status, 1, true}};
+        pieces.insert(pieces.begin() + static_cast<ptrdiff_t>(at), {gpa, 0, writable});
+        guest.chain(0, pieces);
+        row("position " + std::to_string(at), [&] { read.expect_done(); });
+      }
+    }
+  }
+}
+
+TEST(a_chain_of_empty_descriptors_has_no_status_and_comes_back_with_length_0) {
+  BenchDisk bench;
+  RawGuest guest = bench.guest();
+  GoodRead read(guest);
+  const RawGuest::Piece pieces[] = {{read.header, 0, false}, {read.data.gpa(), 0, true}, {read.status, 0, true}};
+  guest.chain(0, pieces);
+  read.expect_returned_untouched();
+  EXPECT_EQ(bench.mistakes(GuestRule::kStatusMissing), 1u);
+  expect_serves(guest);
+}
+
+// `count` descriptors over all of the RAM behind a header, and a status byte.
+void chain_over_ram(BenchDisk& bench, RawGuest& guest, GoodRead& read, unsigned count) {
+  const uint32_t ram = static_cast<uint32_t>(raw(bench.ram_end()) - LoopbackMachine::kRamBase);
+  std::vector<RawGuest::Piece> pieces{{read.header, 16, false}};
+  for (unsigned i = 0; i < count; i++) pieces.push_back({Gpa{LoopbackMachine::kRamBase}, ram, true});
+  pieces.push_back({read.status, 1, true});
+  guest.chain(0, pieces);
+}
+
+TEST(lengths_that_sum_past_4_gib_are_refused) {
+  BenchDisk bench({.ram = 256 * kMiB});
+  RawGuest guest = bench.guest();
+  GoodRead read(guest);
+  chain_over_ram(bench, guest, read, 16);  // 4 GiB and 17 bytes
+  read.expect_returned_untouched();
+  EXPECT_EQ(bench.mistakes(GuestRule::kLengthsOverflow), 1u);
+  expect_serves(guest);
+}
+
+TEST(lengths_that_sum_to_almost_4_gib_are_a_request_past_the_end) {
+  BenchDisk bench({.ram = 256 * kMiB});
+  RawGuest guest = bench.guest();
+  GoodRead read(guest);
+  chain_over_ram(bench, guest, read, 15);
+  EXPECT_EQ(uint32_t{guest.run(uint16_t{0})->len}, 1u);
+  EXPECT_EQ(guest.byte(read.status), VIRTIO_BLK_S_IOERR);
+  EXPECT(read.data.untouched());
+  EXPECT_EQ(bench.mistakes(GuestRule::kSectorPastEnd), 1u);
+  expect_serves(guest);
+}
+
+TEST(a_readable_descriptor_behind_a_writable_one_is_an_error_in_the_last_writable_byte) {
+  BenchDisk bench;
+  RawGuest guest = bench.guest();
+  GoodRead read(guest);
+  const RawGuest::Piece pieces[] = {
+      {read.header, 16, false}, {read.data.gpa(), kSector, true}, {read.header, 16, false}, {read.status, 1, true}};
+  guest.chain(0, pieces);
+  EXPECT_EQ(uint32_t{guest.run(uint16_t{0})->len}, 1u);
+  EXPECT_EQ(guest.byte(read.status), VIRTIO_BLK_S_IOERR);
+  EXPECT(read.data.untouched());
+  EXPECT_EQ(bench.mistakes(GuestRule::kReadableAfterWritable), 1u);
+  EXPECT(bench.disk().take_seen().empty());
+  expect_serves(guest);
+}
+
+}  // namespace
+}  // namespace acrn

@@ -1,0 +1,192 @@
+// Indirect tables: what is refused and what is legal (virtio 0.9.5 2.3.3, virtio 1.2 2.7.5.3; row Q7).
+#include <array>
+#include <functional>
+
+#include "tests/conformance/spoiled_chain.h"
+
+namespace acrn {
+namespace {
+
+using namespace test;  // NOLINT(google-build-using-namespace)
+
+constexpr uint16_t kNext = VRING_DESC_F_NEXT, kWrite = VRING_DESC_F_WRITE, kIndirect = VRING_DESC_F_INDIRECT;
+constexpr uint32_t kThree = 3 * sizeof(VringDesc);
+
+using Spoil = std::function<void(GoodRead&, Gpa table)>;
+
+void check_refused(GuestRule rule, const Spoil& spoil, uint64_t features = kNoEventIndex, BenchOptions options = {}) {
+  BenchDisk bench(std::move(options));
+  RawGuest guest = bench.guest(features);
+  GoodRead read(guest);
+  const Gpa table = read.indirect();
+  spoil(read, table);
+  read.expect_returned_untouched();
+  EXPECT_EQ(bench.mistakes(rule), 1u);
+  EXPECT(bench.disk().take_seen().empty());
+  expect_serves(guest);
+}
+
+void check_length(uint32_t length) {
+  row("length " + std::to_string(length), [&] {
+    check_refused(GuestRule::kIndirectLength,
+                  [&](GoodRead& r, Gpa table) { r.guest.set(0, table, length, kIndirect); });
+  });
+}
+
+void check_address(const char* name, Gpa gpa, BenchOptions options = {}) {
+  row(name, [&] {
+    check_refused(
+        GuestRule::kIndirectNotInRam, [&](GoodRead& r, Gpa) { r.guest.set(0, gpa, kThree, kIndirect); },
+        kNoEventIndex, std::move(options));
+  });
+}
+
+TEST(a_good_table_is_served) {
+  BenchDisk bench;
+  RawGuest guest = bench.guest();
+  GoodRead read(guest);
+  read.indirect();
+  read.expect_done();
+}
+
+TEST(an_indirect_table_inside_an_indirect_table_is_refused) {
+  check_refused(GuestRule::kIndirectNested, [](GoodRead& r, Gpa table) {
+    r.entry(table, 1, {raw(table), kThree, kIndirect, uint16_t{0}});
+  });
+}
+
+TEST(an_indirect_table_that_is_its_own_first_entry_is_refused) {
+  check_refused(GuestRule::kIndirectNested, [](GoodRead& r, Gpa table) {
+    r.entry(table, 0, {raw(table), kThree, kIndirect, uint16_t{0}});
+  });
+}
+
+TEST(an_indirect_table_of_length_0_is_refused) { check_length(0); }
+
+TEST(an_indirect_table_that_is_not_a_multiple_of_16_is_refused) {
+  for (const uint32_t length : {1u, 8u, 15u, 17u, 47u, 49u}) check_length(length);
+}
+
+TEST(an_indirect_table_longer_than_the_ring_is_refused) {
+  for (const uint32_t length : {65u * 16, 128u * 16, 0x8000'0000u, 0xffff'fff0u}) check_length(length);
+}
+
+TEST(an_indirect_descriptor_with_write_is_refused) {
+  check_refused(GuestRule::kIndirectWithWrite,
+                [](GoodRead& r, Gpa table) { r.guest.set(0, table, kThree, kIndirect | kWrite); });
+}
+
+TEST(an_indirect_descriptor_with_next_is_refused) {
+  check_refused(GuestRule::kIndirectWithNext,
+                [](GoodRead& r, Gpa table) { r.guest.set(0, table, kThree, kIndirect | kNext, 1); });
+}
+
+TEST(an_indirect_table_that_is_not_mapped_is_refused) {
+  check_address("address 0", Gpa{0});
+  check_address("in a BAR", Gpa{LoopbackMachine::kFirstMemoryBar});
+  check_address("the last byte", Gpa{~uint64_t{0}});
+  check_address("wraps", Gpa{~uint64_t{0} - 31});
+  check_address("in a hole", BenchDisk::kHole, {.hole = true});
+}
+
+TEST(an_indirect_table_across_a_ram_end_is_refused) {
+  check_address("start", Gpa{LoopbackMachine::kRamBase - 16});
+  check_address("end", Gpa{raw(BenchDisk().ram_end()) - 16});
+  check_address("into a hole", Gpa{raw(BenchDisk::kHole) - 16}, {.hole = true});
+  check_address("out of a hole", Gpa{raw(BenchDisk::kHole) + kMiB - 16}, {.hole = true});
+}
+
+TEST(an_indirect_table_without_the_feature_is_refused) {
+  check_refused(
+      GuestRule::kIndirectNotAccepted, [](GoodRead&, Gpa) {},
+      kNoEventIndex & ~feature(VIRTIO_RING_F_INDIRECT_DESC));
+}
+
+TEST(a_loop_in_an_indirect_table_is_walked_a_bounded_number_of_steps) {
+  for (const uint16_t next : std::array<uint16_t, 3>{0, 1, 2}) {
+    check_refused(GuestRule::kChainTooLong, [&](GoodRead& r, Gpa table) {
+      r.entry(table, 2, {raw(r.status), uint32_t{1}, uint16_t{kNext | kWrite}, next});
+    });
+  }
+}
+
+TEST(a_next_index_outside_the_indirect_table_is_not_followed) {
+  for (const uint16_t next : std::array<uint16_t, 5>{3, 4, 63, 64, 0xffff}) {
+    check_refused(GuestRule::kNextOutOfRange, [&](GoodRead& r, Gpa table) {
+      r.entry(table, 1, {raw(r.data.gpa()), kSector, uint16_t{kNext | kWrite}, next});
+    });
+  }
+}
+
+TEST(a_buffer_of_an_indirect_table_outside_ram_is_refused) {
+  check_refused(GuestRule::kBufferNotInRam, [](GoodRead& r, Gpa table) {
+    r.entry(table, 1, {uint64_t{0}, kSector, uint16_t{kNext | kWrite}, uint16_t{2}});
+  });
+}
+
+TEST(a_table_at_an_odd_address_is_served) {
+  BenchDisk bench;
+  RawGuest guest = bench.guest();
+  GoodRead read(guest);
+  const Gpa table = read.indirect();
+  std::byte copy[kThree];
+  guest.at(table, kThree).copy_out(0, copy, kThree);
+  const Gpa odd{raw(table) + 1};
+  guest.at(odd, kThree).copy_in(0, copy, kThree);
+  guest.set(0, odd, kThree, kIndirect);
+  read.expect_done();
+}
+
+TEST(direct_descriptors_before_an_indirect_one_are_served) {
+  BenchDisk bench;
+  RawGuest guest = bench.guest();
+  GoodRead read(guest);
+  const Gpa table = read.indirect();
+  guest.set(1, Gpa{raw(table) + sizeof(VringDesc)}, 2 * sizeof(VringDesc), kIndirect);
+  read.entry(table, 1, {raw(read.data.gpa()), kSector, uint16_t{kNext | kWrite}, uint16_t{1}});
+  guest.set(0, read.header, 16, kNext, 1);
+  read.expect_done();
+}
+
+// Header, `pieces` single sectors and a status: pieces + 2 entries, `direct` of them in the ring.
+void split_chain(GoodRead& read, uint16_t pieces, uint16_t direct) {
+  RawGuest& guest = read.guest;
+  const Gpa table = guest.memory((pieces + 2) * sizeof(VringDesc));
+  for (uint16_t i = 0; i < pieces + 2; i++) {
+    VringDesc desc{raw(read.data.gpa()) + (i - 1) * kSector, kSector, uint16_t{kNext | kWrite},
+                   static_cast<uint16_t>(i + 1)};
+    if (i == 0) desc.addr = raw(read.header), desc.len = uint32_t{16}, desc.flags = kNext;
+    if (i == pieces + 1) desc.addr = raw(read.status), desc.len = uint32_t{1}, desc.flags = kWrite;
+    if (i < direct) {
+      guest.ring().write_desc(i, desc);
+    } else {
+      desc.next = static_cast<uint16_t>(i + 1 - direct);
+      read.entry(table, static_cast<uint16_t>(i - direct), desc);
+    }
+  }
+  guest.set(direct, table, static_cast<uint32_t>((pieces + 2 - direct) * sizeof(VringDesc)), kIndirect);
+}
+
+TEST(a_table_as_long_as_the_ring_is_served) {
+  BenchDisk bench;
+  RawGuest guest = bench.guest();
+  GoodRead read(guest, 62 * kSector);
+  split_chain(read, 62, 0);
+  read.expect_done();
+}
+
+TEST(direct_and_indirect_descriptors_together_are_at_most_as_many_as_the_ring) {
+  BenchDisk bench;
+  RawGuest guest = bench.guest();
+  GoodRead fits(guest, 62 * kSector);
+  split_chain(fits, 62, 10);
+  fits.expect_done();
+  GoodRead too_long(guest, 63 * kSector);
+  split_chain(too_long, 63, 10);
+  too_long.expect_returned_untouched();
+  EXPECT_EQ(bench.mistakes(GuestRule::kChainTooLong), 1u);
+  expect_serves(guest);
+}
+
+}  // namespace
+}  // namespace acrn

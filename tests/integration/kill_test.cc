@@ -1,0 +1,127 @@
+// `vblk write` is killed at random moments, again and again: every sector whose write was acknowledged before is
+// in the file afterwards, and no sector is anything but an old or a new stamp. argv: the vblk program.
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <cstring>
+#include <cstdlib>
+#include <fstream>
+#include <random>
+#include <thread>
+
+#include "acrn/base/unique_fd.h"
+#include "tests/support/temp_dir.h"
+
+using namespace acrn;
+using namespace acrn::test;
+
+namespace {
+
+constexpr uint64_t kSectors = 2048;
+constexpr unsigned kRounds = 150;
+
+struct Child {
+  pid_t pid;
+  UniqueFd in, out;
+};
+
+Child spawn_vblk(const std::string& slot) {
+  int in[2], out[2];
+  EXPECT(pipe2(in, O_CLOEXEC) == 0 && pipe2(out, O_CLOEXEC) == 0);
+  const pid_t pid = fork();
+  EXPECT(pid >= 0);
+  if (pid == 0) {
+    dup2(in[0], STDIN_FILENO);
+    dup2(out[1], STDOUT_FILENO);
+    execl(ACRN_VBLK, "vblk", "write", "--acknowledge", "-s", slot.c_str(), nullptr);
+    _exit(127);
+  }
+  ::close(in[0]);
+  ::close(out[1]);
+  return {pid, UniqueFd(in[1]), UniqueFd(out[0])};
+}
+
+// A sector of round r is r and its number, repeated.
+void stamp(std::byte* sector, uint64_t number, uint64_t round) {
+  const uint64_t word = round << 32 | number;
+  for (size_t i = 0; i < 512; i += 8) std::memcpy(sector + i, &word, 8);
+}
+
+uint64_t round_of(const std::byte* sector, uint64_t number) {
+  uint64_t word;
+  std::memcpy(&word, sector, 8);
+  std::byte expected[512];
+  stamp(expected, number, word >> 32);
+  EXPECT(word == 0 || std::memcmp(sector, expected, 512) == 0);  // not torn within a sector
+  return word >> 32;
+}
+
+// Sectors [0, n) were acknowledged: the sum of the lines "written <sector> <count>".
+uint64_t acknowledged(const std::string& lines) {
+  uint64_t end = 0;
+  for (size_t at = 0; (at = lines.find("written ", at)) != std::string::npos; at++) {
+    const size_t newline = lines.find('\n', at);
+    if (newline == std::string::npos) break;
+    const size_t space = lines.find(' ', at + 8);
+    uint64_t sector = 0, count = 0;
+    std::from_chars(&lines[at + 8], &lines[space], sector);
+    std::from_chars(&lines[space + 1], &lines[newline], count);
+    end = std::max(end, sector + count);
+  }
+  return end;
+}
+
+void kill_and_check(const std::string& options) {
+  TempDir dir;
+  const std::string image = dir.file("disk.img", kSectors * 512);
+  std::mt19937 random(static_cast<unsigned>(options.size()));
+  signal(SIGPIPE, SIG_IGN);
+  std::vector<uint64_t> newest(kSectors, 0);  // acknowledged round of each sector
+  for (uint64_t round = 1; round <= kRounds; round++) {
+    Child child = spawn_vblk("3,virtio-blk," + image + options);
+    std::jthread feeder([&] {
+      std::vector<std::byte> data(kSectors * 512);
+      for (uint64_t i = 0; i < kSectors; i++) stamp(&data[i * 512], i, round);
+      for (size_t done = 0; done < data.size();) {
+        const ssize_t written = write(child.in.fd(), &data[done], data.size() - done);
+        if (written <= 0) break;
+        done += static_cast<size_t>(written);
+      }
+      child.in.reset();
+    });
+    // After so many acknowledgements, at a random moment of the next request.
+    std::string lines;
+    const auto wanted = random() % 20;
+    char buffer[256];
+    for (unsigned long seen = 0; seen < wanted; seen++) {
+      const ssize_t got = read(child.out.fd(), buffer, sizeof(buffer));
+      if (got <= 0) break;
+      lines.append(buffer, static_cast<size_t>(got));
+    }
+    kill(child.pid, SIGKILL);
+    for (ssize_t got; (got = read(child.out.fd(), buffer, sizeof(buffer))) > 0;) lines.append(buffer, static_cast<size_t>(got));
+    int status = 0;
+    waitpid(child.pid, &status, 0);
+    EXPECT(WIFSIGNALED(status) || WEXITSTATUS(status) == 0);
+
+    std::fill_n(newest.begin(), acknowledged(lines), round);
+    std::ifstream file(image, std::ios::binary);
+    for (uint64_t i = 0; i < kSectors; i++) {
+      std::byte sector[512];
+      file.read(reinterpret_cast<char*>(sector), 512);
+      const uint64_t found = round_of(sector, i);
+      EXPECT(found >= newest[i]);
+      EXPECT(found <= round);
+      newest[i] = found;
+    }
+  }
+}
+
+}  // namespace
+
+TEST(what_was_acknowledged_in_writethru_survives_kill_9) { kill_and_check(""); }
+TEST(what_was_acknowledged_in_writeback_survives_kill_9_of_the_process) { kill_and_check(",writeback"); }
+TEST(what_was_acknowledged_with_nocache_survives_kill_9) { kill_and_check(",nocache"); }

@@ -1,0 +1,315 @@
+#include "tests/support/bench_disk.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <fstream>
+
+#include "dm/base/log_setup.h"
+#include "dm/block/open.h"
+
+namespace acrn::test {
+namespace {
+
+class MemoryChannel final : public BlockChannel {
+ public:
+  explicit MemoryChannel(MemoryDisk& disk) : disk_(disk) {}
+
+  // A sink may submit from request_done(); such a call only queues.
+  void submit(std::span<BlockRequest* const> batch) override {
+    incoming_.insert(incoming_.end(), batch.begin(), batch.end());
+    if (std::exchange(working_, true)) return;
+    while (!incoming_.empty()) {
+      BlockRequest& request = *incoming_.front();
+      incoming_.pop_front();
+      request.error = disk_.execute(request);
+      request.sink->request_done(request);
+    }
+    working_ = false;
+  }
+
+ private:
+  MemoryDisk& disk_;
+  std::deque<BlockRequest*> incoming_;
+  bool working_ = false;
+};
+
+// Mistakes are what these tests are made of; they need not fill the console.
+void quiet() {
+  static const bool done = setup_logging({.console = 1}, "").ok();
+  expect(done, "setup_logging", __FILE__, __LINE__);
+}
+
+}  // namespace
+
+MemoryDisk::MemoryDisk(const BlockInfo& info) : info_(info), next_size_(info.size), bytes_(info.size) {
+  for (size_t i = 0; i < bytes_.size(); i++) bytes_[i] = pattern(i);
+}
+
+BlockInfo MemoryDisk::info() const {
+  MutexLock lock(mutex_);
+  return info_;
+}
+
+Result<std::unique_ptr<BlockChannel>> MemoryDisk::open_channel(EventLoop&, unsigned) {
+  return std::unique_ptr<BlockChannel>(std::make_unique<MemoryChannel>(*this));
+}
+
+Result<uint64_t> MemoryDisk::refresh_size() {
+  MutexLock lock(mutex_);
+  return info_.size = next_size_;
+}
+
+void MemoryDisk::set_size(uint64_t bytes) {
+  MutexLock lock(mutex_);
+  next_size_ = bytes;
+}
+
+void MemoryDisk::set_hook(std::function<void(const BlockRequest&)> hook) {
+  MutexLock lock(mutex_);
+  hook_ = std::move(hook);
+}
+
+std::vector<MemoryDisk::Seen> MemoryDisk::take_seen() {
+  MutexLock lock(mutex_);
+  return std::exchange(seen_, {});
+}
+
+std::vector<std::byte> MemoryDisk::content() const {
+  MutexLock lock(mutex_);
+  return bytes_;
+}
+
+bool MemoryDisk::untouched(uint64_t begin, uint64_t end) const {
+  const std::vector<std::byte> bytes = content();
+  for (uint64_t i = begin; i < end; i++) {
+    if (bytes[i] != pattern(i)) return false;
+  }
+  return true;
+}
+
+int MemoryDisk::execute(const BlockRequest& request) {
+  MutexLock lock(mutex_);
+  if (hook_) hook_(request);
+  seen_.push_back({request.op, request.stable, request.may_unmap, request.offset, request.length});
+  if (request.op == BlockOp::kFlush) return 0;
+  if (request.offset > bytes_.size() || request.length > bytes_.size() - request.offset) return EIO;
+  if (request.op == BlockOp::kRead || request.op == BlockOp::kWrite) return copy(request);
+  std::memset(bytes_.data() + request.offset, 0, request.length);
+  return 0;
+}
+
+int MemoryDisk::copy(const BlockRequest& request) {
+  std::byte* at = bytes_.data() + request.offset;
+  for (const iovec& piece : request.iov) {
+    if (request.op == BlockOp::kRead) {
+      std::memcpy(piece.iov_base, at, piece.iov_len);
+    } else {
+      std::memcpy(at, piece.iov_base, piece.iov_len);
+    }
+    at += piece.iov_len;
+  }
+  return 0;
+}
+
+namespace {
+
+std::shared_ptr<const MemoryMap> map_of(LoopbackMachine& machine, bool hole) {
+  const auto map = machine.memory().map();
+  if (!hole) return map;
+  const MemoryRegion& ram = map->regions()[0];
+  const uint64_t below = raw(BenchDisk::kHole) - raw(ram.base), above = below + kMiB;
+  return std::make_shared<const MemoryMap>(std::vector<MemoryRegion>{
+      {ram.base, below, ram.host, ram.owner},
+      {Gpa{raw(ram.base) + above}, ram.size - above, ram.host + above, ram.owner}});
+}
+
+}  // namespace
+
+BenchDisk::BenchDisk(BenchOptions options) {
+  quiet();
+  machine_ = MUST(LoopbackMachine::create(options.ram));
+  memory_ = std::make_unique<GuestMemory>(map_of(*machine_, options.hole));
+  const MemoryRegion& last = machine_->memory().map()->regions().back();
+  ram_end_ = Gpa{raw(last.base) + last.size};
+  std::vector<EventLoop*> loops;
+  for (unsigned i = 0; i < options.loops; i++) {
+    loops_.push_back(MUST(EpollLoop::create("bench", {})));
+    loops.push_back(loops_.back().get());
+  }
+  auto device = MUST(VirtioBlk::create(options.device, *memory_, mistakes_, std::move(loops)));
+  device_ = device.get();
+  function_ = std::make_unique<VirtioPciLegacy>(std::move(device), options.pci, mistakes_, machine_->pin(kAddress),
+                                                machine_->msi());
+  machine_->bus().attach(kAddress, *function_);
+  if (!options.attached) return;
+  if (options.backend == nullptr) {
+    auto disk = std::make_unique<MemoryDisk>(options.medium);
+    disk_ = disk.get();
+    options.backend = std::move(disk);
+  }
+  attach(std::move(options.backend));
+}
+
+BenchDisk::~BenchDisk() {
+  faults_->release();  // a test that failed may have left requests held
+}
+
+void BenchDisk::attach(std::unique_ptr<BlockBackend> backend) {
+  MUST(device_->attach(make_filter_fault(std::move(backend), faults_), kSerial));
+}
+
+RawGuest BenchDisk::guest(uint64_t features, InterruptMode interrupts) {
+  return MUST(RawGuest::start(*machine_, kAddress, features, interrupts));
+}
+
+std::unique_ptr<LegacyDriver> BenchDisk::driver(const DriverOptions& options) {
+  return MUST(LegacyDriver::start(*machine_, kAddress, options));
+}
+
+void BenchDisk::settle() {
+  // The second run() is posted after the first has been served, so behind every doorbell that was rung before us.
+  for (int i = 0; i < 2; i++) {
+    for (auto& loop : loops_) loop->run([] {});
+  }
+}
+
+Guarded::Guarded(RawGuest& guest, uint32_t bytes, uint8_t fill) : bytes_(bytes), fill_(fill) {
+  const Gpa whole = guest.memory(bytes + 2 * kCanary, 64);
+  gpa_ = Gpa{raw(whole) + kCanary};
+  memory_ = guest.at(whole, bytes + 2 * kCanary);
+  for (uint32_t i = 0; i < memory_.size(); i++) {
+    memory_.store(i, i < kCanary || i >= kCanary + bytes ? uint8_t{0xc3} : fill);
+  }
+}
+
+std::vector<std::byte> Guarded::content() const {
+  std::vector<std::byte> copy(bytes_);
+  memory_.copy_out(kCanary, copy.data(), copy.size());
+  return copy;
+}
+
+bool Guarded::holds(uint8_t value) const { return content() == filled(bytes_, value); }
+
+bool Guarded::canaries_intact() const {
+  for (uint32_t i = 0; i < kCanary; i++) {
+    if (memory_.load<uint8_t>(i) != 0xc3 || memory_.load<uint8_t>(kCanary + bytes_ + i) != 0xc3) return false;
+  }
+  return true;
+}
+
+void Guarded::refill(uint8_t value) {
+  fill_ = value;
+  memory_.copy_in(kCanary, filled(bytes_, value).data(), bytes_);
+}
+
+bool Guarded::holds_disk(uint64_t offset) const {
+  const auto bytes = content();
+  for (size_t i = 0; i < bytes.size(); i++) {
+    if (bytes[i] != pattern(offset + i)) return false;
+  }
+  return true;
+}
+
+ReadyRequest ready_request(RawGuest& guest, uint16_t head, uint32_t type, uint64_t sector, uint32_t bytes,
+                           uint8_t fill) {
+  ReadyRequest ready{head, guest.status(), Guarded(guest, bytes, fill)};
+  const bool in = type == VIRTIO_BLK_T_IN || type == VIRTIO_BLK_T_GET_ID;
+  std::vector<VringDesc> list{{raw(guest.header(type, sector)), uint32_t{sizeof(VirtioBlkOuthdr)}, VRING_DESC_F_NEXT,
+                               uint16_t{1}}};
+  if (bytes != 0) {
+    const int flags = VRING_DESC_F_NEXT | (in ? VRING_DESC_F_WRITE : 0);
+    list.push_back({raw(ready.data.gpa()), bytes, static_cast<uint16_t>(flags), uint16_t{2}});
+  }
+  list.push_back({raw(ready.status), uint32_t{1}, VRING_DESC_F_WRITE, uint16_t{0}});
+  const auto length = static_cast<uint32_t>(list.size() * sizeof(VringDesc));
+  const Gpa table = guest.memory(length);
+  guest.at(table, length).copy_in(0, list.data(), length);
+  guest.set(head, table, length, VRING_DESC_F_INDIRECT);
+  return ready;
+}
+
+std::vector<VringUsedElem> reap(RawGuest& guest, size_t count) {
+  std::vector<VringUsedElem> all;
+  while (all.size() < count) {
+    const auto used = guest.next_used();
+    expect(used.has_value(), "only " + std::to_string(all.size()) + " of " + std::to_string(count) + " chains came back",
+           __FILE__, __LINE__);
+    all.push_back(*used);
+  }
+  return all;
+}
+
+void expect_serves(RawGuest& guest) {
+  static uint8_t value = 0;
+  const bool read_only = (guest.offered() & feature(VIRTIO_BLK_F_RO)) != 0;
+  const auto written = filled(kSector, ++value);
+  auto data = written;
+  if (!read_only) {
+    const auto wrote = guest.request(VIRTIO_BLK_T_OUT, 1, data);
+    EXPECT(wrote.has_value());
+    EXPECT_EQ(wrote->status, VIRTIO_BLK_S_OK);
+    EXPECT_EQ(wrote->written, 1u);
+  }
+  data = filled(kSector, 0xee);
+  const auto read = guest.request(VIRTIO_BLK_T_IN, 1, data);
+  EXPECT(read.has_value());
+  EXPECT_EQ(read->status, VIRTIO_BLK_S_OK);
+  EXPECT_EQ(read->written, kSector + 1);
+  EXPECT(read_only || data == written);
+  const auto flushed = guest.flush();
+  EXPECT(flushed.has_value());
+  EXPECT_EQ(flushed->status, VIRTIO_BLK_S_OK);
+}
+
+void expect_serves_after_restart(RawGuest& guest, uint64_t features) {
+  MUST(guest.restart(features));
+  expect_serves(guest);
+}
+
+std::vector<std::byte> filled(size_t bytes, uint8_t value) { return std::vector<std::byte>(bytes, std::byte{value}); }
+
+std::unique_ptr<BlockBackend> open_backend(const BlockOptions& options) {
+  auto opened = open_disk(options, "0:3:0");
+  if (!opened && options.nocache) SKIP(opened.error().message);
+  return std::move(MUST(std::move(opened)).backend);
+}
+
+void write_pattern(const std::string& path, uint64_t bytes) {
+  std::vector<char> content(bytes);
+  for (size_t i = 0; i < bytes; i++) content[i] = static_cast<char>(pattern(i));
+  std::ofstream(path, std::ios::binary).write(content.data(), static_cast<std::streamsize>(bytes));
+}
+
+std::vector<std::byte> file_content(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  const std::string text(std::istreambuf_iterator<char>(file), {});
+  std::vector<std::byte> bytes(text.size());
+  std::memcpy(bytes.data(), text.data(), text.size());
+  return bytes;
+}
+
+void expect_waits_for_release(FaultPlan& faults, const std::function<void()>& act,
+                              const std::function<void()>& meanwhile) {
+  std::atomic<bool> returned{false};
+  std::thread other([&] {
+    act();
+    returned = true;
+  });
+  meanwhile();
+  const bool early = returned;
+  faults.release();
+  other.join();
+  EXPECT(!early);
+}
+
+void eventually(const std::function<bool()>& condition, const char* text, const char* file, int line) {
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  while (!condition()) {
+    expect(std::chrono::steady_clock::now() < deadline, std::string(text) + " never holds", file, line);
+    std::this_thread::yield();
+  }
+}
+
+}  // namespace acrn::test

@@ -81,7 +81,7 @@ class KmsgSink final : public spdlog::sinks::base_sink<std::mutex> {
 
   void sink_it_(const spdlog::details::log_msg& message) override {
     const std::string_view text(message.payload.data(), std::min(message.payload.size(), kMaxText));
-    const std::string record = concat("<", priority(message.level), ">acrn-dm: ", text, "\n");
+    const std::string record = concat("<", priority(message.level), ">", program_invocation_short_name, ": ", text, "\n");
     // A record that the kernel does not take is lost; there is no better place to complain.
     [[maybe_unused]] const ssize_t written = ::write(fd_.fd(), record.data(), record.size());
   }
@@ -116,7 +116,8 @@ void add_sink(Sinks& sinks, spdlog::sink_ptr sink, const char* pattern, LogLevel
 }
 
 void add_console(Sinks& sinks, LogLevel level) {
-  add_sink(sinks, std::make_shared<spdlog::sinks::stderr_color_sink_mt>(), "acrn-dm: %^%*%$: %v", level);
+  const std::string pattern = concat(program_invocation_short_name, ": %^%*%$: %v");
+  add_sink(sinks, std::make_shared<spdlog::sinks::stderr_color_sink_mt>(), pattern.c_str(), level);
 }
 
 // Returns why the channel cannot be had; empty if it is there.

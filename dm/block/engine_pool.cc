@@ -106,9 +106,10 @@ bool EnginePool::Channel::try_inline(BlockRequest& request) {
     return false;
   }
   inline_left_ -= cost;
-  const auto start = Clock::now();
+  const bool timed = pool_.file_->try_read_may_wait();
+  const auto start = timed ? Clock::now() : Clock::time_point();
   const bool done = pool_.file_->try_read(request);
-  if (done && Clock::now() - start < kInlineSlow) {
+  if (done && (!timed || Clock::now() - start < kInlineSlow)) {
     backoff_ = 0;
   } else {
     backoff_ = std::min(2 * backoff_ + 1, kMaxBackoff);

@@ -91,7 +91,9 @@ Result<FilePlan> plan_file(const BlockOptions& options, const std::string& path,
   if (options.nocache) facts.info.offset_alignment = 512;  // what FilterAlign leaves
   facts.info.discard_granularity = plan.probe.discard_granularity;
   facts.info.read_only = options.read_only;
-  facts.identity = concat(plan.probe.identity, ":", plan.window.start, "+", plan.window.size);
+  // A whole file stays the same disk when it grows.
+  facts.identity = options.range ? concat(plan.probe.identity, ":", plan.window.start, "+", plan.window.size)
+                                 : plan.probe.identity + ":whole";
   facts.medium = plan.probe.block_device ? "block device" : "file";
   return plan;
 }

@@ -14,7 +14,7 @@ namespace acrn {
 struct DiskFacts {
   BlockInfo info;  // of the stack, after window and alignment; size 0 for nodisk
   std::string
-      identity;        // stable over options: "file:<real path>:<start>+<size>", "block:<major>:<minor>:...",
+      identity;        // stable over options: "file:<real path>:whole" or ":<start>+<size>", "block:<major>:<minor>:...",
                        // "ram:<slot>", "nodisk:<slot>"; the disk's serial is made of it (dm/ident)
   std::string medium;  // "file", "block device", "ram", "nodisk"
 };

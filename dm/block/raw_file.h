@@ -35,6 +35,10 @@ class RawFile {
   // False: try_read() never succeeds (O_DIRECT, or a file system that does not know RWF_NOWAIT).
   // Relaxed: a hint, nothing is published by it.
   bool may_try_read() const { return inline_reads_.load(std::memory_order_relaxed) != InlineReads::kNever; }
+  // The host cannot be asked not to wait, so a try_read() that took long was a miss that it did not report.
+  bool try_read_may_wait() const {
+    return inline_reads_.load(std::memory_order_relaxed) == InlineReads::kMemory;  // as above
+  }
 
   // For engines that hand transfers to the kernel themselves: passes on the result (0 or errno) of an fsync,
   // or of a synchronous-data write, and remembers a lost sync.

@@ -34,11 +34,11 @@ class EpollLoop final : public EventLoop {
   void run_posted();
 
   UniqueFd epoll_;
+  std::vector<EpollNotifier*> ready_;  // of the epoll_wait being served; notifiers take themselves out
   std::unique_ptr<Notifier> posted_notifier_;
   Mutex mutex_;  // leaf
   std::vector<std::function<void()>> posted_ ACRN_GUARDED_BY(mutex_);
   bool stopping_ = false;  // its own thread only
-  std::vector<EpollNotifier*> ready_;  // of the epoll_wait being served; its own thread only
   std::thread thread_;
 };
 

@@ -42,7 +42,9 @@ Result<std::unique_ptr<Session>> Session::open(const SessionOptions& options, si
                                  .windows = options.windows};
   for (const PciSlotConfig& slot : session->slots_) {
     auto function = create_function(slot, services, session->machine_->pin(slot.address));
-    if (!function) return function.error();
+    if (!function) {
+      return Error{function.error().kind, concat("-s ", short_name(slot.address), ": ", function.error().message)};
+    }
     session->functions_.push_back(std::move(function).value());
     session->machine_->bus().attach(slot.address, session->functions_.back()->function());
   }

@@ -91,11 +91,12 @@ CLI::App* add_command(CLI::App& app, CommandLine& line, const char* name, const 
   command->footer(concat("example: vblk ", name, " ", example));
   command->add_option("-s,--pci_slot", line.slots, "<slot>,virtio-blk,<path>[,options] as for acrn-dm")
       ->required()->allow_extra_args(false)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)->type_name("SLOT");
+  command->add_flag("--virtio_msi", line.single_msi, "one MSI vector and no MSI-X");
+  command->add_flag("--windows", line.windows, "subsystem vendor 0x108e");
+  if (std::string_view(name) == "check") return command;  // which tries them all
   command->add_option("--interrupts", line.interrupts, "intx, msi or msix (default)");
   command->add_flag("--no-event-idx", line.no_event_index, "the driver does not accept EVENT_IDX");
   command->add_flag("--no-indirect", line.no_indirect, "the driver does not accept INDIRECT_DESC");
-  command->add_flag("--virtio_msi", line.single_msi, "one MSI vector and no MSI-X");
-  command->add_flag("--windows", line.windows, "subsystem vendor 0x108e");
   return command;
 }
 

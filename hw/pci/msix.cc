@@ -33,6 +33,9 @@ void Msix::refresh(const ConfigSpace& space) {
   const uint32_t control = space.read(capability_ + 2, 2);
   function_masked_ = (control & kControlFunctionMask) != 0;
   enabled_.store((control & kControlEnable) != 0, std::memory_order_release);
+}
+
+void Msix::send_unmasked() {
   if (!enabled()) return;
   for (unsigned vector = 0; vector < vectors(); vector++) send_if_unmasked(vector);
 }
@@ -55,7 +58,8 @@ void Msix::notify(unsigned vector) {
   if (masked(vector)) {
     pending_[vector / 32].fetch_or(1u << (vector % 32));
     // Whoever unmasks between the test and the store has not seen the pending bit: look again. All of these are
-    // sequentially consistent; pairs with write_word() and refresh(), which unmask first and look second.
+    // sequentially consistent; pairs with write_word() and refresh() with send_unmasked(), which unmask first
+    // and look second.
     send_if_unmasked(vector);
     return;
   }

@@ -19,8 +19,10 @@ class Msix {
   Msix(unsigned vectors, MsiSink& sink);
 
   void add_capability(ConfigSpace& space, unsigned bar);
-  // After a write to configuration space. Sends what became unmasked.
+  // After a write to configuration space, under the lock of that; then send_unmasked(), without it.
   void refresh(const ConfigSpace& space);
+  // Sends what is pending and no longer masked.
+  void send_unmasked();
   // Every entry masked, nothing pending: as after power-on.
   void reset();
 

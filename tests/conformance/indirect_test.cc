@@ -14,7 +14,8 @@ constexpr uint32_t kThree = 3 * sizeof(VringDesc);
 
 using Spoil = std::function<void(GoodRead&, Gpa table)>;
 
-void check_refused(GuestRule rule, const Spoil& spoil, uint64_t features = kNoEventIndex, BenchOptions options = {}) {
+void check_refused(GuestRule rule, const Spoil& spoil, uint64_t features = kNoEventIndex,
+                   BenchOptions options = {}) {
   BenchDisk bench(std::move(options));
   RawGuest guest = bench.guest(features);
   GoodRead read(guest);

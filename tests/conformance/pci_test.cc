@@ -1,4 +1,5 @@
-// The PCI function: identity, configuration space, BARs that move while requests run, RST# (PCI 3.0 chapter 6).
+// The PCI function: identity, configuration space, BARs that move while requests run, RST# (PCI 3.0 chapter
+// 6).
 #include "tests/support/bench_disk.h"
 
 namespace acrn {
@@ -56,7 +57,8 @@ TEST(configuration_space_reads_the_same_at_every_width_and_offset) {
       row("offset " + std::to_string(offset) + " size " + std::to_string(size), [&] {
         const uint32_t mask = size == 4 ? ~0u : (1u << (8 * size)) - 1;
         uint32_t expected = 0;
-        for (unsigned i = 0; i < size; i++) expected |= (function.config_read(offset + i, 1) & 0xff) << (8 * i);
+        for (unsigned i = 0; i < size; i++)
+          expected |= (function.config_read(offset + i, 1) & 0xff) << (8 * i);
         if (offset + size > kPciConfigSize) expected = mask;
         EXPECT_EQ(function.config_read(offset, size) & mask, expected);
       });
@@ -93,7 +95,8 @@ TEST(only_writable_bits_of_configuration_space_change) {
 
 TEST(other_addresses_of_the_bus_are_empty) {
   BenchDisk bench;
-  for (const PciAddress other : {PciAddress{0, 2, 0}, PciAddress{0, 3, 1}, PciAddress{1, 3, 0}, PciAddress{255, 31, 7}}) {
+  for (const PciAddress other :
+       {PciAddress{0, 2, 0}, PciAddress{0, 3, 1}, PciAddress{1, 3, 0}, PciAddress{255, 31, 7}}) {
     EXPECT_EQ(bench.machine().config_read(other, 0, 4), 0xffffffffu);
     bench.machine().config_write(other, PCI_COMMAND, 2, 7);
   }
@@ -177,6 +180,36 @@ TEST(rst_waits_for_what_is_in_flight_and_leaves_the_function_as_at_power_on) {
   EXPECT(ready.data.canaries_intact());
   RawGuest again = bench.guest();
   expect_serves(again);
+}
+
+// Two CPUs write different registers of configuration space; what the function does afterwards is what both
+// say.
+TEST(configuration_writes_of_two_cpus_do_not_undo_each_other) {
+  BenchDisk bench;
+  RawGuest guest = bench.guest(kNoEventIndex, InterruptMode::kIntx);
+  expect_serves(guest);
+  MUST(bench.device().resize());  // an interrupt that nobody acknowledges: the line follows INTX_DISABLE
+  EXPECT(guest.function().pin().level());
+  constexpr int kRounds = 20'000;
+  std::atomic<int> begun{0}, ended{0};
+  std::thread second_cpu([&] {
+    for (int round = 1; round <= kRounds; round++) {
+      while (begun.load() < round) std::this_thread::yield();
+      bench.function().config_write(PCI_INTERRUPT_LINE, 1, 10);
+      ended = round;
+    }
+  });
+  int undone = 0;
+  for (int round = 1; round <= kRounds; round++) {
+    const bool disable = round % 2 == 1;
+    begun = round;
+    bench.function().config_write(PCI_COMMAND, 2,
+                                  kDecodeAndMaster | (disable ? PCI_COMMAND_INTX_DISABLE : 0));
+    while (ended.load() < round) std::this_thread::yield();
+    if (guest.function().pin().level() == disable) undone++;
+  }
+  second_cpu.join();
+  EXPECT_EQ(undone, 0);
 }
 
 }  // namespace

@@ -20,7 +20,11 @@ constexpr uint64_t kCapacity = 4 * kMiB / kSector;
 class Playground {
  public:
   Playground(RawGuest& guest, bool indirect)
-      : guest_(guest), indirect_(indirect), header_(guest, 16), data_(guest, 4096), status_(guest, 2),
+      : guest_(guest),
+        indirect_(indirect),
+        header_(guest, 16),
+        data_(guest, 4096),
+        status_(guest, 2),
         table_(guest.memory(64 * sizeof(VringDesc))) {
     if (indirect_) guest_.set(0, table_, 3 * sizeof(VringDesc), kIndirect);
     for (unsigned i = 0; i < 100; i++) rewrite();
@@ -47,9 +51,9 @@ class Playground {
     return values.begin()[random(static_cast<uint32_t>(values.size()))];
   }
   void rewrite_header() {
-    const VirtioBlkOuthdr header{pick<uint32_t>({VIRTIO_BLK_T_IN, VIRTIO_BLK_T_OUT, VIRTIO_BLK_T_FLUSH,
-                                                 VIRTIO_BLK_T_GET_ID, 99}),
-                                 uint32_t{0}, pick<uint64_t>({0, 8, kCapacity - 8, kCapacity, ~uint64_t{0}})};
+    const VirtioBlkOuthdr header{
+        pick<uint32_t>({VIRTIO_BLK_T_IN, VIRTIO_BLK_T_OUT, VIRTIO_BLK_T_FLUSH, VIRTIO_BLK_T_GET_ID, 99}),
+        uint32_t{0}, pick<uint64_t>({0, 8, kCapacity - 8, kCapacity, ~uint64_t{0}})};
     guest_.at(header_.gpa(), 16).store(0, header);
   }
   // The lengths are such that no whole number of sectors ever comes out with the header as data: only the
@@ -62,7 +66,8 @@ class Playground {
     if (index == 1) desc.len = pick<uint32_t>({512, 1024, 4096, 4096, 511, 0, 0xffffffff});
     if (index == 2) desc.len = pick<uint32_t>({1, 1, 1, 2, 0});
     const auto usual = static_cast<uint16_t>(index == 0 ? kNext : index == 1 ? kNext | kWrite : kWrite);
-    desc.flags = pick<uint16_t>({usual, usual, usual, usual, 0, kNext, kWrite, kNext | kWrite, kIndirect, 0xffff});
+    desc.flags =
+        pick<uint16_t>({usual, usual, usual, usual, 0, kNext, kWrite, kNext | kWrite, kIndirect, 0xffff});
     const auto following = static_cast<uint16_t>(index + 1);
     desc.next = pick<uint16_t>({following, following, following, 0, 2, 63, 64, 0xffff});
     if (indirect_) {
@@ -116,8 +121,10 @@ TEST(an_available_ring_rewritten_while_it_is_read_breaks_the_queue_or_serves_it)
     RawGuest other = guest;
     std::thread second_cpu([&] {
       for (uint16_t i = 0; i < 2000; i++) {
-        other.ring().write_avail_entry(i % 64, i % 7 == 0 ? uint16_t{0xffff} : i % 64);
-        other.ring().write_avail_index(static_cast<uint16_t>(i % 50 == 49 ? 0x9000 : other.ring().avail_index() + 1));
+        const auto head = static_cast<uint16_t>(i % 7 == 0 ? 0xffff : i % 64);
+        other.ring().write_avail_entry(i % 64, head);
+        other.ring().write_avail_index(
+            static_cast<uint16_t>(i % 50 == 49 ? 0x9000 : other.ring().avail_index() + 1));
         other.kick();
       }
     });
@@ -200,7 +207,8 @@ TEST(a_queue_that_never_pauses_does_not_starve_its_neighbour) {
 
 // A chain of each kind at heads 0..63; returns how many kinds there are.
 unsigned write_malformed_chains(RawGuest& guest) {
-  const Gpa header = guest.header(VIRTIO_BLK_T_IN, kCapacity), unknown = guest.header(99, 0), status = guest.memory(1);
+  const Gpa header = guest.header(VIRTIO_BLK_T_IN, kCapacity + 1), unknown = guest.header(99, 0),
+            status = guest.memory(1);
   const Gpa chained = guest.memory(4 * sizeof(VringDesc));
   const auto table = [&](const VringDesc& first, const VringDesc& second) {
     const Gpa gpa = guest.memory(2 * sizeof(VringDesc));
@@ -214,13 +222,27 @@ unsigned write_malformed_chains(RawGuest& guest) {
   const Gpa nested = table({raw(chained), uint32_t{16}, kIndirect, uint16_t{1}}, state);
   for (uint16_t head = 0; head < 64; head++) {
     switch (head % 7) {
-      case 0: guest.set(head, header, 16, kNext, head); break;
-      case 1: guest.set(head, header, 16, kNext, 64); break;
-      case 2: guest.set(head, header, 16); break;
-      case 3: guest.set(head, Gpa{0}, 16); break;
-      case 4: guest.set(head, past, 32, kIndirect); break;
-      case 5: guest.set(head, strange, 32, kIndirect); break;
-      default: guest.set(head, nested, 32, kIndirect); break;
+      case 0:
+        guest.set(head, header, 16, kNext, head);
+        break;
+      case 1:
+        guest.set(head, header, 16, kNext, 64);
+        break;
+      case 2:
+        guest.set(head, header, 16);
+        break;
+      case 3:
+        guest.set(head, Gpa{0}, 16);
+        break;
+      case 4:
+        guest.set(head, past, 32, kIndirect);
+        break;
+      case 5:
+        guest.set(head, strange, 32, kIndirect);
+        break;
+      default:
+        guest.set(head, nested, 32, kIndirect);
+        break;
     }
   }
   return 7;

@@ -20,7 +20,8 @@ void put(Image& image, unsigned offset, unsigned size, uint64_t value) {
 
 Image read_image(BenchDisk& bench) {
   Image image{};
-  for (unsigned i = 0; i < kBarBytes; i++) image[i] = static_cast<uint8_t>(bench.function().bar_read(0, i, 1));
+  for (unsigned i = 0; i < kBarBytes; i++)
+    image[i] = static_cast<uint8_t>(bench.function().bar_read(0, i, 1));
   return image;
 }
 
@@ -84,11 +85,17 @@ void check_all_reads(InterruptMode mode) {
   expect_serves(guest);
 }
 
-TEST(every_register_reads_right_at_every_width_and_offset_without_msix) { check_all_reads(InterruptMode::kIntx); }
+TEST(every_register_reads_right_at_every_width_and_offset_without_msix) {
+  check_all_reads(InterruptMode::kIntx);
+}
 
-TEST(every_register_reads_right_at_every_width_and_offset_with_msix) { check_all_reads(InterruptMode::kMsix); }
+TEST(every_register_reads_right_at_every_width_and_offset_with_msix) {
+  check_all_reads(InterruptMode::kMsix);
+}
 
-struct Field { unsigned offset, size; };
+struct Field {
+  unsigned offset, size;
+};
 
 bool is_register(std::span<const Field> fields, unsigned offset, unsigned size) {
   return std::any_of(fields.begin(), fields.end(),
@@ -99,7 +106,9 @@ void check_all_wrong_writes(InterruptMode mode) {
   BenchDisk bench({.device = {.queues = 2}});
   RawGuest guest = bench.guest(kNoEventIndex & ~feature(VIRTIO_BLK_F_CONFIG_WCE), mode);
   const Image before = read_image(bench);
-  std::vector<Field> registers{{VIRTIO_PCI_QUEUE_PFN, 4}, {VIRTIO_PCI_QUEUE_SEL, 2}, {VIRTIO_PCI_QUEUE_NOTIFY, 2},
+  std::vector<Field> registers{{VIRTIO_PCI_QUEUE_PFN, 4},
+                               {VIRTIO_PCI_QUEUE_SEL, 2},
+                               {VIRTIO_PCI_QUEUE_NOTIFY, 2},
                                {VIRTIO_PCI_STATUS, 1}};
   if (mode == InterruptMode::kMsix) {
     registers.push_back({VIRTIO_MSI_CONFIG_VECTOR, 2});
@@ -114,17 +123,21 @@ void check_all_wrong_writes(InterruptMode mode) {
       });
     }
   }
-  for (const GuestRule rule : {GuestRule::kRegisterWidth, GuestRule::kRegisterReadOnly,
-                               GuestRule::kFeaturesAfterDriverOk, GuestRule::kConfigReadOnly,
-                               GuestRule::kWceNotAccepted}) {
+  for (const GuestRule rule :
+       {GuestRule::kRegisterWidth, GuestRule::kRegisterReadOnly, GuestRule::kFeaturesAfterDriverOk,
+        GuestRule::kConfigReadOnly, GuestRule::kWceNotAccepted}) {
     row(std::string(text(rule).name), [&] { EXPECT(bench.mistakes(rule) > 0); });
   }
   expect_serves(guest);
 }
 
-TEST(a_write_of_a_wrong_width_or_offset_changes_nothing_without_msix) { check_all_wrong_writes(InterruptMode::kIntx); }
+TEST(a_write_of_a_wrong_width_or_offset_changes_nothing_without_msix) {
+  check_all_wrong_writes(InterruptMode::kIntx);
+}
 
-TEST(a_write_of_a_wrong_width_or_offset_changes_nothing_with_msix) { check_all_wrong_writes(InterruptMode::kMsix); }
+TEST(a_write_of_a_wrong_width_or_offset_changes_nothing_with_msix) {
+  check_all_wrong_writes(InterruptMode::kMsix);
+}
 
 TEST(a_register_that_is_only_read_counts_each_write) {
   BenchDisk bench;
@@ -226,8 +239,9 @@ TEST(the_offered_features_follow_the_options) {
         uint64_t bits = 0;
         for (const unsigned bit : always) bits |= feature(bit);
         for (const unsigned bit : wanted.bits) bits |= feature(bit);
-        BenchDisk bench({.device = {.queues = wanted.queues, .read_only = wanted.read_only, .discard = wanted.discard},
-                         .attached = attached});
+        BenchDisk bench(
+            {.device = {.queues = wanted.queues, .read_only = wanted.read_only, .discard = wanted.discard},
+             .attached = attached});
         EXPECT_EQ(bench.guest().offered(), bits);
       });
     }

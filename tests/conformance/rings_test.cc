@@ -1,5 +1,5 @@
-// The ring itself: indices, heads, where it lies, its sizes, and several of them (virtio 0.9.5 2.3; rows Q3, Q4,
-// Q5, Q11, Q12).
+// The ring itself: indices, heads, where it lies, its sizes, and several of them (virtio 0.9.5 2.3; rows Q3,
+// Q4, Q5, Q11, Q12).
 #include <array>
 
 #include "tests/conformance/spoiled_chain.h"
@@ -131,10 +131,13 @@ TEST(a_ring_that_is_not_in_ram_is_refused) {
   BenchDisk bench({.hole = true});
   RawGuest guest = bench.guest();
   const uint64_t end = raw(bench.ram_end()), hole = raw(BenchDisk::kHole);
-  const std::pair<const char*, uint64_t> places[] = {
-      {"below RAM", 0x1000},         {"across the end", end - 4096},   {"behind RAM", end},
-      {"in a hole", hole},           {"into a hole", hole - 4096},     {"in a BAR", LoopbackMachine::kFirstMemoryBar},
-      {"pfn 0xffffffff", 0xffffffffull << 12}};
+  const std::pair<const char*, uint64_t> places[] = {{"below RAM", 0x1000},
+                                                     {"across the end", end - 4096},
+                                                     {"behind RAM", end},
+                                                     {"in a hole", hole},
+                                                     {"into a hole", hole - 4096},
+                                                     {"in a BAR", LoopbackMachine::kFirstMemoryBar},
+                                                     {"pfn 0xffffffff", 0xffffffffull << 12}};
   uint64_t refused = 0;
   for (const auto& [name, place] : places) {
     row(name, [&] {

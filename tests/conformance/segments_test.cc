@@ -10,12 +10,13 @@ namespace {
 using namespace test;  // NOLINT(google-build-using-namespace)
 
 using Segment = VirtioBlkDiscardWriteZeroes;
-constexpr uint64_t kCapacity = 4 * kMiB / kSector;
+constexpr uint64_t kCapacity = kMiB / kSector;
 constexpr uint32_t kMaxSectors = 1024, kMaxSegments = 8;
 constexpr uint32_t kBoth[] = {VIRTIO_BLK_T_DISCARD, VIRTIO_BLK_T_WRITE_ZEROES};
 
 BenchOptions discarding() {
   BenchOptions options;
+  options.medium.size = kMiB;
   options.device.discard = true;
   options.device.max_discard_sectors = kMaxSectors;
   options.device.max_discard_segments = kMaxSegments;
@@ -24,7 +25,8 @@ BenchOptions discarding() {
 
 // A whole device for each case: nothing of the list may have been done.
 void check_refused(const char* name, std::span<const Segment> list, uint8_t status, GuestRule rule,
-                   std::initializer_list<uint32_t> types = {VIRTIO_BLK_T_DISCARD, VIRTIO_BLK_T_WRITE_ZEROES}) {
+                   std::initializer_list<uint32_t> types = {VIRTIO_BLK_T_DISCARD,
+                                                            VIRTIO_BLK_T_WRITE_ZEROES}) {
   for (const uint32_t type : types) {
     row(std::string(name) + " type " + std::to_string(type), [&] {
       BenchDisk bench(discarding());
@@ -94,7 +96,9 @@ TEST(unmap_reaches_the_disk_only_for_the_segments_that_carry_it) {
   EXPECT(seen[0].may_unmap && !seen[1].may_unmap);
 }
 
-TEST(a_list_of_no_segments_is_an_error) { check_refused("none", {}, VIRTIO_BLK_S_IOERR, GuestRule::kSegmentList); }
+TEST(a_list_of_no_segments_is_an_error) {
+  check_refused("none", {}, VIRTIO_BLK_S_IOERR, GuestRule::kSegmentList);
+}
 
 TEST(a_list_of_too_many_segments_is_an_error) {
   for (const size_t count : {kMaxSegments + 1, 100u, 4096u}) {
@@ -132,13 +136,15 @@ TEST(a_segment_past_the_end_stops_the_whole_list) {
 
 TEST(a_segment_that_is_too_long_stops_the_whole_list) {
   for (const uint32_t sectors : {kMaxSectors + 1, 0x10000u, 0x800000u, 0xffffffffu}) {
-    check_bad_segment("count", {uint64_t{0}, sectors, uint32_t{0}}, VIRTIO_BLK_S_IOERR, GuestRule::kSegmentTooLong);
+    check_bad_segment("count", {uint64_t{0}, sectors, uint32_t{0}}, VIRTIO_BLK_S_IOERR,
+                      GuestRule::kSegmentTooLong);
   }
 }
 
 TEST(unknown_flags_are_unsupported) {
   for (const uint32_t flags : {2u, 3u, 0x8000'0000u, 0xffff'ffffu}) {
-    check_bad_segment("flags", {uint64_t{0}, uint32_t{8}, flags}, VIRTIO_BLK_S_UNSUPP, GuestRule::kSegmentFlags);
+    check_bad_segment("flags", {uint64_t{0}, uint32_t{8}, flags}, VIRTIO_BLK_S_UNSUPP,
+                      GuestRule::kSegmentFlags);
   }
 }
 
@@ -151,7 +157,8 @@ TEST(overlapping_and_unaligned_segments_are_served) {
   for (const uint32_t type : kBoth) {
     BenchDisk bench(discarding());
     RawGuest guest = bench.guest();
-    const Segment list[] = {{uint64_t{3}, uint32_t{10}, uint32_t{0}}, {uint64_t{5}, uint32_t{20}, uint32_t{0}},
+    const Segment list[] = {{uint64_t{3}, uint32_t{10}, uint32_t{0}},
+                            {uint64_t{5}, uint32_t{20}, uint32_t{0}},
                             {uint64_t{3}, uint32_t{10}, uint32_t{0}}};
     EXPECT_EQ(guest.segments(type, list)->status, VIRTIO_BLK_S_OK);
     EXPECT_EQ(bench.disk().take_seen().size(), 3u);
@@ -162,7 +169,8 @@ TEST(overlapping_and_unaligned_segments_are_served) {
 TEST(segments_of_no_sectors_are_done_without_the_disk) {
   BenchDisk bench(discarding());
   RawGuest guest = bench.guest();
-  const Segment list[] = {{uint64_t{0}, uint32_t{0}, uint32_t{0}}, {uint64_t{9}, uint32_t{1}, uint32_t{0}},
+  const Segment list[] = {{uint64_t{0}, uint32_t{0}, uint32_t{0}},
+                          {uint64_t{9}, uint32_t{1}, uint32_t{0}},
                           {kCapacity, uint32_t{0}, uint32_t{0}}};
   EXPECT_EQ(guest.segments(VIRTIO_BLK_T_DISCARD, list)->status, VIRTIO_BLK_S_OK);
   EXPECT_EQ(bench.disk().take_seen().size(), 1u);
@@ -172,7 +180,11 @@ TEST(segments_of_no_sectors_are_done_without_the_disk) {
 
 TEST(without_the_feature_they_are_unsupported) {
   const Segment list[] = {{uint64_t{0}, uint32_t{8}, uint32_t{0}}};
-  struct Case { bool offered; uint64_t refused; uint32_t type; };
+  struct Case {
+    bool offered;
+    uint64_t refused;
+    uint32_t type;
+  };
   const Case cases[] = {
       {false, 0, VIRTIO_BLK_T_DISCARD},
       {false, 0, VIRTIO_BLK_T_WRITE_ZEROES},
@@ -195,7 +207,8 @@ TEST(a_segment_that_fails_ends_its_list_with_an_error) {
   BenchDisk bench(discarding());
   RawGuest guest = bench.guest();
   bench.faults().fail_nth(BlockOp::kWriteZeroes, 2, EIO);
-  const Segment list[] = {{uint64_t{0}, uint32_t{8}, uint32_t{0}}, {uint64_t{8}, uint32_t{8}, uint32_t{0}},
+  const Segment list[] = {{uint64_t{0}, uint32_t{8}, uint32_t{0}},
+                          {uint64_t{8}, uint32_t{8}, uint32_t{0}},
                           {uint64_t{16}, uint32_t{8}, uint32_t{0}}};
   const auto outcome = guest.segments(VIRTIO_BLK_T_WRITE_ZEROES, list);
   EXPECT_EQ(outcome->status, VIRTIO_BLK_S_IOERR);
@@ -210,8 +223,10 @@ TEST(a_segment_list_may_be_split_over_descriptors) {
   const Segment list[] = {{uint64_t{0}, uint32_t{8}, uint32_t{0}}, {uint64_t{40}, uint32_t{8}, uint32_t{0}}};
   const Gpa memory = guest.memory(sizeof(list)), status = guest.status();
   guest.at(memory, sizeof(list)).copy_in(0, list, sizeof(list));
-  const RawGuest::Piece pieces[] = {{guest.header(VIRTIO_BLK_T_DISCARD, 0), 16, false}, {memory, 5, false},
-                                    {Gpa{raw(memory) + 5}, 27, false}, {status, 1, true}};
+  const RawGuest::Piece pieces[] = {{guest.header(VIRTIO_BLK_T_DISCARD, 0), 16, false},
+                                    {memory, 5, false},
+                                    {Gpa{raw(memory) + 5}, 27, false},
+                                    {status, 1, true}};
   EXPECT_EQ(uint32_t{guest.run(pieces)->len}, 1u);
   EXPECT_EQ(guest.byte(status), VIRTIO_BLK_S_OK);
   EXPECT_EQ(bench.disk().take_seen().size(), 2u);

@@ -147,6 +147,7 @@ void random_requests_agree_with_a_model(BlockBackend& backend) {
       }
       // A channel may change offsets; the copy keeps what was asked for.
       std::vector<uint64_t> offsets;
+      offsets.reserve(batch.size());
       for (const TestRequest& request : batch) offsets.push_back(request.offset);
       rig.run(batch);
       for (size_t i = 0; i < batch.size(); i++) {

@@ -153,14 +153,14 @@ TEST(facts_say_what_is_served) {
   const std::string path = dir.file("disk", 1 << 20);
   std::filesystem::create_symlink(path, dir.path("link"));
   const std::string real = std::filesystem::canonical(path);
-  EXPECT_EQ(facts_of(options_for(path)).identity, "file:" + real + ":0+1048576");
-  EXPECT_EQ(facts_of(options_for(dir.path("link"))).identity, "file:" + real + ":0+1048576");
+  EXPECT_EQ(facts_of(options_for(path)).identity, "file:" + real + ":whole");
+  EXPECT_EQ(facts_of(options_for(dir.path("link"))).identity, "file:" + real + ":whole");
   EXPECT_EQ(facts_of(with_range(path, 8, 16)).identity, "file:" + real + ":4096+8192");
   BlockOptions options = options_for(path);
   options.nocache = true;
   options.physical_sector = 8192;
   EXPECT_EQ(facts_of(options).info.physical_block, 8192u);
-  EXPECT_EQ(facts_of(options).identity, "file:" + real + ":0+1048576");
+  EXPECT_EQ(facts_of(options).identity, "file:" + real + ":whole");
   EXPECT_EQ(facts_of(options).medium, "file");
 }
 

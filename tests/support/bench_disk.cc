@@ -120,9 +120,9 @@ std::shared_ptr<const MemoryMap> map_of(LoopbackMachine& machine, bool hole) {
   if (!hole) return map;
   const MemoryRegion& ram = map->regions()[0];
   const uint64_t below = raw(BenchDisk::kHole) - raw(ram.base), above = below + kMiB;
-  return std::make_shared<const MemoryMap>(std::vector<MemoryRegion>{
-      {ram.base, below, ram.host, ram.owner},
-      {Gpa{raw(ram.base) + above}, ram.size - above, ram.host + above, ram.owner}});
+  return std::make_shared<const MemoryMap>(
+      std::vector<MemoryRegion>{{ram.base, below, ram.host, ram.owner},
+                                {Gpa{raw(ram.base) + above}, ram.size - above, ram.host + above, ram.owner}});
 }
 
 }  // namespace
@@ -140,8 +140,8 @@ BenchDisk::BenchDisk(BenchOptions options) {
   }
   auto device = MUST(VirtioBlk::create(options.device, *memory_, mistakes_, std::move(loops)));
   device_ = device.get();
-  function_ = std::make_unique<VirtioPciLegacy>(std::move(device), options.pci, mistakes_, machine_->pin(kAddress),
-                                                machine_->msi());
+  function_ = std::make_unique<VirtioPciLegacy>(std::move(device), options.pci, mistakes_,
+                                                machine_->pin(kAddress), machine_->msi());
   machine_->bus().attach(kAddress, *function_);
   if (!options.attached) return;
   if (options.backend == nullptr) {
@@ -169,7 +169,8 @@ std::unique_ptr<LegacyDriver> BenchDisk::driver(const DriverOptions& options) {
 }
 
 void BenchDisk::settle() {
-  // The second run() is posted after the first has been served, so behind every doorbell that was rung before us.
+  // The second run() is posted after the first has been served, so behind every doorbell that was rung before
+  // us.
   for (int i = 0; i < 2; i++) {
     for (auto& loop : loops_) loop->run([] {});
   }
@@ -216,8 +217,8 @@ ReadyRequest ready_request(RawGuest& guest, uint16_t head, uint32_t type, uint64
                            uint8_t fill) {
   ReadyRequest ready{head, guest.status(), Guarded(guest, bytes, fill)};
   const bool in = type == VIRTIO_BLK_T_IN || type == VIRTIO_BLK_T_GET_ID;
-  std::vector<VringDesc> list{{raw(guest.header(type, sector)), uint32_t{sizeof(VirtioBlkOuthdr)}, VRING_DESC_F_NEXT,
-                               uint16_t{1}}};
+  std::vector<VringDesc> list{
+      {raw(guest.header(type, sector)), uint32_t{sizeof(VirtioBlkOuthdr)}, VRING_DESC_F_NEXT, uint16_t{1}}};
   if (bytes != 0) {
     const int flags = VRING_DESC_F_NEXT | (in ? VRING_DESC_F_WRITE : 0);
     list.push_back({raw(ready.data.gpa()), bytes, static_cast<uint16_t>(flags), uint16_t{2}});
@@ -234,7 +235,8 @@ std::vector<VringUsedElem> reap(RawGuest& guest, size_t count) {
   std::vector<VringUsedElem> all;
   while (all.size() < count) {
     const auto used = guest.next_used();
-    expect(used.has_value(), "only " + std::to_string(all.size()) + " of " + std::to_string(count) + " chains came back",
+    expect(used.has_value(),
+           "only " + std::to_string(all.size()) + " of " + std::to_string(count) + " chains came back",
            __FILE__, __LINE__);
     all.push_back(*used);
   }
@@ -268,7 +270,9 @@ void expect_serves_after_restart(RawGuest& guest, uint64_t features) {
   expect_serves(guest);
 }
 
-std::vector<std::byte> filled(size_t bytes, uint8_t value) { return std::vector<std::byte>(bytes, std::byte{value}); }
+std::vector<std::byte> filled(size_t bytes, uint8_t value) {
+  return std::vector<std::byte>(bytes, std::byte{value});
+}
 
 std::unique_ptr<BlockBackend> open_backend(const BlockOptions& options) {
   auto opened = open_disk(options, "0:3:0");

@@ -1,6 +1,6 @@
-// BenchDisk: a virtio-blk function composed by hand on the loopback board, for tests that look behind it: a disk
-// in the test's memory that remembers what reached it, a FaultPlan above that, and the function's own count of
-// guest mistakes. Composed, used and ended by the test's thread.
+// BenchDisk: a virtio-blk function composed by hand on the loopback board, for tests that look behind it: a
+// disk in the test's memory that remembers what reached it, a FaultPlan above that, and the function's own
+// count of guest mistakes. Composed, used and ended by the test's thread.
 #pragma once
 
 #include <deque>
@@ -29,7 +29,9 @@ inline constexpr uint64_t kAllFeatures = ~uint64_t{0};
 inline constexpr uint64_t kNoEventIndex = ~feature(VIRTIO_RING_F_EVENT_IDX);
 
 // What a disk holds at first at this offset; neighbouring sectors differ.
-constexpr std::byte pattern(uint64_t offset) { return static_cast<std::byte>(offset * 7 + offset / kSector * 13 + 1); }
+constexpr std::byte pattern(uint64_t offset) {
+  return static_cast<std::byte>(offset * 7 + offset / kSector * 13 + 1);
+}
 
 // Requests are carried out inside submit(), one at a time.
 class MemoryDisk final : public BlockBackend {
@@ -166,10 +168,10 @@ std::unique_ptr<BlockBackend> open_backend(const BlockOptions& options);
 void write_pattern(const std::string& path, uint64_t bytes);
 std::vector<std::byte> file_content(const std::string& path);
 
-// Runs `act` on another thread, which the device keeps until the plan's held requests are released; fails if it
-// comes back before.
-void expect_waits_for_release(FaultPlan& faults, const std::function<void()>& act,
-                              const std::function<void()>& meanwhile = [] {});
+// Runs `act` on another thread, which the device keeps until the plan's held requests are released; fails if
+// it comes back before.
+void expect_waits_for_release(
+    FaultPlan& faults, const std::function<void()>& act, const std::function<void()>& meanwhile = [] {});
 
 template <class T>
 T must(Result<T> result, const char* file, int line) {
@@ -193,6 +195,7 @@ void row(const std::string& name, Body&& body) {
 
 // Waits for what another thread is certain to do soon; fails when it does not.
 void eventually(const std::function<bool()>& condition, const char* text, const char* file, int line);
-#define EVENTUALLY(condition) ::acrn::test::eventually([&] { return (condition); }, #condition, __FILE__, __LINE__)
+#define EVENTUALLY(condition) \
+  ::acrn::test::eventually([&] { return (condition); }, #condition, __FILE__, __LINE__)
 
 }  // namespace acrn::test

@@ -60,7 +60,7 @@ TEST(the_console_prints_up_to_notice_by_default) {
   log(LogLevel::kWarning, "two");
   log(LogLevel::kNotice, "three {} %s");
   log(LogLevel::kInfo, "four");
-  EXPECT_EQ(console.text(), "acrn-dm: error: one\nacrn-dm: warning: two\nacrn-dm: notice: three {} %s\n");
+  EXPECT_EQ(console.text(), "log_test: error: one\nlog_test: warning: two\nlog_test: notice: three {} %s\n");
 }
 
 TEST(each_channel_has_its_own_level) {
@@ -70,7 +70,7 @@ TEST(each_channel_has_its_own_level) {
   EXPECT(log_enabled(LogLevel::kDebug));
   log(LogLevel::kError, "bad");
   log(LogLevel::kDebug, "detail");
-  EXPECT_EQ(console.text(), "acrn-dm: error: bad\n");
+  EXPECT_EQ(console.text(), "log_test: error: bad\n");
   const std::string file = read_all(directory.path("vm.log"));
   EXPECT_CONTAINS(file, " error: bad\n");
   EXPECT_CONTAINS(file, " debug: detail\n");
@@ -92,8 +92,8 @@ TEST(a_log_file_that_cannot_be_opened_is_a_warning_and_no_more) {
   const CapturedConsole console(directory);
   set_up({.console = {}, .disk = 4, .kmsg = {}}, directory.path("stderr") + "/vm.log");
   log(LogLevel::kNotice, "still here");
-  EXPECT_CONTAINS(console.text(), "acrn-dm: warning: a log channel is left out: ");
-  EXPECT_CONTAINS(console.text(), "acrn-dm: notice: still here\n");
+  EXPECT_CONTAINS(console.text(), "log_test: warning: a log channel is left out: ");
+  EXPECT_CONTAINS(console.text(), "log_test: notice: still here\n");
 }
 
 TEST(the_kernel_log_is_used_or_left_out_with_a_warning) {
@@ -118,8 +118,8 @@ TEST(text_from_outside_cannot_forge_a_line) {
   const test::TempDir directory;
   const CapturedConsole console(directory);
   set_up({});
-  log(LogLevel::kError, "x\nacrn-dm: error: forged");
-  EXPECT_EQ(console.text(), "acrn-dm: error: x\\x0aacrn-dm: error: forged\n");
+  log(LogLevel::kError, "x\nlog_test: error: forged");
+  EXPECT_EQ(console.text(), "log_test: error: x\\x0alog_test: error: forged\n");
 }
 
 TEST(lines_of_several_threads_stay_whole) {

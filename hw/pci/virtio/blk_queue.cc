@@ -4,8 +4,10 @@ namespace acrn {
 namespace {
 
 // The guest works while we work: it sees completions in small groups, not at the end of a batch, and the engine
-// gets requests in groups while the rest is still being parsed.
+// gets requests in groups while the rest is still being parsed (docs/adr/0009).
 constexpr unsigned kPublishGroup = 4;
+// An interrupt is dearer for both than a look at the used index, so a driver that sleeps is woken for a few groups.
+constexpr unsigned kSignalGroup = 16;
 constexpr unsigned kSubmitGroup = 8;
 // Chains popped for one kick before other queues of the loop have their turn, in ring sizes.
 constexpr unsigned kRingsPerTurn = 2;
@@ -55,9 +57,14 @@ Result<void> BlkQueue::attach(BlockBackend& backend, const BlkSerial& serial) {
   return {};
 }
 
-void BlkQueue::close() {
-  ACRN_CHECK(loop_.is_current() && in_flight_ == 0);
+void BlkQueue::detach() {
+  ACRN_CHECK(loop_.is_current());
   channel_.reset();
+}
+
+void BlkQueue::close() {
+  ACRN_CHECK(in_flight_ == 0);
+  detach();
   kicked_.reset();
 }
 
@@ -95,7 +102,7 @@ void BlkQueue::drain() {
       start_request(std::move(*chain));
     }
     submit_batch();
-    publish();
+    signal();
     if (stopped_) return;
     if (left == 0) return kicked_->notify();  // a guest that never pauses takes turns with other queues
   } while (ring_.resume_kicks());
@@ -103,20 +110,12 @@ void BlkQueue::drain() {
 
 void BlkQueue::start_request(DescChain chain) {
   Slot& slot = slots_[chain.head()];
-  if (slot.chain.pending()) {  // its first incarnation is still in flight and keeps the slot
-    mistakes_.note(GuestRule::kHeadInFlight, chain.head());
-    return chain.complete(0);
-  }
+  // Its first incarnation is still in flight and keeps the slot.
+  if (slot.chain.pending()) return give_back(std::move(chain), GuestRule::kHeadInFlight);
   const auto broken = ring_.read_chain(chain.head(), slot.buffers);
-  if (broken && *broken != GuestRule::kReadableAfterWritable) {
-    mistakes_.note(*broken, chain.head());
-    return chain.complete(0);
-  }
+  if (broken && *broken != GuestRule::kReadableAfterWritable) return give_back(std::move(chain), *broken);
   const BlkFraming request = frame_request(slot.buffers);
-  if (request.status == nullptr) {
-    mistakes_.note(*request.broken, chain.head());
-    return chain.complete(0);
-  }
+  if (request.status == nullptr) return give_back(std::move(chain), *request.broken);
   slot.chain = std::move(chain);
   slot.status = request.status;
   in_flight_++;
@@ -124,6 +123,13 @@ void BlkQueue::start_request(DescChain chain) {
   if (request.broken) return refuse(slot, VIRTIO_BLK_S_IOERR, *request.broken, slot.chain.head());
   if (channel_ == nullptr) return refuse(slot, VIRTIO_BLK_S_IOERR, GuestRule::kNoMedium, request.header.type);
   dispatch(slot, request);
+}
+
+// A chain that cannot be answered with a status.
+void BlkQueue::give_back(DescChain chain, GuestRule rule) {
+  mistakes_.note(rule, chain.head());
+  chain.complete(0);
+  count_completion();
 }
 
 void BlkQueue::dispatch(Slot& slot, const BlkFraming& request) {
@@ -227,11 +233,16 @@ void BlkQueue::finish(Slot& slot, uint8_t status, uint32_t written) {
   copy_to_shared(slot.status, &status, 1);
   slot.chain.complete(written);
   in_flight_--;
+  count_completion();
+}
+
+void BlkQueue::count_completion() {
   if (++unpublished_ >= kPublishGroup) publish();
+  if (++unsignalled_ >= kSignalGroup) signal();
 }
 
 void BlkQueue::batch_done() {
-  publish();
+  signal();
   if (in_flight_ == 0 && stopped_) {
     ring_.stop();
     std::exchange(stopped_, nullptr)();
@@ -240,7 +251,13 @@ void BlkQueue::batch_done() {
 
 void BlkQueue::publish() {
   unpublished_ = 0;
-  if (ring_.publish()) interrupts_->queue_interrupt(index_);
+  ring_.publish();
+}
+
+void BlkQueue::signal() {
+  publish();
+  unsignalled_ = 0;
+  if (ring_.wants_interrupt()) interrupts_->queue_interrupt(index_);
 }
 
 BlkLimits BlkQueue::limits() const {

@@ -54,7 +54,9 @@ class BlkQueue final : private BlockSink {
   void stop(std::function<void()> stopped);
   // Gives the queue its disk; only while it has none.
   Result<void> attach(BlockBackend& backend, const BlkSerial& serial);
-  // Lets go of disk and doorbell, before destruction. Stopped.
+  // Takes it away again. Nothing in flight.
+  void detach();
+  // Lets go of disk and doorbell, before destruction. Nothing in flight.
   void close();
 
  private:
@@ -74,6 +76,7 @@ class BlkQueue final : private BlockSink {
   void on_kick();
   void drain();
   void start_request(DescChain chain);
+  void give_back(DescChain chain, GuestRule rule);
   void dispatch(Slot& slot, const BlkFraming& request);
   void transfer(Slot& slot, const BlkFraming& request);
   void flush(Slot& slot);
@@ -84,7 +87,9 @@ class BlkQueue final : private BlockSink {
   void submit_batch();
   void refuse(Slot& slot, uint8_t status, GuestRule rule, uint64_t detail);
   void finish(Slot& slot, uint8_t status, uint32_t written);
+  void count_completion();
   void publish();
+  void signal();
   BlkLimits limits() const;
 
   void request_done(BlockRequest& io) override;
@@ -105,7 +110,8 @@ class BlkQueue final : private BlockSink {
   std::unique_ptr<VirtioBlkDiscardWriteZeroes[]> segment_storage_;
   std::vector<BlockRequest*> batch_;  // parsed and not yet submitted; capacity reserved
   unsigned in_flight_ = 0;
-  unsigned unpublished_ = 0;
+  unsigned unpublished_ = 0;          // completed, used.idx not moved yet
+  unsigned unsignalled_ = 0;          // completed, the driver's wish for an interrupt not looked at yet
   std::function<void()> stopped_;     // set while draining for a stop
 };
 

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <cstring>
 
 namespace acrn {
 namespace {
@@ -42,7 +41,7 @@ VirtioBlk::VirtioBlk(const VirtioBlkOptions& options, const GuestMemory& memory,
     state_.max_discard_segments = or_default(options.max_discard_segments, kDefaultMaxDiscardSegments);
   }
   MutexLock lock(mutex_);
-  config_.seg_max = std::max(options.queue_size - 2, 1);  // ANY_LAYOUT lets one segment share header and status
+  config_.seg_max = options.queue_size - 2u;
   config_.blk_size = options.logical_block;
   config_.num_queues = static_cast<uint16_t>(options.queues);
   if (options.discard && !options.read_only) {
@@ -87,9 +86,14 @@ Result<void> VirtioBlk::attach(std::unique_ptr<BlockBackend> backend, std::strin
       if (result.ok()) result = queue->attach(*backend, padded);
     });
   }
-  if (!result.ok()) return result;  // attaching_ stays: queues that have a channel of this backend keep it
-
+  if (!result.ok()) {
+    for (auto& queue : queues_) {
+      queue->loop().run([&] { queue->detach(); });
+    }
+  }
   MutexLock lock(mutex_);
+  attaching_ = false;
+  if (!result.ok()) return result;
   backend_ = std::move(backend);
   describe_medium(backend_->info());
   lock.unlock();
@@ -161,31 +165,18 @@ void VirtioBlk::reset() {
   state_.accepted = 0;
   state_.writeback = options_.writeback;
   MutexLock lock(mutex_);
-  capacity_bytes_read_ = 0xff;
+  capacity_seen_.reset();
 }
 
 void VirtioBlk::read_config(unsigned offset, std::span<uint8_t> to) {
   MutexLock lock(mutex_);
-  for (uint8_t& byte : to) {
-    const unsigned at = offset++;
-    if (at == kWritebackOffset) {
-      byte = state_.writeback ? 1 : 0;
-    } else if (at < sizeof(config_.capacity)) {
-      // Legacy has no generation counter: a driver that reads halves or bytes, in any order, gets those of one
-      // value until it starts over, so it never puts an old and a new half together.
-      const auto bit = static_cast<uint8_t>(1u << at);
-      if ((capacity_bytes_read_ & bit) != 0) {
-        capacity_seen_ = config_.capacity;
-        capacity_bytes_read_ = 0;
-      }
-      capacity_bytes_read_ |= bit;
-      std::memcpy(&byte, reinterpret_cast<const uint8_t*>(&capacity_seen_) + at, 1);
-    } else if (at < VIRTIO_BLK_CONFIG_SIZE) {
-      std::memcpy(&byte, reinterpret_cast<const uint8_t*>(&config_) + at, 1);
-    } else {
-      byte = 0xff;
-    }
+  config_.writeback = state_.writeback ? 1 : 0;
+  for (size_t i = 0; i < to.size(); i++) {
+    const size_t at = offset + i;
+    // SAFETY: VirtioBlkConfig is made of bytes and Le integers, and `at` lies inside it.
+    to[i] = at < VIRTIO_BLK_CONFIG_SIZE ? reinterpret_cast<const uint8_t*>(&config_)[at] : 0xff;
   }
+  if (offset < sizeof(config_.capacity)) capacity_seen_.read(offset, to, config_.capacity);
 }
 
 void VirtioBlk::write_config(unsigned offset, std::span<const uint8_t> from) {

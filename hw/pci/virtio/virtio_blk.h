@@ -13,6 +13,7 @@
 #include "acrn/virtio/guest_rules.h"
 #include "acrn/virtio/virtio_device.h"
 #include "hw/pci/virtio/blk_queue.h"
+#include "hw/pci/virtio/capacity_snapshot.h"
 
 namespace acrn {
 
@@ -80,9 +81,7 @@ class VirtioBlk final : public VirtioDevice {
   Mutex mutex_;  // rank 2: the configuration space and which disk there is
   VirtioBlkConfig config_ ACRN_GUARDED_BY(mutex_){};
   bool attaching_ ACRN_GUARDED_BY(mutex_) = false;
-  // The capacity as a reader of single bytes or halves sees it: one value until it has been read through.
-  Le64 capacity_seen_ ACRN_GUARDED_BY(mutex_);
-  uint8_t capacity_bytes_read_ ACRN_GUARDED_BY(mutex_) = 0xff;  // a bit for each byte of capacity_seen_
+  CapacitySnapshot capacity_seen_ ACRN_GUARDED_BY(mutex_);
 
   std::unique_ptr<BlockBackend> backend_;  // set once, by attach(); outlives the queues' channels
   std::vector<std::unique_ptr<BlkQueue>> queues_;

@@ -29,6 +29,7 @@ VirtioPciLegacy::VirtioPciLegacy(std::unique_ptr<VirtioDevice> device, const Vir
                                  GuestMistakes& mistakes, IrqPin& pin, MsiSink& msi)
     : mistakes_(mistakes),
       register_bar_size_(register_bar_size(*device)),
+      has_msix_(!options.single_msi),
       msi_(msi),
       msix_(device->queue_count() + 1, msi),
       intx_(pin, [this] { return intx_wanted(); }),
@@ -37,11 +38,11 @@ VirtioPciLegacy::VirtioPciLegacy(std::unique_ptr<VirtioDevice> device, const Vir
       device_(std::move(device)) {
   MutexLock lock(space_mutex_);
   space_.add_bar(kRegisterBar, {BarKind::kIo, register_bar_size_});
-  if (options.single_msi) {
-    msi_.add_capability(space_);
-  } else {
+  if (has_msix_) {
     space_.add_bar(kMsixBar, {BarKind::kMemory32, Msix::kBarSize});
     msix_.add_capability(space_, kMsixBar);
+  } else {
+    msi_.add_capability(space_);
   }
   space_.seal();
   device_->connect(*this);
@@ -62,16 +63,21 @@ uint32_t VirtioPciLegacy::config_read(unsigned offset, unsigned size) {
 void VirtioPciLegacy::config_write(unsigned offset, unsigned size, uint32_t value) {
   MutexLock lock(space_mutex_);
   space_.write(offset, size, value);
-  const ConfigSpace snapshot = space_;
+  refresh_interrupts();
   lock.unlock();
-  refresh_interrupts(snapshot);  // may send what was pending, so not under the lock
+  deliver_interrupts();
   lock.lock();
 }
 
-void VirtioPciLegacy::refresh_interrupts(const ConfigSpace& space) {
-  intx_disabled_ = (space.command() & PCI_COMMAND_INTX_DISABLE) != 0;
-  msi_.refresh(space);
-  msix_.refresh(space);
+void VirtioPciLegacy::refresh_interrupts() {
+  intx_disabled_ = (space_.command() & PCI_COMMAND_INTX_DISABLE) != 0;
+  msi_.refresh(space_);
+  msix_.refresh(space_);
+}
+
+// What a change of masks lets through. Not under the lock: it calls out.
+void VirtioPciLegacy::deliver_interrupts() {
+  msix_.send_unmasked();
   intx_.update();
 }
 
@@ -91,21 +97,21 @@ void VirtioPciLegacy::reset() {
   MutexLock lock(space_mutex_);
   space_.reset();
   msix_.reset();
-  const ConfigSpace snapshot = space_;
+  refresh_interrupts();
   lock.unlock();
-  refresh_interrupts(snapshot);
+  deliver_interrupts();
   lock.lock();
 }
 
 uint64_t VirtioPciLegacy::bar_read(unsigned bar, uint64_t offset, unsigned size) {
   if (bar == kRegisterBar) return register_read(offset, size);
-  if (bar == kMsixBar && bar_shape(bar).kind != BarKind::kAbsent) return msix_.bar_read(offset, size);
+  if (bar == kMsixBar && has_msix_) return msix_.bar_read(offset, size);
   return ~uint64_t{0};
 }
 
 void VirtioPciLegacy::bar_write(unsigned bar, uint64_t offset, unsigned size, uint64_t value) {
   if (bar == kRegisterBar) register_write(offset, size, static_cast<uint32_t>(value));
-  if (bar == kMsixBar && bar_shape(bar).kind != BarKind::kAbsent) msix_.bar_write(offset, size, value);
+  if (bar == kMsixBar && has_msix_) msix_.bar_write(offset, size, value);
 }
 
 // Where the device's configuration begins: behind the two vector registers while MSI-X is on (0.9.5 2.2.2).

@@ -1,7 +1,7 @@
 // VirtioPciLegacy: the legacy (0.9.5) PCI transport around a VirtioDevice: configuration space, the registers in
 // BAR0, MSI-X in BAR1 or one MSI vector, INTx.
 //
-// Threads: whichever vCPU accesses the function. Register reads, kicks and interrupts take no lock. Writes that
+// Threads: whichever vCPU accesses the function. Header reads, kicks and interrupts take no lock. Writes that
 // control the device come one at a time under control_; that lock is held while a reset waits for requests in
 // flight, which is safe because nothing that a queue's loop does ever takes it.
 #pragma once
@@ -61,7 +61,8 @@ class VirtioPciLegacy final : public PciFunction, private VirtioInterruptSink {
   void write_queue_pfn(uint32_t pfn) ACRN_REQUIRES(control_);
   void write_status(uint8_t value) ACRN_REQUIRES(control_);
   void reset_device() ACRN_REQUIRES(control_);
-  void refresh_interrupts(const ConfigSpace& space);
+  void refresh_interrupts() ACRN_REQUIRES(space_mutex_);
+  void deliver_interrupts();
   unsigned config_offset() const;
 
   // What a driver selects and sets; written under control_, read by anyone.
@@ -72,6 +73,7 @@ class VirtioPciLegacy final : public PciFunction, private VirtioInterruptSink {
 
   GuestMistakes& mistakes_;
   const uint32_t register_bar_size_;
+  const bool has_msix_;
   Msi msi_;
   Msix msix_;
   IntxLine intx_;

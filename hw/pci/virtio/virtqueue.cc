@@ -37,7 +37,7 @@ bool Virtqueue::start(std::shared_ptr<const MemoryMap> map, Gpa ring) {
   used_ = GuestSlice(base + layout.used, layout.used_bytes);
   map_ = std::move(map);
   broken_ = kicks_suppressed_ = false;
-  avail_index_ = next_avail_ = next_used_ = published_ = 0;
+  avail_index_ = next_avail_ = next_used_ = published_ = signalled_ = 0;
   return true;
 }
 
@@ -131,7 +131,8 @@ std::optional<GuestRule> Virtqueue::add_buffer(const VringDesc& desc, ChainBuffe
   const uint32_t length = desc.len;
   if (length == 0) return std::nullopt;
   const auto slice = map_->slice(Gpa{uint64_t{desc.addr}}, length);
-  if (!slice) return GuestRule::kBufferNotInRam;
+  // Address 0 is what a forgotten descriptor holds, even where RAM begins there.
+  if (!slice || desc.addr == 0) return GuestRule::kBufferNotInRam;
   if (buffers.readable_bytes + buffers.writable_bytes + length > kMaxChainBytes) return GuestRule::kLengthsOverflow;
   if ((desc.flags & VRING_DESC_F_WRITE) != 0) {
     buffers.storage[buffers.readable + buffers.writable++] = slice->io_vector();
@@ -149,13 +150,18 @@ void Virtqueue::push_used(uint16_t head, uint32_t written) {
   next_used_++;
 }
 
-bool Virtqueue::publish() {
-  if (published_ == next_used_) return false;
-  const uint16_t before = std::exchange(published_, next_used_);
+void Virtqueue::publish() {
+  if (published_ == next_used_) return;
+  published_ = next_used_;
   // Release pairs with the driver's acquire of used.idx: it sees the entries, the data and the status bytes.
-  used_.store16(kRingIndex, next_used_, __ATOMIC_RELEASE);
+  used_.store16(kRingIndex, published_, __ATOMIC_RELEASE);
+}
+
+bool Virtqueue::wants_interrupt() {
+  if (signalled_ == published_) return false;
+  const uint16_t before = std::exchange(signalled_, published_);
   full_fence();  // pairs with the driver's, between its used_event or flags and its look at used.idx
-  if (event_index_) return index_passes(avail_.load16(used_event(size_), __ATOMIC_RELAXED), next_used_, before);
+  if (event_index_) return index_passes(avail_.load16(used_event(size_), __ATOMIC_RELAXED), signalled_, before);
   return (avail_.load16(kRingFlags, __ATOMIC_RELAXED) & VRING_AVAIL_F_NO_INTERRUPT) == 0;
 }
 

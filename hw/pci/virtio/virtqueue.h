@@ -83,8 +83,10 @@ class Virtqueue {
   // doubt the writable ones.
   std::optional<GuestRule> read_chain(uint16_t head, ChainBuffers& buffers);
 
-  // Shows the driver what was completed. True: it wants an interrupt for that.
-  bool publish();
+  // Shows the driver what was completed.
+  void publish();
+  // True: the driver wants an interrupt for what was published since this was asked last.
+  bool wants_interrupt();
 
  private:
   friend class DescChain;
@@ -110,6 +112,7 @@ class Virtqueue {
   uint16_t next_avail_ = 0;
   uint16_t next_used_ = 0;
   uint16_t published_ = 0;
+  uint16_t signalled_ = 0;         // up to where the driver's wish was looked at
 };
 
 }  // namespace acrn

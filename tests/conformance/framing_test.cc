@@ -1,0 +1,138 @@
+// How a request may be laid out in a chain: header, data and status wherever descriptors begin and end
+// (VIRTIO_F_ANY_LAYOUT, virtio 0.9.5 appendix D; rows B2, B3).
+#include "tests/support/bench_disk.h"
+
+namespace acrn {
+namespace {
+
+using namespace test;  // NOLINT(google-build-using-namespace)
+
+using Piece = RawGuest::Piece;
+
+Gpa operator+(Gpa gpa, uint64_t bytes) { return Gpa{raw(gpa) + bytes}; }
+
+TEST(the_header_may_be_split_anywhere) {
+  BenchDisk bench;
+  RawGuest guest = bench.guest();
+  for (uint32_t at = 1; at < 16; at++) {
+    const Gpa header = guest.header(VIRTIO_BLK_T_IN, 5), status = guest.status();
+    const Guarded data(guest, kSector);
+    const Piece pieces[] = {
+        {header, at, false}, {header + at, 16 - at, false}, {data.gpa(), kSector, true}, {status, 1, true}};
+    EXPECT_EQ(uint32_t{guest.run(pieces)->len}, kSector + 1);
+    EXPECT(data.holds_disk(5 * kSector));
+  }
+  std::vector<Piece> bytes;
+  const Gpa header = guest.header(VIRTIO_BLK_T_FLUSH, 0);
+  for (uint32_t i = 0; i < 16; i++) bytes.push_back({header + i, 1, false});
+  bytes.push_back({guest.status(), 1, true});
+  EXPECT_EQ(uint32_t{guest.run(bytes)->len}, 1u);
+  EXPECT_EQ(guest.byte(bytes.back().address), VIRTIO_BLK_S_OK);
+}
+
+TEST(header_and_data_may_share_a_descriptor_and_so_may_data_and_status) {
+  BenchDisk bench;
+  RawGuest guest = bench.guest();
+  const Gpa out = guest.memory(16 + kSector);
+  guest.at(out, 16).store(0, VirtioBlkOuthdr{VIRTIO_BLK_T_OUT, uint32_t{0}, uint64_t{9}});
+  guest.at(out + 16, kSector).copy_in(0, filled(kSector, 0x77).data(), kSector);
+  const Piece write[] = {{out, 16 + kSector, false}, {guest.status(), 1, true}};
+  EXPECT_EQ(uint32_t{guest.run(write)->len}, 1u);
+  EXPECT_EQ(guest.byte(write[1].address), VIRTIO_BLK_S_OK);
+  EXPECT_EQ(bench.disk().content()[9 * kSector + 511], std::byte{0x77});
+
+  const Guarded in(guest, kSector + 1);
+  const Piece read[] = {{guest.header(VIRTIO_BLK_T_IN, 9), 16, false}, {in.gpa(), kSector + 1, true}};
+  EXPECT_EQ(uint32_t{guest.run(read)->len}, kSector + 1);
+  EXPECT_EQ(in.content()[0], std::byte{0x77});
+  EXPECT_EQ(in.content()[kSector], std::byte{VIRTIO_BLK_S_OK});
+  EXPECT(in.canaries_intact());
+}
+
+TEST(data_may_be_split_at_odd_places_and_is_put_together_in_order) {
+  BenchDisk bench;
+  RawGuest guest = bench.guest();
+  const Guarded data(guest, kSector + 1);
+  const Piece pieces[] = {{guest.header(VIRTIO_BLK_T_IN, 2), 16, false},
+                          {data.gpa(), 1, true},
+                          {data.gpa() + 1, 300, true},
+                          {data.gpa() + 301, 212, true}};
+  EXPECT_EQ(uint32_t{guest.run(pieces)->len}, kSector + 1);
+  for (uint32_t i = 0; i < kSector; i++) EXPECT_EQ(data.content()[i], pattern(2 * kSector + i));
+  EXPECT(data.canaries_intact());
+}
+
+TEST(a_short_header_is_an_error_in_the_status_byte) {
+  BenchDisk bench;
+  RawGuest guest = bench.guest();
+  for (const uint32_t bytes : {0u, 1u, 8u, 15u}) {
+    const Gpa header = guest.header(VIRTIO_BLK_T_IN, 0), status = guest.status();
+    const Guarded data(guest, kSector);
+    const Piece pieces[] = {{header, bytes, false}, {data.gpa(), kSector, true}, {status, 1, true}};
+    EXPECT_EQ(uint32_t{guest.run(pieces)->len}, 1u);
+    EXPECT_EQ(guest.byte(status), VIRTIO_BLK_S_IOERR);
+    EXPECT(data.untouched());
+  }
+  EXPECT_EQ(bench.mistakes(GuestRule::kHeaderTooShort), 4u);
+  expect_serves(guest);
+}
+
+TEST(a_writable_header_is_a_missing_header) {
+  BenchDisk bench;
+  RawGuest guest = bench.guest();
+  const Gpa header = guest.header(VIRTIO_BLK_T_IN, 0), status = guest.status();
+  const Piece pieces[] = {{header, 16, true}, {guest.memory(kSector), kSector, true}, {status, 1, true}};
+  EXPECT_EQ(uint32_t{guest.run(pieces)->len}, 1u);
+  EXPECT_EQ(guest.byte(status), VIRTIO_BLK_S_IOERR);
+  EXPECT_EQ(bench.mistakes(GuestRule::kHeaderTooShort), 1u);
+  expect_serves(guest);
+}
+
+TEST(a_long_header_of_a_read_is_data_that_nobody_wants) {
+  BenchDisk bench;
+  RawGuest guest = bench.guest();
+  const Gpa header = guest.memory(600), status = guest.status();
+  guest.at(header, 16).store(0, VirtioBlkOuthdr{VIRTIO_BLK_T_IN, uint32_t{0}, uint64_t{4}});
+  const Guarded data(guest, kSector);
+  const Piece pieces[] = {{header, 600, false}, {data.gpa(), kSector, true}, {status, 1, true}};
+  EXPECT_EQ(uint32_t{guest.run(pieces)->len}, kSector + 1);
+  EXPECT(data.holds_disk(4 * kSector));
+}
+
+TEST(a_chain_with_nothing_writable_comes_back_with_length_0_and_is_not_carried_out) {
+  BenchDisk bench;
+  RawGuest guest = bench.guest();
+  const Gpa header = guest.header(VIRTIO_BLK_T_OUT, 0), status = guest.status();
+  const Piece missing[] = {{header, 16, false}, {guest.memory(kSector), kSector, false}};
+  const Piece read_only[] = {
+      {header, 16, false}, {guest.memory(kSector), kSector, false}, {status, 1, false}};
+  EXPECT_EQ(uint32_t{guest.run(missing)->len}, 0u);
+  EXPECT_EQ(uint32_t{guest.run(read_only)->len}, 0u);
+  EXPECT_EQ(guest.byte(status), RawGuest::kNoStatus);
+  EXPECT_EQ(bench.mistakes(GuestRule::kStatusMissing), 2u);
+  EXPECT(bench.disk().take_seen().empty());
+  EXPECT(bench.disk().untouched());
+  expect_serves(guest);
+}
+
+TEST(the_status_is_the_last_writable_byte_however_long_its_descriptor_is) {
+  BenchDisk bench;
+  RawGuest guest = bench.guest();
+  for (const uint32_t length : {2u, 8u, 4096u}) {
+    const Guarded status(guest, length);
+    const Piece flush[] = {{guest.header(VIRTIO_BLK_T_FLUSH, 0), 16, false}, {status.gpa(), length, true}};
+    EXPECT_EQ(uint32_t{guest.run(flush)->len}, 1u);
+    auto expected = filled(length, 0x5a);
+    expected.back() = std::byte{VIRTIO_BLK_S_OK};
+    EXPECT(status.content() == expected && status.canaries_intact());
+    // Of a read the bytes before it are data, and no whole sectors.
+    const Piece read[] = {{guest.header(VIRTIO_BLK_T_IN, 0), 16, false}, {status.gpa(), length, true}};
+    EXPECT_EQ(uint32_t{guest.run(read)->len}, 1u);
+    expected.back() = std::byte{VIRTIO_BLK_S_IOERR};
+    EXPECT(status.content() == expected && status.canaries_intact());
+  }
+  expect_serves(guest);
+}
+
+}  // namespace
+}  // namespace acrn

@@ -1,0 +1,202 @@
+// A disk that comes later, cannot come, or changes its size, while the guest runs (device.md 8).
+#include <filesystem>
+
+#include "dm/registry.h"
+#include "tests/support/bench_disk.h"
+#include "tests/support/temp_dir.h"
+
+namespace acrn {
+namespace {
+
+using namespace test;  // NOLINT(google-build-using-namespace)
+
+// No queue interrupt is under way any more, and none is remembered.
+void acknowledge(BenchDisk& bench, RawGuest& guest) {
+  bench.settle();
+  guest.function().in(VIRTIO_PCI_ISR, 1);
+}
+
+TEST(a_disk_that_comes_later_is_announced_and_served) {
+  for (const InterruptMode mode : {InterruptMode::kMsix, InterruptMode::kIntx}) {
+    BenchDisk bench({.attached = false});
+    RawGuest guest = bench.guest(kNoEventIndex, mode);
+    std::vector<std::byte> data(kSector);
+    EXPECT_EQ(guest.request(VIRTIO_BLK_T_IN, 0, data)->status, VIRTIO_BLK_S_IOERR);
+    EXPECT_EQ(guest.capacity(), 0u);
+    acknowledge(bench, guest);
+    bench.attach(std::make_unique<MemoryDisk>(BlockInfo{.size = 2 * kMiB, .physical_block = 4096}));
+    if (mode == InterruptMode::kIntx) {
+      EXPECT_EQ(guest.function().in(VIRTIO_PCI_ISR, 1), 2u);
+    } else {
+      EXPECT_EQ(guest.function().in(VIRTIO_PCI_ISR, 1), 0u);
+    }
+    EXPECT_EQ(guest.capacity(), 2 * kMiB / kSector);
+    EXPECT_EQ(guest.config(24, 1), 3u);
+    expect_serves(guest);
+    const auto again = bench.device().attach(std::make_unique<MemoryDisk>(BlockInfo{.size = kMiB}), "other");
+    EXPECT(!again.ok());
+    EXPECT_EQ(guest.capacity(), 2 * kMiB / kSector);
+    expect_serves(guest);
+  }
+}
+
+TEST(a_disk_may_come_while_requests_are_refused) {
+  BenchDisk bench({.attached = false});
+  RawGuest guest = bench.guest();
+  std::thread operator_thread([&] { bench.attach(std::make_unique<MemoryDisk>(BlockInfo{.size = kMiB})); });
+  std::vector<std::byte> data(kSector);
+  bool answered = true;
+  for (int i = 0; i < 200 && answered; i++) answered = guest.request(VIRTIO_BLK_T_IN, 0, data).has_value();
+  operator_thread.join();
+  EXPECT(answered);
+  expect_serves(guest);
+}
+
+// A disk whose second channel cannot be had. Its first keeps what it gets until it goes, which it must not
+// with anything in flight; nor may the disk go before it.
+class HalfOpenDisk final : public BlockBackend {
+ public:
+  struct Count {
+    std::atomic<int> opened{0}, submitted{0}, alive{0}, orphans{0}, lost{0};
+  };
+  HalfOpenDisk(std::shared_ptr<Count> count, std::function<void()> before_failure)
+      : count_(std::move(count)), before_failure_(std::move(before_failure)) {}
+  ~HalfOpenDisk() override { count_->orphans = count_->alive.load(); }
+  BlockInfo info() const override { return {.size = kMiB}; }
+  Result<uint64_t> refresh_size() override { return kMiB; }
+  Result<std::unique_ptr<BlockChannel>> open_channel(EventLoop&, unsigned) override {
+    if (++count_->opened == 1) return std::unique_ptr<BlockChannel>(std::make_unique<Channel>(count_));
+    before_failure_();
+    return Error{ErrorKind::kInternal, "out of descriptors"};
+  }
+
+ private:
+  class Channel final : public BlockChannel {
+   public:
+    explicit Channel(std::shared_ptr<Count> count) : count_(std::move(count)) { count_->alive++; }
+    ~Channel() override {
+      count_->alive--;
+      for (BlockRequest* request : held_) {
+        count_->lost++;
+        request->sink->request_done(*request);
+        request->sink->batch_done();
+      }
+    }
+    void submit(std::span<BlockRequest* const> batch) override {
+      held_.insert(held_.end(), batch.begin(), batch.end());
+      count_->submitted += static_cast<int>(batch.size());
+    }
+
+   private:
+    const std::shared_ptr<Count> count_;
+    std::vector<BlockRequest*> held_;
+  };
+  const std::shared_ptr<Count> count_;
+  const std::function<void()> before_failure_;
+};
+
+TEST(a_disk_that_cannot_be_attached_to_every_queue_goes_after_its_channels_and_may_come_again) {
+  const auto count = std::make_shared<HalfOpenDisk::Count>();
+  BenchDisk bench({.device = {.queues = 2}, .attached = false});
+  EXPECT(!bench.device().attach(std::make_unique<HalfOpenDisk>(count, [] {}), "half").ok());
+  EXPECT_EQ(count->opened.load(), 2);
+  EXPECT_EQ(count->alive.load() + count->orphans.load(), 0);
+  RawGuest guest = bench.guest();
+  EXPECT_EQ(guest.flush()->status, VIRTIO_BLK_S_IOERR);
+  bench.attach(std::make_unique<MemoryDisk>(BlockInfo{.size = kMiB}));
+  expect_serves(guest);
+}
+
+TEST(a_request_during_an_attach_that_fails_is_not_taken_down_with_its_channel) {
+  const auto count = std::make_shared<HalfOpenDisk::Count>();
+  BenchDisk bench({.device = {.queues = 2}, .attached = false, .loops = 2});
+  RawGuest guest = bench.guest();
+  const auto ready = ready_request(guest, 0, VIRTIO_BLK_T_FLUSH, 0, 0);
+  const auto flush_now = [&] {
+    guest.offer(0);
+    guest.kick();
+    EVENTUALLY(guest.ring().used_index() == 1 || count->submitted == 1);
+  };
+  EXPECT(!bench.device().attach(std::make_unique<HalfOpenDisk>(count, flush_now), "half").ok());
+  EXPECT_EQ(reap(guest, 1).size(), 1u);
+  EXPECT_EQ(count->lost.load(), 0);
+  EXPECT_EQ(guest.byte(ready.status), VIRTIO_BLK_S_IOERR);
+}
+
+TEST(a_grown_file_is_announced_and_served_to_its_new_end) {
+  TempDir directory;
+  const std::string path = directory.path("disk");
+  write_pattern(path, kMiB);
+  BenchDisk bench({.backend = open_backend({.source = FilePath{path}})});
+  RawGuest guest = bench.guest(kNoEventIndex, InterruptMode::kIntx);
+  auto data = filled(kSector, 0x33);
+  EXPECT_EQ(guest.request(VIRTIO_BLK_T_OUT, kMiB / kSector, data)->status, VIRTIO_BLK_S_IOERR);
+  acknowledge(bench, guest);
+  std::filesystem::resize_file(path, 2 * kMiB);
+  EXPECT_EQ(MUST(bench.device().resize()), 2 * kMiB);
+  EXPECT_EQ(guest.function().in(VIRTIO_PCI_ISR, 1), 2u);
+  EXPECT_EQ(guest.capacity(), 2 * kMiB / kSector);
+  EXPECT_EQ(guest.request(VIRTIO_BLK_T_OUT, 2 * kMiB / kSector - 1, data)->status, VIRTIO_BLK_S_OK);
+  EXPECT_EQ(file_content(path).back(), std::byte{0x33});
+  std::filesystem::resize_file(path, kMiB / 2);
+  EXPECT_EQ(MUST(bench.device().resize()), kMiB / 2);
+  EXPECT_EQ(guest.request(VIRTIO_BLK_T_IN, kMiB / kSector, data)->status, VIRTIO_BLK_S_IOERR);
+  EXPECT_EQ(bench.mistakes(GuestRule::kSectorPastEnd), 2u);
+  expect_serves(guest);
+}
+
+TEST(resize_without_a_disk_is_refused) {
+  BenchDisk bench({.attached = false});
+  EXPECT(!bench.device().resize().ok());
+}
+
+// As the command line and the control socket compose it.
+struct Configured {
+  std::unique_ptr<LoopbackMachine> machine = MUST(LoopbackMachine::create(64 * kMiB));
+  std::unique_ptr<EpollLoop> loop = MUST(EpollLoop::create("shared", {}));
+  PciSlotConfig slot;
+  std::unique_ptr<ConfiguredFunction> function;
+
+  explicit Configured(const std::string& text) : slot(MUST(parse_slot(text))) {
+    const MachineServices services{.memory = machine->memory(), .msi = machine->msi(), .shared_loop = *loop};
+    function = MUST(create_function(slot, services, machine->pin(slot.address)));
+    machine->bus().attach(slot.address, function->function());
+  }
+  BlockOptions options(const std::string& config) {
+    return *MUST(parse_slot("9,virtio-blk," + config)).block;
+  }
+};
+
+TEST(a_nodisk_slot_gets_its_file_by_rescan_once) {
+  TempDir directory;
+  const std::string path = directory.file("disk", kMiB);
+  Configured configured("9,virtio-blk,nodisk,mq=2,iothread");
+  RawGuest guest = MUST(RawGuest::start(*configured.machine, configured.slot.address, kNoEventIndex));
+  EXPECT_EQ(guest.capacity(), 0u);
+  EXPECT(!configured.function->rescan(configured.options(path + ",mq=2,ro")).ok());
+  EXPECT(!configured.function->rescan(configured.options(path)).ok());
+  EXPECT(!configured.function->rescan(configured.options(directory.path("missing") + ",mq=2")).ok());
+  EXPECT_EQ(guest.capacity(), 0u);
+  MUST(configured.function->rescan(configured.options(path + ",mq=2,serial=later")));
+  EXPECT_EQ(guest.capacity(), kMiB / kSector);
+  expect_serves(guest);
+  std::vector<std::byte> id(VIRTIO_BLK_ID_BYTES);
+  EXPECT_EQ(guest.request(VIRTIO_BLK_T_GET_ID, 0, id)->status, VIRTIO_BLK_S_OK);
+  EXPECT(std::string(reinterpret_cast<const char*>(id.data())) == "later");
+  EXPECT(!configured.function->rescan(configured.options(directory.file("other", kMiB) + ",mq=2")).ok());
+  std::filesystem::resize_file(path, 2 * kMiB);
+  EXPECT_EQ(MUST(configured.function->resize()), 2 * kMiB);
+  EXPECT_EQ(guest.capacity(), 2 * kMiB / kSector);
+  expect_serves(guest);
+}
+
+TEST(a_bridge_is_no_disk) {
+  Configured configured("0,hostbridge");
+  EXPECT(!configured.function->resize().ok());
+  EXPECT(!configured.function->rescan(configured.options("ram:1048576")).ok());
+  EXPECT(configured.function->mistakes() == nullptr);
+  EXPECT(!RawGuest::start(*configured.machine, configured.slot.address).ok());
+}
+
+}  // namespace
+}  // namespace acrn

@@ -48,7 +48,7 @@ class EpollLoop::EpollNotifier final : public Notifier {
   std::function<void()> handler_;
 };
 
-Result<std::unique_ptr<EpollLoop>> EpollLoop::create(std::string name, std::vector<unsigned> cpus) {
+Result<std::unique_ptr<EpollLoop>> EpollLoop::create(const std::string& name, const std::vector<unsigned>& cpus) {
   std::unique_ptr<EpollLoop> loop(new EpollLoop);
   loop->epoll_ = UniqueFd(epoll_create1(EPOLL_CLOEXEC));
   if (!loop->epoll_) {

@@ -19,7 +19,7 @@ namespace acrn {
 class EpollLoop final : public EventLoop {
  public:
   // `name` names the thread (15 characters are shown); `cpus`: host CPUs to run on, empty for any.
-  static Result<std::unique_ptr<EpollLoop>> create(std::string name, std::vector<unsigned> cpus);
+  static Result<std::unique_ptr<EpollLoop>> create(const std::string& name, const std::vector<unsigned>& cpus);
   ~EpollLoop() override;
 
   bool is_current() const override;

@@ -23,31 +23,30 @@ bool write_is_stable(BenchDisk& bench, RawGuest& guest) {
 
 struct ModeCase {
   const char* name;
-  bool writeback_option;
   uint64_t features;
   std::optional<uint32_t> toggle;  // what the guest writes to `writeback`
-  bool stable;
+  bool writeback_option, stable;
 };
 
 TEST(a_write_is_stable_as_option_features_and_guest_say) {
   const ModeCase cases[] = {
-      {"writethru, neither", false, kNeither, {}, true},
-      {"writethru, flush", false, kNeither | kFlush, {}, true},
-      {"writethru, wce", false, kNeither | kWce, {}, true},
-      {"writethru, both", false, kNoEventIndex, {}, true},
-      {"writethru, both, on", false, kNoEventIndex, 1, false},
-      {"writethru, wce, on", false, kNeither | kWce, 1, false},
-      {"writethru, flush, on", false, kNeither | kFlush, 1, true},
-      {"writethru, neither, on", false, kNeither, 1, true},
-      {"writeback, neither", true, kNeither, {}, true},
-      {"writeback, neither, on", true, kNeither, 1, true},
-      {"writeback, flush", true, kNeither | kFlush, {}, false},
-      {"writeback, flush, off", true, kNeither | kFlush, 0, false},
-      {"writeback, wce", true, kNeither | kWce, {}, false},
-      {"writeback, wce, off", true, kNeither | kWce, 0, true},
-      {"writeback, both", true, kNoEventIndex, {}, false},
-      {"writeback, both, off", true, kNoEventIndex, 0, true},
-      {"writeback, both, on", true, kNoEventIndex, 1, false},
+      {"writethru, neither", kNeither, {}, false, true},
+      {"writethru, flush", kNeither | kFlush, {}, false, true},
+      {"writethru, wce", kNeither | kWce, {}, false, true},
+      {"writethru, both", kNoEventIndex, {}, false, true},
+      {"writethru, both, on", kNoEventIndex, 1, false, false},
+      {"writethru, wce, on", kNeither | kWce, 1, false, false},
+      {"writethru, flush, on", kNeither | kFlush, 1, false, true},
+      {"writethru, neither, on", kNeither, 1, false, true},
+      {"writeback, neither", kNeither, {}, true, true},
+      {"writeback, neither, on", kNeither, 1, true, true},
+      {"writeback, flush", kNeither | kFlush, {}, true, false},
+      {"writeback, flush, off", kNeither | kFlush, 0, true, false},
+      {"writeback, wce", kNeither | kWce, {}, true, false},
+      {"writeback, wce, off", kNeither | kWce, 0, true, true},
+      {"writeback, both", kNoEventIndex, {}, true, false},
+      {"writeback, both, off", kNoEventIndex, 0, true, true},
+      {"writeback, both, on", kNoEventIndex, 1, true, false},
   };
   for (const ModeCase& mode : cases) {
     row(mode.name, [&] {

@@ -143,25 +143,29 @@ TEST(a_capacity_read_in_parts_during_a_resize_is_one_of_the_two) {
 }
 
 // Someone has looked at a part of the capacity before, say at every register in turn.
-void check_after_a_stray_read(unsigned at, unsigned size, unsigned step, uint64_t before, uint64_t after) {
+struct Stray {
+  unsigned at, size;
+};
+
+void check_after_a_stray_read(Stray stray, unsigned step, uint64_t before, uint64_t after) {
   BenchDisk bench;
   RawGuest guest = bench.guest();
   resized(bench, before);
   read_in_steps(guest, step, false, [](unsigned) {});
-  guest.config(at, size);
+  guest.config(stray.at, stray.size);
   resized(bench, after);
   const uint64_t seen = read_in_steps(guest, step, false, [](unsigned) {});
   EXPECT(seen == before || seen == after);
 }
 
 TEST(a_capacity_read_after_a_stray_read_and_a_resize_is_one_of_the_two) {
-  for (const auto& [at, size] : std::array<std::pair<unsigned, unsigned>, 6>{
-           {{1u, 1u}, {3u, 1u}, {7u, 1u}, {2u, 4u}, {3u, 2u}, {6u, 2u}}}) {
+  for (const Stray stray : {Stray{1, 1}, Stray{3, 1}, Stray{7, 1}, Stray{2, 4}, Stray{3, 2}, Stray{6, 2}}) {
     for (const unsigned step : {1u, 2u, 4u}) {
-      row("stray " + std::to_string(size) + " at " + std::to_string(at) + ", step " + std::to_string(step),
+      row("stray " + std::to_string(stray.size) + " at " + std::to_string(stray.at) + ", step " +
+              std::to_string(step),
           [&] {
-            check_after_a_stray_read(at, size, step, kSmall, kLarge);
-            check_after_a_stray_read(at, size, step, kLarge, kSmall);
+            check_after_a_stray_read(stray, step, kSmall, kLarge);
+            check_after_a_stray_read(stray, step, kLarge, kSmall);
           });
     }
   }

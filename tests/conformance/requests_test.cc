@@ -18,25 +18,23 @@ TEST(the_used_length_is_what_was_written_to_the_guest) {
   RawGuest guest = bench.guest();
   struct Case {
     const char* name;
-    uint32_t type;
     uint64_t sector;
-    uint32_t bytes;
+    uint32_t type, bytes, written;
     uint8_t status;
-    uint32_t written;
   };
   const Case cases[] = {
-      {"IN", VIRTIO_BLK_T_IN, 0, 4096, VIRTIO_BLK_S_OK, 4097},
-      {"IN of the last sector", VIRTIO_BLK_T_IN, kCapacity - 1, kSector, VIRTIO_BLK_S_OK, kSector + 1},
-      {"IN of nothing", VIRTIO_BLK_T_IN, 0, 0, VIRTIO_BLK_S_OK, 1},
-      {"IN that fails", VIRTIO_BLK_T_IN, kCapacity, 4096, VIRTIO_BLK_S_IOERR, 1},
-      {"OUT", VIRTIO_BLK_T_OUT, 0, 4096, VIRTIO_BLK_S_OK, 1},
-      {"OUT of nothing", VIRTIO_BLK_T_OUT, 0, 0, VIRTIO_BLK_S_OK, 1},
-      {"OUT that fails", VIRTIO_BLK_T_OUT, kCapacity, 4096, VIRTIO_BLK_S_IOERR, 1},
-      {"FLUSH", VIRTIO_BLK_T_FLUSH, 0, 0, VIRTIO_BLK_S_OK, 1},
-      {"FLUSH by its old number", VIRTIO_BLK_T_FLUSH_OUT, 0, 0, VIRTIO_BLK_S_OK, 1},
-      {"FLUSH with sector and data", VIRTIO_BLK_T_FLUSH, ~uint64_t{0}, 100, VIRTIO_BLK_S_OK, 1},
-      {"GET_ID", VIRTIO_BLK_T_GET_ID, ~uint64_t{0}, 20, VIRTIO_BLK_S_OK, 21},
-      {"unknown", 99, 0, 512, VIRTIO_BLK_S_UNSUPP, 1},
+      {"IN", 0, VIRTIO_BLK_T_IN, 4096, 4097, VIRTIO_BLK_S_OK},
+      {"IN of the last sector", kCapacity - 1, VIRTIO_BLK_T_IN, kSector, kSector + 1, VIRTIO_BLK_S_OK},
+      {"IN of nothing", 0, VIRTIO_BLK_T_IN, 0, 1, VIRTIO_BLK_S_OK},
+      {"IN that fails", kCapacity, VIRTIO_BLK_T_IN, 4096, 1, VIRTIO_BLK_S_IOERR},
+      {"OUT", 0, VIRTIO_BLK_T_OUT, 4096, 1, VIRTIO_BLK_S_OK},
+      {"OUT of nothing", 0, VIRTIO_BLK_T_OUT, 0, 1, VIRTIO_BLK_S_OK},
+      {"OUT that fails", kCapacity, VIRTIO_BLK_T_OUT, 4096, 1, VIRTIO_BLK_S_IOERR},
+      {"FLUSH", 0, VIRTIO_BLK_T_FLUSH, 0, 1, VIRTIO_BLK_S_OK},
+      {"FLUSH by its old number", 0, VIRTIO_BLK_T_FLUSH_OUT, 0, 1, VIRTIO_BLK_S_OK},
+      {"FLUSH with sector and data", ~uint64_t{0}, VIRTIO_BLK_T_FLUSH, 100, 1, VIRTIO_BLK_S_OK},
+      {"GET_ID", ~uint64_t{0}, VIRTIO_BLK_T_GET_ID, 20, 21, VIRTIO_BLK_S_OK},
+      {"unknown", 0, 99, 512, 1, VIRTIO_BLK_S_UNSUPP},
   };
   for (const Case& wanted : cases) {
     row(wanted.name, [&] {
@@ -125,8 +123,8 @@ TEST(an_unknown_type_is_unsupported_and_completed) {
 TEST(get_id_gives_what_fits) {
   BenchDisk bench;
   RawGuest guest = bench.guest();
-  char id[VIRTIO_BLK_ID_BYTES] = {};
-  std::memcpy(id, BenchDisk::kSerial, std::strlen(BenchDisk::kSerial));
+  std::string id(BenchDisk::kSerial);
+  id.resize(VIRTIO_BLK_ID_BYTES);
   for (const uint32_t bytes : {0u, 1u, 9u, 19u, 20u, 21u, 4096u}) {
     row(std::to_string(bytes) + " bytes", [&] {
       const auto ready = ready_request(guest, 0, VIRTIO_BLK_T_GET_ID, 0, bytes);
@@ -134,7 +132,7 @@ TEST(get_id_gives_what_fits) {
       EXPECT_EQ(uint32_t{guest.run(uint16_t{0})->len}, part + 1);
       EXPECT_EQ(guest.byte(ready.status), VIRTIO_BLK_S_OK);
       auto expected = filled(bytes, 0x5a);
-      if (part != 0) std::memcpy(expected.data(), id, part);
+      if (part != 0) std::memcpy(expected.data(), id.data(), part);
       EXPECT(ready.data.content() == expected && ready.data.canaries_intact());
     });
   }

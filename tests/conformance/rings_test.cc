@@ -139,8 +139,8 @@ TEST(a_ring_that_is_not_in_ram_is_refused) {
                                                      {"in a BAR", LoopbackMachine::kFirstMemoryBar},
                                                      {"pfn 0xffffffff", 0xffffffffull << 12}};
   uint64_t refused = 0;
-  for (const auto& [name, place] : places) {
-    row(name, [&] {
+  for (const auto& entry : places) {
+    row(entry.first, [&, place = entry.second] {
       guest.function().out(VIRTIO_PCI_QUEUE_PFN, 4, static_cast<uint32_t>(place >> 12));
       EXPECT_EQ(guest.function().in(VIRTIO_PCI_QUEUE_PFN, 4), 0u);
       EXPECT_EQ(bench.mistakes(GuestRule::kRingNotInRam), ++refused);

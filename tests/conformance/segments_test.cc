@@ -181,15 +181,15 @@ TEST(segments_of_no_sectors_are_done_without_the_disk) {
 TEST(without_the_feature_they_are_unsupported) {
   const Segment list[] = {{uint64_t{0}, uint32_t{8}, uint32_t{0}}};
   struct Case {
-    bool offered;
     uint64_t refused;
     uint32_t type;
+    bool offered;
   };
   const Case cases[] = {
-      {false, 0, VIRTIO_BLK_T_DISCARD},
-      {false, 0, VIRTIO_BLK_T_WRITE_ZEROES},
-      {true, feature(VIRTIO_BLK_F_DISCARD), VIRTIO_BLK_T_DISCARD},
-      {true, feature(VIRTIO_BLK_F_WRITE_ZEROES), VIRTIO_BLK_T_WRITE_ZEROES},
+      {0, VIRTIO_BLK_T_DISCARD, false},
+      {0, VIRTIO_BLK_T_WRITE_ZEROES, false},
+      {feature(VIRTIO_BLK_F_DISCARD), VIRTIO_BLK_T_DISCARD, true},
+      {feature(VIRTIO_BLK_F_WRITE_ZEROES), VIRTIO_BLK_T_WRITE_ZEROES, true},
   };
   for (const Case& wanted : cases) {
     BenchOptions options = discarding();

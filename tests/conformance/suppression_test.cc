@@ -175,7 +175,7 @@ TEST(no_kick_and_no_interrupt_is_lost_when_the_indices_wrap) {
       const auto start = [&](uint16_t tag) {
         if (started++ < kRequests) queue.start(tag, VIRTIO_BLK_T_FLUSH, 0, 0, true);
       };
-      for (uint16_t tag = 0; tag < queue.depth(); tag++) start(tag);
+      for (unsigned tag = 0; tag < queue.depth(); tag++) start(static_cast<uint16_t>(tag));
       while (done < kRequests) {
         queue.kick();
         EXPECT(queue.reap([&](const DriverCompletion& completion) {

@@ -116,7 +116,7 @@ int MemoryDisk::copy(const BlockRequest& request) {
 namespace {
 
 std::shared_ptr<const MemoryMap> map_of(LoopbackMachine& machine, bool hole) {
-  const auto map = machine.memory().map();
+  auto map = machine.memory().map();
   if (!hole) return map;
   const MemoryRegion& ram = map->regions()[0];
   const uint64_t below = raw(BenchDisk::kHole) - raw(ram.base), above = below + kMiB;

@@ -48,23 +48,23 @@ Result<std::unique_ptr<BlkQueue>> BlkQueue::create(unsigned index, uint16_t size
   return queue;
 }
 
-Result<void> BlkQueue::attach(BlockBackend& backend, const BlkSerial& serial) {
+Result<void> BlkQueue::open_channel(BlockBackend& backend) {
   ACRN_CHECK(loop_.is_current() && channel_ == nullptr);
   auto channel = backend.open_channel(loop_, size());
   if (!channel) return channel.error();
-  channel_ = std::move(channel).value();
-  serial_ = serial;
+  opened_channel_ = std::move(channel).value();
   return {};
 }
 
-void BlkQueue::detach() {
-  ACRN_CHECK(loop_.is_current());
-  channel_.reset();
+void BlkQueue::use_channel(const BlkSerial& serial) {
+  ACRN_CHECK(loop_.is_current() && channel_ == nullptr);
+  channel_ = std::move(opened_channel_);
+  serial_ = serial;
 }
 
 void BlkQueue::close() {
-  ACRN_CHECK(in_flight_ == 0);
-  detach();
+  ACRN_CHECK(loop_.is_current() && in_flight_ == 0);
+  channel_.reset();
   kicked_.reset();
 }
 

@@ -52,10 +52,11 @@ class BlkQueue final : private BlockSink {
   bool start(std::shared_ptr<const MemoryMap> map, Gpa ring);
   // Pops nothing more; calls `stopped` when nothing is in flight, possibly at once.
   void stop(std::function<void()> stopped);
-  // Gives the queue its disk; only while it has none.
-  Result<void> attach(BlockBackend& backend, const BlkSerial& serial);
-  // Takes it away again. Nothing in flight.
-  void detach();
+  // Gives the queue its disk, in two steps, so that a device has it on all of its queues or on none: a channel is
+  // opened, and then used or dropped. Only while it has none.
+  Result<void> open_channel(BlockBackend& backend);
+  void use_channel(const BlkSerial& serial);
+  void drop_channel() { opened_channel_.reset(); }
   // Lets go of disk and doorbell, before destruction. Nothing in flight.
   void close();
 
@@ -101,7 +102,8 @@ class BlkQueue final : private BlockSink {
   EventLoop& loop_;
   VirtioInterruptSink* interrupts_ = nullptr;
   std::unique_ptr<Notifier> kicked_;
-  std::unique_ptr<BlockChannel> channel_;  // null: no medium
+  std::unique_ptr<BlockChannel> opened_channel_;  // not used yet
+  std::unique_ptr<BlockChannel> channel_;         // null: no medium
   BlkSerial serial_{};
 
   Virtqueue ring_;

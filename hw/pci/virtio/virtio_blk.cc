@@ -65,8 +65,12 @@ Result<std::unique_ptr<VirtioBlk>> VirtioBlk::create(const VirtioBlkOptions& opt
 
 VirtioBlk::~VirtioBlk() {
   reset();
+  on_queues([](BlkQueue& queue) { queue.close(); });
+}
+
+void VirtioBlk::on_queues(const std::function<void(BlkQueue&)>& task) {
   for (auto& queue : queues_) {
-    queue->loop().run([&] { queue->close(); });
+    queue->loop().run([&] { task(*queue); });
   }
 }
 
@@ -81,16 +85,10 @@ Result<void> VirtioBlk::attach(std::unique_ptr<BlockBackend> backend, std::strin
   BlkSerial padded{};
   std::copy_n(serial.begin(), std::min(serial.size(), padded.size()), padded.begin());
   Result<void> result;
-  for (auto& queue : queues_) {
-    queue->loop().run([&] {
-      if (result.ok()) result = queue->attach(*backend, padded);
-    });
-  }
-  if (!result.ok()) {
-    for (auto& queue : queues_) {
-      queue->loop().run([&] { queue->detach(); });
-    }
-  }
+  on_queues([&](BlkQueue& queue) {
+    if (result.ok()) result = queue.open_channel(*backend);
+  });
+  on_queues([&](BlkQueue& queue) { result.ok() ? queue.use_channel(padded) : queue.drop_channel(); });
   MutexLock lock(mutex_);
   attaching_ = false;
   if (!result.ok()) return result;

@@ -70,6 +70,7 @@ class VirtioBlk final : public VirtioDevice {
 
   void describe_medium(const BlockInfo& info) ACRN_REQUIRES(mutex_);
   void tell_guest();
+  void on_queues(const std::function<void(BlkQueue&)>& task);  // each on its loop, one after the other
 
   const VirtioBlkOptions options_;
   const uint64_t features_;

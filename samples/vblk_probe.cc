@@ -9,7 +9,7 @@ extern "C" {
 #include <cerrno>
 #include <cstdint>
 #include <cstdio>
-#include <cstring>
+#include <system_error>
 
 #include "acrn/virtio/virtio_spec.h"
 
@@ -78,7 +78,7 @@ bool print_function(pci_device& device) {
               static_cast<unsigned long long>(device.regions[0].size));
   pci_io_handle* io = pci_device_open_io(&device, device.regions[0].base_addr, device.regions[0].size);
   if (io == nullptr) {
-    std::printf("  its ports cannot be opened: %s%s\n", std::strerror(errno), geteuid() == 0 ? "" : "; run it as root");
+    std::printf("  its ports cannot be opened: %s%s\n", std::generic_category().message(errno).c_str(), geteuid() == 0 ? "" : "; run it as root");
     return false;
   }
   print_registers(io, msix_enabled(device));
@@ -94,7 +94,7 @@ int main(int argc, char**) {
     return 0;
   }
   if (const int error = pci_system_init(); error != 0) {
-    std::fprintf(stderr, "vblk_probe: PCI cannot be read: %s\n", std::strerror(error));
+    std::fprintf(stderr, "vblk_probe: PCI cannot be read: %s\n", std::generic_category().message(error).c_str());
     return kExitHost;
   }
   unsigned found = 0;

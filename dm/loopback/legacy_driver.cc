@@ -81,7 +81,7 @@ Result<std::unique_ptr<LegacyDriver>> LegacyDriver::start(LoopbackMachine& machi
                                                           const DriverOptions& options) {
   auto function = GuestFunction::probe(machine, address);
   if (!function) return Error{ErrorKind::kInternal, "no function answers at that PCI address"};
-  std::unique_ptr<LegacyDriver> driver(new LegacyDriver(std::move(*function)));
+  std::unique_ptr<LegacyDriver> driver(new LegacyDriver(*function));
   if (auto up = driver->bring_up(options); !up) return up.error();
   return driver;
 }

@@ -109,7 +109,7 @@ class LegacyDriver {
   Result<uint8_t> discard(uint32_t type, uint64_t sector, uint32_t sectors, uint32_t flags);
 
  private:
-  explicit LegacyDriver(GuestFunction function) : function_(std::move(function)) {}
+  explicit LegacyDriver(const GuestFunction& function) : function_(function) {}
   Result<void> bring_up(const DriverOptions& options);
   Result<void> set_up_queue(unsigned index, const DriverOptions& options);
   Result<void> allocate_tags(DriverQueue& queue, const DriverOptions& options);

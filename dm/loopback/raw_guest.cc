@@ -10,7 +10,7 @@ Result<RawGuest> RawGuest::start(LoopbackMachine& machine, PciAddress address, u
                                  InterruptMode interrupts) {
   auto function = GuestFunction::probe(machine, address);
   if (!function) return Error{ErrorKind::kInternal, "no function answers at that PCI address"};
-  RawGuest guest(std::move(*function), interrupts);
+  RawGuest guest(*function, interrupts);
   if (auto up = guest.restart(features); !up) return up.error();
   return guest;
 }

@@ -74,7 +74,7 @@ class RawGuest {
   uint64_t capacity();
 
  private:
-  explicit RawGuest(GuestFunction function, InterruptMode mode) : function_(std::move(function)), mode_(mode) {}
+  RawGuest(const GuestFunction& function, InterruptMode mode) : function_(function), mode_(mode) {}
 
   GuestFunction function_;
   InterruptMode mode_;

@@ -19,7 +19,7 @@ Verdict expect(const Outcome& outcome, uint8_t status, uint32_t written, const s
 
 #define EXPECT_OUTCOME(...)                                                                       \
   do {                                                                                            \
-    if (const Verdict verdict = expect(__VA_ARGS__); verdict.kind != Verdict::kHolds) return verdict; \
+    if (Verdict verdict = expect(__VA_ARGS__); verdict.kind != Verdict::kHolds) return verdict; \
   } while (false)
 
 std::vector<std::byte> pattern(size_t bytes, unsigned seed) {

@@ -65,7 +65,7 @@ Verdict buffers_outside_ram(CheckContext& context) {
   RawGuest& guest = context.guest;
   for (const uint64_t address : {uint64_t{0}, uint64_t{0x8000'0000}, ~uint64_t{0} - 8, uint64_t{1} << 52}) {
     const Piece pieces[] = {{Gpa{address}, 16, false}, {guest.status(), 1, true}};
-    if (const Verdict verdict = refused(guest, guest.run(pieces), "a buffer outside RAM"); verdict.kind != Verdict::kHolds) return verdict;
+    if (Verdict verdict = refused(guest, guest.run(pieces), "a buffer outside RAM"); verdict.kind != Verdict::kHolds) return verdict;
   }
   return holds();
 }
@@ -95,7 +95,7 @@ Verdict indirect_tables(CheckContext& context) {
                         {"a table with WRITE", table, 32, VRING_DESC_F_WRITE}};
   for (const Case& wrong : cases) {
     guest.set(0, wrong.address, wrong.length, static_cast<uint16_t>(VRING_DESC_F_INDIRECT | wrong.flags));
-    if (const Verdict verdict = refused(guest, guest.run(uint16_t{0}), wrong.what); verdict.kind != Verdict::kHolds) return verdict;
+    if (Verdict verdict = refused(guest, guest.run(uint16_t{0}), wrong.what); verdict.kind != Verdict::kHolds) return verdict;
   }
   memory.store(0, VringDesc{raw(table), 32u, VRING_DESC_F_INDIRECT, uint16_t{0}});
   guest.set(0, table, 32, VRING_DESC_F_INDIRECT);
@@ -117,7 +117,7 @@ Verdict unusable_ring(CheckContext& context) {
   guest.kick();
   REQUIRE(!guest.next_used(std::chrono::milliseconds(50)), "a head out of range came back");
   if (auto again = guest.restart(guest.offered()); !again) return broken(again.error().message);
-  if (const Verdict verdict = still_serves(guest); verdict.kind != Verdict::kHolds) return verdict;
+  if (Verdict verdict = still_serves(guest); verdict.kind != Verdict::kHolds) return verdict;
   if (auto again = guest.restart(guest.offered()); !again) return broken(again.error().message);
   guest.ring().write_avail_index(static_cast<uint16_t>(guest.size() + 1));
   guest.kick();

@@ -36,7 +36,7 @@ class OrderedReader {
     pieces_ = pieces;
     arrived_.assign(queue_.depth(), false);
     statuses_.assign(queue_.depth(), 0xff);
-    for (uint16_t tag = 0; tag < queue_.depth() && asked_ < pieces_; tag++) ask();
+    while (asked_ < queue_.depth() && asked_ < pieces_) ask();
     queue_.kick();
   }
 
@@ -84,7 +84,7 @@ class Writer {
   Writer(LegacyDriver& driver, const PciSlotConfig& slot)
       : queue_(driver.queue(0)), slot_(slot), zeroes_(driver.accepted(VIRTIO_BLK_F_WRITE_ZEROES)),
         sectors_(queue_.depth()) {
-    for (uint16_t tag = 0; tag < queue_.depth(); tag++) free_.push(tag);
+    for (unsigned tag = 0; tag < queue_.depth(); tag++) free_.push(static_cast<uint16_t>(tag));
   }
 
   Result<void> write(uint64_t sector, std::span<const std::byte> piece) {

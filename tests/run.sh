@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # All tests, from a fresh clone: installs what is missing, builds, runs. Under 10 minutes on two cores.
-#   tests/run.sh          release, ASan + UBSan, TSan, coverage
+#   tests/run.sh          release; ASan + UBSan with coverage; TSan
 #   tests/run.sh --full   also clang with clang-tidy, libFuzzer, and a longer soak
 #   tests/run.sh PRESET   one preset only
 set -uo pipefail
@@ -37,7 +37,7 @@ run() {
 }
 
 coverage() {
-  run coverage -L 'unit|contract|conformance|fuzz'
+  run coverage
   gcovr --root . --filter 'hw/' --filter 'dm/' --filter 'include/' build/coverage --print-summary -o build/coverage/report.txt \
     --html-details build/coverage/report.html --exclude-throw-branches --gcov-ignore-parse-errors 2>/dev/null | tail -3
   echo "coverage by file: build/coverage/report.txt, with lines: build/coverage/report.html"
@@ -46,9 +46,8 @@ coverage() {
 case ${1:-} in
   "" | --full)
     run release
-    run dev
-    run tsan -L 'unit|contract|conformance|stress'
     coverage
+    run tsan -L 'unit|contract|conformance|stress'
     if [ "${1:-}" = --full ]; then
       run clang -L 'unit|arch'
       run fuzz -L fuzz

@@ -51,20 +51,6 @@ void DriverQueue::kick() {
   function_->out(VIRTIO_PCI_QUEUE_NOTIFY, 2, index_);
 }
 
-bool DriverQueue::reap(const std::function<void(const DriverCompletion&)>& done) {
-  for (;;) {
-    bool any = false;
-    ring_.disable_interrupts();
-    while (const auto used = ring_.take_used()) {
-      any = true;
-      done({used->token, tags_[used->token].status_memory.load<uint8_t>(0), used->written});
-    }
-    if (ring_.broken()) return false;
-    if (any) return true;
-    if (!ring_.enable_interrupts() && !wait_for_interrupt()) return false;
-  }
-}
-
 bool DriverQueue::wait_for_interrupt() {
   if (!interrupt_->event.wait(patience_)) return false;
   interrupts_++;

@@ -5,7 +5,6 @@
 
 #include <chrono>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -48,8 +47,21 @@ class DriverQueue {
   // Shows the device what was started, and kicks it if it wants that.
   void kick();
   // Hands over what is done; sleeps on the interrupt until something is. False: patience ended, or the device
-  // returned something that it never got.
-  bool reap(const std::function<void(const DriverCompletion&)>& done);
+  // returned something that it never got. `done` takes a DriverCompletion and may start().
+  template <class Done>
+  bool reap(Done&& done) {
+    for (;;) {
+      bool any = false;
+      ring_.disable_interrupts();
+      while (const auto used = ring_.take_used()) {
+        any = true;
+        done(DriverCompletion{used->token, tags_[used->token].status_memory.load<uint8_t>(0), used->written});
+      }
+      if (ring_.broken()) return false;
+      if (any) return true;
+      if (!ring_.enable_interrupts() && !wait_for_interrupt()) return false;
+    }
+  }
 
  private:
   friend class LegacyDriver;

@@ -34,6 +34,10 @@ void expect_equal(const A& actual, const B& expected, const char* text, const ch
                 std::string(text) + ": got " + show(actual) + ", expected " + show(expected)};
 }
 
+inline void expect(bool holds, const char* text, const char* file, int line) {  // allocates nothing
+  if (!holds) throw Failure{std::string(file) + ":" + std::to_string(line), text};
+}
+
 inline void expect(bool holds, const std::string& text, const char* file, int line) {
   if (!holds) throw Failure{std::string(file) + ":" + std::to_string(line), text};
 }

@@ -20,14 +20,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-Json feature_names(uint64_t features) {
-  Json names = Json::array();
-  for (const auto& [bit, name] : kBlkFeatureNames) {
-    if ((features & feature(bit)) != 0) names.push_back(name);
-  }
-  return names;
-}
-
 // A kernel or ramdisk: it must be there when the machine starts, so it is looked at now. Opening is left out
 // on purpose: on a FIFO or a device even that has effects.
 Result<void> check_input(const char* option, const std::string& path) {
@@ -73,7 +65,7 @@ Json block_json(const BlockOptions& options, const DiskFacts& facts, uint64_t fe
       {"queue_size", options.queue_size},
       {"lock", options.lock},
       {"serial", options.serial.value_or(disk_serial(facts.identity))},
-      {"features", feature_names(features)},
+      {"features", blk_feature_names(features)},
   };
 }
 

@@ -1,21 +1,10 @@
 #include "dm/loopback/driver_ring.h"
 
-#include <atomic>
-
 #include "acrn/base/concat.h"
+#include "acrn/base/fence.h"
 
 namespace acrn {
 namespace {
-
-// The mirror of the device's fence: between what the driver publishes and what it looks at next.
-void full_fence() {
-#if defined(__SANITIZE_THREAD__)
-  static std::atomic<int> object;  // ThreadSanitizer does not model fences
-  object.fetch_add(0, std::memory_order_seq_cst);
-#else
-  std::atomic_thread_fence(std::memory_order_seq_cst);
-#endif
-}
 
 // The descriptors of a chain in order, all but their next index.
 template <class Write>

@@ -10,14 +10,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-Json feature_names(uint64_t features) {
-  Json names = Json::array();
-  for (const auto& [bit, name] : kBlkFeatureNames) {
-    if ((features & feature(bit)) != 0) names.push_back(name);
-  }
-  return names;
-}
-
 Json describe_pci(LegacyDriver& driver) {
   GuestFunction& function = driver.function();
   Json pci{{"address", fmt::format("{:02x}:{:02x}.{}", function.address().bus, function.address().slot,
@@ -77,7 +69,7 @@ Result<void> run_info(const SessionOptions& options, bool json) {
   auto serial = driver.value()->serial();
   if (!serial) return serial.error();
   const Json report{{"pci", describe_pci(*driver.value())},
-                    {"features", feature_names(driver.value()->offered())},
+                    {"features", blk_feature_names(driver.value()->offered())},
                     {"disk", describe_disk(*driver.value(), serial.value())}};
   if (json) {
     fmt::print("{}\n", report.dump(2, ' ', false, Json::error_handler_t::replace));

@@ -1,24 +1,11 @@
 #include "hw/pci/virtio/virtqueue.h"
 
-#include <atomic>
+#include "acrn/base/fence.h"
 
 namespace acrn {
 namespace {
 
 constexpr uint64_t kMaxChainBytes = uint64_t{1} << 32;
-
-// The device publishes used.idx and then looks whether the driver wants to hear of it; the driver publishes its
-// wish and then looks at used.idx. Without a full fence on both sides each could miss the other. The same holds
-// for avail.idx and the kick.
-void full_fence() {
-#if defined(__SANITIZE_THREAD__)
-  // ThreadSanitizer does not model fences; an operation on one shared object orders at least as much.
-  static std::atomic<int> object;
-  object.fetch_add(0, std::memory_order_seq_cst);
-#else
-  std::atomic_thread_fence(std::memory_order_seq_cst);
-#endif
-}
 
 }  // namespace
 

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
+#include <vector>
 
 #include "acrn/base/bytes.h"
 
@@ -73,6 +75,15 @@ inline constexpr FeatureName kBlkFeatureNames[] = {
     {VIRTIO_RING_F_INDIRECT_DESC, "INDIRECT_DESC"},
     {VIRTIO_RING_F_EVENT_IDX, "EVENT_IDX"},
 };
+
+// The names of the bits that are set, in the order of the bits.
+inline std::vector<std::string> blk_feature_names(uint64_t features) {
+  std::vector<std::string> names;
+  for (const auto& [bit, name] : kBlkFeatureNames) {
+    if ((features & feature(bit)) != 0) names.emplace_back(name);
+  }
+  return names;
+}
 
 // Split virtqueue (0.9.5 2.3)
 inline constexpr uint16_t VRING_DESC_F_NEXT = 1;

@@ -9,17 +9,13 @@ export LC_ALL=C
 
 failed=0 passed_total=0 failed_total=0 skipped_total=0
 
-# Counts single tests: cmocka's, and CTest's own for scripts and corpus replays.
+# Counts single tests: cmocka's, and the programs that are one test each, by CTest's word.
 count() {
-  local log=build/$1/Testing/Temporary/LastTest.log
-  local passed skipped broken scripts
-  passed=$(grep -c '^\[       OK \]' "$log")
-  skipped=$(grep -c '^\[  SKIPPED \] [^0-9]' "$log")
-  broken=$(grep -c '^\[  FAILED  \] [^0-9]' "$log")
-  scripts=$(ctest --preset "$1" -N 2>/dev/null | grep -cE 'Test +#[0-9]+: .*_(script|rules)_test|: fuzz_')
-  passed_total=$((passed_total + passed + scripts))
-  skipped_total=$((skipped_total + skipped / 2))
-  failed_total=$((failed_total + (broken + 1) / 2))
+  local log=build/$1/Testing/Temporary/LastTest.log output=build/$1/ctest.log
+  local single='(fuzz_[a-z]+|command_line_test|launch_script_test|manual_test|include_rules_test) \.+'
+  passed_total=$((passed_total + $(grep -c '^\[       OK \]' "$log") + $(grep -cE "$single +Passed" "$output")))
+  skipped_total=$((skipped_total + $(grep -c '^ *[a-z0-9_]*: skipped: ' "$log") + $(grep -cE "$single\*+Skipped" "$output")))
+  failed_total=$((failed_total + $(grep -c '^\[  ERROR   \]' "$log") + $(grep -cE "$single\*+(Failed|Timeout|Exception)" "$output")))
   grep -h 'skipped: ' "$log" | sed 's/^ */  /' | sort -u
 }
 
@@ -32,7 +28,8 @@ run() {
     failed=1
     return
   fi
-  ctest --preset "$preset" --progress "$@" || failed=1
+  ctest --preset "$preset" --parallel 2 "$@" 2>&1 | tee "build/$preset/ctest.log"
+  [ "${PIPESTATUS[0]}" = 0 ] || failed=1
   count "$preset"
 }
 

@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -16,16 +17,41 @@
 
 namespace acrn {
 
-class EpollLoop::EpollNotifier final : public Notifier {
+// Something in the epoll set.
+class EpollLoop::Source {
  public:
-  EpollNotifier(EpollLoop& loop, UniqueFd event, std::function<void()> handler)
-      : loop_(loop), event_(std::move(event)), handler_(std::move(handler)) {}
-  ~EpollNotifier() override {
+  explicit Source(EpollLoop& loop) : loop_(loop) {}
+  virtual ~Source() = default;
+  virtual void run(uint32_t events) = 0;
+
+ protected:
+  bool add(int fd, uint32_t events) { return control(EPOLL_CTL_ADD, fd, events); }
+  bool change(int fd, uint32_t events) { return control(EPOLL_CTL_MOD, fd, events); }
+  void remove(int fd) {
     ACRN_CHECK(loop_.is_current() || !loop_.thread_.joinable());
-    epoll_ctl(loop_.epoll_.fd(), EPOLL_CTL_DEL, event_.fd(), nullptr);
-    std::replace(loop_.ready_.begin(), loop_.ready_.end(), this, static_cast<EpollNotifier*>(nullptr));
+    epoll_ctl(loop_.epoll_.fd(), EPOLL_CTL_DEL, fd, nullptr);
+    for (Ready& ready : loop_.ready_) {
+      if (ready.source == this) ready.source = nullptr;
+    }
   }
 
+ private:
+  bool control(int operation, int fd, uint32_t events) {
+    epoll_event interest{};
+    interest.events = events;
+    interest.data.ptr = this;
+    return epoll_ctl(loop_.epoll_.fd(), operation, fd, &interest) == 0;
+  }
+  EpollLoop& loop_;
+};
+
+class EpollLoop::EpollNotifier final : public Notifier, public Source {
+ public:
+  EpollNotifier(EpollLoop& loop, UniqueFd event, std::function<void()> handler)
+      : Source(loop), event_(std::move(event)), handler_(std::move(handler)) {}
+  ~EpollNotifier() override { remove(event_.fd()); }
+
+  bool start() { return add(event_.fd(), EPOLLIN | EPOLLET); }
   void notify() override {
     // Whoever turns the flag on writes; the handler's run turns it off before it looks for work, so nothing
     // that was made visible before notify() is missed. Pairs with the exchange in run().
@@ -36,16 +62,49 @@ class EpollLoop::EpollNotifier final : public Notifier {
   }
   int fd() const override { return event_.fd(); }
 
-  void run() {
+  void run(uint32_t) override {
     armed_.exchange(false, std::memory_order_acq_rel);
     handler_();
   }
 
  private:
-  EpollLoop& loop_;
   UniqueFd event_;  // edge-triggered: never read, its counter only grows
   std::atomic<bool> armed_{false};
   std::function<void()> handler_;
+};
+
+class EpollLoop::EpollTimer final : public Timer, public Source {
+ public:
+  EpollTimer(EpollLoop& loop, UniqueFd timer, std::function<void()> handler)
+      : Source(loop), timer_(std::move(timer)), handler_(std::move(handler)) {}
+  ~EpollTimer() override { remove(timer_.fd()); }
+
+  bool start(uint64_t nanoseconds) {
+    constexpr uint64_t kSecond = 1'000'000'000;
+    const timespec period{static_cast<time_t>(nanoseconds / kSecond), static_cast<long>(nanoseconds % kSecond)};
+    const itimerspec setting{period, period};
+    return timerfd_settime(timer_.fd(), 0, &setting, nullptr) == 0 && add(timer_.fd(), EPOLLIN | EPOLLET);
+  }
+  void run(uint32_t) override { handler_(); }
+
+ private:
+  UniqueFd timer_;  // edge-triggered: each expiration is an edge, so it is never read
+  std::function<void()> handler_;
+};
+
+class EpollLoop::EpollWatch final : public FdWatch, public Source {
+ public:
+  EpollWatch(EpollLoop& loop, int fd, std::function<void(uint32_t)> handler)
+      : Source(loop), fd_(fd), handler_(std::move(handler)) {}
+  ~EpollWatch() override { remove(fd_); }
+
+  bool start(uint32_t events) { return add(fd_, events); }
+  void set_events(uint32_t events) override { change(fd_, events); }
+  void run(uint32_t events) override { handler_(events); }
+
+ private:
+  const int fd_;
+  std::function<void(uint32_t)> handler_;
 };
 
 Result<std::unique_ptr<EpollLoop>> EpollLoop::create(const std::string& name, const std::vector<unsigned>& cpus) {
@@ -94,13 +153,26 @@ Result<std::unique_ptr<Notifier>> EpollLoop::make_notifier(std::function<void()>
   UniqueFd event(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!event) return Error{ErrorKind::kInternal, concat("event loop: eventfd: ", errno_text(errno))};
   auto notifier = std::make_unique<EpollNotifier>(*this, std::move(event), std::move(handler));
-  epoll_event interest{};
-  interest.events = EPOLLIN | EPOLLET;
-  interest.data.ptr = notifier.get();
-  if (epoll_ctl(epoll_.fd(), EPOLL_CTL_ADD, notifier->fd(), &interest) != 0) {
+  if (!notifier->start()) {
     return Error{ErrorKind::kInternal, concat("event loop: epoll_ctl: ", errno_text(errno))};
   }
   return std::unique_ptr<Notifier>(std::move(notifier));
+}
+
+Result<std::unique_ptr<Timer>> EpollLoop::make_timer(uint64_t nanoseconds, std::function<void()> handler) {
+  UniqueFd fd(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+  if (!fd) return Error{ErrorKind::kInternal, concat("event loop: timerfd_create: ", errno_text(errno))};
+  auto timer = std::make_unique<EpollTimer>(*this, std::move(fd), std::move(handler));
+  if (!timer->start(nanoseconds)) {
+    return Error{ErrorKind::kInternal, concat("event loop: timerfd: ", errno_text(errno))};
+  }
+  return std::unique_ptr<Timer>(std::move(timer));
+}
+
+std::unique_ptr<FdWatch> EpollLoop::watch(int fd, uint32_t events, std::function<void(uint32_t)> handler) {
+  auto watch = std::make_unique<EpollWatch>(*this, fd, std::move(handler));
+  if (!watch->start(events)) return nullptr;
+  return watch;
 }
 
 void EpollLoop::serve() {
@@ -111,11 +183,14 @@ void EpollLoop::serve() {
       ACRN_CHECK(errno == EINTR);
       continue;
     }
-    // A handler may destroy a notifier that is also in this batch; its destructor clears the entry.
+    // A handler may destroy a source that is also in this batch; its destructor clears the entry.
     ready_.clear();
-    for (int i = 0; i < count; i++) ready_.push_back(static_cast<EpollNotifier*>(events[static_cast<size_t>(i)].data.ptr));
+    for (int i = 0; i < count; i++) {
+      const epoll_event& event = events[static_cast<size_t>(i)];
+      ready_.push_back({static_cast<Source*>(event.data.ptr), event.events});
+    }
     for (size_t i = 0; i < ready_.size(); i++) {
-      if (ready_[i] != nullptr) ready_[i]->run();
+      if (ready_[i].source != nullptr) ready_[i].source->run(ready_[i].events);
     }
   }
 }

@@ -16,6 +16,14 @@
 
 namespace acrn {
 
+// A descriptor that the loop looks at. Destroyed on its loop, or when that no longer runs.
+class FdWatch {
+ public:
+  virtual ~FdWatch() = default;
+  // Epoll's level-triggered events to be told of; 0 for none. On the loop.
+  virtual void set_events(uint32_t events) = 0;
+};
+
 class EpollLoop final : public EventLoop {
  public:
   // `name` names the thread (15 characters are shown); `cpus`: host CPUs to run on, empty for any.
@@ -25,16 +33,27 @@ class EpollLoop final : public EventLoop {
   bool is_current() const override;
   void post(std::function<void()> task) override;
   Result<std::unique_ptr<Notifier>> make_notifier(std::function<void()> handler) override;
+  Result<std::unique_ptr<Timer>> make_timer(uint64_t nanoseconds, std::function<void()> handler) override;
+  // `handler` runs on the loop with the events that came. The caller keeps `fd` open. Nothing: epoll does not take
+  // this kind of descriptor (a regular file), which is always ready.
+  std::unique_ptr<FdWatch> watch(int fd, uint32_t events, std::function<void(uint32_t)> handler);
 
  private:
+  class Source;
   class EpollNotifier;
+  class EpollTimer;
+  class EpollWatch;
 
   EpollLoop() = default;
   void serve();
   void run_posted();
 
   UniqueFd epoll_;
-  std::vector<EpollNotifier*> ready_;  // of the epoll_wait being served; notifiers take themselves out
+  struct Ready {
+    Source* source;
+    uint32_t events;
+  };
+  std::vector<Ready> ready_;  // of the epoll_wait being served; sources take themselves out
   std::unique_ptr<Notifier> posted_notifier_;
   Mutex mutex_;  // leaf
   std::vector<std::function<void()>> posted_ ACRN_GUARDED_BY(mutex_);

@@ -19,6 +19,11 @@ class InlineLoop final : public EventLoop {
     return std::unique_ptr<Notifier>(std::make_unique<InlineNotifier>(*this, std::move(handler)));
   }
 
+  // Time does not pass here.
+  Result<std::unique_ptr<Timer>> make_timer(uint64_t, std::function<void()>) override {
+    return std::make_unique<Timer>();
+  }
+
   // Runs what was notified, until nothing is or `most` handlers have run.
   void pump(unsigned most = 1000) {
     for (unsigned ran = 0; ran < most && !notified_.empty(); ran++) {

@@ -47,6 +47,7 @@ class BlkQueue final : private BlockSink {
   uint16_t size() const { return ring_.size(); }
   void connect(VirtioInterruptSink& interrupts) { interrupts_ = &interrupts; }  // before the first start
   void kick() { kicked_->notify(); }
+  int kick_fd() const { return kicked_->fd(); }
 
   // On the loop.
   bool start(std::shared_ptr<const MemoryMap> map, Gpa ring);

@@ -62,6 +62,7 @@ class VirtioBlk final : public VirtioDevice {
   void stop_queue(unsigned queue) override;
   void reset() override;
   void kick(unsigned queue) override { queues_[queue]->kick(); }
+  int kick_fd(unsigned queue) const override { return queues_[queue]->kick_fd(); }
   void read_config(unsigned offset, std::span<uint8_t> to) override;
   void write_config(unsigned offset, std::span<const uint8_t> from) override;
 

@@ -91,6 +91,18 @@ std::optional<uint64_t> VirtioPciLegacy::bar_address(unsigned bar) const {
   return space_.bar_address(bar);
 }
 
+std::vector<BarDoorbell> VirtioPciLegacy::doorbells() const {
+  std::vector<BarDoorbell> doorbells;
+  for (unsigned queue = 0; queue < queues_.size(); queue++) {
+    doorbells.push_back({.bar = kRegisterBar,
+                         .offset = VIRTIO_PCI_QUEUE_NOTIFY,
+                         .size = 2,
+                         .data = queue,
+                         .event_fd = device_->kick_fd(queue)});
+  }
+  return doorbells;
+}
+
 void VirtioPciLegacy::reset() {
   MutexLock control(control_);
   reset_device();

@@ -45,6 +45,7 @@ class VirtioPciLegacy final : public PciFunction, private VirtioInterruptSink {
   std::optional<uint64_t> bar_address(unsigned bar) const override;
   uint64_t bar_read(unsigned bar, uint64_t offset, unsigned size) override;
   void bar_write(unsigned bar, uint64_t offset, unsigned size, uint64_t value) override;
+  std::vector<BarDoorbell> doorbells() const override;
   void reset() override;
 
  private:

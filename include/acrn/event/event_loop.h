@@ -1,6 +1,7 @@
 // EventLoop: one thread that runs handlers one at a time. A virtqueue lives on one loop and needs no lock.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <latch>
 #include <memory>
@@ -18,6 +19,12 @@ class Notifier {
   virtual int fd() const = 0;   // an eventfd that has the same effect, for ioeventfd
 };
 
+// Runs its handler again and again for as long as it lives. Destroyed as a Notifier is.
+class Timer {
+ public:
+  virtual ~Timer() = default;
+};
+
 class EventLoop {
  public:
   virtual ~EventLoop() = default;
@@ -26,6 +33,8 @@ class EventLoop {
   virtual void post(std::function<void()> task) = 0;  // any thread; tasks run in order
   // `handler` runs on the loop. Any thread. Fails when the process is out of descriptors.
   virtual Result<std::unique_ptr<Notifier>> make_notifier(std::function<void()> handler) = 0;
+  // The same, `nanoseconds` apart.
+  virtual Result<std::unique_ptr<Timer>> make_timer(uint64_t nanoseconds, std::function<void()> handler) = 0;
 
   // Runs the task on the loop and returns when it is done. The caller holds no lock that the task takes.
   void run(const std::function<void()>& task) {

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <vector>
 
 namespace acrn {
 
@@ -37,6 +38,16 @@ struct BarShape {
   uint32_t size = 0;  // bytes, a power of two
 };
 
+// A register that does nothing but start work: writing `data` to it, `size` bytes wide, is the same as a signal of
+// `event_fd`, so a hypervisor may do that without an exit.
+struct BarDoorbell {
+  unsigned bar = 0;
+  uint32_t offset = 0;  // bytes from the BAR's start
+  unsigned size = 0;    // bytes
+  uint32_t data = 0;
+  int event_fd = -1;
+};
+
 inline constexpr unsigned kPciBars = 6;
 inline constexpr unsigned kPciConfigSize = 256;  // bytes
 
@@ -56,6 +67,9 @@ class PciFunction {
   // An access to a BAR: size 1, 2, 4 or 8 bytes at any offset; outside the BAR as for configuration space.
   virtual uint64_t bar_read(unsigned bar, uint64_t offset, unsigned size) = 0;
   virtual void bar_write(unsigned bar, uint64_t offset, unsigned size, uint64_t value) = 0;
+
+  // The same for the function's whole life.
+  virtual std::vector<BarDoorbell> doorbells() const { return {}; }
 
   // RST#: configuration space and device as at power-on. Returns when nothing is in flight.
   virtual void reset() = 0;

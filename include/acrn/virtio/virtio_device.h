@@ -46,6 +46,8 @@ class VirtioDevice {
 
   // A kick. Any thread, takes no lock. `queue` < queue_count().
   virtual void kick(unsigned queue) = 0;
+  // An eventfd whose signal is a kick.
+  virtual int kick_fd(unsigned queue) const = 0;
 
   // Device configuration: bytes [offset, offset + size) of config_size(). Any thread.
   virtual void read_config(unsigned offset, std::span<uint8_t> to) = 0;

@@ -1,8 +1,13 @@
 // acrn-dm: arguments to configuration, configuration to a machine, errors to one line and an exit code.
 #include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sys/signalfd.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <optional>
 #include <string>
@@ -15,6 +20,8 @@
 #include "dm/base/one_line.h"
 #include "dm/config.h"
 #include "dm/dry_run.h"
+#include "dm/serial/terminal.h"
+#include "dm/vm_runner.h"
 
 namespace acrn {
 namespace {
@@ -39,6 +46,55 @@ int print(std::string_view text) {
   return report({ErrorKind::kInternal, "stdout: the output could not be written"});
 }
 
+sigset_t end_signals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&signals, signal);
+  return signals;
+}
+
+// A second signal: at once, and as if we had never caught it.
+[[noreturn]] void die_of(int signal) {
+  restore_terminal();
+  std::signal(signal, SIG_DFL);
+  const sigset_t signals = end_signals();
+  pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
+  std::raise(signal);
+  std::_Exit(128 + signal);
+}
+
+// Returns when the VM has ended. Signals are taken from here, so that no start and no disk can hold them up.
+void await_end(VmRunner& vm, int signal_fd) {
+  bool asked = false;
+  for (;;) {
+    pollfd wanted[] = {{vm.ended_fd(), POLLIN, 0}, {signal_fd, POLLIN, 0}};
+    if (::poll(wanted, 2, -1) < 0) continue;
+    if (wanted[0].revents != 0) return;
+    signalfd_siginfo signal;
+    if (::read(signal_fd, &signal, sizeof(signal)) != sizeof(signal)) continue;
+    if (asked) die_of(static_cast<int>(signal.ssi_signo));
+    asked = true;
+    vm.request_stop();
+  }
+}
+
+int launch(const DmConfig& config) {
+  const sigset_t signals = end_signals();
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);  // before there is another thread
+  std::signal(SIGPIPE, SIG_IGN);                  // a console that went away is no reason to end a VM
+  const UniqueFd signal_fd(::signalfd(-1, &signals, SFD_CLOEXEC));
+  auto loop = EpollLoop::create("control", {});
+  if (!loop) return report(loop.error());
+  auto vm = VmRunner::create(config, *loop.value());
+  if (!vm) return report(vm.error());
+  loop.value()->post([&] { vm.value()->start(); });
+  await_end(*vm.value(), signal_fd.fd());
+  const Result<int> outcome = vm.value()->outcome();
+  loop.value()->run([&] { vm.value().reset(); });
+  restore_terminal();
+  return outcome ? outcome.value() : report(outcome.error());
+}
+
 int run(const DmConfig& config, const std::vector<std::string>& warnings) {
   LoggerSetting channels = config.logger;
   if (config.dry_run) channels.disk = channels.kmsg = std::nullopt;  // a dry run opens nothing for writing
@@ -47,10 +103,7 @@ int run(const DmConfig& config, const std::vector<std::string>& warnings) {
     return report(set_up.error());
   }
   for (const std::string& warning : warnings) log(LogLevel::kWarning, warning);
-  if (!config.dry_run) {
-    return report(
-        {ErrorKind::kUnavailable, "this build has no hypervisor; use --dry_run to check a command line"});
-  }
+  if (!config.dry_run) return launch(config);
   const Result<std::string> json = dry_run(config);
   return json ? print(json.value() + "\n") : report(json.error());
 }

@@ -1,12 +1,20 @@
 #include "dm/registry.h"
 
+#include <unistd.h>
+
+#include <ctime>
+
 #include "acrn/base/concat.h"
 #include "dm/block/open.h"
 #include "dm/event/epoll_loop.h"
+#include "dm/hypervisor/kvm/kvm.h"
 #include "dm/ident/disk_serial.h"
 #include "hw/pci/identity_function.h"
 #include "hw/pci/virtio/virtio_blk.h"
 #include "hw/pci/virtio/virtio_pci_legacy.h"
+#include "hw/platform/board_ports.h"
+#include "hw/platform/rtc.h"
+#include "hw/platform/uart_16550.h"
 
 namespace acrn {
 namespace {
@@ -137,6 +145,34 @@ Result<std::unique_ptr<ConfiguredFunction>> create_function(const PciSlotConfig&
                                                             IrqPin& pin) {
   if (slot.emulation == "virtio-blk") return Disk::create(slot, services, pin);
   return std::unique_ptr<ConfiguredFunction>(std::make_unique<Bridge>(bridge_identity(slot)));
+}
+
+Result<std::unique_ptr<Hypervisor>> create_hypervisor(const DmConfig& config, std::vector<unsigned> level_lines) {
+  const bool has_acrn = ::access("/dev/acrn_hsm", F_OK) == 0;
+  if (config.hypervisor.value_or(has_acrn ? HypervisorKind::kAcrn : HypervisorKind::kKvm) == HypervisorKind::kAcrn) {
+    return Error{ErrorKind::kUnavailable, "--hypervisor acrn: not in this version; give --hypervisor kvm"};
+  }
+  auto kvm = Kvm::create({.vcpus = config.vcpus, .cpu_affinity = config.cpu_affinity, .level_lines = std::move(level_lines)});
+  if (!kvm) return kvm.error();
+  return std::unique_ptr<Hypervisor>(std::move(kvm).value());
+}
+
+std::vector<BoardDevice> create_board(const DmConfig& config, BoardControl& control) {
+  std::vector<BoardDevice> board;
+  const auto add = [&]<class Device>(std::unique_ptr<Device> device) {
+    board.push_back({Device::kFirstPort, Device::kPorts, std::move(device)});
+  };
+  add(std::make_unique<Rtc>([] { return std::time(nullptr); }));
+  add(std::make_unique<KeyboardReset>(control));
+  add(std::make_unique<ResetControl>(control));
+  add(std::make_unique<Pm1a>(control));
+  if (config.debug_exit) add(std::make_unique<DebugExit>(control));
+  return board;
+}
+
+BoardDevice create_uart(unsigned com, SerialLine& line, IrqPin& pin) {
+  constexpr std::array<uint16_t, 4> kFirstPorts{0x3f8, 0x2f8, 0x3e8, 0x2e8};
+  return {kFirstPorts[com - 1], Uart16550::kPorts, std::make_unique<Uart16550>(line, pin)};
 }
 
 }  // namespace acrn

@@ -11,7 +11,11 @@
 #include "acrn/mem/guest_memory.h"
 #include "acrn/pci/pci_function.h"
 #include "acrn/virtio/guest_rules.h"
-#include "dm/slot_config.h"
+#include "acrn/platform/board_control.h"
+#include "acrn/platform/port_device.h"
+#include "acrn/platform/serial_line.h"
+#include "acrn/vm/hypervisor.h"
+#include "dm/config.h"
 
 namespace acrn {
 
@@ -36,6 +40,7 @@ class ConfiguredFunction {
   virtual Result<void> rescan(const BlockOptions& options) = 0;
   // Follows the size of the served file; returns bytes.
   virtual Result<uint64_t> resize() = 0;
+  virtual Result<void> flush() { return {}; }
 };
 
 // What a guest will read of a function: known without opening anything.
@@ -49,5 +54,20 @@ FunctionFace describe_function(const PciSlotConfig& slot, bool windows);
 
 Result<std::unique_ptr<ConfiguredFunction>> create_function(const PciSlotConfig& slot, const MachineServices& services,
                                                             IrqPin& pin);
+
+// The one that `--hypervisor` names, or the host has. `level_lines`: inputs of the interrupt controllers that are
+// level-triggered from the start.
+Result<std::unique_ptr<Hypervisor>> create_hypervisor(const DmConfig& config, std::vector<unsigned> level_lines);
+
+// A device of the board and where it is.
+struct BoardDevice {
+  uint16_t first_port = 0, ports = 0;
+  std::unique_ptr<PortDevice> device;
+};
+// Clock, reset and power, and the debug exit if it is asked for. The control outlives them.
+std::vector<BoardDevice> create_board(const DmConfig& config, BoardControl& control);
+// COM1 to COM4. Line and pin outlive the device.
+BoardDevice create_uart(unsigned com, SerialLine& line, IrqPin& pin);
+constexpr unsigned uart_irq(unsigned com) { return com % 2 == 1 ? 4 : 3; }
 
 }  // namespace acrn

@@ -10,7 +10,9 @@
 #include <optional>
 #include <vector>
 
+#include "acrn/base/mutex.h"
 #include "acrn/pci/pci_function.h"
+#include "acrn/vm/hypervisor.h"
 
 namespace acrn {
 
@@ -19,6 +21,8 @@ class PciBus {
   static constexpr uint16_t kAddressPort = 0xcf8;
   static constexpr uint16_t kDataPort = 0xcfc;
 
+  // Where doorbells follow the BARs that they are in; null: nowhere. Before attach(); outlives the bus.
+  void connect(DoorbellSink* doorbells) { doorbell_sink_ = doorbells; }
   // The bus does not own the function. One function per address.
   void attach(PciAddress address, PciFunction& function);
 
@@ -28,6 +32,12 @@ class PciBus {
   std::optional<uint64_t> memory_read(uint64_t address, unsigned size);
   bool memory_write(uint64_t address, unsigned size, uint64_t value);
 
+  // Configuration space without the two ports; nobody there: all ones.
+  uint32_t config_read(PciAddress address, unsigned offset, unsigned size);
+  void config_write(PciAddress address, unsigned offset, unsigned size, uint32_t value);
+
+  std::vector<PciAddress> addresses() const;
+  PciFunction& function(PciAddress address);
   void reset();  // RST# to every function
 
  private:
@@ -37,6 +47,8 @@ class PciBus {
     std::array<BarShape, kPciBars> shape;
     // Where each BAR answers, 0 for nowhere. Refreshed after each write to the configuration space.
     std::array<std::atomic<uint64_t>, kPciBars> base{};
+    std::vector<BarDoorbell> doorbells;
+    std::vector<Doorbell> placed;  // where the hypervisor has them now
   };
   struct Hit {
     PciFunction* function;
@@ -44,11 +56,22 @@ class PciBus {
     uint64_t offset;
   };
 
-  Attached* selected(unsigned& offset, uint16_t port);
+  Attached* find(PciAddress address) const;
+  bool has_more_functions(PciAddress first) const;
   void refresh(Attached& attached);
+  void place_doorbells(Attached& attached) ACRN_REQUIRES(refresh_mutex_);
   std::optional<Hit> find(BarKind kind, uint64_t address) const;
 
+  // The function that the address port selects, and the register there.
+  struct Selected {
+    PciAddress address;
+    unsigned offset;
+  };
+  std::optional<Selected> selected(uint16_t port) const;
+
   std::atomic<uint32_t> config_address_{0};
+  DoorbellSink* doorbell_sink_ = nullptr;
+  Mutex refresh_mutex_;  // rank 1: vCPUs that write configuration spaces move BARs one at a time
   std::vector<std::unique_ptr<Attached>> functions_;
 };
 

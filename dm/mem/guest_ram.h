@@ -9,7 +9,10 @@
 
 namespace acrn {
 
-// `size` bytes of zeroed RAM at guest-physical `base`.
+inline constexpr uint64_t kHugePage = uint64_t{2} << 20;
+
+// `size` bytes of zeroed RAM at guest-physical `base`; in huge pages if the host has so many to spare and `size` is a
+// multiple of them.
 Result<MemoryRegion> create_guest_ram(Gpa base, uint64_t size);
 
 }  // namespace acrn

@@ -11,12 +11,12 @@
 #include <vector>
 
 #include "acrn/base/mutex.h"
+#include "acrn/pci/level_wire.h"
 #include "acrn/pci/pci_function.h"
 #include "acrn/virtio/guest_rules.h"
 #include "acrn/virtio/virtio_device.h"
 #include "acrn/virtio/virtio_spec.h"
 #include "hw/pci/config_space.h"
-#include "hw/pci/intx.h"
 #include "hw/pci/msi.h"
 #include "hw/pci/msix.h"
 
@@ -77,7 +77,7 @@ class VirtioPciLegacy final : public PciFunction, private VirtioInterruptSink {
   const bool has_msix_;
   Msi msi_;
   Msix msix_;
-  IntxLine intx_;
+  LevelWire intx_;
   std::atomic<bool> intx_disabled_{false};
   std::atomic<uint8_t> isr_{0};
   std::atomic<uint8_t> status_{0};

@@ -56,7 +56,17 @@ struct Doorbell {
   friend bool operator==(const Doorbell&, const Doorbell&) = default;
 };
 
-class Hypervisor : public MsiSink {
+class DoorbellSink {
+ public:
+  // False: this one cannot be had, and its writes come as exits.
+  virtual bool add_doorbell(const Doorbell& doorbell) = 0;
+  virtual void remove_doorbell(const Doorbell& doorbell) = 0;
+
+ protected:
+  ~DoorbellSink() = default;
+};
+
+class Hypervisor : public MsiSink, public DoorbellSink {
  public:
   virtual ~Hypervisor() = default;
 
@@ -76,10 +86,6 @@ class Hypervisor : public MsiSink {
 
   // An input of the interrupt controllers, by its global system interrupt number. The last call counts.
   virtual void set_irq(unsigned gsi, bool asserted) = 0;
-
-  // False: this one cannot be had, and its writes come as exits.
-  virtual bool add_doorbell(const Doorbell& doorbell) = 0;
-  virtual void remove_doorbell(const Doorbell& doorbell) = 0;
 };
 
 }  // namespace acrn

@@ -1,0 +1,61 @@
+#include "dm/hypervisor/kvm/cpuid.h"
+
+#include <bit>
+
+#include "dm/hypervisor/kvm/kernel_lists.h"
+#include "dm/hypervisor/kvm/kvm_ioctl.h"
+
+namespace acrn {
+namespace {
+
+// Leaf 1: the initial APIC ID, how many there are, and that a hypervisor is below.
+void set_identity(kvm_cpuid_entry2& leaf, unsigned index, unsigned count) {
+  constexpr uint32_t kHypervisor = uint32_t{1} << 31, kHtt = 1 << 28;
+  leaf.ebx = (leaf.ebx & 0x0000'ffff) | count << 16 | index << 24;
+  leaf.ecx |= kHypervisor;
+  leaf.edx = count > 1 ? leaf.edx | kHtt : leaf.edx & ~kHtt;
+}
+
+// Leaf 0xb: no threads in a core, all cores in one package.
+void set_topology(kvm_cpuid_entry2& leaf, unsigned index, unsigned count) {
+  constexpr uint32_t kThread = 1, kCore = 2;
+  const auto package_bits = static_cast<uint32_t>(std::bit_width(count - 1));
+  leaf.edx = index;
+  leaf.eax = leaf.index == 0 ? 0 : package_bits;
+  leaf.ebx = leaf.index == 0 ? 1 : count;
+  leaf.ecx = leaf.index | (leaf.index == 0 ? kThread : kCore) << 8;
+  if (leaf.index > 1) leaf.eax = leaf.ebx = 0, leaf.ecx = leaf.index;
+}
+
+}  // namespace
+
+Result<std::vector<kvm_cpuid_entry2>> supported_cpuid(int system) {
+  for (unsigned capacity = 128; capacity <= 4096; capacity *= 2) {
+    std::vector<kvm_cpuid_entry2> entries(capacity);
+    if (acrn_kvm_get_supported_cpuid(system, entries.data(), &capacity) == 0) {
+      entries.resize(capacity);
+      return entries;
+    }
+    if (errno != E2BIG) break;
+  }
+  return kvm_error("KVM_GET_SUPPORTED_CPUID");
+}
+
+std::vector<kvm_cpuid_entry2> guest_cpuid(std::vector<kvm_cpuid_entry2> supported, unsigned index, unsigned count) {
+  for (kvm_cpuid_entry2& leaf : supported) {
+    switch (leaf.function) {
+      case 1: set_identity(leaf, index, count); break;
+      case 4:  // Intel's caches: cores per package
+        leaf.eax = (leaf.eax & 0x03ff'ffff) | (count - 1) << 26;
+        break;
+      case 0xb: set_topology(leaf, index, count); break;
+      case 0x8000'0008:  // AMD: cores per package
+        leaf.ecx = (leaf.ecx & ~0xf0ffu) | (count - 1);
+        break;
+      default: break;
+    }
+  }
+  return supported;
+}
+
+}  // namespace acrn

@@ -1,0 +1,158 @@
+#include "dm/vm_runner.h"
+
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "acrn/base/check.h"
+#include "acrn/base/concat.h"
+#include "acrn/base/log.h"
+#include "dm/base/errno_text.h"
+#include "dm/machine/irq_routing.h"
+
+namespace acrn {
+
+Result<std::unique_ptr<VmRunner>> VmRunner::create(const DmConfig& config, EpollLoop& loop) {
+  std::unique_ptr<VmRunner> runner(new VmRunner(config, loop));
+  runner->ended_ = UniqueFd(eventfd(0, EFD_CLOEXEC));
+  if (!runner->ended_) return Error{ErrorKind::kInternal, concat("eventfd: ", errno_text(errno))};
+  return runner;
+}
+
+VmRunner::~VmRunner() {
+  ACRN_CHECK(loop_.is_current() && over_);
+  // The machine holds on to devices, the devices to the machine's lines: with its vCPUs stopped it uses none of them.
+  board_.clear();
+  lines_.clear();
+  functions_.clear();
+}
+
+void VmRunner::start() {
+  ACRN_CHECK(loop_.is_current());
+  if (auto started = try_start(); !started) return end(started.error());
+  log(LogLevel::kInfo, concat("VM ", config_.vm_name, " runs"));
+}
+
+// What can be refused without effect on anything comes first.
+Result<void> VmRunner::try_start() {
+  auto kernel = open_kernel();
+  if (!kernel) return kernel.error();
+  kernel_ = std::move(kernel).value();
+  for (const auto step : {&VmRunner::make_machine, &VmRunner::make_functions, &VmRunner::make_board,
+                          &VmRunner::make_serial_ports}) {
+    if (auto made = (this->*step)(); !made) return made.error();
+  }
+  return machine_->boot(*kernel_);
+}
+
+Result<LinuxLoader> VmRunner::open_kernel() const {
+  if (!config_.kernel) return Error{ErrorKind::kUsage, "-k: the kernel is missing; give a bzImage, like -k /boot/vmlinuz"};
+  return LinuxLoader::open({.kernel = *config_.kernel,
+                            .ramdisk = config_.ramdisk,
+                            .bootargs = config_.bootargs,
+                            .ram = ram_layout(config_.memory)});
+}
+
+Result<void> VmRunner::make_machine() {
+  auto hypervisor = create_hypervisor(config_, {kPciLines.begin(), kPciLines.end()});
+  if (!hypervisor) return hypervisor.error();
+  Machine::Options options{.ram = ram_layout(config_.memory), .acpi = {.vcpus = config_.vcpus}};
+  for (const SerialPortConfig& port : config_.serial_ports) {
+    options.acpi.serial_ports = static_cast<uint8_t>(options.acpi.serial_ports | 1u << (port.com - 1));
+  }
+  const auto cpu_failed = [this](std::string what) {
+    loop_.post([this, what = std::move(what)] { end(Error{ErrorKind::kInternal, what}); });
+  };
+  auto machine = Machine::create(options, std::move(hypervisor).value(), {*this, cpu_failed});
+  if (!machine) return machine.error();
+  machine_ = std::move(machine).value();
+  return {};
+}
+
+Result<void> VmRunner::make_functions() {
+  auto loop = EpollLoop::create("queues", {});
+  if (!loop) return loop.error();
+  queue_loop_ = std::move(loop).value();
+  const MachineServices services{.memory = machine_->memory(),
+                                 .msi = machine_->msi(),
+                                 .shared_loop = *queue_loop_,
+                                 .single_msi = config_.virtio_msi,
+                                 .windows = config_.windows};
+  for (const PciSlotConfig& slot : config_.slots) {
+    auto function = create_function(slot, services, machine_->pci_pin(slot.address));
+    if (!function) {
+      return Error{function.error().kind, concat("-s ", short_name(slot.address), ": ", function.error().message)};
+    }
+    machine_->attach(slot.address, function.value()->function());
+    functions_.push_back(std::move(function).value());
+  }
+  return {};
+}
+
+Result<void> VmRunner::make_board() {
+  board_ = create_board(config_, *this);
+  for (const BoardDevice& device : board_) machine_->attach(device.first_port, device.ports, *device.device);
+  return {};
+}
+
+Result<void> VmRunner::make_serial_ports() {
+  for (const SerialPortConfig& port : config_.serial_ports) {
+    const std::string option = concat("-l com", port.com, ",", port.backend);
+    auto line = HostSerialLine::open(port.backend, option, loop_, [this] { request_stop(); });
+    if (!line) return line.error();
+    lines_.push_back(std::move(line).value());
+    BoardDevice uart = create_uart(port.com, *lines_.back(), machine_->isa_pin(uart_irq(port.com)));
+    machine_->attach(uart.first_port, uart.ports, *uart.device);
+    board_.push_back(std::move(uart));
+  }
+  return {};
+}
+
+void VmRunner::request_stop() {
+  loop_.post([this] { end(0); });
+}
+
+void VmRunner::request_power_off() {
+  loop_.post([this] { end(0); });
+}
+
+void VmRunner::request_debug_exit(uint8_t value) {
+  loop_.post([this, value] { end((value << 1 | 1) & 0xff); });
+}
+
+void VmRunner::request_reset() {
+  // A guest asks until it is heard; once is enough.
+  if (!reset_asked_.exchange(true)) loop_.post([this] { restart(); });
+}
+
+void VmRunner::restart() {
+  if (over_) return;
+  log(LogLevel::kInfo, concat("VM ", config_.vm_name, " restarts"));
+  if (auto reset = machine_->reset(); !reset) return end(reset.error());
+  reset_asked_ = false;
+  if (auto booted = machine_->boot(*kernel_); !booted) end(booted.error());
+}
+
+// The first one counts.
+void VmRunner::end(Result<int> outcome) {
+  if (over_) return;
+  over_ = true;
+  if (machine_) machine_->stop();
+  if (auto flushed = flush(); !flushed && outcome.ok()) outcome = flushed.error();
+  outcome_ = std::move(outcome);
+  log(LogLevel::kInfo, concat("VM ", config_.vm_name, " has ended"));
+  const uint64_t one = 1;
+  [[maybe_unused]] const ssize_t written = ::write(ended_.fd(), &one, sizeof(one));
+}
+
+// Every disk, also after one that fails: the first error.
+Result<void> VmRunner::flush() {
+  Result<void> result;
+  for (const auto& function : functions_) {
+    if (auto flushed = function->flush(); !flushed && result.ok()) result = flushed.error();
+  }
+  return result;
+}
+
+}  // namespace acrn

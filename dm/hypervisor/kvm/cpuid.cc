@@ -8,6 +8,8 @@
 namespace acrn {
 namespace {
 
+constexpr uint32_t kTscDeadlineTimer = 1 << 24;  // leaf 1, ECX
+
 // Leaf 1: the initial APIC ID, how many there are, and that a hypervisor is below.
 void set_identity(kvm_cpuid_entry2& leaf, unsigned index, unsigned count) {
   constexpr uint32_t kHypervisor = uint32_t{1} << 31, kHtt = 1 << 28;
@@ -34,6 +36,11 @@ Result<std::vector<kvm_cpuid_entry2>> supported_cpuid(int system) {
     std::vector<kvm_cpuid_entry2> entries(capacity);
     if (acrn_kvm_get_supported_cpuid(system, entries.data(), &capacity) == 0) {
       entries.resize(capacity);
+      // With the local APIC in the kernel this timer is there, though older kernels leave that to us to say.
+      const bool has_deadline = kvm_ioctl(system, KVM_CHECK_EXTENSION, long{KVM_CAP_TSC_DEADLINE_TIMER}) > 0;
+      for (kvm_cpuid_entry2& leaf : entries) {
+        if (leaf.function == 1 && has_deadline) leaf.ecx |= kTscDeadlineTimer;
+      }
       return entries;
     }
     if (errno != E2BIG) break;

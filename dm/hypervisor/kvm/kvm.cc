@@ -49,7 +49,7 @@ Result<void> Kvm::open() {
     return unusable(concat("API version ", version), "give a device that is KVM");
   }
   for (const long capability : {KVM_CAP_IRQCHIP, KVM_CAP_USER_MEMORY, KVM_CAP_PIT2, KVM_CAP_EXT_CPUID,
-                                KVM_CAP_SIGNAL_MSI, KVM_CAP_IMMEDIATE_EXIT}) {
+                                KVM_CAP_SIGNAL_MSI, KVM_CAP_IRQ_ROUTING, KVM_CAP_IMMEDIATE_EXIT}) {
     if (kvm_ioctl(system_.fd(), KVM_CHECK_EXTENSION, capability) <= 0) {
       return unusable(concat("capability ", capability, " is missing"), "use Linux 4.13 or newer");
     }
@@ -75,6 +75,7 @@ Result<void> Kvm::build_vm() {
   kvm_pit_config timer{};
   timer.flags = KVM_PIT_SPEAKER_DUMMY;
   if (kvm_ioctl(vm_.fd(), KVM_CREATE_PIT2, &timer) != 0) return kvm_error("KVM_CREATE_PIT2");
+  if (auto set = routes_.set_up(vm_.fd()); !set) return set.error();
   if (auto set = set_level_lines(); !set) return set.error();
   for (unsigned slot = 0; slot < ram_.size(); slot++) {
     if (auto added = add_slot(slot, ram_[slot]); !added) return added.error();
@@ -148,7 +149,6 @@ void Kvm::stop() {
 Result<void> Kvm::reset() {
   stop();
   vcpus_.clear();
-  routes_.clear();
   return build_vm();
 }
 

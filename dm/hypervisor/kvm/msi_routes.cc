@@ -24,15 +24,15 @@ kvm_irq_routing_entry chip_entry(unsigned gsi, unsigned chip, unsigned input) {
   return entry;
 }
 
-// As the kernel has them before anyone sets routes: the table is replaced as a whole.
+// The timer's interrupt 0 goes to input 2 of the I/O APIC, as the MADT says; 2 itself is the PICs' cascade.
 std::vector<kvm_irq_routing_entry> chip_entries() {
   std::vector<kvm_irq_routing_entry> entries;
-  for (unsigned gsi = 0; gsi < 2 * kPicInputs; gsi++) {
-    const unsigned chip = gsi < kPicInputs ? KVM_IRQCHIP_PIC_MASTER : KVM_IRQCHIP_PIC_SLAVE;
-    entries.push_back(chip_entry(gsi, chip, gsi % kPicInputs));
-  }
   for (unsigned gsi = 0; gsi < kIoApicInputs; gsi++) {
-    entries.push_back(chip_entry(gsi, KVM_IRQCHIP_IOAPIC, gsi == 0 ? 2 : gsi));
+    if (gsi < kPicInputs) entries.push_back(chip_entry(gsi, KVM_IRQCHIP_PIC_MASTER, gsi));
+    if (gsi >= kPicInputs && gsi < 2 * kPicInputs) {
+      entries.push_back(chip_entry(gsi, KVM_IRQCHIP_PIC_SLAVE, gsi - kPicInputs));
+    }
+    if (gsi != 2) entries.push_back(chip_entry(gsi, KVM_IRQCHIP_IOAPIC, gsi == 0 ? 2 : gsi));
   }
   return entries;
 }
@@ -77,21 +77,10 @@ const MsiRoutes::Route* MsiRoutes::make(int vm, uint64_t address, uint32_t data)
   Route& route = routes_[number];
   route = {address, data, UniqueFd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK))};
 
-  std::vector<kvm_irq_routing_entry> entries = chip_entries();
-  for (unsigned i = 0; i <= number; i++) {
-    kvm_irq_routing_entry entry{};
-    entry.gsi = kFirstMsiGsi + i;
-    entry.type = KVM_IRQ_ROUTING_MSI;
-    entry.u.msi.address_lo = static_cast<uint32_t>(routes_[i].address);
-    entry.u.msi.address_hi = static_cast<uint32_t>(routes_[i].address >> 32);
-    entry.u.msi.data = routes_[i].data;
-    entries.push_back(entry);
-  }
   kvm_irqfd irqfd{};
   irqfd.fd = static_cast<uint32_t>(route.event.fd());
   irqfd.gsi = kFirstMsiGsi + number;
-  const auto size = static_cast<unsigned>(entries.size());
-  if (!route.event || acrn_kvm_set_gsi_routing(vm, entries.data(), size) != 0 || kvm_ioctl(vm, KVM_IRQFD, &irqfd) != 0) {
+  if (!route.event || write_table(vm, number + 1) != 0 || kvm_ioctl(vm, KVM_IRQFD, &irqfd) != 0) {
     log(LogLevel::kDebug, concat("KVM: no route for an MSI: ", errno_text(errno)));
     full_ = true;
     return nullptr;
@@ -100,10 +89,27 @@ const MsiRoutes::Route* MsiRoutes::make(int vm, uint64_t address, uint32_t data)
   return &route;
 }
 
-void MsiRoutes::clear() {
+// The table is replaced as a whole.
+int MsiRoutes::write_table(int vm, unsigned messages) const {
+  std::vector<kvm_irq_routing_entry> entries = chip_entries();
+  for (unsigned i = 0; i < messages; i++) {
+    kvm_irq_routing_entry entry{};
+    entry.gsi = kFirstMsiGsi + i;
+    entry.type = KVM_IRQ_ROUTING_MSI;
+    entry.u.msi.address_lo = static_cast<uint32_t>(routes_[i].address);
+    entry.u.msi.address_hi = static_cast<uint32_t>(routes_[i].address >> 32);
+    entry.u.msi.data = routes_[i].data;
+    entries.push_back(entry);
+  }
+  return acrn_kvm_set_gsi_routing(vm, entries.data(), static_cast<unsigned>(entries.size()));
+}
+
+Result<void> MsiRoutes::set_up(int vm) {
   MutexLock lock(mutex_);
   count_ = 0;
   full_ = false;
+  if (write_table(vm, 0) != 0) return kvm_error("KVM_SET_GSI_ROUTING");
+  return {};
 }
 
 }  // namespace acrn

@@ -7,16 +7,17 @@
 #include <cstdint>
 
 #include "acrn/base/mutex.h"
+#include "acrn/base/result.h"
 #include "acrn/base/unique_fd.h"
 
 namespace acrn {
 
 class MsiRoutes {
  public:
+  // For a VM that is new: the inputs of its controllers, wired as in a PC, and no messages. Nobody sends meanwhile.
+  Result<void> set_up(int vm);
   // Any thread. `vm`: the VM's descriptor.
   void send(int vm, uint64_t address, uint32_t data);
-  // Forgets all, when nobody sends: the kernel's side went with the old VM.
-  void clear();
 
  private:
   static constexpr unsigned kRoutes = 64;
@@ -29,6 +30,7 @@ class MsiRoutes {
   // Found or made; null: there is no room, or the kernel does not take it.
   const Route* find(int vm, uint64_t address, uint32_t data);
   const Route* make(int vm, uint64_t address, uint32_t data) ACRN_REQUIRES(mutex_);
+  int write_table(int vm, unsigned messages) const;
 
   std::array<Route, kRoutes> routes_;
   std::atomic<unsigned> count_{0};  // routes that are ready; release: their fields, pairs with the acquire in find()

@@ -1,2 +1,0 @@
-#pragma once
-namespace acrn { inline void restore_terminal() {} }

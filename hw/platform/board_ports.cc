@@ -42,8 +42,8 @@ void ResetControl::write(uint16_t offset, unsigned size, uint32_t value) {
 }
 
 uint32_t Pm1a::read(uint16_t offset, unsigned size) {
-  MutexLock lock(mutex_);
-  return read_bytes(offset, size, kPorts, [&](unsigned port) ACRN_REQUIRES(mutex_) -> uint8_t {
+  return read_bytes(offset, size, kPorts, [this](unsigned port) -> uint8_t {
+    MutexLock lock(mutex_);
     if (port < kPm1Enable) return 0;
     if (port < kPm1Control) return enable_[port - kPm1Enable];
     // SLP_EN reads as 0.

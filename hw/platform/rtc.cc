@@ -39,16 +39,16 @@ Rtc::Rtc(std::function<std::time_t()> clock)
 
 uint32_t Rtc::read(uint16_t offset, unsigned size) {
   const int64_t now = clock_();
-  MutexLock lock(mutex_);
-  return read_bytes(offset, size, kPorts, [&](unsigned port) ACRN_REQUIRES(mutex_) {
+  return read_bytes(offset, size, kPorts, [&](unsigned port) {
+    MutexLock lock(mutex_);
     return port == kDataPort ? read_data(now) : uint8_t{0xff};  // the index is write-only
   });
 }
 
 void Rtc::write(uint16_t offset, unsigned size, uint32_t value) {
   const int64_t now = clock_();
-  MutexLock lock(mutex_);
-  write_bytes(offset, size, kPorts, value, [&](unsigned port, uint8_t byte) ACRN_REQUIRES(mutex_) {
+  write_bytes(offset, size, kPorts, value, [&](unsigned port, uint8_t byte) {
+    MutexLock lock(mutex_);
     if (port == kIndexPort) {
       index_ = byte & kIndexBits;
     } else {

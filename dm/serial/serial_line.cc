@@ -106,7 +106,7 @@ bool HostSerialLine::has_room() const {
 std::optional<uint8_t> HostSerialLine::receive() {
   const auto byte = input_.take();
   if (!byte) return {};
-  full_fence();  // pairs with the one in read_some()
+  full_fence();  // pairs with the one in pause_input()
   if (input_paused_.load(std::memory_order_relaxed) && input_.size() <= kInputBytes / 2) doorbell_->notify();
   return byte;
 }

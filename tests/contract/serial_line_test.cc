@@ -419,12 +419,7 @@ TEST(in_the_background_the_users_terminal_is_left_alone_until_we_are_in_front) {
   const int status = in_child([&] {
     EXPECT(::setsid() > 0);
     const UniqueFd terminal = UniqueFd(::open(pty.path.c_str(), O_RDWR | O_CLOEXEC));  // and now ours
-    const pid_t front = ::fork();
-    if (front == 0) {
-      ::pause();
-      ::_exit(0);
-    }
-    ::setpgid(front, front);
+    const pid_t front = test::idle_group();
     EXPECT_EQ(::tcsetpgrp(terminal.fd(), front), 0);
     ::dup2(terminal.fd(), STDIN_FILENO);
     ::dup2(terminal.fd(), STDOUT_FILENO);
@@ -438,7 +433,6 @@ TEST(in_the_background_the_users_terminal_is_left_alone_until_we_are_in_front) {
     EXPECT(soon([&] { return pty.raw(); }));
     write_all(pty.master.fd(), "x");
     EXPECT_EQ(rig.take(1), "x");
-    ::kill(front, SIGKILL);
   });
   EXPECT_EQ(status, 0);
 }

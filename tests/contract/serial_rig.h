@@ -3,10 +3,13 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <cstdlib>
@@ -39,6 +42,19 @@ int in_child(Body body) {
     ::waitpid(child, nullptr, 0);
   }
   return status;
+}
+
+// A process that waits, in a group of its own, until its parent ends.
+inline pid_t idle_group() {
+  const pid_t child = ::fork();
+  EXPECT(child >= 0);
+  if (child == 0) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    ::pause();
+    ::_exit(0);
+  }
+  EXPECT_EQ(::setpgid(child, child), 0);
+  return child;
 }
 
 // A terminal: its user has the master, programs run on the other side.

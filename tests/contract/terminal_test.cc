@@ -38,13 +38,7 @@ void take_terminal(const Pty& pty) {
 
 // Another process group comes in front of us.
 void go_to_background(const Pty& pty) {
-  const pid_t other = ::fork();
-  if (other == 0) {
-    ::setpgid(0, 0);
-    ::pause();
-    ::_exit(0);
-  }
-  ::setpgid(other, other);
+  const pid_t other = test::idle_group();
   EXPECT_EQ(::tcsetpgrp(pty.side.fd(), other), 0);
   EXPECT(!in_foreground(pty.side.fd()));
 }
@@ -54,12 +48,14 @@ void go_to_background(const Pty& pty) {
 TEST(a_terminal_is_raw_as_long_as_the_object_lives) {
   const Pty pty;
   EXPECT(!pty.raw());
-  {
-    const auto raw = RawTerminal::enter(pty.side.fd());
+  const int status = in_child([&] {
+    auto raw = RawTerminal::enter(pty.side.fd());
     EXPECT(raw != nullptr);
     EXPECT(pty.raw());
-  }
-  EXPECT(!pty.raw());
+    raw.reset();
+    EXPECT(!pty.raw());
+  });
+  EXPECT_EQ(status, 0);
 }
 
 TEST(what_is_no_terminal_is_left_alone) {

@@ -1,0 +1,33 @@
+// RawTerminal: a terminal in raw mode, put back on every way out: the object's end, exit(), a signal that is a crash,
+// and restore_terminal() before anything else that ends the process at once.
+#pragma once
+
+#include <memory>
+
+namespace acrn {
+
+class RawTerminal {
+ public:
+  // Any thread. Nothing: no terminal, one that we are in the background of, or more of them than a board has ports.
+  static std::unique_ptr<RawTerminal> enter(int fd);
+  ~RawTerminal();
+  RawTerminal(const RawTerminal&) = delete;
+  RawTerminal& operator=(const RawTerminal&) = delete;
+
+ private:
+  struct Slot;
+  explicit RawTerminal(Slot& slot) : slot_(slot) {}
+  static void put_back(Slot& slot);
+  friend void restore_terminal();
+
+  static Slot slots_[];
+  Slot& slot_;
+};
+
+// False if `fd` is our controlling terminal and another process group is in front of it.
+bool in_foreground(int fd);
+
+// Puts back every terminal that is raw. May be called from a signal handler, more than once, before _exit().
+void restore_terminal();
+
+}  // namespace acrn

@@ -1,0 +1,84 @@
+#include "hw/platform/board_ports.h"
+
+#include "hw/platform/port_bytes.h"
+
+namespace acrn {
+namespace {
+
+enum : unsigned { kKeyboardData = 0, kKeyboardStatus = 4 };
+
+constexpr uint8_t kResetBits = 0x0e;  // what ResetControl keeps
+
+enum : unsigned { kPm1Enable = 2, kPm1Control = 4, kPm1ControlHigh = 5 };
+
+// SLP_TYP and SLP_EN as bits of the control register's second byte.
+constexpr uint8_t kSleepTypeBits = 0x07;
+constexpr unsigned kSleepTypeShiftHigh = Pm1a::kSleepTypeShift - 8;
+constexpr uint8_t kSleepEnableHigh = Pm1a::kSleepEnable >> 8;
+
+}  // namespace
+
+uint32_t KeyboardReset::read(uint16_t offset, unsigned size) {
+  return read_bytes(offset, size, kPorts, [](unsigned port) {
+    return port == kKeyboardData || port == kKeyboardStatus ? uint8_t{0} : uint8_t{0xff};
+  });
+}
+
+void KeyboardReset::write(uint16_t offset, unsigned size, uint32_t value) {
+  write_bytes(offset, size, kPorts, value, [this](unsigned port, uint8_t byte) {
+    if (port == kKeyboardStatus && byte == kPulseReset) board_.request_reset();
+  });
+}
+
+uint32_t ResetControl::read(uint16_t offset, unsigned size) {
+  return read_bytes(offset, size, kPorts, [this](unsigned) { return value_.load(); });
+}
+
+void ResetControl::write(uint16_t offset, unsigned size, uint32_t value) {
+  write_bytes(offset, size, kPorts, value, [this](unsigned, uint8_t byte) {
+    value_ = byte & kResetBits;
+    if ((byte & kResetCpu) != 0) board_.request_reset();
+  });
+}
+
+uint32_t Pm1a::read(uint16_t offset, unsigned size) {
+  return read_bytes(offset, size, kPorts, [this](unsigned port) -> uint8_t {
+    MutexLock lock(mutex_);
+    if (port < kPm1Enable) return 0;
+    if (port < kPm1Control) return enable_[port - kPm1Enable];
+    // SLP_EN reads as 0.
+    return port == kPm1Control ? uint8_t{kSciEnable} : static_cast<uint8_t>(sleep_type_ << kSleepTypeShiftHigh);
+  });
+}
+
+void Pm1a::write(uint16_t offset, unsigned size, uint32_t value) {
+  write_bytes(offset, size, kPorts, value, [this](unsigned port, uint8_t byte) { write_register(port, byte); });
+}
+
+void Pm1a::write_register(unsigned port, uint8_t value) {
+  const uint8_t sleep_type = (value >> kSleepTypeShiftHigh) & kSleepTypeBits;
+  {
+    MutexLock lock(mutex_);
+    if (port >= kPm1Enable && port < kPm1Control) enable_[port - kPm1Enable] = value;
+    if (port == kPm1ControlHigh) sleep_type_ = sleep_type;
+  }
+  if (port == kPm1ControlHigh && (value & kSleepEnableHigh) != 0 && sleep_type == kSleepTypeS5) {
+    board_.request_power_off();
+  }
+}
+
+void Pm1a::reset() {
+  MutexLock lock(mutex_);
+  enable_ = {};
+  sleep_type_ = 0;
+}
+
+uint32_t DebugExit::read(uint16_t offset, unsigned size) {
+  return read_bytes(offset, size, 0, [](unsigned) { return uint8_t{0}; });
+}
+
+void DebugExit::write(uint16_t offset, unsigned size, uint32_t value) {
+  write_bytes(offset, size, kPorts, value, [this](unsigned, uint8_t byte) { board_.request_debug_exit(byte); });
+}
+
+}  // namespace acrn

@@ -1,0 +1,87 @@
+// The small ports through which a PC's guest resets its board or turns it off. Any thread; the BoardControl outlives
+// them and is called under no lock.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+
+#include "acrn/base/mutex.h"
+#include "acrn/platform/board_control.h"
+#include "acrn/platform/port_device.h"
+
+namespace acrn {
+
+// The part of a keyboard controller that is left without a keyboard: status at 0x64, always idle, and its reset line.
+class KeyboardReset final : public PortDevice {
+ public:
+  static constexpr uint16_t kFirstPort = 0x60, kPorts = 5;  // 0x61 to 0x63 are not its own: ones
+  static constexpr uint8_t kPulseReset = 0xfe;
+
+  explicit KeyboardReset(BoardControl& board) : board_(board) {}
+  uint32_t read(uint16_t offset, unsigned size) override;
+  void write(uint16_t offset, unsigned size, uint32_t value) override;
+  void reset() override {}
+
+ private:
+  BoardControl& board_;
+};
+
+// The chip set's reset control register.
+class ResetControl final : public PortDevice {
+ public:
+  static constexpr uint16_t kFirstPort = 0xcf9, kPorts = 1;
+  static constexpr uint8_t kResetCpu = 0x04;
+  static constexpr uint8_t kResetValue = 0x06;  // a hard reset; the FADT's RESET_VALUE
+
+  explicit ResetControl(BoardControl& board) : board_(board) {}
+  uint32_t read(uint16_t offset, unsigned size) override;
+  void write(uint16_t offset, unsigned size, uint32_t value) override;
+  void reset() override { value_ = 0; }
+
+ private:
+  BoardControl& board_;
+  std::atomic<uint8_t> value_{0};
+};
+
+// ACPI 6.4 4.8.3: the PM1a event block (status, enable) and, behind it, the control block. The board raises no SCI, so
+// no status bit is ever set.
+class Pm1a final : public PortDevice {
+ public:
+  static constexpr uint16_t kFirstPort = 0x400, kPorts = 6;
+  static constexpr uint16_t kEventPort = 0x400, kEventPorts = 4;
+  static constexpr uint16_t kControlPort = 0x404, kControlPorts = 2;
+  static constexpr uint8_t kSleepTypeS5 = 5;  // SLP_TYP for power-off; the DSDT's _S5 says the same
+  static constexpr uint16_t kSciEnable = 0x0001;
+  static constexpr uint16_t kSleepEnable = 0x2000;
+  static constexpr unsigned kSleepTypeShift = 10;
+
+  explicit Pm1a(BoardControl& board) : board_(board) {}
+  uint32_t read(uint16_t offset, unsigned size) override;
+  void write(uint16_t offset, unsigned size, uint32_t value) override;
+  void reset() override;
+
+ private:
+  void write_register(unsigned port, uint8_t value);
+
+  BoardControl& board_;
+  Mutex mutex_;  // leaf
+  std::array<uint8_t, 2> enable_ ACRN_GUARDED_BY(mutex_) = {};
+  uint8_t sleep_type_ ACRN_GUARDED_BY(mutex_) = 0;
+};
+
+// Ends the VM with the byte that is written (--debugexit).
+class DebugExit final : public PortDevice {
+ public:
+  static constexpr uint16_t kFirstPort = 0xf4, kPorts = 1;
+
+  explicit DebugExit(BoardControl& board) : board_(board) {}
+  uint32_t read(uint16_t offset, unsigned size) override;
+  void write(uint16_t offset, unsigned size, uint32_t value) override;
+  void reset() override {}
+
+ private:
+  BoardControl& board_;
+};
+
+}  // namespace acrn

@@ -1,0 +1,111 @@
+#include "hw/platform/board_ports.h"
+
+#include <string>
+
+#include "tests/support/test.h"
+
+namespace acrn {
+namespace {
+
+class FakeBoard final : public BoardControl {
+ public:
+  void request_reset() override { asked += "reset "; }
+  void request_power_off() override { asked += "off "; }
+  void request_debug_exit(uint8_t value) override { asked += "exit" + std::to_string(value) + " "; }
+  std::string asked;
+};
+
+}  // namespace
+
+TEST(the_keyboard_controllers_pulse_resets) {
+  FakeBoard board;
+  KeyboardReset keyboard(board);
+  keyboard.write(4, 1, 0xd1);
+  keyboard.write(0, 1, 0xfe);  // data, not a command
+  EXPECT_EQ(board.asked, "");
+  keyboard.write(4, 1, 0xfe);
+  EXPECT_EQ(board.asked, "reset ");
+}
+
+TEST(the_keyboard_controller_is_idle_and_does_not_answer_for_its_neighbours) {
+  FakeBoard board;
+  KeyboardReset keyboard(board);
+  EXPECT_EQ(keyboard.read(0, 1), 0u);
+  EXPECT_EQ(keyboard.read(4, 1), 0u);
+  EXPECT_EQ(keyboard.read(1, 1), 0xffu);
+  EXPECT_EQ(keyboard.read(0, 4), 0xffffff00u);
+}
+
+TEST(bit_2_of_the_reset_register_resets_and_what_was_written_reads_back) {
+  FakeBoard board;
+  ResetControl control(board);
+  EXPECT_EQ(control.read(0, 1), 0u);
+  control.write(0, 1, 0x02);
+  EXPECT_EQ(control.read(0, 1), 0x02u);
+  EXPECT_EQ(board.asked, "");
+  control.write(0, 1, ResetControl::kResetValue);
+  EXPECT_EQ(board.asked, "reset ");
+  control.reset();
+  EXPECT_EQ(control.read(0, 1), 0u);
+}
+
+TEST(sleep_type_5_with_sleep_enable_turns_off_by_word_and_by_byte) {
+  FakeBoard board;
+  Pm1a pm1a(board);
+  constexpr uint32_t s5 = Pm1a::kSleepTypeS5 << Pm1a::kSleepTypeShift;
+  pm1a.write(4, 2, s5);
+  pm1a.write(4, 2, Pm1a::kSleepEnable | 1 << Pm1a::kSleepTypeShift);  // another state: there is none
+  EXPECT_EQ(board.asked, "");
+  pm1a.write(4, 2, s5 | Pm1a::kSleepEnable);
+  EXPECT_EQ(board.asked, "off ");
+  pm1a.write(5, 1, (s5 | Pm1a::kSleepEnable) >> 8);
+  EXPECT_EQ(board.asked, "off off ");
+}
+
+TEST(acpi_mode_is_always_on_and_sleep_enable_reads_0) {
+  FakeBoard board;
+  Pm1a pm1a(board);
+  EXPECT_EQ(pm1a.read(4, 2), 1u);
+  pm1a.write(4, 2, 0x3400);
+  EXPECT_EQ(pm1a.read(4, 2), 0x1401u);
+}
+
+TEST(events_can_be_enabled_and_none_happens) {
+  FakeBoard board;
+  Pm1a pm1a(board);
+  pm1a.write(0, 4, 0x0120ffff);
+  EXPECT_EQ(pm1a.read(0, 4), 0x01200000u);
+  pm1a.write(3, 1, 0x03);
+  EXPECT_EQ(pm1a.read(2, 2), 0x0320u);
+  pm1a.reset();
+  EXPECT_EQ(pm1a.read(0, 4), 0u);
+}
+
+TEST(debug_exit_ends_once_with_the_low_byte) {
+  FakeBoard board;
+  DebugExit port(board);
+  port.write(0, 4, 0x12345610);
+  EXPECT_EQ(board.asked, "exit16 ");
+  EXPECT_EQ(port.read(0, 1), 0xffu);
+}
+
+TEST(every_board_port_takes_every_width_and_offset) {
+  FakeBoard board;
+  KeyboardReset keyboard(board);
+  ResetControl control(board);
+  Pm1a pm1a(board);
+  DebugExit debug_exit(board);
+  for (PortDevice* device : {static_cast<PortDevice*>(&keyboard), static_cast<PortDevice*>(&control),
+                             static_cast<PortDevice*>(&pm1a), static_cast<PortDevice*>(&debug_exit)}) {
+    for (const uint32_t offset : {0u, 1u, 2u, 3u, 4u, 5u, 6u, 7u, 0xfffdu, 0xffffu}) {
+      for (unsigned size = 0; size <= 8; size++) {
+        device->read(static_cast<uint16_t>(offset), size);
+        for (const uint32_t value : {0u, 0xffffffffu, 0xfefefefeu}) device->write(static_cast<uint16_t>(offset), size, value);
+      }
+    }
+    EXPECT_EQ(device->read(0xffff, 4), 0xffffffffu);
+    device->reset();
+  }
+}
+
+}  // namespace acrn

@@ -9,6 +9,7 @@
 #include "acrn/base/concat.h"
 #include "acrn/base/log.h"
 #include "dm/base/errno_text.h"
+#include "dm/machine/hypervisor_probe.h"
 #include "dm/machine/irq_routing.h"
 
 namespace acrn {
@@ -55,7 +56,13 @@ Result<LinuxLoader> VmRunner::open_kernel() const {
 }
 
 Result<void> VmRunner::make_machine() {
-  auto hypervisor = create_hypervisor(config_, {kPciLines.begin(), kPciLines.end()});
+  const std::vector<unsigned> level_lines(kPciLines.begin(), kPciLines.end());
+  {
+    auto trial = create_hypervisor(config_, level_lines);
+    if (!trial) return trial.error();
+    if (auto usable = probe_hypervisor(*trial.value()); !usable) return usable.error();
+  }
+  auto hypervisor = create_hypervisor(config_, level_lines);
   if (!hypervisor) return hypervisor.error();
   Machine::Options options{.ram = ram_layout(config_.memory), .acpi = {.vcpus = config_.vcpus}};
   for (const SerialPortConfig& port : config_.serial_ports) {
@@ -98,8 +105,7 @@ Result<void> VmRunner::make_board() {
 
 Result<void> VmRunner::make_serial_ports() {
   for (const SerialPortConfig& port : config_.serial_ports) {
-    const std::string option = concat("-l com", port.com, ",", port.backend);
-    auto line = HostSerialLine::open(port.backend, option, loop_, [this] { request_stop(); });
+    auto line = HostSerialLine::open(port.backend, concat("-l com", port.com), loop_, [this] { request_stop(); });
     if (!line) return line.error();
     lines_.push_back(std::move(line).value());
     BoardDevice uart = create_uart(port.com, *lines_.back(), machine_->isa_pin(uart_irq(port.com)));

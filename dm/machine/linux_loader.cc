@@ -5,15 +5,13 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <cstring>
-#include <span>
 #include <vector>
 
-#include "acrn/base/bytes.h"
 #include "acrn/base/concat.h"
 #include "dm/base/errno_text.h"
+#include "dm/machine/boot_environment.h"
 #include "dm/machine/bzimage.h"
 
 namespace acrn {
@@ -22,7 +20,6 @@ namespace {
 constexpr uint64_t kPage = 4096;
 constexpr uint64_t kEntry64 = 0x200;      // bytes behind the kernel's start
 constexpr uint8_t kUnregisteredLoader = 0xff;
-constexpr uint16_t kCode = 0x10, kData = 0x18;  // __BOOT_CS and __BOOT_DS of the protocol
 
 Error refuse(const char* option, const std::string& path, const std::string& why) {
   return {ErrorKind::kNoInput, concat(option, " ", path, ": ", why)};
@@ -46,24 +43,6 @@ GuestSlice must_slice(const MemoryMap& memory, uint64_t gpa, uint64_t length) {
   const auto slice = memory.slice(Gpa{gpa}, length);
   ACRN_CHECK(slice.has_value());  // place() has seen that it fits
   return *slice;
-}
-
-// Null, an unused entry, flat code, flat data.
-uint16_t write_descriptors(const MemoryMap& memory, bool long_mode) {
-  const std::array<Le64, 4> table{0, 0, long_mode ? 0x00af'9b00'0000'ffff : 0x00cf'9b00'0000'ffff,
-                                  0x00cf'9300'0000'ffff};
-  must_slice(memory, kBootDescriptors, sizeof(table)).copy_in(0, &table, sizeof(table));
-  return sizeof(table) - 1;
-}
-
-// The first 4 GiB mapped to themselves in 2 MiB pages.
-void write_page_tables(const MemoryMap& memory) {
-  constexpr uint64_t kPresentWritable = 3, kLarge = 0x80, kEntries = 512;
-  std::vector<Le64> tables(6 * kEntries);
-  tables[0] = (kBootPageTables + kPage) | kPresentWritable;
-  for (uint64_t i = 0; i < 4; i++) tables[kEntries + i] = (kBootPageTables + (2 + i) * kPage) | kPresentWritable;
-  for (uint64_t i = 0; i < 4 * kEntries; i++) tables[2 * kEntries + i] = i << 21 | kLarge | kPresentWritable;
-  must_slice(memory, kBootPageTables, 6 * kPage).copy_in(0, tables.data(), 6 * kPage);
 }
 
 // The map that a PC's firmware gives to a kernel.
@@ -169,19 +148,9 @@ Result<BootState> LinuxLoader::load(const MemoryMap& memory) const {
   describe_ram(options_.ram, zero_page);
   must_slice(memory, kZeroPage, sizeof(zero_page)).copy_in(0, &zero_page, sizeof(zero_page));
 
-  BootState boot;
-  boot.long_mode = kernel.long_mode;
+  BootState boot = write_boot_environment(memory, kernel.long_mode);
   boot.instruction = kKernelBase + (kernel.long_mode ? kEntry64 : 0);
-  boot.stack = kBootStack;
   boot.parameter = kZeroPage;
-  boot.descriptors = kBootDescriptors;
-  boot.descriptors_limit = write_descriptors(memory, kernel.long_mode);
-  boot.code_selector = kCode;
-  boot.data_selector = kData;
-  if (kernel.long_mode) {
-    boot.page_tables = kBootPageTables;
-    write_page_tables(memory);
-  }
   return boot;
 }
 

@@ -50,7 +50,8 @@ enum : uint8_t { kClearToSend = 0x10, kDataSetReady = 0x20, kRing = 0x40, kCarri
 
 }  // namespace
 
-Uart16550::Uart16550(SerialLine& line, IrqPin& pin) : line_(line), interrupt_(pin, [this] { return interrupt_wanted(); }) {
+Uart16550::Uart16550(SerialLine& line, IrqPin& pin)
+    : line_(line), interrupt_(pin, [this] { return interrupt_wanted(); }) {
   line_.connect(this);
 }
 

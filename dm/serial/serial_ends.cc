@@ -51,7 +51,7 @@ Result<SerialEnds> open_stdio(const Name& name) {
   ends.input = open_anew(STDIN_FILENO, O_RDONLY);
   if (!ends.input) ends.input = duplicate(STDIN_FILENO);  // closed: no input
   ends.user = ends.input && ::isatty(ends.input.fd()) != 0;
-  if (ends.user) ends.raw = RawTerminal::enter(ends.input.fd());
+  if (ends.user) ends.raw = RawTerminal::enter(ends.input.fd(), ends.user);
   return ends;
 }
 

@@ -94,7 +94,7 @@ void restore_terminal() {
   errno = saved;
 }
 
-std::unique_ptr<RawTerminal> RawTerminal::enter(int fd) {
+std::unique_ptr<RawTerminal> RawTerminal::enter(int fd, bool shared) {
   termios mode{};
   if (::tcgetattr(fd, &mode) != 0 || !in_foreground(fd)) return nullptr;
   for (Slot& slot : slots_) {
@@ -110,7 +110,7 @@ std::unique_ptr<RawTerminal> RawTerminal::enter(int fd) {
     // Marked first: a crash in between puts back what is there already.
     slot.state.store(Slot::kRaw, std::memory_order_release);
     ::cfmakeraw(&mode);
-    mode.c_oflag |= OPOST;  // our own messages end their lines without a carriage return
+    if (shared) mode.c_oflag |= OPOST;
     set_mode(slot.fd, mode);
     return std::unique_ptr<RawTerminal>(new RawTerminal(slot));
   }

@@ -72,7 +72,7 @@ struct Pty {
   bool raw() const {
     termios mode{};
     EXPECT_EQ(::tcgetattr(side.fd(), &mode), 0);
-    return (mode.c_lflag & (ICANON | ECHO | ISIG)) == 0 && (mode.c_oflag & OPOST) == 0;
+    return (mode.c_lflag & (ICANON | ECHO | ISIG)) == 0;
   }
 
   UniqueFd master, side;

@@ -5,7 +5,9 @@
 #include <ctime>
 
 #include "acrn/base/concat.h"
+#include "acrn/base/mutex.h"
 #include "dm/block/open.h"
+#include "dm/block_config.h"
 #include "dm/event/epoll_loop.h"
 #include "dm/hypervisor/kvm/kvm.h"
 #include "dm/ident/disk_serial.h"
@@ -25,17 +27,22 @@ Error not_a_disk() { return {ErrorKind::kUsage, "this slot is not a virtio-blk d
 
 class Bridge final : public ConfiguredFunction {
  public:
-  explicit Bridge(const PciIdentity& identity) : function_(identity) {}
+  Bridge(const PciSlotConfig& slot, const PciIdentity& identity)
+      : description_{full_name(slot.address), slot.emulation, ""}, function_(identity) {}
   PciFunction& function() override { return function_; }
+  FunctionDescription describe() const override { return description_; }
+  std::vector<QueueStats> stats() const override { return {}; }
   const GuestMistakes* mistakes() const override { return nullptr; }
   Result<void> rescan(const BlockOptions&) override { return not_a_disk(); }
   Result<uint64_t> resize() override { return not_a_disk(); }
+  Result<void> flush() override { return {}; }
 
  private:
+  const FunctionDescription description_;
   IdentityFunction function_;
 };
 
-VirtioBlkOptions device_options(const BlockOptions& options, const std::string& name) {
+VirtioBlkOptions device_options(const BlockOptions& options, const std::string& name, uint32_t poll_nanoseconds = 0) {
   VirtioBlkOptions device{.name = name,
                           .queues = options.queues,
                           .queue_size = static_cast<uint16_t>(options.queue_size),
@@ -43,7 +50,8 @@ VirtioBlkOptions device_options(const BlockOptions& options, const std::string& 
                           .writeback = options.writeback,
                           .logical_block = options.logical_sector,
                           .physical_block = options.physical_sector.value_or(0),
-                          .discard = options.discard.has_value()};
+                          .discard = options.discard.has_value(),
+                          .poll_nanoseconds = poll_nanoseconds};
   if (options.discard) {
     device.max_discard_sectors = options.discard->max_sectors;
     device.max_discard_segments = options.discard->max_segments;
@@ -73,9 +81,22 @@ class Disk final : public ConfiguredFunction {
   }
 
   PciFunction& function() override { return *function_; }
+  FunctionDescription describe() const override {
+    MutexLock lock(mutex_);
+    return {slot_, "virtio-blk", source_};
+  }
+  std::vector<QueueStats> stats() const override {
+    std::vector<QueueStats> stats;
+    for (unsigned queue = 0; queue < device_->queue_count(); queue++) stats.push_back(device_->stats(queue));
+    return stats;
+  }
   const GuestMistakes* mistakes() const override { return &mistakes_; }
 
   Result<void> rescan(const BlockOptions& options) override {
+    if (std::holds_alternative<NoDisk>(options.source)) {
+      return Error{ErrorKind::kUsage, concat("rescan of slot ", slot_, ": nodisk is no disk; give a file, a block "
+                                             "device or ram:<size>")};
+    }
     if (options.read_only != options_.read_only || options.discard.has_value() != options_.discard.has_value() ||
         options.queues != options_.queues || options.queue_size != options_.queue_size ||
         options.logical_sector != options_.logical_sector) {
@@ -85,10 +106,11 @@ class Disk final : public ConfiguredFunction {
     return open(options);
   }
   Result<uint64_t> resize() override { return device_->resize(); }
+  Result<void> flush() override { return device_->flush(); }
 
  private:
   explicit Disk(const PciSlotConfig& slot)
-      : slot_(full_name(slot.address)), options_(*slot.block), mistakes_("virtio-blk " + slot_) {}
+      : slot_(full_name(slot.address)), options_(*slot.block), mistakes_("virtio-blk " + slot_), source_(source_text(NoDisk{})) {}
 
   Result<void> build(const MachineServices& services, IrqPin& pin) {
     std::vector<EventLoop*> loops;
@@ -102,7 +124,7 @@ class Disk final : public ConfiguredFunction {
       loops.push_back(iothreads_.back().get());
     }
     if (loops.empty()) loops.push_back(&services.shared_loop);
-    auto device = VirtioBlk::create(device_options(options_, "virtio-blk " + slot_), services.memory, mistakes_,
+    auto device = VirtioBlk::create(device_options(options_, "virtio-blk " + slot_, services.poll_nanoseconds.value_or(0)), services.memory, mistakes_,
                                     std::move(loops));
     if (!device) return device.error();
     device_ = device.value().get();
@@ -116,12 +138,17 @@ class Disk final : public ConfiguredFunction {
     auto opened = open_disk(options, slot_);
     if (!opened) return opened.error();
     const std::string serial = options.serial.value_or(disk_serial(opened.value().facts.identity));
-    return device_->attach(std::move(opened.value().backend), serial);
+    if (auto attached = device_->attach(std::move(opened.value().backend), serial); !attached) return attached;
+    MutexLock lock(mutex_);
+    source_ = source_text(options.source);
+    return {};
   }
 
   const std::string slot_;
   const BlockOptions options_;
   GuestMistakes mistakes_;
+  mutable Mutex mutex_;  // leaf
+  std::string source_ ACRN_GUARDED_BY(mutex_);
   std::vector<std::unique_ptr<EpollLoop>> iothreads_;
   std::unique_ptr<VirtioPciLegacy> function_;  // destroyed first: its queues live on the loops above
   VirtioBlk* device_ = nullptr;                // inside function_
@@ -144,7 +171,7 @@ FunctionFace describe_function(const PciSlotConfig& slot, bool windows) {
 Result<std::unique_ptr<ConfiguredFunction>> create_function(const PciSlotConfig& slot, const MachineServices& services,
                                                             IrqPin& pin) {
   if (slot.emulation == "virtio-blk") return Disk::create(slot, services, pin);
-  return std::unique_ptr<ConfiguredFunction>(std::make_unique<Bridge>(bridge_identity(slot)));
+  return std::unique_ptr<ConfiguredFunction>(std::make_unique<Bridge>(slot, bridge_identity(slot)));
 }
 
 Result<std::unique_ptr<Hypervisor>> create_hypervisor(const DmConfig& config, std::vector<unsigned> level_lines) {

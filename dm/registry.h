@@ -3,10 +3,13 @@
 #pragma once
 
 #include <memory>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "acrn/base/result.h"
 #include "acrn/block/block_options.h"
+#include "acrn/block/disk_stats.h"
 #include "acrn/event/event_loop.h"
 #include "acrn/mem/guest_memory.h"
 #include "acrn/pci/pci_function.h"
@@ -26,6 +29,14 @@ struct MachineServices {
   EventLoop& shared_loop;   // for queues without iothreads
   bool single_msi = false;  // --virtio_msi
   bool windows = false;     // --windows
+  std::optional<uint32_t> poll_nanoseconds = {};  // --virtio_poll
+};
+
+// Which function it is, for whoever looks at the running machine.
+struct FunctionDescription {
+  std::string slot;       // "0:9:0"
+  std::string emulation;  // "virtio-blk"
+  std::string source;     // as the user wrote it: a path, "ram:<bytes>" or "nodisk"; empty for a bridge
 };
 
 // One configured function with all that serves it. Created and destroyed by the composing thread.
@@ -33,6 +44,9 @@ class ConfiguredFunction {
  public:
   virtual ~ConfiguredFunction() = default;
   virtual PciFunction& function() = 0;
+  virtual FunctionDescription describe() const = 0;  // any thread
+  // One for each queue; none for a bridge. Any thread.
+  virtual std::vector<QueueStats> stats() const = 0;
   // Null for a bridge.
   virtual const GuestMistakes* mistakes() const = 0;
   // Gives a `nodisk` slot its disk. What the guest has already been told (ro, discard, queues, sector size) must
@@ -40,7 +54,9 @@ class ConfiguredFunction {
   virtual Result<void> rescan(const BlockOptions& options) = 0;
   // Follows the size of the served file; returns bytes.
   virtual Result<uint64_t> resize() = 0;
-  virtual Result<void> flush() { return {}; }
+  // Returns when everything that the guest has written is on stable storage; at once for a bridge, a slot without a
+  // disk, and a read-only one. Not on a loop that serves the function.
+  virtual Result<void> flush() = 0;
 };
 
 // What a guest will read of a function: known without opening anything.

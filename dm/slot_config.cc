@@ -72,6 +72,23 @@ Result<PciSlotConfig> parse_slot(std::string_view text) {
   return slot;
 }
 
+Result<PciAddress> parse_slot_address(std::string_view text) {
+  if (const auto address = parse_address(text)) return *address;
+  return usage_error(concat("'", text, "' is not a slot; give <slot>[:<func>] or <bus>:<slot>:<func>, like 9 or 0:9:0"));
+}
+
+Result<PciSlotConfig> parse_rescan(std::string_view text) {
+  const std::vector<std::string> fields = split_fields(text);
+  const auto address = parse_slot_address(fields[0]);
+  if (!address) return usage_error(concat("blkrescan ", text, ": ", address.error().message));
+  Result<BlockOptions> block = parse_block_options(without_boot_mark(std::span(fields).subspan(1)));
+  if (!block) return usage_error(concat("blkrescan ", fields[0], ": ", block.error().message));
+  if (std::holds_alternative<NoDisk>(block.value().source)) {
+    return usage_error(concat("blkrescan ", text, ": nodisk is no disk; give a file, a block device or ram:<size>"));
+  }
+  return PciSlotConfig{address.value(), std::string(kBlock), std::move(block).value()};
+}
+
 Result<void> check_slots(const std::vector<PciSlotConfig>& slots, unsigned vcpus) {
   std::map<std::string, const PciSlotConfig*> taken;
   const PciSlotConfig* lpc = nullptr;

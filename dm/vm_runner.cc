@@ -9,6 +9,7 @@
 #include "acrn/base/concat.h"
 #include "acrn/base/log.h"
 #include "dm/base/errno_text.h"
+#include "dm/control/function_report.h"
 #include "dm/machine/hypervisor_probe.h"
 #include "dm/machine/irq_routing.h"
 
@@ -24,6 +25,7 @@ Result<std::unique_ptr<VmRunner>> VmRunner::create(const DmConfig& config, Epoll
 VmRunner::~VmRunner() {
   ACRN_CHECK(loop_.is_current() && over_);
   // The machine holds on to devices, the devices to the machine's lines: with its vCPUs stopped it uses none of them.
+  monitor_.reset();
   board_.clear();
   lines_.clear();
   functions_.clear();
@@ -41,7 +43,7 @@ Result<void> VmRunner::try_start() {
   if (!kernel) return kernel.error();
   kernel_ = std::move(kernel).value();
   for (const auto step : {&VmRunner::make_machine, &VmRunner::make_functions, &VmRunner::make_board,
-                          &VmRunner::make_serial_ports}) {
+                          &VmRunner::make_serial_ports, &VmRunner::make_monitor}) {
     if (auto made = (this->*step)(); !made) return made.error();
   }
   return machine_->boot(*kernel_);
@@ -85,7 +87,8 @@ Result<void> VmRunner::make_functions() {
                                  .msi = machine_->msi(),
                                  .shared_loop = *queue_loop_,
                                  .single_msi = config_.virtio_msi,
-                                 .windows = config_.windows};
+                                 .windows = config_.windows,
+                                 .poll_nanoseconds = config_.virtio_poll};
   for (const PciSlotConfig& slot : config_.slots) {
     auto function = create_function(slot, services, machine_->pci_pin(slot.address));
     if (!function) {
@@ -115,6 +118,14 @@ Result<void> VmRunner::make_serial_ports() {
   return {};
 }
 
+Result<void> VmRunner::make_monitor() {
+  if (!config_.cmd_monitor) return {};
+  auto monitor = ControlServer::create(loop_, *config_.cmd_monitor, *this);
+  if (!monitor) return monitor.error();
+  monitor_ = std::move(monitor).value();
+  return {};
+}
+
 void VmRunner::request_stop() {
   loop_.post([this] { end(0); });
 }
@@ -133,11 +144,55 @@ void VmRunner::request_reset() {
 }
 
 void VmRunner::restart() {
-  if (over_) return;
+  if (over_ || paused_) return;  // resume() comes back to it
   log(LogLevel::kInfo, concat("VM ", config_.vm_name, " restarts"));
   if (auto reset = machine_->reset(); !reset) return end(reset.error());
   reset_asked_ = false;
   if (auto booted = machine_->boot(*kernel_); !booted) end(booted.error());
+}
+
+Result<ConfiguredFunction*> VmRunner::find(PciAddress address) const {
+  for (size_t i = 0; i < functions_.size(); i++) {
+    if (config_.slots[i].address == address) return functions_[i].get();
+  }
+  return Error{ErrorKind::kUsage, concat("slot ", short_name(address), " is empty")};
+}
+
+Result<void> VmRunner::blkrescan(const PciSlotConfig& slot) {
+  const auto function = find(slot.address);
+  return function ? function.value()->rescan(*slot.block) : function.error();
+}
+
+Result<uint64_t> VmRunner::resize(PciAddress address) {
+  const auto function = find(address);
+  return function ? function.value()->resize() : function.error();
+}
+
+std::vector<FunctionReport> VmRunner::stats() {
+  std::vector<FunctionReport> reports;
+  for (const auto& function : functions_) reports.push_back(report_function(*function));
+  return reports;
+}
+
+Result<void> VmRunner::pause() {
+  if (over_) return Error{ErrorKind::kUsage, "the VM has ended"};
+  if (!std::exchange(paused_, true)) machine_->pause();
+  return {};
+}
+
+Result<void> VmRunner::resume() {
+  if (over_) return Error{ErrorKind::kUsage, "the VM has ended"};
+  if (!std::exchange(paused_, false)) return {};
+  if (reset_asked_) {
+    restart();
+  } else {
+    machine_->resume();
+  }
+  return {};
+}
+
+MachineStatus VmRunner::status() {
+  return {.vm_name = config_.vm_name, .uuid = to_text(config_.uuid), .paused = paused_};
 }
 
 // The first one counts.

@@ -14,6 +14,7 @@
 #include "acrn/base/unique_fd.h"
 #include "acrn/platform/board_control.h"
 #include "dm/config.h"
+#include "dm/control/control_server.h"
 #include "dm/event/epoll_loop.h"
 #include "dm/machine/machine.h"
 #include "dm/registry.h"
@@ -21,7 +22,7 @@
 
 namespace acrn {
 
-class VmRunner final : private BoardControl {
+class VmRunner final : private BoardControl, private ControlTarget {
  public:
   // `config` and the loop outlive it.
   static Result<std::unique_ptr<VmRunner>> create(const DmConfig& config, EpollLoop& loop);
@@ -46,10 +47,22 @@ class VmRunner final : private BoardControl {
   Result<void> make_functions();
   Result<void> make_board();
   Result<void> make_serial_ports();
+  Result<void> make_monitor();
 
   void request_reset() override;
   void request_power_off() override;
   void request_debug_exit(uint8_t value) override;
+
+  // The control socket's commands, on the loop like everything else.
+  Result<void> blkrescan(const PciSlotConfig& slot) override;
+  Result<uint64_t> resize(PciAddress address) override;
+  std::vector<FunctionReport> stats() override;
+  Result<void> pause() override;
+  Result<void> resume() override;
+  void stop() override { request_stop(); }
+  MachineStatus status() override;
+
+  Result<ConfiguredFunction*> find(PciAddress address) const;
   void end(Result<int> outcome);
   void restart();
   Result<void> flush();
@@ -59,6 +72,7 @@ class VmRunner final : private BoardControl {
   UniqueFd ended_;  // eventfd
   Result<int> outcome_ = 0;
   bool over_ = false;
+  bool paused_ = false;
   std::atomic<bool> reset_asked_{false};
 
   // In the order of their dependence: what is below uses what is above.
@@ -68,6 +82,7 @@ class VmRunner final : private BoardControl {
   std::vector<std::unique_ptr<ConfiguredFunction>> functions_;
   std::vector<std::unique_ptr<SerialLine>> lines_;
   std::vector<BoardDevice> board_;
+  std::unique_ptr<ControlServer> monitor_;
 };
 
 }  // namespace acrn

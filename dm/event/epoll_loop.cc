@@ -83,12 +83,16 @@ class EpollLoop::EpollTimer final : public Timer, public Source {
     constexpr uint64_t kSecond = 1'000'000'000;
     const timespec period{static_cast<time_t>(nanoseconds / kSecond), static_cast<long>(nanoseconds % kSecond)};
     const itimerspec setting{period, period};
-    return timerfd_settime(timer_.fd(), 0, &setting, nullptr) == 0 && add(timer_.fd(), EPOLLIN | EPOLLET);
+    return timerfd_settime(timer_.fd(), 0, &setting, nullptr) == 0 && add(timer_.fd(), EPOLLIN);
   }
-  void run(uint32_t) override { handler_(); }
+  void run(uint32_t) override {
+    uint64_t expirations;  // a periodic timer is started anew by reading it
+    [[maybe_unused]] const ssize_t size = ::read(timer_.fd(), &expirations, sizeof(expirations));
+    handler_();
+  }
 
  private:
-  UniqueFd timer_;  // edge-triggered: each expiration is an edge, so it is never read
+  UniqueFd timer_;
   std::function<void()> handler_;
 };
 

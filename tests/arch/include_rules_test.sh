@@ -33,6 +33,7 @@ dm_parts=$(find dm -name '*.h' -o -name '*.cc' | grep -vE '^dm/(main|registry)\.
 forbid "the host's world includes the guest's" 'hw/' $dm_parts
 forbid "a backend knows of guests" 'acrn/(mem|virtio|pci)/' dm/block
 forbid "a device knows a transport" 'hw/pci/virtio/virtio_pci' hw/pci/virtio/blk_* hw/pci/virtio/virtio_blk.*
+forbid "the control socket knows a machine" 'dm/(machine|hypervisor|loopback|block)/' dm/control
 forbid "the ring knows a device" 'hw/pci/virtio/(blk_|virtio_blk)' hw/pci/virtio/virtqueue.*
 forbid "a seam includes more than seams and the standard library" 'hw/|dm/|CLI|nlohmann|fmt/|spdlog|openssl|uuid|liburing|pciaccess|cmocka' include
 
@@ -40,7 +41,7 @@ home OpenSSL 'openssl/' 'dm/ident/sha256\.cc'
 home libuuid 'uuid/' 'dm/ident/vm_uuid\.cc'
 home spdlog 'spdlog/' 'dm/base/log\.cc'
 home CLI11 'CLI/' 'dm/config\.cc|dm/tools/vblk_main\.cc'
-home nlohmann-json 'nlohmann/' 'dm/dry_run\.cc|dm/tools/cmd_'
+home nlohmann-json 'nlohmann/' 'dm/dry_run\.cc|dm/control/control_session\.cc|dm/tools/cmd_'
 home fmt 'fmt/' 'dm/tools/'
 home libpciaccess 'pciaccess' 'samples/vblk_probe\.cc'
 if hits=$(grep -rl 'cmocka\.h' tests --include='*.h' --include='*.cc' | grep -v '^tests/support/test_main\.cc$'); then

@@ -3,14 +3,21 @@
 namespace acrn {
 namespace {
 
-// The guest works while we work: it sees completions in small groups, not at the end of a batch, and the engine
-// gets requests in groups while the rest is still being parsed (docs/adr/0009).
-constexpr unsigned kPublishGroup = 4;
-// An interrupt is dearer for both than a look at the used index, so a driver that sleeps is woken for a few groups.
-constexpr unsigned kSignalGroup = 16;
-constexpr unsigned kSubmitGroup = 8;
 // Chains popped for one kick before other queues of the loop have their turn, in ring sizes.
 constexpr unsigned kRingsPerTurn = 2;
+
+DiskRequestKind kind_of(uint32_t type) {
+  switch (type) {
+    case VIRTIO_BLK_T_IN: return DiskRequestKind::kRead;
+    case VIRTIO_BLK_T_OUT: return DiskRequestKind::kWrite;
+    case VIRTIO_BLK_T_FLUSH:
+    case VIRTIO_BLK_T_FLUSH_OUT: return DiskRequestKind::kFlush;
+    case VIRTIO_BLK_T_GET_ID: return DiskRequestKind::kGetId;
+    case VIRTIO_BLK_T_DISCARD: return DiskRequestKind::kDiscard;
+    case VIRTIO_BLK_T_WRITE_ZEROES: return DiskRequestKind::kWriteZeroes;
+    default: return DiskRequestKind::kOther;
+  }
+}
 
 }  // namespace
 
@@ -50,7 +57,7 @@ Result<std::unique_ptr<BlkQueue>> BlkQueue::create(unsigned index, uint16_t size
 
 Result<void> BlkQueue::open_channel(BlockBackend& backend) {
   ACRN_CHECK(loop_.is_current() && channel_ == nullptr);
-  auto channel = backend.open_channel(loop_, size());
+  auto channel = backend.open_channel(loop_, size() + 1u);  // and a flush of the host's
   if (!channel) return channel.error();
   opened_channel_ = std::move(channel).value();
   return {};
@@ -62,19 +69,46 @@ void BlkQueue::use_channel(const BlkSerial& serial) {
   serial_ = serial;
 }
 
+void BlkQueue::flush_disk(std::function<void(int)> done) {
+  ACRN_CHECK(loop_.is_current());
+  if (channel_ == nullptr) return done(0);
+  auto* flush = new HostFlush;  // request_done() ends it
+  flush->op = BlockOp::kFlush;
+  flush->sink = this;
+  flush->done = std::move(done);
+  BlockRequest* request = flush;
+  channel_->submit({&request, 1});
+  batch_done();  // for requests of the guest that were done inside submit()
+}
+
 void BlkQueue::close() {
   ACRN_CHECK(loop_.is_current() && in_flight_ == 0);
+  poll_timer_.reset();
   channel_.reset();
   kicked_.reset();
 }
 
 bool BlkQueue::start(std::shared_ptr<const MemoryMap> map, Gpa ring) {
   ACRN_CHECK(loop_.is_current() && in_flight_ == 0 && unpublished_ == 0);
-  return ring_.start(std::move(map), ring);
+  if (!ring_.start(std::move(map), ring)) return false;
+  if (state_.poll_nanoseconds != 0) start_polling();
+  return true;
+}
+
+void BlkQueue::start_polling() {
+  auto timer = loop_.make_timer(state_.poll_nanoseconds, [this] { on_tick(); });
+  if (!timer) {
+    log(LogLevel::kWarning, concat("queue ", index_, ": ", timer.error().message, "; it waits for kicks instead"));
+    return;
+  }
+  poll_timer_ = std::move(timer).value();
+  read_features();
+  ring_.suppress_kicks_for_good();
 }
 
 void BlkQueue::stop(std::function<void()> stopped) {
   ACRN_CHECK(loop_.is_current() && !stopped_);
+  poll_timer_.reset();
   if (in_flight_ != 0) {
     stopped_ = std::move(stopped);  // publish() calls it after the last one
     return;
@@ -84,14 +118,24 @@ void BlkQueue::stop(std::function<void()> stopped) {
 }
 
 void BlkQueue::on_kick() {
+  counters_.kicks.add();
   if (!ring_.running()) return mistakes_.note(GuestRule::kKickBeforeRing, index_);
   drain();
 }
 
-void BlkQueue::drain() {
+void BlkQueue::on_tick() {
+  counters_.polls.add();
+  drain();
+}
+
+void BlkQueue::read_features() {
   const uint64_t features = state_.accepted.load(std::memory_order_relaxed);
   ring_.set_features((features & feature(VIRTIO_RING_F_INDIRECT_DESC)) != 0,
                      (features & feature(VIRTIO_RING_F_EVENT_IDX)) != 0);
+}
+
+void BlkQueue::drain() {
+  read_features();
   unsigned left = kRingsPerTurn * size();
   do {
     ring_.suppress_kicks();
@@ -104,8 +148,15 @@ void BlkQueue::drain() {
     submit_batch();
     signal();
     if (stopped_) return;
+    if (poll_timer_ != nullptr) return ring_.suppress_kicks_for_good();  // the rest is for the next tick
     if (left == 0) return kicked_->notify();  // a guest that never pauses takes turns with other queues
   } while (ring_.resume_kicks());
+}
+
+// One look at the clock for all that is parsed before the next submission.
+BlkQueue::Clock::time_point BlkQueue::begun() {
+  if (group_begun_ == Clock::time_point{}) group_begun_ = Clock::now();
+  return group_begun_;
 }
 
 void BlkQueue::start_request(DescChain chain) {
@@ -118,7 +169,10 @@ void BlkQueue::start_request(DescChain chain) {
   if (request.status == nullptr) return give_back(std::move(chain), *request.broken);
   slot.chain = std::move(chain);
   slot.status = request.status;
+  slot.begun = begun();
   in_flight_++;
+  const bool whole = !broken && !request.broken;
+  counters_.requests[static_cast<size_t>(whole ? kind_of(request.header.type) : DiskRequestKind::kOther)].add();
   if (broken) return refuse(slot, VIRTIO_BLK_S_IOERR, *broken, slot.chain.head());
   if (request.broken) return refuse(slot, VIRTIO_BLK_S_IOERR, *request.broken, slot.chain.head());
   if (channel_ == nullptr) return refuse(slot, VIRTIO_BLK_S_IOERR, GuestRule::kNoMedium, request.header.type);
@@ -129,7 +183,8 @@ void BlkQueue::start_request(DescChain chain) {
 void BlkQueue::give_back(DescChain chain, GuestRule rule) {
   mistakes_.note(rule, chain.head());
   chain.complete(0);
-  count_completion();
+  counters_.without_status.add();
+  count_completion(begun());
 }
 
 void BlkQueue::dispatch(Slot& slot, const BlkFraming& request) {
@@ -208,18 +263,26 @@ void BlkQueue::submit_later(Slot& slot) {
 }
 
 void BlkQueue::submit_batch() {
+  group_begun_ = {};
   if (batch_.empty()) return;
   channel_->submit(batch_);
   batch_.clear();
 }
 
 void BlkQueue::request_done(BlockRequest& io) {
+  if (io.context == nullptr) {
+    // SAFETY: a request without a slot is a HostFlush, made by flush_disk().
+    const std::unique_ptr<HostFlush> flush(static_cast<HostFlush*>(&io));
+    return flush->done(io.error);
+  }
   Slot& slot = *static_cast<Slot*>(io.context);
   if (io.error != 0) return finish(slot, VIRTIO_BLK_S_IOERR, 1);
   if ((io.op == BlockOp::kDiscard || io.op == BlockOp::kWriteZeroes) && prepare_segment(slot)) {
     BlockRequest* next = &io;
     return channel_->submit({&next, 1});
   }
+  if (io.op == BlockOp::kRead) counters_.bytes_read.add(io.length);
+  if (io.op == BlockOp::kWrite) counters_.bytes_written.add(io.length);
   finish(slot, VIRTIO_BLK_S_OK, slot.written_if_ok);
 }
 
@@ -233,10 +296,13 @@ void BlkQueue::finish(Slot& slot, uint8_t status, uint32_t written) {
   copy_to_shared(slot.status, &status, 1);
   slot.chain.complete(written);
   in_flight_--;
-  count_completion();
+  if (status == VIRTIO_BLK_S_IOERR) counters_.io_errors.add();
+  if (status == VIRTIO_BLK_S_UNSUPP) counters_.unsupported.add();
+  count_completion(slot.begun);
 }
 
-void BlkQueue::count_completion() {
+void BlkQueue::count_completion(Clock::time_point begun) {
+  unpublished_begun_[unpublished_] = begun;
   if (++unpublished_ >= kPublishGroup) publish();
   if (++unsignalled_ >= kSignalGroup) signal();
 }
@@ -250,14 +316,21 @@ void BlkQueue::batch_done() {
 }
 
 void BlkQueue::publish() {
-  unpublished_ = 0;
+  if (unpublished_ == 0) return;
   ring_.publish();
+  const auto now = Clock::now();
+  for (unsigned i = 0; i < unpublished_; i++) {
+    counters_.latency[latency_bucket(static_cast<uint64_t>((now - unpublished_begun_[i]).count()))].add();
+  }
+  unpublished_ = 0;
 }
 
 void BlkQueue::signal() {
   publish();
   unsignalled_ = 0;
-  if (ring_.wants_interrupt()) interrupts_->queue_interrupt(index_);
+  if (!ring_.wants_interrupt()) return;
+  counters_.interrupts.add();
+  interrupts_->queue_interrupt(index_);
 }
 
 BlkLimits BlkQueue::limits() const {

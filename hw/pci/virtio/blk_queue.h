@@ -1,12 +1,13 @@
 // BlkQueue: one virtqueue of a virtio-blk device, one channel to the disk, and a slot for each request that the
 // ring can hold. Everything here happens on the queue's event loop and takes no lock; others post() to it.
 //
-// A request's life: on_kick -> drain -> start_request -> (transfer | flush | get_id | segments) -> the channel
+// A request's life: on_kick or on_tick -> drain -> start_request -> (transfer | flush | get_id | segments) -> the channel
 // -> request_done -> finish -> publish.
 #pragma once
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string_view>
@@ -15,6 +16,7 @@
 #include "acrn/block/blockif.h"
 #include "acrn/event/event_loop.h"
 #include "acrn/virtio/virtio_device.h"
+#include "hw/pci/virtio/blk_counters.h"
 #include "hw/pci/virtio/blk_request.h"
 #include "hw/pci/virtio/virtqueue.h"
 
@@ -27,6 +29,7 @@ struct BlkState {
   std::atomic<bool> writeback{false};  // the guest's wish, in the configuration space
   bool writeback_option = false;       // the operator's; constant from here on
   bool read_only = false;
+  uint32_t poll_nanoseconds = 0;       // 0: kicks
   uint32_t max_discard_sectors = 0;
   uint32_t max_discard_segments = 0;
 
@@ -48,6 +51,7 @@ class BlkQueue final : private BlockSink {
   void connect(VirtioInterruptSink& interrupts) { interrupts_ = &interrupts; }  // before the first start
   void kick() { kicked_->notify(); }
   int kick_fd() const { return kicked_->fd(); }
+  QueueStats stats() const { return counters_.snapshot(); }
 
   // On the loop.
   bool start(std::shared_ptr<const MemoryMap> map, Gpa ring);
@@ -58,25 +62,46 @@ class BlkQueue final : private BlockSink {
   Result<void> open_channel(BlockBackend& backend);
   void use_channel(const BlkSerial& serial);
   void drop_channel() { opened_channel_.reset(); }
+  // Tells `done` with 0 or an errno when every write that has completed is on stable storage; at once without a disk.
+  void flush_disk(std::function<void(int)> done);
   // Lets go of disk and doorbell, before destruction. Nothing in flight.
   void close();
 
  private:
+  using Clock = std::chrono::steady_clock;
+
+  // The guest works while we work: it sees completions in small groups, not at the end of a batch, and the engine
+  // gets requests in groups while the rest is still being parsed (docs/adr/0009).
+  static constexpr unsigned kPublishGroup = 4;
+  static constexpr unsigned kSubmitGroup = 8;
+  // An interrupt is dearer for both than a look at the used index, so a driver that sleeps is woken for a few groups.
+  static constexpr unsigned kSignalGroup = 16;
+
   // One request from parse to status byte; the slot's index is its chain's head.
   struct Slot {
     DescChain chain;
     ChainBuffers buffers;
     std::byte* status = nullptr;
+    Clock::time_point begun;
     BlockRequest io;
     uint32_t written_if_ok = 0;        // used length of a success
     std::span<VirtioBlkDiscardWriteZeroes> segments;  // preallocated
     size_t segment = 0, segment_count = 0;            // the one in work, and how many there are
   };
 
+  // The host's own flush: a request without a slot.
+  struct HostFlush : BlockRequest {
+    std::function<void(int)> done;
+  };
+
   BlkQueue(unsigned index, uint16_t size, const BlkState& state, GuestMistakes& mistakes, EventLoop& loop);
 
+  void start_polling();
   void on_kick();
+  void on_tick();
+  void read_features();
   void drain();
+  Clock::time_point begun();
   void start_request(DescChain chain);
   void give_back(DescChain chain, GuestRule rule);
   void dispatch(Slot& slot, const BlkFraming& request);
@@ -89,7 +114,7 @@ class BlkQueue final : private BlockSink {
   void submit_batch();
   void refuse(Slot& slot, uint8_t status, GuestRule rule, uint64_t detail);
   void finish(Slot& slot, uint8_t status, uint32_t written);
-  void count_completion();
+  void count_completion(Clock::time_point begun);
   void publish();
   void signal();
   BlkLimits limits() const;
@@ -103,6 +128,7 @@ class BlkQueue final : private BlockSink {
   EventLoop& loop_;
   VirtioInterruptSink* interrupts_ = nullptr;
   std::unique_ptr<Notifier> kicked_;
+  std::unique_ptr<Timer> poll_timer_;             // while the queue runs and is polled
   std::unique_ptr<BlockChannel> opened_channel_;  // not used yet
   std::unique_ptr<BlockChannel> channel_;         // null: no medium
   BlkSerial serial_{};
@@ -114,7 +140,10 @@ class BlkQueue final : private BlockSink {
   std::vector<BlockRequest*> batch_;  // parsed and not yet submitted; capacity reserved
   unsigned in_flight_ = 0;
   unsigned unpublished_ = 0;          // completed, used.idx not moved yet
+  std::array<Clock::time_point, kPublishGroup> unpublished_begun_;  // when those were taken
+  Clock::time_point group_begun_{};   // of the requests being parsed; none: the clock was not read for them yet
   unsigned unsignalled_ = 0;          // completed, the driver's wish for an interrupt not looked at yet
+  BlkCounters counters_;
   std::function<void()> stopped_;     // set while draining for a stop
 };
 

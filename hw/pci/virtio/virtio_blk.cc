@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <system_error>
 
 namespace acrn {
 namespace {
@@ -36,6 +37,7 @@ VirtioBlk::VirtioBlk(const VirtioBlkOptions& options, const GuestMemory& memory,
   state_.read_only = options.read_only;
   state_.writeback_option = options.writeback;
   state_.writeback = options.writeback;
+  state_.poll_nanoseconds = options.poll_nanoseconds;
   if (options.discard) {
     state_.max_discard_sectors = or_default(options.max_discard_sectors, kDefaultMaxDiscardSectors);
     state_.max_discard_segments = or_default(options.max_discard_segments, kDefaultMaxDiscardSegments);
@@ -111,6 +113,24 @@ Result<uint64_t> VirtioBlk::resize() {
   if (size.ok()) tell_guest();
   lock.lock();
   return size;
+}
+
+Result<void> VirtioBlk::flush() {
+  if (options_.read_only) return {};
+  BlkQueue& queue = *queues_[0];  // a flush is for the whole disk, whoever wrote to it
+  ACRN_CHECK(!queue.loop().is_current());
+  std::latch flushed(1);
+  int error = 0;
+  queue.loop().post([&] {
+    queue.flush_disk([&](int result) {
+      error = result;
+      flushed.count_down();
+    });
+  });
+  flushed.wait();
+  if (error == 0) return {};
+  return Error{ErrorKind::kIo, concat(options_.name, ": what was written could not be made stable: ",
+                                      std::generic_category().message(error))};
 }
 
 void VirtioBlk::describe_medium(const BlockInfo& info) {

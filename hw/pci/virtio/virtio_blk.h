@@ -29,6 +29,7 @@ struct VirtioBlkOptions {
   uint32_t max_discard_sectors = 0;     // 512-byte sectors; 0: default
   uint32_t max_discard_segments = 0;    // 0: default
   uint32_t discard_alignment = 0;       // 512-byte sectors; 0: what the backend says
+  uint32_t poll_nanoseconds = 0;        // between two looks at a running queue; 0: looks when it is kicked
 };
 
 // The device's feature bits for these options (device.md 6); pure.
@@ -49,6 +50,11 @@ class VirtioBlk final : public VirtioDevice {
   Result<void> attach(std::unique_ptr<BlockBackend> backend, std::string_view serial);
   // Looks how large the disk is now and tells the guest; returns bytes.
   Result<uint64_t> resize();
+  // Returns when everything that was written is on stable storage; at once for a read-only disk or none. Not on a
+  // loop of the device.
+  Result<void> flush();
+  // What the queue has done. Any thread. `queue` < queue_count().
+  QueueStats stats(unsigned queue) const { return queues_[queue]->stats(); }
 
   uint16_t device_id() const override { return VIRTIO_ID_BLOCK; }
   uint8_t pci_class() const override { return kPciClass; }

@@ -40,6 +40,14 @@ void Virtqueue::suppress_kicks() {
   kicks_suppressed_ = true;
 }
 
+void Virtqueue::suppress_kicks_for_good() {
+  if (!running() || broken_) return;
+  if (!event_index_) return suppress_kicks();
+  if (std::exchange(kicks_suppressed_, false)) used_.store16(kRingFlags, 0, __ATOMIC_RELAXED);
+  // Half the range away from where the driver is, so nothing that it adds passes it (virtio 0.9.5 2.4.1).
+  used_.store16(avail_event(size_), static_cast<uint16_t>(next_avail_ ^ 0x8000), __ATOMIC_RELAXED);
+}
+
 bool Virtqueue::resume_kicks() {
   if (!running() || broken_) return false;
   if (kicks_suppressed_) {

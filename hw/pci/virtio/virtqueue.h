@@ -73,6 +73,9 @@ class Virtqueue {
 
   // Tells the driver not to kick while the device is looking anyway.
   void suppress_kicks();
+  // The same for as long as the queue is polled: a driver with the event index is not even to kick when its index
+  // comes round. For the present features, so once more after they change; moves along with the ring.
+  void suppress_kicks_for_good();
   // Asks for kicks again. True: chains came meanwhile, without a kick; look once more.
   bool resume_kicks();
 

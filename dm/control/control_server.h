@@ -1,0 +1,28 @@
+// ControlServer: the socket of --cmd_monitor and its clients. Lives on a loop of its own, since commands block it.
+// Created and destroyed by the thread that composes the program.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "acrn/base/result.h"
+#include "dm/control/control_target.h"
+#include "dm/event/epoll_loop.h"
+
+namespace acrn {
+
+class ControlServer {
+ public:
+  static constexpr size_t kMaxClients = 16;
+  static constexpr size_t kMaxUnread = 1 << 20;  // bytes of replies that a client may leave before it is dropped
+
+  // Listens at `path`, for the owner only. A socket that nobody serves any more is replaced. Errors: kUsage for a text
+  // that is no socket's path, kNoInput for a place that is taken or cannot be had; then nothing was created.
+  // Loop and target outlive the server.
+  static Result<std::unique_ptr<ControlServer>> create(EpollLoop& loop, const std::string& path,
+                                                       ControlTarget& target);
+  // Drops the clients. The path is removed if it still is this server's.
+  virtual ~ControlServer() = default;
+};
+
+}  // namespace acrn

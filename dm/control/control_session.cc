@@ -1,0 +1,261 @@
+#include "dm/control/control_session.h"
+
+#include <array>
+#include <nlohmann/json.hpp>
+#include <span>
+
+#include "acrn/base/concat.h"
+#include "dm/base/one_line.h"
+#include "dm/options.h"
+
+namespace acrn {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr size_t kShown = 80;  // bytes of a client's text in an error
+
+// A path need not be UTF-8, JSON must be: bytes that are not come out as U+FFFD.
+std::string to_text(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
+
+std::string shown(std::string_view text) {
+  return text.size() <= kShown ? std::string(text) : concat(text.substr(0, kShown), "...");
+}
+
+// Looks at brackets only, so that the depth is known before anything is built.
+bool too_deep(std::string_view line) {
+  unsigned depth = 0;
+  bool in_string = false;
+  for (size_t i = 0; i < line.size(); i++) {
+    const char c = line[i];
+    if (in_string && c == '\\') {
+      i++;
+    } else if (c == '"') {
+      in_string = !in_string;
+    } else if (!in_string && (c == '{' || c == '[')) {
+      if (++depth > ControlSession::kMaxDepth) return true;
+    } else if (!in_string && (c == '}' || c == ']') && depth > 0) {
+      depth--;
+    }
+  }
+  return false;
+}
+
+Result<Json> parse_json(std::string_view line) {
+  if (too_deep(line)) {
+    return usage_error(concat("nested deeper than ", ControlSession::kMaxDepth, " levels; a request has two at most"));
+  }
+  try {
+    return Json::parse(line);
+  } catch (const Json::parse_error& error) {
+    return usage_error(concat("not JSON in UTF-8 at byte ", error.byte, R"(; give a line like {"command": "status"})"));
+  } catch (const Json::exception&) {  // a number that no double holds
+    return usage_error(R"(a number is out of range; give a line like {"command": "status"})");
+  }
+}
+
+Result<PciAddress> slot_argument(const Json& arguments, std::string_view command) {
+  const Json* slot = &arguments;
+  if (arguments.is_object() && arguments.size() == 1 && arguments.contains("slot")) slot = &arguments["slot"];
+  if (!slot->is_string()) {
+    return usage_error(concat(command, R"(: the slot is missing; give "arguments": "9" or {"slot": "9"})"));
+  }
+  auto address = parse_slot_address(slot->get_ref<const std::string&>());
+  if (!address) return usage_error(concat(command, ": ", address.error().message));
+  return address;
+}
+
+// The buckets that hold something, by the upper end of each in microseconds.
+Json latency_json(const QueueStats& stats) {
+  Json json = Json::object();
+  for (size_t i = 0; i < kLatencyBuckets; i++) {
+    if (stats.latency[i] == 0) continue;
+    json[i + 1 == kLatencyBuckets ? std::string("more") : std::to_string(uint64_t{1} << i)] = stats.latency[i];
+  }
+  return json;
+}
+
+Json queue_json(const QueueStats& stats) {
+  Json requests = Json::object();
+  for (size_t i = 0; i < kDiskRequestNames.size(); i++) requests[std::string(kDiskRequestNames[i])] = stats.requests[i];
+  return {{"requests", std::move(requests)},
+          {"bytes_read", stats.bytes_read},
+          {"bytes_written", stats.bytes_written},
+          {"errors",
+           {{"ioerr", stats.io_errors}, {"unsupp", stats.unsupported}, {"without_status", stats.without_status}}},
+          {"kicks", stats.kicks},
+          {"polls", stats.polls},
+          {"interrupts", stats.interrupts},
+          {"latency_us_below", latency_json(stats)}};
+}
+
+Json function_json(const FunctionReport& report) {
+  Json queues = Json::array(), mistakes = Json::object();
+  for (const QueueStats& stats : report.queues) queues.push_back(queue_json(stats));
+  for (const auto& [rule, count] : report.mistakes) mistakes[std::string(rule)] = count;
+  Json json = {{"slot", report.slot}, {"emulation", report.emulation}};
+  if (!report.source.empty()) json["source"] = report.source;
+  json["queues"] = std::move(queues);
+  json["mistakes"] = std::move(mistakes);
+  return json;
+}
+
+Result<Json> done(const Result<void>& result) {
+  if (!result) return result.error();
+  return Json(Json::object());
+}
+
+Result<Json> blkrescan(ControlTarget& target, const Json& arguments) {
+  if (!arguments.is_string()) {
+    return usage_error(R"(blkrescan: slot and path are missing; give "arguments": "<slot>,<path>[,opts]")");
+  }
+  const auto slot = parse_rescan(arguments.get_ref<const std::string&>());
+  if (!slot) return slot.error();
+  if (const auto scanned = target.blkrescan(slot.value()); !scanned) return scanned.error();
+  return Json{{"slot", full_name(slot.value().address)}};
+}
+
+Result<Json> resize(ControlTarget& target, const Json& arguments) {
+  const auto address = slot_argument(arguments, "resize");
+  if (!address) return address.error();
+  const auto size = target.resize(address.value());
+  if (!size) return size.error();
+  return Json{{"slot", full_name(address.value())}, {"bytes", size.value()}};
+}
+
+Result<Json> stats(ControlTarget& target, const Json& arguments) {
+  std::string only;
+  if (!arguments.empty()) {
+    const auto address = slot_argument(arguments, "stats");
+    if (!address) return address.error();
+    only = full_name(address.value());
+  }
+  Json functions = Json::array();
+  for (const FunctionReport& report : target.stats()) {
+    if (only.empty() || report.slot == only) functions.push_back(function_json(report));
+  }
+  if (!only.empty() && functions.empty()) return usage_error(concat("stats: there is no function in slot ", only));
+  return Json{{"functions", std::move(functions)}};
+}
+
+Result<Json> pause(ControlTarget& target, const Json&) { return done(target.pause()); }
+Result<Json> resume(ControlTarget& target, const Json&) { return done(target.resume()); }
+
+Result<Json> stop(ControlTarget& target, const Json&) {
+  target.stop();
+  return Json(Json::object());
+}
+
+Result<Json> status(ControlTarget& target, const Json&) {
+  const MachineStatus status = target.status();
+  return Json{{"vm", status.vm_name}, {"uuid", status.uuid}, {"state", status.paused ? "paused" : "running"}};
+}
+
+Result<Json> help(ControlTarget& target, const Json& arguments);
+
+struct Command {
+  std::string_view name;
+  std::string_view arguments;  // what they look like; empty: there are none
+  std::string_view help;
+  Result<Json> (*run)(ControlTarget& target, const Json& arguments);
+};
+
+constexpr std::array<Command, 8> kCommands{{
+    {"blkrescan", "\"<slot>,<path>[,opts]\"", "gives a nodisk slot its disk", blkrescan},
+    {"resize", "\"<slot>\"", "follows the new size of a served file", resize},
+    {"stats", "\"<slot>\" or none", "counts of every function, or of one", stats},
+    {"pause", "", "lets the virtual CPUs rest", pause},
+    {"resume", "", "lets them run again", resume},
+    {"stop", "", "ends the virtual machine", stop},
+    {"status", "", "name, UUID and state of the virtual machine", status},
+    {"help", "", "this list", help},
+}};
+
+Result<Json> help(ControlTarget&, const Json&) {
+  Json commands = Json::array();
+  for (const Command& command : kCommands) {
+    Json json = {{"command", command.name}, {"help", command.help}};
+    if (!command.arguments.empty()) json["arguments"] = command.arguments;
+    commands.push_back(std::move(json));
+  }
+  return Json{{"commands", std::move(commands)}};
+}
+
+Result<Json> run(const Json& request, ControlTarget& target) {
+  for (const auto& [key, value] : request.items()) {
+    if (key != "id" && key != "command" && key != "arguments") {
+      return usage_error(concat("'", shown(key), "' is not a member of a request; give id, command and arguments"));
+    }
+  }
+  if (!request.contains("command") || !request["command"].is_string()) {
+    return usage_error(R"(the command is missing; give a line like {"command": "status"})");
+  }
+  const auto& name = request["command"].get_ref<const std::string&>();
+  const Json arguments = request.value("arguments", Json());
+  std::vector<std::string_view> known;
+  for (const Command& command : kCommands) {
+    known.push_back(command.name);
+    if (command.name != name) continue;
+    const bool none = arguments.empty() || (arguments.is_string() && arguments.get_ref<const std::string&>().empty());
+    if (command.arguments.empty() && !none) {
+      return usage_error(concat(name, ": it takes no arguments; leave them out"));
+    }
+    return command.run(target, none ? Json() : arguments);
+  }
+  return unknown_word(shown(name), "a command", known);
+}
+
+// In this order; the id only where the client gave one.
+std::string reply_text(const Json* id, const Result<Json>& result) {
+  Json reply = Json::object();
+  if (id != nullptr) reply["id"] = *id;
+  reply["ok"] = result.ok();
+  if (result.ok()) {
+    reply["result"] = result.value();
+  } else {
+    reply["error"] = one_line(result.error().message);
+  }
+  return to_text(reply);
+}
+
+}  // namespace
+
+std::string control_refusal(std::string_view error) { return reply_text(nullptr, usage_error(std::string(error))); }
+
+std::string control_reply(std::string_view line, ControlTarget& target) {
+  const Result<Json> request = parse_json(line);
+  if (!request) return control_refusal(request.error().message);
+  const Json& json = request.value();
+  if (!json.is_object()) return control_refusal(R"(not an object; give a line like {"command": "status"})");
+  return reply_text(json.contains("id") ? &json["id"] : nullptr, run(json, target));
+}
+
+std::optional<std::string_view> ControlSession::next_line() {
+  const size_t newline = input_.find('\n', scanned_);
+  if (newline == std::string::npos && !(finished_ && begin_ < input_.size())) {
+    // What was taken goes now and not line by line, which would be quadratic.
+    input_.erase(0, begin_);
+    begin_ = 0;
+    scanned_ = input_.size();
+    if (scanned_ <= kMaxLine) return std::nullopt;
+    broken_ = true;
+    return std::string_view();
+  }
+  const size_t end = std::min(newline, input_.size());
+  const std::string_view line = std::string_view(input_).substr(begin_, end - begin_);
+  begin_ = scanned_ = std::min(end + 1, input_.size());
+  broken_ = line.size() > kMaxLine;
+  return line;
+}
+
+std::optional<std::string> ControlSession::next() {
+  while (!broken_) {
+    const auto line = next_line();
+    if (!line) return std::nullopt;
+    if (broken_) return control_refusal(concat("a line is longer than ", kMaxLine, " bytes; good bye")) + "\n";
+    if (line->find_first_not_of(" \t\r") != std::string_view::npos) return control_reply(*line, target_) + "\n";
+  }
+  return std::nullopt;
+}
+
+}  // namespace acrn

@@ -1,0 +1,50 @@
+// ControlTarget: what the control socket may do to a running machine. The machine implements it. Calls come one at a
+// time on the control socket's loop, which serves no device, so they may block until the work is done.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "acrn/base/result.h"
+#include "acrn/block/disk_stats.h"
+#include "acrn/pci/pci_function.h"
+#include "dm/slot_config.h"
+
+namespace acrn {
+
+struct MachineStatus {
+  std::string vm_name, uuid;
+  bool paused = false;
+};
+
+// One PCI function. report_function() makes it of a ConfiguredFunction.
+struct FunctionReport {
+  std::string slot;       // "0:9:0"
+  std::string emulation;  // "virtio-blk"
+  std::string source;     // a path, "ram:<bytes>" or "nodisk"; empty for a bridge
+  std::vector<QueueStats> queues;
+  std::vector<std::pair<std::string_view, uint64_t>> mistakes;  // rules that the guest broke, by name; no zeroes
+};
+
+class ControlTarget {
+ public:
+  // Gives the `nodisk` slot at `slot.address` the disk of `slot.block`.
+  virtual Result<void> blkrescan(const PciSlotConfig& slot) = 0;
+  // Follows the size of a served file; returns bytes.
+  virtual Result<uint64_t> resize(PciAddress address) = 0;
+  virtual std::vector<FunctionReport> stats() = 0;
+  // Both are done when they return, and nothing happens if it is so already.
+  virtual Result<void> pause() = 0;
+  virtual Result<void> resume() = 0;
+  // Asks the machine to end and returns at once.
+  virtual void stop() = 0;
+  virtual MachineStatus status() = 0;
+
+ protected:
+  ~ControlTarget() = default;
+};
+
+}  // namespace acrn

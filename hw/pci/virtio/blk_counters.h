@@ -1,0 +1,41 @@
+// BlkCounters: what a BlkQueue counts. Written on the queue's loop alone, so that an addition needs no locked
+// instruction; read from any thread.
+#pragma once
+
+#include <atomic>
+
+#include "acrn/block/disk_stats.h"
+
+namespace acrn {
+
+class LoopCounter {
+ public:
+  void add(uint64_t n = 1) { value_.store(value() + n, std::memory_order_relaxed); }
+  uint64_t value() const { return value_.load(std::memory_order_relaxed); }
+
+ private:
+  std::atomic<uint64_t> value_{0};
+};
+
+struct BlkCounters {
+  std::array<LoopCounter, kDiskRequestNames.size()> requests;
+  LoopCounter bytes_read, bytes_written, io_errors, unsupported, without_status;
+  std::array<LoopCounter, kLatencyBuckets> latency;
+  LoopCounter kicks, polls, interrupts;
+
+  QueueStats snapshot() const {
+    QueueStats stats{.bytes_read = bytes_read.value(),
+                     .bytes_written = bytes_written.value(),
+                     .io_errors = io_errors.value(),
+                     .unsupported = unsupported.value(),
+                     .without_status = without_status.value(),
+                     .kicks = kicks.value(),
+                     .polls = polls.value(),
+                     .interrupts = interrupts.value()};
+    for (size_t i = 0; i < requests.size(); i++) stats.requests[i] = requests[i].value();
+    for (size_t i = 0; i < latency.size(); i++) stats.latency[i] = latency[i].value();
+    return stats;
+  }
+};
+
+}  // namespace acrn

@@ -1,0 +1,176 @@
+// What an operator can ask of a running disk: its counts, and to make stable what was written.
+#include <numeric>
+
+#include "dm/registry.h"
+#include "tests/support/bench_disk.h"
+#include "tests/support/temp_dir.h"
+
+namespace acrn {
+namespace {
+
+using namespace test;  // NOLINT(google-build-using-namespace)
+
+uint64_t requests(const QueueStats& stats, DiskRequestKind kind) {
+  return stats.requests[static_cast<size_t>(kind)];
+}
+template <class Counts>
+uint64_t sum(const Counts& counts) {
+  return std::accumulate(counts.begin(), counts.end(), uint64_t{0});
+}
+
+TEST(a_time_falls_into_the_bucket_of_its_power_of_two) {
+  const std::pair<uint64_t, size_t> rows[] = {
+      {0, 0},      {999, 0},    {1000, 1},           {1999, 1},           {2000, 2},        {3999, 2},
+      {4000, 3},   {1'023'999, 10}, {1'024'000, 11}, {8'388'607'999, 23}, {8'388'608'000, 24}, {~uint64_t{0}, 24}};
+  for (const auto& [nanoseconds, bucket] : rows) EXPECT_EQ(latency_bucket(nanoseconds), bucket);
+}
+
+TEST(requests_are_counted_by_kind_bytes_and_result) {
+  BenchDisk bench({.device = {.discard = true}});
+  RawGuest guest = bench.guest();
+  std::vector<std::byte> data(4 * kSector), id(20);
+  for (int i = 0; i < 3; i++) EXPECT_EQ(guest.request(VIRTIO_BLK_T_IN, 0, data)->status, VIRTIO_BLK_S_OK);
+  EXPECT_EQ(guest.request(VIRTIO_BLK_T_OUT, 0, std::span(data).first(kSector))->status, VIRTIO_BLK_S_OK);
+  EXPECT_EQ(guest.request(VIRTIO_BLK_T_IN, 1 << 30, data)->status, VIRTIO_BLK_S_IOERR);
+  EXPECT_EQ(guest.flush()->status, VIRTIO_BLK_S_OK);
+  EXPECT_EQ(guest.request(VIRTIO_BLK_T_GET_ID, 0, id)->status, VIRTIO_BLK_S_OK);
+  const VirtioBlkDiscardWriteZeroes segment[] = {{0, 8, 0}, {8, 8, 0}};
+  EXPECT_EQ(guest.segments(VIRTIO_BLK_T_DISCARD, segment)->status, VIRTIO_BLK_S_OK);
+  EXPECT_EQ(guest.segments(VIRTIO_BLK_T_WRITE_ZEROES, segment)->status, VIRTIO_BLK_S_OK);
+  EXPECT_EQ(guest.request(77, 0, {})->status, VIRTIO_BLK_S_UNSUPP);
+  const RawGuest::Piece no_status[] = {{guest.header(VIRTIO_BLK_T_IN, 0), 16, false}};
+  EXPECT_EQ(guest.run(no_status)->len, 0u);
+  const RawGuest::Piece no_header[] = {{guest.status(), 1, true}};
+  EXPECT_EQ(guest.run(no_header)->len, 1u);
+
+  bench.settle();
+  const QueueStats stats = bench.device().stats(0);
+  EXPECT_EQ(requests(stats, DiskRequestKind::kRead), 4u);
+  EXPECT_EQ(requests(stats, DiskRequestKind::kWrite), 1u);
+  EXPECT_EQ(requests(stats, DiskRequestKind::kFlush), 1u);
+  EXPECT_EQ(requests(stats, DiskRequestKind::kDiscard), 1u);
+  EXPECT_EQ(requests(stats, DiskRequestKind::kWriteZeroes), 1u);
+  EXPECT_EQ(requests(stats, DiskRequestKind::kGetId), 1u);
+  EXPECT_EQ(requests(stats, DiskRequestKind::kOther), 2u);
+  EXPECT_EQ(stats.bytes_read, 3 * 4 * kSector);
+  EXPECT_EQ(stats.bytes_written, uint64_t{kSector});
+  EXPECT_EQ(stats.io_errors, 2u);
+  EXPECT_EQ(stats.unsupported, 1u);
+  EXPECT_EQ(stats.without_status, 1u);
+  EXPECT_EQ(sum(stats.requests), 11u);
+  EXPECT_EQ(sum(stats.latency), 12u);
+  EXPECT_EQ(stats.kicks, 12u);
+  EXPECT_EQ(stats.polls, 0u);
+  EXPECT_EQ(stats.interrupts, 12u);
+}
+
+TEST(a_request_that_the_disk_fails_is_an_error_without_bytes) {
+  BenchDisk bench;
+  RawGuest guest = bench.guest();
+  bench.faults().fail_nth(BlockOp::kRead, 1, EIO);
+  std::vector<std::byte> data(kSector);
+  EXPECT_EQ(guest.request(VIRTIO_BLK_T_IN, 0, data)->status, VIRTIO_BLK_S_IOERR);
+  EXPECT_EQ(bench.device().stats(0).io_errors, 1u);
+  EXPECT_EQ(bench.device().stats(0).bytes_read, 0u);
+}
+
+TEST(the_counts_are_read_while_the_queue_works_and_never_fall) {
+  BenchDisk bench;
+  const auto driver = bench.driver({.depth = 16, .max_bytes = kSector});
+  std::atomic<bool> stop{false}, fell{false};
+  std::thread watcher([&] {
+    for (uint64_t before = 0; !stop;) {
+      const uint64_t now = sum(bench.device().stats(0).latency);
+      if (now < before) fell = true;
+      before = now;
+    }
+  });
+  bool answered = true;
+  for (int i = 0; i < 3000 && answered; i++) answered = driver->flush().ok();
+  stop = true;
+  watcher.join();
+  EXPECT(answered && !fell);
+  EXPECT_EQ(requests(bench.device().stats(0), DiskRequestKind::kFlush), 3000u);
+}
+
+TEST(a_host_flush_reaches_the_disk_beside_what_the_guest_has_in_flight) {
+  BenchDisk bench({.device = {.queues = 2}});
+  RawGuest guest = bench.guest();
+  bench.faults().hold(BlockOp::kRead);
+  for (uint16_t head = 0; head < 64; head++) {
+    ready_request(guest, head, VIRTIO_BLK_T_IN, head, kSector);
+    guest.offer(head);
+  }
+  guest.kick();
+  bench.faults().wait_for_held(64);
+  bench.disk().take_seen();
+  MUST(bench.device().flush());
+  const auto seen = bench.disk().take_seen();
+  EXPECT_EQ(seen.size(), 1u);
+  EXPECT(seen[0].op == BlockOp::kFlush);
+  bench.faults().release();
+  EXPECT_EQ(reap(guest, 64).size(), 64u);
+  EXPECT_EQ(requests(bench.device().stats(0), DiskRequestKind::kFlush), 0u);
+}
+
+TEST(a_host_flush_waits_for_the_disk_also_across_a_reset) {
+  BenchDisk bench;
+  RawGuest guest = bench.guest();
+  bench.faults().hold(BlockOp::kFlush);
+  expect_waits_for_release(
+      bench.faults(), [&] { MUST(bench.device().flush()); },
+      [&] {
+        bench.faults().wait_for_held(1);
+        guest.function().out(VIRTIO_PCI_STATUS, 1, 0);
+      });
+  expect_serves_after_restart(guest);
+}
+
+TEST(a_host_flush_that_fails_names_the_disk) {
+  BenchDisk bench({.device = {.name = "virtio-blk 0:3:0"}});
+  bench.faults().fail_nth(BlockOp::kFlush, 1, EIO);
+  const auto flushed = bench.device().flush();
+  EXPECT(!flushed.ok());
+  EXPECT_CONTAINS(flushed.error().message, "virtio-blk 0:3:0");
+  EXPECT(flushed.error().kind == ErrorKind::kIo);
+  MUST(bench.device().flush());
+}
+
+TEST(there_is_nothing_to_flush_without_a_disk_or_on_one_that_is_read_only) {
+  BenchDisk absent({.attached = false});
+  MUST(absent.device().flush());
+  BenchDisk read_only({.device = {.read_only = true}});
+  MUST(read_only.device().flush());
+  EXPECT(read_only.disk().take_seen().empty());
+}
+
+TEST(a_configured_function_describes_itself) {
+  const auto machine = MUST(LoopbackMachine::create(64 * kMiB));
+  const auto loop = MUST(EpollLoop::create("shared", {}));
+  const MachineServices services{.memory = machine->memory(), .msi = machine->msi(), .shared_loop = *loop};
+  const auto create = [&](const char* text) {
+    const PciSlotConfig slot = MUST(parse_slot(text));
+    return MUST(create_function(slot, services, machine->pin(slot.address)));
+  };
+  const auto bridge = create("0,hostbridge");
+  EXPECT_EQ(bridge->describe().slot, "0:0:0");
+  EXPECT_EQ(bridge->describe().emulation, "hostbridge");
+  EXPECT_EQ(bridge->describe().source, "");
+  EXPECT(bridge->stats().empty());
+  MUST(bridge->flush());
+
+  TempDir directory;
+  const std::string path = directory.file("disk", kMiB);
+  const auto disk = create("9,virtio-blk,nodisk,mq=2");
+  EXPECT_EQ(disk->describe().source, "nodisk");
+  EXPECT_EQ(disk->stats().size(), 2u);
+  MUST(disk->flush());
+  EXPECT(!disk->rescan(*MUST(parse_slot("9,virtio-blk,nodisk,mq=2")).block).ok());
+  MUST(disk->rescan(*MUST(parse_slot("9,virtio-blk," + path + ",mq=2")).block));
+  EXPECT_EQ(disk->describe().source, path);
+  EXPECT_EQ(disk->describe().slot, "0:9:0");
+  MUST(disk->flush());
+}
+
+}  // namespace
+}  // namespace acrn

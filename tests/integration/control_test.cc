@@ -1,0 +1,497 @@
+// The control socket, by real sockets, over disks of the loopback board (docs/control-socket.md).
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <filesystem>
+#include <thread>
+
+#include "dm/base/log_setup.h"
+#include "dm/control/control_server.h"
+#include "dm/control/control_session.h"
+#include "dm/control/function_report.h"
+#include "dm/loopback/raw_guest.h"
+#include "tests/support/temp_dir.h"
+#include "tests/support/test.h"
+
+namespace acrn {
+namespace {
+
+using namespace test;  // NOLINT(google-build-using-namespace)
+
+template <class T>
+T must(Result<T> result) {
+  if (!result.ok()) throw Failure{"must", result.error().message};
+  return std::move(result).value();
+}
+
+// Waits for what another thread is certain to do soon.
+template <class Condition>
+bool soon(Condition&& condition) {
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while (!condition()) {
+    if (std::chrono::steady_clock::now() > end) return false;
+    std::this_thread::yield();
+  }
+  return true;
+}
+
+// A machine without CPUs: the loopback board with the functions that it was given.
+class LoopbackTarget final : public ControlTarget {
+ public:
+  explicit LoopbackTarget(const std::vector<std::string>& slots) {
+    const MachineServices services{.memory = board_->memory(), .msi = board_->msi(), .shared_loop = *shared_};
+    for (const std::string& text : slots) {
+      const PciSlotConfig slot = must(parse_slot(text));
+      functions_.push_back(must(create_function(slot, services, board_->pin(slot.address))));
+      board_->bus().attach(slot.address, functions_.back()->function());
+    }
+  }
+  LoopbackMachine& board() { return *board_; }
+  EpollLoop& shared_loop() { return *shared_; }
+  bool stopped() const { return stopped_; }
+
+  Result<void> blkrescan(const PciSlotConfig& slot) override {
+    ConfiguredFunction* const function = find(slot.address);
+    return function != nullptr ? function->rescan(*slot.block) : nothing_there(slot.address);
+  }
+  Result<uint64_t> resize(PciAddress address) override {
+    ConfiguredFunction* const function = find(address);
+    if (function == nullptr) return nothing_there(address);
+    return function->resize();
+  }
+  std::vector<FunctionReport> stats() override {
+    std::vector<FunctionReport> reports;
+    for (const auto& function : functions_) reports.push_back(report_function(*function));
+    return reports;
+  }
+  Result<void> pause() override {
+    paused_ = true;
+    return {};
+  }
+  Result<void> resume() override {
+    paused_ = false;
+    return {};
+  }
+  void stop() override { stopped_ = true; }
+  MachineStatus status() override { return {"vm1", "615db82a-e189-4b4f-8dbb-d321343e4ab3", paused_}; }
+
+ private:
+  ConfiguredFunction* find(PciAddress address) {
+    for (const auto& function : functions_) {
+      if (function->describe().slot == full_name(address)) return function.get();
+    }
+    return nullptr;
+  }
+  static Error nothing_there(PciAddress address) {
+    return {ErrorKind::kUsage, "there is no function in slot " + short_name(address)};
+  }
+
+  std::unique_ptr<LoopbackMachine> board_ = must(LoopbackMachine::create(64 << 20));
+  std::unique_ptr<EpollLoop> shared_ = must(EpollLoop::create("shared", {}));
+  std::vector<std::unique_ptr<ConfiguredFunction>> functions_;
+  std::atomic<bool> paused_{false}, stopped_{false};
+};
+
+int connect_to(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::memcpy(address.sun_path, path.data(), path.size());
+  const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const timeval patience{20, 0};
+  ::setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+  if (::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0) return fd;
+  ::close(fd);
+  return -1;
+}
+
+class Client {
+ public:
+  explicit Client(const std::string& path) : socket_(connect_to(path)) { EXPECT(socket_); }
+
+  // False: the server has gone.
+  bool send(std::string_view bytes) {
+    while (!bytes.empty()) {
+      const ssize_t size = ::send(socket_.fd(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+      if (size <= 0) return false;
+      bytes.remove_prefix(static_cast<size_t>(size));
+    }
+    return true;
+  }
+  void end_of_requests() { ::shutdown(socket_.fd(), SHUT_WR); }
+  // The next line without its end; nothing: the server has gone, or does not answer.
+  std::optional<std::string> line() {
+    size_t end;
+    while ((end = input_.find('\n')) == std::string::npos) {
+      char bytes[65536];
+      const ssize_t size = ::recv(socket_.fd(), bytes, sizeof(bytes), 0);
+      if (size <= 0) return std::nullopt;
+      input_.append(bytes, static_cast<size_t>(size));
+    }
+    std::string line = input_.substr(0, end);
+    input_.erase(0, end + 1);
+    return line;
+  }
+  std::string ask(const std::string& request) {
+    EXPECT(send(request + "\n"));
+    return line().value_or("(no answer)");
+  }
+  // A command, with its arguments as JSON.
+  std::string run(const std::string& command, const std::string& arguments = "null") {
+    return ask(R"({"command": ")" + command + R"(", "arguments": )" + arguments + "}");
+  }
+
+ private:
+  UniqueFd socket_;
+  std::string input_;
+};
+
+struct Rig {
+  TempDir directory;
+  std::string path = directory.path("control.sock");
+  LoopbackTarget target;
+  std::unique_ptr<EpollLoop> loop = must(EpollLoop::create("control", {}));
+  std::unique_ptr<ControlServer> server;
+
+  explicit Rig(const std::vector<std::string>& slots = {}) : target(slots) {
+    static const bool quiet = setup_logging({.console = 1}, "").ok();
+    EXPECT(quiet);
+    server = must(ControlServer::create(*loop, path, target));
+  }
+};
+
+mode_t mode_of(const std::string& path) {
+  struct stat status{};
+  return ::lstat(path.c_str(), &status) == 0 ? status.st_mode : 0;
+}
+
+// --- the socket's place
+
+TEST(the_socket_is_its_owners_alone_whatever_the_umask) {
+  for (const mode_t mask : {0000, 0022, 0077, 0777}) {
+    const mode_t before = ::umask(0077);
+    TempDir directory;
+    LoopbackTarget target({});
+    auto loop = must(EpollLoop::create("control", {}));
+    ::umask(mask);
+    auto server = ControlServer::create(*loop, directory.path("s"), target);
+    ::umask(before);
+    EXPECT(server.ok());
+    EXPECT_EQ(mode_of(directory.path("s")), static_cast<mode_t>(S_IFSOCK | 0600));
+  }
+}
+
+TEST(the_socket_goes_with_its_server_unless_it_is_somebody_elses_by_then) {
+  Rig rig;
+  rig.server.reset();
+  EXPECT(!std::filesystem::exists(rig.path));
+  rig.server = must(ControlServer::create(*rig.loop, rig.path, rig.target));
+  std::filesystem::remove(rig.path);
+  rig.directory.file("control.sock", 7);
+  rig.server.reset();
+  EXPECT(S_ISREG(mode_of(rig.path)));
+}
+
+// A socket in the file system whose process is gone, or lives on.
+UniqueFd socket_at(const std::string& path, int type, bool listening) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::memcpy(address.sun_path, path.data(), path.size());
+  UniqueFd fd(::socket(AF_UNIX, type | SOCK_CLOEXEC, 0));
+  EXPECT(::bind(fd.fd(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0);
+  if (listening) EXPECT(::listen(fd.fd(), 1) == 0);
+  return fd;
+}
+
+TEST(a_socket_that_nobody_serves_is_replaced) {
+  Rig rig;
+  const std::string old = rig.directory.path("old");
+  socket_at(old, SOCK_STREAM, true).reset();
+  EXPECT(std::filesystem::exists(old));
+  const auto server = must(ControlServer::create(*rig.loop, old, rig.target));
+  EXPECT_CONTAINS(Client(old).run("status"), R"("ok":true)");
+}
+
+TEST(a_socket_that_is_served_is_refused_and_left_alone) {
+  Rig rig;
+  const auto second = ControlServer::create(*rig.loop, rig.path, rig.target);
+  EXPECT(!second.ok());
+  EXPECT(second.error().kind == ErrorKind::kNoInput);
+  EXPECT_CONTAINS(second.error().message, "--cmd_monitor " + rig.path + ": another process serves it");
+  EXPECT_CONTAINS(Client(rig.path).run("status"), R"("ok":true)");
+
+  const std::string datagram = rig.directory.path("datagram");
+  const UniqueFd other = socket_at(datagram, SOCK_DGRAM, false);
+  EXPECT(!ControlServer::create(*rig.loop, datagram, rig.target).ok());
+  EXPECT(S_ISSOCK(mode_of(datagram)));
+}
+
+TEST(what_is_not_a_socket_is_refused_and_left_alone) {
+  Rig rig;
+  const TempDir& directory = rig.directory;
+  directory.file("file", 3);
+  std::filesystem::create_directory(directory.path("directory"));
+  std::filesystem::create_symlink("nowhere", directory.path("link"));
+  EXPECT(::mkfifo(directory.path("fifo").c_str(), 0600) == 0);
+  for (const char* name : {"file", "directory", "link", "fifo"}) {
+    const std::string path = directory.path(name);
+    const mode_t before = mode_of(path);
+    const auto server = ControlServer::create(*rig.loop, path, rig.target);
+    EXPECT(!server.ok());
+    EXPECT(server.error().kind == ErrorKind::kNoInput);
+    EXPECT_CONTAINS(server.error().message, "not a socket");
+    EXPECT_EQ(mode_of(path), before);
+  }
+  EXPECT(!std::filesystem::exists(directory.path("nowhere")));
+}
+
+TEST(a_path_that_cannot_be_a_socket_is_named) {
+  Rig rig;
+  for (const std::string& path : {std::string(), std::string(108, 'x'), std::string("a\0b", 3)}) {
+    const auto server = ControlServer::create(*rig.loop, path, rig.target);
+    EXPECT(!server.ok());
+    EXPECT(server.error().kind == ErrorKind::kUsage);
+  }
+  const std::string missing = rig.directory.path("no/such/directory");
+  const auto server = ControlServer::create(*rig.loop, missing, rig.target);
+  EXPECT(!server.ok());
+  EXPECT(server.error().kind == ErrorKind::kNoInput);
+  EXPECT_CONTAINS(server.error().message, missing);
+}
+
+// --- the protocol
+
+TEST(a_reply_carries_the_id_of_its_request) {
+  Rig rig;
+  Client client(rig.path);
+  const std::string result =
+      R"("ok":true,"result":{"vm":"vm1","uuid":"615db82a-e189-4b4f-8dbb-d321343e4ab3","state":"running"}})";
+  EXPECT_EQ(client.ask(R"({"command": "status"})"), "{" + result);
+  for (const char* id : {"null", "7", "-1.5", R"("a\"b")", "[1,{\"a\":null}]", "true"}) {
+    EXPECT_EQ(client.ask(std::string(R"({"id": )") + id + R"(, "command": "status"})"),
+              std::string(R"({"id":)") + id + "," + result);
+  }
+  EXPECT_CONTAINS(client.ask(R"({"id": 3, "command": "nonsense"})"), R"({"id":3,"ok":false,"error":")");
+}
+
+TEST(what_is_no_request_gets_an_error_and_the_next_request_is_served) {
+  Rig rig;
+  Client client(rig.path);
+  const std::pair<std::string, std::string> rows[] = {
+      {"nonsense", "not JSON"},
+      {"{", "not JSON"},
+      {"{\"command\": \"st\xff\"}", "not JSON in UTF-8"},
+      {"{\"command\": \"\x01\"}", "not JSON"},
+      {R"({"command": "status"} x)", "not JSON"},
+      {"[]", "not an object"},
+      {"5", "not an object"},
+      {"null", "not an object"},
+      {R"({"id": 1e999, "command": "status"})", "out of range"},
+      {"{}", "the command is missing"},
+      {R"({"command": 5})", "the command is missing"},
+      {R"({"comand": "status"})", "'comand' is not a member"},
+      {R"({"command": "statsu"})", "did you mean stat"},
+      {R"({"command": ""})", "known: blkrescan, resize, stats, pause, resume, stop, status, help"},
+      {R"({"command": "stop", "arguments": "9"})", "stop: it takes no arguments"},
+      {R"({"command": "resize"})", "the slot is missing"},
+      {R"({"command": "resize", "arguments": 9})", "the slot is missing"},
+      {R"({"command": "resize", "arguments": {"slot": "9", "size": 1}})", "the slot is missing"},
+      {R"({"command": "resize", "arguments": "32"})", "'32' is not a slot"},
+      {R"({"command": "resize", "arguments": "9"})", "no function in slot 9:0"},
+      {R"({"command": "stats", "arguments": "9"})", "no function in slot 0:9:0"},
+      {R"({"command": "blkrescan"})", "slot and path are missing"},
+      {R"({"command": "blkrescan", "arguments": {}})", "slot and path are missing"},
+      {R"({"command": "blkrescan", "arguments": "9"})", "the path is missing"},
+      {R"({"command": "blkrescan", "arguments": "9,nodisk"})", "nodisk is no disk"},
+      {R"({"command": "blkrescan", "arguments": "9,a.img,rw"})", "'rw' is not an option"},
+      {R"({"command": "blkrescan", "arguments": "9,a\n\u0000b,ro"})", "the path is missing"},
+      {std::string(R"({"command": "help", "arguments": )") + std::string(17, '[') + std::string(17, ']') + "}", "nested deeper than 16"},
+      {std::string(60'000, '['), "nested deeper than 16"},
+  };
+  for (const auto& [request, error] : rows) {
+    const std::string reply = client.ask(request);
+    EXPECT_CONTAINS(reply, R"("ok":false,"error":")");
+    EXPECT_CONTAINS(reply, error);
+  }
+  EXPECT(!rig.target.stopped());
+  EXPECT_CONTAINS(client.ask(R"({"id": [[["]]]]]]]]]]]]]]]]]]]]]]]"]]], "command": "status"})"), R"("ok":true)");
+}
+
+TEST(requests_may_come_in_pieces_or_many_at_once) {
+  Rig rig;
+  Client client(rig.path);
+  for (const char c : std::string("{\"id\": 1, \"command\": \"status\"}\r\n")) EXPECT(client.send({&c, 1}));
+  EXPECT_CONTAINS(client.line().value_or(""), R"({"id":1,"ok":true)");
+  std::string many;
+  for (int id = 0; id < 1000; id++) many += R"({"id": )" + std::to_string(id) + ", \"command\": \"status\"}\n\n \t\r\n";
+  EXPECT(client.send(many));
+  for (int id = 0; id < 1000; id++) EXPECT_CONTAINS(client.line().value_or(""), R"({"id":)" + std::to_string(id) + ",");
+  EXPECT(client.send(R"({"id": 2, "command": "status"})"));
+  client.end_of_requests();
+  EXPECT_CONTAINS(client.line().value_or(""), R"({"id":2,"ok":true)");
+  EXPECT(!client.line());
+}
+
+TEST(a_line_of_64_kib_is_served_and_a_longer_one_ends_the_connection) {
+  Rig rig;
+  const std::string request = R"({"command": "status"})";
+  {
+    Client client(rig.path);
+    const std::string spaces(ControlSession::kMaxLine - request.size(), ' ');
+    EXPECT_CONTAINS(client.ask(spaces + request), R"("ok":true)");
+    EXPECT(client.send(spaces + " " + request + "\n" + request + "\n"));
+    EXPECT_CONTAINS(client.line().value_or(""), "longer than 65536 bytes");
+    EXPECT(!client.line());
+  }
+  Client endless(rig.path);
+  const std::string junk(1 << 20, 'x');
+  while (endless.send(junk)) {
+  }
+  EXPECT_CONTAINS(endless.line().value_or(""), "longer than 65536 bytes");
+  EXPECT(!endless.line());
+  EXPECT_CONTAINS(Client(rig.path).ask(request), R"("ok":true)");
+}
+
+TEST(sixteen_clients_are_served_and_the_next_is_told_so) {
+  Rig rig;
+  std::vector<std::unique_ptr<Client>> clients;
+  for (size_t i = 0; i < ControlServer::kMaxClients; i++) {
+    clients.push_back(std::make_unique<Client>(rig.path));
+    EXPECT_CONTAINS(clients.back()->run("status"), R"("ok":true)");
+  }
+  Client one_more(rig.path);
+  EXPECT_CONTAINS(one_more.line().value_or(""), R"({"ok":false,"error":"there are 16 clients already)");
+  EXPECT(!one_more.line());
+  for (auto& client : clients) EXPECT_CONTAINS(client->run("status"), R"("ok":true)");
+  clients.pop_back();
+  EXPECT(soon([&] {
+    Client again(rig.path);
+    again.send("{\"command\": \"status\"}\n");
+    return again.line().value_or("").find(R"("ok":true)") != std::string::npos;
+  }));
+}
+
+TEST(a_client_that_never_reads_is_dropped_and_the_others_are_served) {
+  Rig rig({"9,virtio-blk,ram:1M"});
+  Client silent(rig.path), other(rig.path);
+  std::thread asking([&] {
+    while (silent.send("{\"command\": \"stats\"}\n")) {
+    }
+  });
+  for (int i = 0; i < 50; i++) EXPECT_CONTAINS(other.run("status"), R"("ok":true)");
+  asking.join();  // ends when the server has dropped it
+  EXPECT_CONTAINS(other.run("status"), R"("ok":true)");
+}
+
+TEST(a_client_may_leave_in_the_middle_of_anything) {
+  Rig rig({"9,virtio-blk,ram:1M"});
+  for (int i = 0; i < 200; i++) {
+    Client client(rig.path);
+    const std::string request = "{\"command\": \"stats\"}\n{\"command\": \"stats\"}\n{\"command\"";
+    client.send(std::string_view(request).substr(0, static_cast<size_t>(i) % request.size() + 1));
+  }
+  EXPECT_CONTAINS(Client(rig.path).run("status"), R"("ok":true)");
+}
+
+TEST(the_server_may_end_with_clients_at_work) {
+  for (int i = 0; i < 20; i++) {
+    Rig rig;
+    Client client(rig.path), idle(rig.path);
+    std::thread asking([&] {
+      while (client.send("{\"command\": \"status\"}\n") && client.line()) {
+      }
+    });
+    EXPECT_CONTAINS(idle.run("status"), R"("ok":true)");
+    rig.server.reset();
+    EXPECT(!idle.line());
+    asking.join();
+  }
+}
+
+// --- the commands
+
+TEST(pause_resume_and_stop_reach_the_machine) {
+  Rig rig;
+  Client client(rig.path);
+  EXPECT_EQ(client.run("pause"), R"({"ok":true,"result":{}})");
+  EXPECT_CONTAINS(client.run("status"), R"("state":"paused")");
+  EXPECT_EQ(client.run("resume", "\"\""), R"({"ok":true,"result":{}})");
+  EXPECT_CONTAINS(client.run("status", "{}"), R"("state":"running")");
+  EXPECT(!rig.target.stopped());
+  EXPECT_EQ(client.run("stop", "[]"), R"({"ok":true,"result":{}})");
+  EXPECT(rig.target.stopped());
+  EXPECT_CONTAINS(client.run("help"), R"({"command":"blkrescan","help":"gives a nodisk slot its disk","arguments":)");
+}
+
+// No queue interrupt is under way any more, and none is remembered.
+void acknowledge(Rig& rig, RawGuest& guest) {
+  for (int i = 0; i < 2; i++) rig.target.shared_loop().run([] {});
+  guest.function().in(VIRTIO_PCI_ISR, 1);
+}
+
+TEST(the_guest_sees_a_disk_that_comes_by_blkrescan_and_grows_by_resize) {
+  Rig rig({"0,hostbridge", "9,virtio-blk,nodisk"});
+  RawGuest guest = must(RawGuest::start(rig.target.board(), {0, 9, 0}, ~feature(VIRTIO_RING_F_EVENT_IDX), InterruptMode::kIntx));
+  Client client(rig.path);
+  const std::string path = rig.directory.file("disk, \"one\" \xc3\xa4.img", 1 << 20);
+  const std::string written = rig.directory.path("disk,, \\\"one\\\" \xc3\xa4.img");  // in a slot's text, in JSON
+  EXPECT_CONTAINS(client.run("resize", R"("9")"), "there is no disk to resize");
+  EXPECT_CONTAINS(client.run("blkrescan", "\"9," + rig.directory.path("missing") + "\""), "missing");
+  EXPECT_CONTAINS(client.run("blkrescan", "\"9," + written + ",ro\""), "already known to the guest");
+  EXPECT_CONTAINS(client.run("blkrescan", "\"0," + written + "\""), "not a virtio-blk disk");
+  EXPECT_CONTAINS(client.run("blkrescan", "\"8," + written + "\""), "no function in slot 8:0");
+  EXPECT_CONTAINS(client.run("stats", R"("9")"), R"("source":"nodisk")");
+  acknowledge(rig, guest);
+  EXPECT_EQ(guest.capacity(), 0u);
+
+  EXPECT_EQ(client.run("blkrescan", "\"9," + written + "\""), R"({"ok":true,"result":{"slot":"0:9:0"}})");
+  EXPECT_EQ(guest.function().in(VIRTIO_PCI_ISR, 1), 2u);
+  EXPECT_EQ(guest.capacity(), 2048u);
+  EXPECT_CONTAINS(client.run("blkrescan", "\"9," + written + "\""), R"("ok":false)");
+  std::vector<std::byte> data(512, std::byte{7});
+  EXPECT_EQ(guest.request(VIRTIO_BLK_T_OUT, 2047, data)->status, VIRTIO_BLK_S_OK);
+  EXPECT_EQ(guest.request(VIRTIO_BLK_T_OUT, 2048, data)->status, VIRTIO_BLK_S_IOERR);
+
+  acknowledge(rig, guest);
+  std::filesystem::resize_file(path, 2 << 20);
+  EXPECT_EQ(client.run("resize", R"({"slot": "0:9:0"})"), R"({"ok":true,"result":{"slot":"0:9:0","bytes":2097152}})");
+  EXPECT_EQ(guest.function().in(VIRTIO_PCI_ISR, 1), 2u);
+  EXPECT_EQ(guest.capacity(), 4096u);
+  EXPECT_EQ(guest.request(VIRTIO_BLK_T_OUT, 4095, data)->status, VIRTIO_BLK_S_OK);
+  EXPECT_CONTAINS(client.run("resize", R"("0")"), "not a virtio-blk disk");
+
+  const std::string stats = client.run("stats", R"("9:0")");
+  EXPECT_CONTAINS(stats, R"("slot":"0:9:0","emulation":"virtio-blk","source":")" + rig.directory.path("disk, \\\"one\\\""));
+  EXPECT_CONTAINS(stats, R"("requests":{"read":0,"write":3,"flush":0,)");
+  EXPECT_CONTAINS(stats, R"("bytes_read":0,"bytes_written":1024,"errors":{"ioerr":1,"unsupp":0,"without_status":0})");
+  EXPECT_CONTAINS(stats, R"("mistakes":{"sector-past-end":1})");
+  EXPECT_CONTAINS(client.run("stats"), R"({"slot":"0:0:0","emulation":"hostbridge","queues":[],"mistakes":{}})");
+}
+
+// Rows Q12 and B22: while a guest does nothing but kick, or send what nobody can answer, the socket answers.
+TEST(the_socket_answers_while_a_guest_misbehaves) {
+  Rig rig({"9,virtio-blk,ram:1M"});
+  RawGuest guest = must(RawGuest::start(rig.target.board(), {0, 9, 0}));
+  const RawGuest::Piece malformed[] = {{guest.header(VIRTIO_BLK_T_IN, 1 << 30), 16, false}};
+  guest.chain(0, malformed);
+  std::atomic<bool> stop{false};
+  std::thread cpu([&] {
+    for (uint16_t offered = 0; !stop;) {
+      if (guest.ring().used_index() == offered) guest.offer(0), offered++;
+      for (int i = 0; i < 10; i++) guest.kick();
+    }
+  });
+  Client client(rig.path);
+  bool answered = true;
+  for (int i = 0; i < 500 && answered; i++) answered = client.run("stats").find(R"("ok":true)") != std::string::npos;
+  answered = answered && soon([&] { return client.run("stats").find(R"("status-missing")") != std::string::npos; });
+  stop = true;
+  cpu.join();
+  EXPECT(answered);
+}
+
+}  // namespace
+}  // namespace acrn

@@ -1,6 +1,7 @@
 # Shared by the scripts of this folder.
 # shellcheck shell=bash
 set -euo pipefail
+umask 022
 export LC_ALL=C PATH="$PATH:/usr/sbin:/sbin"
 
 guest_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)

@@ -4,7 +4,8 @@
 #                  [--file <host path or program>[:<guest path>]]...
 # Its /init mounts /dev, /proc, /sys, /run and /tmp, loads the modules with what they depend on, and goes on, as
 # process 1, with the script (default: a shell on the console); when that ends the machine is powered off.
-# A word module.parameter=value of the kernel's command line is given to the module when it is loaded.
+# A word module.parameter=value of the kernel's command line is given to the module when it is loaded
+# (kvm_amd.npt=0: with an underscore).
 # --module: one that is built into the kernel is left out. --file: as for make_root.sh.
 source "$(dirname "$0")/lib.sh"
 
@@ -29,6 +30,15 @@ trap 'rm -rf "$work"' EXIT
 root=$work/root
 new_root "$root"
 
+# A kernel takes unsigned modules too, and under emulation a signature costs it 0.1 s. Layout: <signature> <12 bytes,
+# the last four its length, big endian> <this text and a line feed>.
+drop_signature() {
+  local length
+  [ "$(tail -c 28 "$1" | tr '\0' .)" = '~Module signature appended~' ] || return 0
+  length=$(tail -c 32 "$1" | head -c 4 | od -An -tx1 | tr -d ' \n')
+  truncate -s -$((16#$length + 40)) "$1"
+}
+
 # modprobe names what to load in order: "insmod <path>" or "builtin <name>".
 release=$(cat "$kernel/release")
 mkdir -p "$root/lib/modules"
@@ -40,14 +50,15 @@ for module in "${modules[@]}"; do
     [ "$action" = insmod ] || continue
     name=$(basename "$path")
     name=${name%%.ko*}
-    grep -qx "$name" "$root/lib/modules/load" && continue
+    grep -q "^$name " "$root/lib/modules/load" && continue
     case $path in
       *.xz) xz -dc "$path" ;;
       *.zst) zstd -dcq "$path" ;;
       *.gz) gzip -dc "$path" ;;
       *) cat "$path" ;;
     esac >"$root/lib/modules/$name.ko"
-    echo "$name" >>"$root/lib/modules/load"
+    drop_signature "$root/lib/modules/$name.ko"
+    echo "$name ${name//-/_}" >>"$root/lib/modules/load"
   done <"$work/depends"
 done
 
@@ -60,15 +71,12 @@ mount -t sysfs sys /sys
 mount -t tmpfs run /run
 mount -t tmpfs tmp /tmp
 read -r line </proc/cmdline
-while read -r name; do
+while read -r file name; do
   parameters=
   for word in $line; do
-    case $word in
-      "$name".*=*) parameters="$parameters ${word#*.}" ;;
-      "$(echo "$name" | tr - _)".*=*) parameters="$parameters ${word#*.}" ;;
-    esac
+    case $word in "$name".*=*) parameters="$parameters ${word#*.}" ;; esac
   done
-  insmod "/lib/modules/$name.ko" $parameters
+  insmod "/lib/modules/$file.ko" $parameters
 done </lib/modules/load
 if [ -e /init.script ]; then
   . /init.script

@@ -63,7 +63,7 @@ ended() { # ended <name> <tenths of a second>
 }
 broken() {
   say "$*"
-  tail -n 20 "$state/qemu.log" "$state/console" 2>/dev/null | sed 's/^/  /' >&2 || true
+  tail -n 40 "$state/qemu.log" "$state/console" 2>/dev/null | sed 's/^/  /' >&2 || true
   exit 125
 }
 
@@ -96,16 +96,17 @@ prepare() {
 
   # What the kernel would measure, calibrate or test at its start is said on its command line.
   qemu=(setpriv --pdeathsig KILL qemu-system-x86_64 -name emulated-host -nodefaults -no-user-config -display none -no-reboot
-    -machine q35 -accel tcg,thread=multi -cpu qemu64,+svm,+npt -smp "$cpus" -m "$memory"
+    -machine q35 -accel 'tcg,thread=multi' -cpu 'qemu64,+svm,+npt' -smp "$cpus" -m "$memory"
     -chardev "$1" -serial chardev:terminal
     -chardev "file,id=kernel,path=$state/console" -serial chardev:kernel
     -chardev "pipe,id=agent,path=$state/agent" -serial chardev:agent
-    -drive "file=$state/disk.img,format=raw,if=none,id=root,cache=unsafe" -device virtio-blk-pci,drive=root
+    -drive "file=$state/disk.img,format=raw,if=none,id=root,cache=unsafe" -device 'virtio-blk-pci,drive=root'
     -kernel "$kernel/vmlinuz" -initrd "$initrd"
     -append "console=ttyS1 quiet panic=-1 mitigations=off tsc=reliable no_timer_check lpj=4000000 nokaslr cryptomgr.notests audit=0 apparmor=0 $append")
 }
 
 # request <text>: to the agent; never longer than a few seconds, even if nobody reads.
+# shellcheck disable=SC2016
 request() { timeout -k 1 10 bash -c 'cat >"$1"' - "$state/agent.in"; }
 
 # The agent says that it is there. $1: in seconds.
@@ -125,7 +126,7 @@ job() {
   word=$$.$RANDOM$RANDOM
   rm -f "$state/status"
   # Whatever an earlier client did not read comes before the first line, and is dropped.
-  timeout -k 1 $(($2 + 20)) sed -u -n "1,/^@begin $word\$/d
+  timeout -k 1 $(($2 + 20)) sed -u -n "0,/^@begin $word\$/d
     /@end $word [0-9]*\$/{
       h
       s/^.*@end $word //w $state/status
@@ -175,8 +176,9 @@ starttime() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d ' ' -f 20; }
 
 case $verb in
   run)
-    [ -n "$root" ] && [ $# -ge 1 ] || usage 64
+    [[ -n $root && $# -ge 1 ]] || usage 64
     state=$(mktemp -d "${TMPDIR:-/tmp}/emulated-host-XXXXXX")
+    # shellcheck disable=SC2317
     finish() {
       trap - EXIT
       end_machine
@@ -212,7 +214,7 @@ case $verb in
     exit "$status"
     ;;
   start)
-    [ -n "$root" ] && [ -n "$state" ] || usage 64
+    [[ -n $root && -n $state ]] || usage 64
     mkdir -p "$state"
     state=$(cd "$state" && pwd)
     ! alive qemu || die 64 "there is a machine in $state already"
@@ -241,7 +243,7 @@ case $verb in
     done
     ;;
   exec)
-    [ -n "$state" ] && [ $# = 1 ] || usage 64
+    [[ -n $state && $# = 1 ]] || usage 64
     state=$(cd "$state" && pwd)
     exec {lock}>"$state/lock"
     flock "$lock"

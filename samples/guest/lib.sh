@@ -1,0 +1,86 @@
+# Shared by the scripts of this folder.
+# shellcheck shell=bash
+set -euo pipefail
+umask 022
+export LC_ALL=C PATH="$PATH:/usr/sbin:/sbin"
+
+guest_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# Kernels and what is derived from them; safe to delete.
+# shellcheck disable=SC2034  # for the scripts
+guest_cache=${ACRN_GUEST_CACHE:-$(cd "$guest_dir/../.." && pwd)/build/guest}
+
+say() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; }
+die() {
+  local status=$1
+  shift
+  say "$*"
+  exit "$status"
+}
+
+# usage <status>: the comment at the head of the script.
+usage() {
+  sed -n '2,/^[^#]/{s/^# \{0,1\}//p}' "$0" >&2
+  exit "$1"
+}
+
+# need <package...>: installs the packages that are missing, as root or with sudo. Exit status 69 when that fails.
+need() {
+  local package missing=() as_root=()
+  for package in "$@"; do
+    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
+  done
+  [ ${#missing[@]} -gt 0 ] || return 0
+  say "installing: ${missing[*]}"
+  [ "$(id -u)" = 0 ] || as_root=(sudo -n)
+  install_missing() {
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+      -o DPkg::Lock::Timeout=300 "${missing[@]}" >/dev/null
+  }
+  install_missing 2>/dev/null || { "${as_root[@]}" apt-get update -qq && install_missing; } ||
+    die 69 "cannot install ${missing[*]}"
+}
+
+# add_file <root> <host path or program name>[:<guest path>]: copies it, to the same place unless another is named,
+# and the shared libraries that a program needs; a folder with all that is in it.
+add_file() {
+  local root=$1 from=${2%%:*} to='' library
+  case $2 in *:*) to=${2#*:} ;; esac
+  case $from in
+    */*) ;;
+    *) [ -e "$from" ] || from=$(command -v "$from") || die 66 "no file or program '${2%%:*}'" ;;
+  esac
+  [ -e "$from" ] || die 66 "no file '$from'"
+  [ -n "$to" ] || to=$(realpath -s "$from")
+  mkdir -p "$root$(dirname "$to")"
+  if [ -d "$from" ]; then
+    cp -rT --remove-destination --preserve=mode,links "$from" "$root$to"
+    return
+  fi
+  cp -L --remove-destination --preserve=mode "$from" "$root$to"
+  # "name => /path (0x...)" and "/lib64/ld-linux-x86-64.so.2 (0x...)"; nothing for a script or a static program.
+  { ldd "$from" 2>/dev/null || true; } | sed -nE 's|.*not found.*|&|p; s|^[^/]*(/[^ ]+) \(0x.*|\1|p' | while read -r library; do
+    case $library in *'not found'*) die 66 "$from needs ${library%% *}, which is not here" ;; esac
+    [ -e "$root$library" ] || {
+      mkdir -p "$root$(dirname "$library")"
+      cp -L --preserve=mode "$library" "$root$library"
+    }
+  done
+}
+
+# new_root <root>: the folders (merged /usr, as Debian has it) and busybox with its applets.
+new_root() {
+  local root=$1 busybox name
+  need busybox-static
+  busybox=$(command -v busybox)
+  mkdir -p "$root"/{usr/{bin,sbin,lib,lib64},dev,proc,sys,tmp,run,root,etc,mnt,var/tmp}
+  for name in bin sbin lib lib64; do
+    ln -sfn "usr/$name" "$root/$name"
+  done
+  cp -L --remove-destination --preserve=mode "$busybox" "$root/usr/bin/busybox"
+  "$busybox" --list | while read -r name; do
+    # What is already there is a real program, from an earlier call.
+    [ "$name" = busybox ] || [ -e "$root/usr/bin/$name" ] || echo "$name"
+  done | (cd "$root/usr/bin" && xargs -r -n 1 ln -sf busybox)
+  echo 'root:x:0:0:root:/root:/bin/sh' >"$root/etc/passwd"
+  echo 'root:x:0:' >"$root/etc/group"
+}

@@ -1,12 +1,19 @@
 #!/usr/bin/env bash
-# Installs what is missing through apt, then configures and builds. Usage: ./bootstrap.sh [preset...]
+# Installs what is missing through apt, then configures and builds.
+#   ./bootstrap.sh [--target name]... [preset...]      all targets, unless some are named
 # Presets: release (default), dev, tsan, clang, fuzz, coverage; see CMakePresets.json.
 set -euo pipefail
 cd "$(dirname "$0")"
 
 packages=(cmake ninja-build g++ pkgconf libcli11-dev nlohmann-json3-dev libfmt-dev libspdlog-dev libcmocka-dev
-          liburing-dev libpciaccess-dev uuid-dev libssl-dev e2fsprogs fdisk)
-presets=("$@")
+          liburing-dev libpciaccess-dev uuid-dev libssl-dev acpica-tools e2fsprogs fdisk)
+presets=() targets=()
+while [ $# -gt 0 ]; do
+  case $1 in
+    --target) targets+=(--target "${2:?--target needs a name}"); shift 2 ;;
+    *) presets+=("$1"); shift ;;
+  esac
+done
 [ ${#presets[@]} -gt 0 ] || presets=(release)
 for preset in "${presets[@]}"; do
   case $preset in
@@ -31,5 +38,5 @@ fi
 for preset in "${presets[@]}"; do
   echo "building: $preset"
   cmake --preset "$preset" >/dev/null
-  cmake --build --preset "$preset" -- --quiet
+  cmake --build --preset "$preset" "${targets[@]}" -- --quiet
 done

@@ -79,7 +79,8 @@ prepare() {
   modules=(virtio_pci virtio_blk ext4 kvm-amd "${modules[@]}")
   key=$(printf '%s ' "${modules[@]}" | md5sum)
   initrd=$kernel/emulated_host.${key%% *}.gz
-  if ! [ "$initrd" -nt "$guest_dir/emulated_host.init" ] || ! [ "$initrd" -nt "$guest_dir/make_initrd.sh" ]; then
+  if ! [ "$initrd" -nt "$guest_dir/emulated_host.init" ] || ! [ "$initrd" -nt "$guest_dir/make_initrd.sh" ] ||
+    ! [ "$initrd" -nt "$guest_dir/lib.sh" ]; then
     local arguments=()
     for name in "${modules[@]}"; do
       arguments+=(--module "$name")

@@ -184,7 +184,7 @@ case $verb in
     # shellcheck disable=SC2317
     finish() {
       trap - EXIT
-      end_machine
+      ! alive qemu || kill -KILL "$(process qemu)"
       [ -z "${feeder:-}" ] || kill "$feeder" 2>/dev/null || true
       rm -rf "$state"
     }

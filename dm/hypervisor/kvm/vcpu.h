@@ -46,6 +46,7 @@ class Vcpu {
   void handle_io();
   void handle_memory();
   void fail(std::string what);
+  void rest();
 
   const unsigned index_;
   UniqueFd fd_;

@@ -86,7 +86,7 @@ case $verb in
     mkfs.ext4 -q -F -d "$folder/system" "$root/guest/system.img"
     rm -rf "$folder/tools" "$folder/system"
 
-    [ -e "$folder/direct" ] || exec "$guest_dir/emulated_host.sh" start --root "$root" --state "$state" --cpus 2 --memory 1536M --owner "$owner"
+    [ -e "$folder/direct" ] || exec "$guest_dir/emulated_host.sh" start --root "$root" --state "$state" --cpus 1 --memory 1536M --owner "$owner"
     ;;
   run)
     [ $# = 1 ] || usage 64

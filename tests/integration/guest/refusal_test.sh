@@ -16,7 +16,7 @@ END
 start holder --cmd_monitor live.sock -s 9,virtio-blk,held.img
 await holder @ready
 
-listing() { find . ! -name 'output*' ! -name '*.console' ! -name command.log -exec stat -c '%n %s %b %a %Y' {} + | sort; }
+listing() { find . -mindepth 1 ! -name 'output*' ! -name '*.console' ! -name command.log -exec stat -c '%n %s %b %a %Y' {} + | sort; }
 # refused <status> <part of the message> <option...>
 refused() {
   status=$1 part=$2
@@ -49,7 +49,7 @@ disk='-s 9,virtio-blk,disk.img'
   refused 66 "another process serves it" -k "$kernel" -r "$ramdisk" $disk --cmd_monitor live.sock
   refused 66 "not a socket" -k "$kernel" -r "$ramdisk" $disk --cmd_monitor disk.img
   refused 66 "missing.img" -k "$kernel" -r "$ramdisk" -s 9,virtio-blk,missing.img
-  refused 69 "ACRN" --hypervisor acrn -k "$kernel" -r "$ramdisk" $disk
+  refused 69 "--hypervisor acrn" --hypervisor acrn -k "$kernel" -r "$ramdisk" $disk
 }
 ok 'the machine that has the socket' live.sock '{"command": "status"}'
 echo >holder.in

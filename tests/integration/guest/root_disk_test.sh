@@ -10,7 +10,7 @@ for folder in dev proc sys run tmp; do
 done
 exec switch_root /mnt /sbin/init
 END
-append='root=/dev/vda ro'
+append="root=/dev/vda ro"
 boot root -s 9,virtio-blk,system.img,writeback
 expect_equal 'the root' "$(said root root)" /dev/vda
 expect_clean system.img

@@ -6,8 +6,10 @@ ext4 disk.img 48M
 job load <<'END'
 check 'mount' mount /dev/vda /mnt
 echo @ready
+i=0
 while :; do
-  dd if=/dev/urandom of=/mnt/$((i = i % 8 + 1)) bs=64k count=32 2>/dev/null
+  i=$((i % 8 + 1))
+  dd if=/dev/urandom of=/mnt/$i bs=64k count=32 2>/dev/null
   sync
 done
 END

@@ -67,12 +67,13 @@ job() {
 # start <vm> [<option of acrn-dm>...]: leaves $pid; <vm>.console is what the guest prints, what is written to <vm>.in
 # comes to it as input. $append: for the kernel's command line. $preload: a library for acrn-dm.
 # The time limit kills it, status 137.
-append='' preload='' limit=${ACRN_LIMIT:-60} memory=256M kernel=$ACRN_GUEST/vmlinuz
+append='' preload='' limit=60 memory=256M kernel=$ACRN_GUEST/vmlinuz
 start() {
   vm=$1
   shift
   rm -f "$vm.in"
   mkfifo "$vm.in"
+  : >"$vm.console"
   LD_PRELOAD=$preload timeout -s KILL "$limit" acrn-dm -m "$memory" -k "$kernel" -r "$vm.gz" -B "console=ttyS0 quiet $append" \
     -s 0:0,hostbridge -s 1:0,lpc -l com1,stdio "$@" "$vm" <>"$vm.in" >"$vm.console" 2>"$vm.err" &
   pid=$!

@@ -25,7 +25,11 @@ cat /tmp/vd?
 END
   append=$3
   # shellcheck disable=SC2086
-  boot "$1" $disks
+  start "$1" $disks
+  # Without ACPI a guest cannot switch itself off.
+  [ "$3" != acpi=off ] || { await "$1" @done && kill -TERM "$pid"; }
+  ended "$1"
+  done_well "$1"
   for disk in vda:9 vdb:10 vdc:11 vdd:12; do
     expect_equal "$1: the image of $disk" "$(said "$1" "${disk%:*}")" "$(sum "disk${disk#*:}.img")"
   done

@@ -23,11 +23,12 @@ echo @ready
 read -r line
 END
 # Each of the guest's processors on another one of the host, if there are two.
-first=0
-[ "$(nproc)" = 1 ] || first=1
-start smp --cpus 2 --cpu_affinity $first,0 --cmd_monitor smp.sock -s 9,virtio-blk,iothread=2,mq=2,disk.img,writeback
+pinned='' threads=''
+[ "$(nproc)" = 1 ] || pinned='--cpu_affinity 1,0' threads='vcpu0:1 vcpu1:0'
+# shellcheck disable=SC2086
+start smp --cpus 2 $pinned --cmd_monitor smp.sock -s 9,virtio-blk,iothread=2,mq=2,disk.img,writeback
 if await smp @ready; then
-  for thread in vcpu0:$first vcpu1:0; do
+  for thread in $threads; do
     task=$(grep -lx "${thread%:*}" /proc/"$pid"/task/*/comm)
     expect_equal "host CPU of ${thread%:*}" "$(sed -n 's/^Cpus_allowed_list:[[:space:]]*//p' "${task%comm}status")" "${thread#*:}"
   done

@@ -27,10 +27,9 @@ to=$(cd "$2" && pwd)/$package${suite:+_$suite}
   own_lists() {
     mkdir -p "$work"/apt/{lists/partial,cache/archives/partial}
     if [ -n "$suite" ]; then
-      local codename mirror
-      codename=$(. /etc/os-release && echo "$VERSION_CODENAME")
-      mirror=$(apt-get update --print-uris 2>/dev/null | sed -n "s|^'\(.*\)/dists/$codename/InRelease' .*|\1|p" | head -n 1)
-      [ -n "$mirror" ] || die 69 "apt has no mirror for $codename, so none is known for $suite"
+      local mirror
+      mirror=$(apt_mirror)
+      [ -n "$mirror" ] || die 69 "apt has no mirror for this machine's release, so none is known for $suite"
       echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main" >"$work/apt/sources.list"
       apt_options+=(-o Dir::Etc::sourcelist="$work/apt/sources.list" -o Dir::Etc::sourceparts=/dev/null
         -o Dir::Etc::preferences=/dev/null -o Dir::Etc::preferencesparts=/dev/null)

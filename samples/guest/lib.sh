@@ -40,6 +40,13 @@ need() {
     die 69 "cannot install ${missing[*]}"
 }
 
+# The mirror that apt uses for this machine's own release; nothing if there is none.
+apt_mirror() {
+  local codename
+  codename=$(. /etc/os-release && echo "$VERSION_CODENAME")
+  apt-get update --print-uris 2>/dev/null | sed -n "s|^'\(.*\)/dists/$codename/InRelease' .*|\1|p" | head -n 1
+}
+
 # add_file <root> <host path or program name>[:<guest path>]: copies it, to the same place unless another is named,
 # and the shared libraries that a program needs; a folder with all that is in it.
 add_file() {

@@ -233,7 +233,7 @@ void Vcpu::handle_memory() {
   }
 }
 
-void Vcpu::fail(std::string what) {
+void Vcpu::fail(const std::string& what) {
   exits_->cpu_failed(concat("vCPU ", index_, ": ", what));
   rest();
 }

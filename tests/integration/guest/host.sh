@@ -86,7 +86,7 @@ case $verb in
     mkfs.ext4 -q -F -d "$folder/system" "$root/guest/system.img"
     rm -rf "$folder/tools" "$folder/system"
 
-    # One processor: with two of them, one guest in five hangs or crashes somewhere in its boot, pinned or not.
+    # One processor: on two of them a guest has crashed with a timer interrupt taken twice, for a reason not found yet.
     [ -e "$folder/direct" ] || exec "$guest_dir/emulated_host.sh" start --root "$root" --state "$state" --cpus 1 \
       --memory 1536M --owner "$owner"
     ;;

@@ -81,7 +81,9 @@ void await_end(VmRunner& vm, int signal_fd) {
 int launch(const DmConfig& config) {
   const sigset_t signals = end_signals();
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);  // before there is another thread
-  std::signal(SIGPIPE, SIG_IGN);                  // a console that went away is no reason to end a VM
+  // Neither a console that went away nor a full quota of its file is a reason to end a VM.
+  std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);
   const UniqueFd signal_fd(::signalfd(-1, &signals, SFD_CLOEXEC));
   auto loop = EpollLoop::create("control", {});
   if (!loop) return report(loop.error());

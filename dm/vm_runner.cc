@@ -108,7 +108,7 @@ Result<void> VmRunner::make_board() {
 
 Result<void> VmRunner::make_serial_ports() {
   for (const SerialPortConfig& port : config_.serial_ports) {
-    auto line = HostSerialLine::open(port.backend, concat("-l com", port.com), loop_, [this] { request_stop(); });
+    auto line = HostSerialLine::open(port.backend, concat("-l com", port.com), loop_, [this] { stop(); });
     if (!line) return line.error();
     lines_.push_back(std::move(line).value());
     BoardDevice uart = create_uart(port.com, *lines_.back(), machine_->isa_pin(uart_irq(port.com)));
@@ -144,7 +144,7 @@ void VmRunner::request_reset() {
 }
 
 void VmRunner::restart() {
-  if (over_ || paused_) return;  // resume() comes back to it
+  if (over_ || paused_ || !reset_asked_) return;  // resume() comes back to it, or has done so
   log(LogLevel::kInfo, concat("VM ", config_.vm_name, " restarts"));
   if (auto reset = machine_->reset(); !reset) return end(reset.error());
   reset_asked_ = false;
@@ -189,6 +189,11 @@ Result<void> VmRunner::resume() {
     machine_->resume();
   }
   return {};
+}
+
+// On the loop. Once it is over nothing is posted: we may be gone when that would run.
+void VmRunner::stop() {
+  if (!over_) request_stop();
 }
 
 MachineStatus VmRunner::status() {

@@ -59,7 +59,7 @@ class VmRunner final : private BoardControl, private ControlTarget {
   std::vector<FunctionReport> stats() override;
   Result<void> pause() override;
   Result<void> resume() override;
-  void stop() override { request_stop(); }
+  void stop() override;
   MachineStatus status() override;
 
   Result<ConfiguredFunction*> find(PciAddress address) const;

@@ -172,6 +172,7 @@ Result<void> EnginePool::start_workers(const std::string& name) {
   // Signals belong to the main thread; a new thread inherits the mask.
   sigset_t all, before;
   sigfillset(&all);
+  for (const int crash : {SIGSEGV, SIGBUS, SIGILL, SIGFPE}) sigdelset(&all, crash);  // those are the thread's own
   pthread_sigmask(SIG_SETMASK, &all, &before);
   int error = 0;
   while (thread_count_ < kWorkers) {

@@ -1,7 +1,5 @@
 #include "dm/event/epoll_loop.h"
 
-#include <pthread.h>
-#include <sched.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/timerfd.h>
@@ -120,16 +118,10 @@ Result<std::unique_ptr<EpollLoop>> EpollLoop::create(const std::string& name, co
   auto notifier = loop->make_notifier([raw = loop.get()] { raw->run_posted(); });
   if (!notifier) return notifier.error();
   loop->posted_notifier_ = std::move(notifier).value();
-  loop->thread_ = std::thread([raw = loop.get()] { raw->serve(); });
-  pthread_setname_np(loop->thread_.native_handle(), name.substr(0, 15).c_str());
-  if (!cpus.empty()) {
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    for (unsigned cpu : cpus) CPU_SET(cpu, &set);
-    if (const int error = pthread_setaffinity_np(loop->thread_.native_handle(), sizeof(set), &set); error != 0) {
-      return Error{ErrorKind::kUsage, concat("iothread ", name, ": the host CPUs asked for cannot be used: ",
-                                             errno_text(error))};
-    }
+  if (auto started = loop->thread_.start(name, [raw = loop.get()] { raw->serve(); }); !started) return started.error();
+  if (!cpus.empty() && !loop->thread_.pin(cpus)) {
+    return Error{ErrorKind::kUsage, concat("iothread ", name, ": the host CPUs asked for cannot be used: ",
+                                           errno_text(errno))};
   }
   return loop;
 }
@@ -139,11 +131,10 @@ EpollLoop::~EpollLoop() {
     ACRN_CHECK(!is_current());
     post([this] { stopping_ = true; });
     thread_.join();
-    thread_ = std::thread();
   }
 }
 
-bool EpollLoop::is_current() const { return std::this_thread::get_id() == thread_.get_id(); }
+bool EpollLoop::is_current() const { return thread_.is_current(); }
 
 void EpollLoop::post(std::function<void()> task) {
   {

@@ -6,13 +6,13 @@
 #include <functional>
 #include <memory>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "acrn/base/mutex.h"
 #include "acrn/base/result.h"
 #include "acrn/base/unique_fd.h"
 #include "acrn/event/event_loop.h"
+#include "dm/base/thread.h"
 
 namespace acrn {
 
@@ -58,7 +58,7 @@ class EpollLoop final : public EventLoop {
   Mutex mutex_;  // leaf
   std::vector<std::function<void()>> posted_ ACRN_GUARDED_BY(mutex_);
   bool stopping_ = false;  // its own thread only
-  std::thread thread_;
+  Thread thread_;
 };
 
 }  // namespace acrn

@@ -94,9 +94,10 @@ Result<void> probe_hypervisor(Hypervisor& hypervisor) {
   BootState boot = write_boot_environment(memory, true);
   boot.instruction = kKernelBase;
   Answer answer;
-  if (auto started = hypervisor.start(boot, answer); !started) return started.error();
-  answer.wait();
+  const auto started = hypervisor.start(boot, answer);
+  if (started) answer.wait();
   hypervisor.stop();
+  if (!started) return started.error();
   if (answer.given()) return {};
   return Error{ErrorKind::kUnavailable,
                concat("no usable hypervisor: it does not run a 64-bit guest here (",

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -10,6 +11,7 @@
 #include <cstdlib>
 #include <iterator>
 #include <mutex>
+#include <optional>
 
 namespace acrn {
 
@@ -26,7 +28,7 @@ RawTerminal::Slot RawTerminal::slots_[4];
 
 namespace {
 
-constexpr int kCrashes[] = {SIGABRT, SIGSEGV, SIGBUS, SIGILL, SIGFPE};
+constexpr int kCrashes[] = {SIGQUIT, SIGABRT, SIGSEGV, SIGBUS, SIGILL, SIGFPE};
 struct sigaction previous_actions[std::size(kCrashes)];
 
 // A sanitizer's or a program's own handler runs after ours; without one the signal does what it always does.
@@ -94,6 +96,17 @@ void restore_terminal() {
   errno = saved;
 }
 
+// How the terminal was, if it is raw already for another port.
+std::optional<termios> RawTerminal::mode_before(int fd) {
+  unsigned device = 0, other = 0;
+  if (::ioctl(fd, TIOCGDEV, &device) != 0) return std::nullopt;
+  for (const Slot& slot : slots_) {
+    if (slot.state.load(std::memory_order_acquire) != Slot::kRaw) continue;
+    if (::ioctl(slot.fd, TIOCGDEV, &other) == 0 && other == device) return slot.before;
+  }
+  return std::nullopt;
+}
+
 std::unique_ptr<RawTerminal> RawTerminal::enter(int fd, bool shared) {
   termios mode{};
   if (::tcgetattr(fd, &mode) != 0 || !in_foreground(fd)) return nullptr;
@@ -101,7 +114,7 @@ std::unique_ptr<RawTerminal> RawTerminal::enter(int fd, bool shared) {
     auto expected = Slot::kFree;
     if (!slot.state.compare_exchange_strong(expected, Slot::kTaken)) continue;
     guard_exits();
-    slot.before = mode;
+    slot.before = mode_before(fd).value_or(mode);
     slot.fd = ::fcntl(fd, F_DUPFD_CLOEXEC, 3);
     if (slot.fd < 0) {
       slot.state.store(Slot::kFree);

@@ -2,7 +2,10 @@
 // and restore_terminal() before anything else that ends the process at once.
 #pragma once
 
+#include <termios.h>
+
 #include <memory>
+#include <optional>
 
 namespace acrn {
 
@@ -19,6 +22,7 @@ class RawTerminal {
   struct Slot;
   explicit RawTerminal(Slot& slot) : slot_(slot) {}
   static void put_back(Slot& slot);
+  static std::optional<termios> mode_before(int fd);
   friend void restore_terminal();
 
   static Slot slots_[];

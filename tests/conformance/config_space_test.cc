@@ -1,6 +1,7 @@
 // Device configuration: what the fields say for the options, who may write them, and that a driver without a
 // generation counter never puts two capacities together (virtio 1.2 5.2.4).
 #include <array>
+#include <thread>
 
 #include "tests/support/bench_disk.h"
 

@@ -1,6 +1,7 @@
 // MSI-X, MSI and INTx: who gets an interrupt, when it waits, and what the ISR says (virtio 0.9.5 2.2.2,
 // PCI 3.0 6.8; row Q16).
 #include <array>
+#include <thread>
 
 #include "tests/support/bench_disk.h"
 

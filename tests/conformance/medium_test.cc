@@ -1,5 +1,6 @@
 // A disk that comes later, cannot come, or changes its size, while the guest runs (device.md 8).
 #include <filesystem>
+#include <thread>
 
 #include "dm/registry.h"
 #include "tests/support/bench_disk.h"

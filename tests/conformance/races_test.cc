@@ -3,6 +3,7 @@
 #include <array>
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 #include "dm/base/log_setup.h"
 #include "tests/conformance/spoiled_chain.h"

@@ -1,5 +1,6 @@
 // What an operator can ask of a running disk: its counts, and to make stable what was written.
 #include <numeric>
+#include <thread>
 
 #include "dm/registry.h"
 #include "tests/support/bench_disk.h"

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <filesystem>
 #include <random>
+#include <thread>
 
 #include "dm/tools/session.h"
 #include "tests/support/temp_dir.h"

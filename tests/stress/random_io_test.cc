@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <random>
+#include <thread>
 
 #include "dm/tools/session.h"
 #include "tests/support/temp_dir.h"

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstring>
 #include <fstream>
+#include <thread>
 
 #include "dm/base/log_setup.h"
 #include "dm/block/open.h"

@@ -18,15 +18,25 @@ void set_identity(kvm_cpuid_entry2& leaf, unsigned index, unsigned count) {
   leaf.edx = count > 1 ? leaf.edx | kHtt : leaf.edx & ~kHtt;
 }
 
-// Leaves 0xb and 0x1f: no threads in a core, all cores in one package.
-void set_topology(kvm_cpuid_entry2& leaf, unsigned index, unsigned count) {
+// Leaf 0xb: no threads in a core, all cores in one package. Made anew: kernels differ in what they say of it.
+void add_topology(std::vector<kvm_cpuid_entry2>& leaves, unsigned index, unsigned count) {
   constexpr uint32_t kThread = 1, kCore = 2;
-  const auto package_bits = static_cast<uint32_t>(std::bit_width(count - 1));
+  kvm_cpuid_entry2 leaf{};
+  leaf.function = 0xb;
+  leaf.flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX;
   leaf.edx = index;
-  leaf.eax = leaf.index == 0 ? 0 : package_bits;
-  leaf.ebx = leaf.index == 0 ? 1 : count;
-  leaf.ecx = leaf.index | (leaf.index == 0 ? kThread : kCore) << 8;
-  if (leaf.index > 1) leaf.eax = leaf.ebx = 0, leaf.ecx = leaf.index;
+  leaf.ebx = 1;
+  leaf.ecx = kThread << 8;
+  leaves.push_back(leaf);
+  leaf.index = 1;
+  leaf.eax = static_cast<uint32_t>(std::bit_width(count - 1));
+  leaf.ebx = count;
+  leaf.ecx = 1 | kCore << 8;
+  leaves.push_back(leaf);
+  leaf.index = 2;
+  leaf.eax = leaf.ebx = 0;
+  leaf.ecx = 2;
+  leaves.push_back(leaf);
 }
 
 }  // namespace
@@ -49,14 +59,17 @@ Result<std::vector<kvm_cpuid_entry2>> supported_cpuid(int system) {
 }
 
 std::vector<kvm_cpuid_entry2> guest_cpuid(std::vector<kvm_cpuid_entry2> supported, unsigned index, unsigned count) {
+  // 0x1f says the same as 0xb with more levels, which there are not.
+  const bool has_topology = std::erase_if(supported, [](const auto& leaf) {
+    return leaf.function == 0xb || leaf.function == 0x1f;
+  }) != 0;
+  if (has_topology) add_topology(supported, index, count);
   for (kvm_cpuid_entry2& leaf : supported) {
     switch (leaf.function) {
       case 1: set_identity(leaf, index, count); break;
       case 4:  // Intel's caches: cores per package
         leaf.eax = (leaf.eax & 0x03ff'ffff) | (count - 1) << 26;
         break;
-      case 0xb:
-      case 0x1f: set_topology(leaf, index, count); break;
       case 0x8000'0008:  // AMD: cores per package
         leaf.ecx = (leaf.ecx & ~0xf0ffu) | (count - 1);
         break;

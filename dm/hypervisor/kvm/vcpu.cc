@@ -1,7 +1,5 @@
 #include "dm/hypervisor/kvm/vcpu.h"
 
-#include <pthread.h>
-#include <sched.h>
 #include <sys/mman.h>
 
 #include <csignal>
@@ -120,16 +118,9 @@ Result<void> Vcpu::enter_at(const BootState& boot) {
 Result<void> Vcpu::start(ExitHandler& exits, std::optional<unsigned> pin) {
   install_kick_handler();
   exits_ = &exits;
-  thread_ = std::thread([this] { serve(); });
-  pthread_setname_np(thread_.native_handle(), concat("vcpu", index_).c_str());
-  if (!pin) return {};
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  CPU_SET(*pin, &set);
-  if (const int error = pthread_setaffinity_np(thread_.native_handle(), sizeof(set), &set); error != 0) {
-    return Error{ErrorKind::kUsage, concat("--cpu_affinity: host CPU ", *pin, " cannot be used: ", errno_text(error))};
-  }
-  return {};
+  if (auto started = thread_.start(concat("vcpu", index_), [this] { serve(); }); !started) return started.error();
+  if (!pin || thread_.pin({*pin})) return {};
+  return Error{ErrorKind::kUsage, concat("--cpu_affinity: host CPU ", *pin, " cannot be used: ", errno_text(errno))};
 }
 
 void Vcpu::ask(Gate gate) {
@@ -139,7 +130,7 @@ void Vcpu::ask(Gate gate) {
   if (!thread_.joinable() || parked_) return;
   // For a thread that is just about to enter the kernel; the signal is for one that is there.
   __atomic_store_n(&run_->immediate_exit, 1, __ATOMIC_RELAXED);
-  pthread_kill(thread_.native_handle(), kick_signal());
+  thread_.kill(kick_signal());
 }
 
 void Vcpu::await_pause() {
@@ -152,11 +143,6 @@ void Vcpu::resume() {
   MutexLock lock(mutex_);
   gate_ = Gate::kOpen;
   changed_.notify_all();
-}
-
-void Vcpu::join() {
-  if (thread_.joinable()) thread_.join();
-  thread_ = std::thread();
 }
 
 // Waits while the vCPU is paused. False: it is to stop.
@@ -174,6 +160,10 @@ bool Vcpu::pass_gate() {
 }
 
 void Vcpu::serve() {
+  sigset_t kick;  // whoever started us may have blocked it
+  sigemptyset(&kick);
+  sigaddset(&kick, kick_signal());
+  pthread_sigmask(SIG_UNBLOCK, &kick, nullptr);
   while (pass_gate()) {
     do {
       if (::ioctl(fd_.fd(), KVM_RUN, 0) == 0) continue;

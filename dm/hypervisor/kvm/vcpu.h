@@ -6,12 +6,12 @@
 #include <atomic>
 #include <memory>
 #include <optional>
-#include <thread>
 
 #include "acrn/base/mutex.h"
 #include "acrn/base/result.h"
 #include "acrn/base/unique_fd.h"
 #include "acrn/vm/hypervisor.h"
+#include "dm/base/thread.h"
 
 namespace acrn {
 
@@ -31,7 +31,7 @@ class Vcpu {
   void await_pause();
   void resume();
   void ask_to_stop() { ask(Gate::kStopped); }
-  void join();
+  void join() { thread_.join(); }
 
  private:
   enum class Gate { kOpen, kPaused, kStopped };
@@ -58,7 +58,7 @@ class Vcpu {
   CondVar changed_;
   Gate gate_ ACRN_GUARDED_BY(mutex_) = Gate::kOpen;
   bool parked_ ACRN_GUARDED_BY(mutex_) = false;  // not inside KVM_RUN, nor in the handling of an exit
-  std::thread thread_;
+  Thread thread_;
 };
 
 }  // namespace acrn

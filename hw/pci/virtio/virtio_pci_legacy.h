@@ -1,9 +1,9 @@
 // VirtioPciLegacy: the legacy (0.9.5) PCI transport around a VirtioDevice: configuration space, the registers in
 // BAR0, MSI-X in BAR1 or one MSI vector, INTx.
 //
-// Threads: whichever vCPU accesses the function. Header reads, kicks and interrupts take no lock. Writes that
-// control the device come one at a time under control_; that lock is held while a reset waits for requests in
-// flight, which is safe because nothing that a queue's loop does ever takes it.
+// Threads: whichever vCPU accesses the function. Header reads, kicks and messages take no lock, INTA# only that of its
+// wire. Writes that control the device come one at a time under control_; that lock is held while a reset waits for
+// requests in flight, which is safe because nothing that a queue's loop does ever takes it.
 #pragma once
 
 #include <atomic>

@@ -1,27 +1,22 @@
-// OneAtATime: a job that several threads may ask for and one at a time does, without a lock. Any thread.
+// OneAtATime: a job that several threads may ask for and one at a time does. Each does it for itself, so none is kept by
+// others that go on asking. Any thread.
 #pragma once
 
-#include <atomic>
-#include <cstdint>
+#include "acrn/base/mutex.h"
 
 namespace acrn {
 
 class OneAtATime {
  public:
-  // On return the job has run since the call, or another thread that is inside run() is about to run it.
+  // On return the job has run since the call. The job does not ask for itself again.
   template <class Job>
   void run(Job&& job) {
-    // acq_rel pairs with the fetch_sub below: who does the job sees what a leaver changed before it asked.
-    if (asked_.fetch_add(1, std::memory_order_acq_rel) != 0) return;
-    uint32_t served;
-    do {
-      served = asked_.load(std::memory_order_acquire);
-      job();
-    } while (asked_.fetch_sub(served, std::memory_order_acq_rel) != served);
+    MutexLock lock(mutex_);
+    job();
   }
 
  private:
-  std::atomic<uint32_t> asked_{0};  // calls that are not yet served
+  Mutex mutex_;
 };
 
 }  // namespace acrn

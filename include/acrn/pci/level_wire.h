@@ -1,4 +1,5 @@
-// LevelWire: keeps an interrupt wire at the level that some state asks for. Any thread; takes no lock.
+// LevelWire: keeps an interrupt wire at the level that some state asks for. Any thread. Its lock is held across the pin's
+// set_level() and nothing else.
 #pragma once
 
 #include <functional>
@@ -14,8 +15,7 @@ class LevelWire {
   // `wanted` computes the level from the state; any thread.
   LevelWire(IrqPin& pin, std::function<bool()> wanted) : pin_(pin), wanted_(std::move(wanted)) {}
 
-  // To be called after each change of that state. On return the wire has the new level, or another thread that
-  // is inside update() is about to give it that.
+  // To be called after each change of that state. On return the wire has the new level.
   void update() {
     // Levels cannot reach the pin out of order: one caller at a time drives it.
     driver_.run([this] {

@@ -1,0 +1,40 @@
+// Thread: a thread whose start can fail, which std::thread only tells by an exception. Joined before its end.
+#pragma once
+
+#include <pthread.h>
+#include <signal.h>
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "acrn/base/check.h"
+#include "acrn/base/result.h"
+
+namespace acrn {
+
+class Thread {
+ public:
+  Thread() = default;
+  ~Thread() { ACRN_CHECK(!joinable_); }
+  Thread(const Thread&) = delete;
+  Thread& operator=(const Thread&) = delete;
+
+  // `name` names it; 15 characters are shown.
+  Result<void> start(const std::string& name, std::function<void()> body);
+  // Host CPUs to run on. False, with errno: they cannot be used.
+  bool pin(const std::vector<unsigned>& cpus);
+  void kill(int signal) { pthread_kill(handle_, signal); }
+  void join();  // a thread that was never started: nothing
+  bool joinable() const { return joinable_; }
+  bool is_current() const { return joinable_ && pthread_equal(handle_, pthread_self()) != 0; }
+
+ private:
+  static void* main(void* self);
+
+  std::function<void()> body_;
+  pthread_t handle_{};
+  bool joinable_ = false;
+};
+
+}  // namespace acrn

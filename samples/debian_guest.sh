@@ -19,9 +19,10 @@ if [ ! -e "$system" ]; then
     --customize-hook='chroot "$1" sh -c "cd /root && apt-get -qq -o APT::Sandbox::User=root download hello"' \
     --customize-hook='chroot "$1" passwd -d root' --customize-hook='echo debian >"$1/etc/hostname"' \
     bookworm "$vm/system.tar" "$mirror" || die 69 "mmdebstrap cannot make the system"
-  # With fakeroot the files in the image belong to whom the archive says, not to who runs this.
+  # With fakeroot the files in the image belong to whom the archive says, not to who runs this, who has to be able to
+  # read them: gshadow-, an old copy, is for nobody.
   # shellcheck disable=SC2016
-  fakeroot sh -ec 'mkdir "$1/system" && tar -xf "$1/system.tar" -C "$1/system" --exclude "./dev/*"
+  fakeroot sh -ec 'mkdir "$1/system" && tar -xf "$1/system.tar" -C "$1/system" --exclude "./dev/*" --exclude ./etc/gshadow-
     truncate -s 512M "$1/system.img" && mkfs.ext4 -q -d "$1/system" "$1/system.img"' - "$vm"
   mv "$vm/system.img" "$system"
   rm -rf "$vm/system" "$vm/system.tar"

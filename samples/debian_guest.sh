@@ -13,6 +13,7 @@ if [ ! -e "$system" ]; then
   [ "$(id -u)" = 0 ] || need uidmap
   mirror=$(apt_mirror)
   [ -n "$mirror" ] || die 69 "apt has no mirror for this machine's release"
+  # shellcheck disable=SC2016  # $1 is for mmdebstrap
   mmdebstrap --variant=minbase --include=systemd-sysv \
     --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
     --dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/zoneinfo/*' \
@@ -22,7 +23,8 @@ if [ ! -e "$system" ]; then
   # With fakeroot the files in the image belong to whom the archive says, not to who runs this, who has to be able to
   # read them: gshadow-, an old copy, is for nobody.
   # shellcheck disable=SC2016
-  fakeroot sh -ec 'mkdir "$1/system" && tar -xf "$1/system.tar" -C "$1/system" --exclude "./dev/*" --exclude ./etc/gshadow-
+  fakeroot sh -ec 'mkdir "$1/system"
+    tar -xf "$1/system.tar" -C "$1/system" --exclude "./dev/*" --exclude ./etc/gshadow-
     truncate -s 512M "$1/system.img" && mkfs.ext4 -q -d "$1/system" "$1/system.img"' - "$vm"
   mv "$vm/system.img" "$system"
   rm -rf "$vm/system" "$vm/system.tar"
@@ -31,7 +33,7 @@ fi
 step "a copy of its disk, with the unit that this guest runs; an initramfs that mounts it"
 cp --sparse=always "$system" "$vm/disk.img"
 cat >"$vm/sample.sh" <<'END'
-echo "guest: $(cat /proc/1/comm) is process 1, $(dpkg-query -W | wc -l) packages, up for $(cut -d ' ' -f 1 /proc/uptime) s"
+echo "guest: $(cat /proc/1/comm) is process 1, $(dpkg-query -W | wc -l) packages"
 cat /etc/os-release
 DEBIAN_FRONTEND=noninteractive apt-get install -y -q /root/hello_*.deb
 hello | tee /root/said

@@ -219,11 +219,16 @@ Result<DmConfig> make_config(const SplitCommandLine& line) {
   return config;
 }
 
-// Guests skip a slot whose function 0 is absent (PCI 3.0 3.2.2.3.4).
+// Guests skip a slot whose function 0 is absent (PCI 3.0 3.2.2.3.4), and a bus that no bridge leads to.
 void warn_of_hidden_functions(const std::vector<PciSlotConfig>& slots, std::vector<std::string>& warnings) {
   std::set<std::string> taken;
   for (const PciSlotConfig& slot : slots) taken.insert(full_name(slot.address));
   for (const PciSlotConfig& slot : slots) {
+    if (slot.address.bus != 0) {
+      warnings.push_back(concat("-s ", short_name(slot.address), ",", slot.emulation,
+                                ": guests that enumerate look at bus 0 only; give just a slot"));
+      continue;
+    }
     const PciAddress first{slot.address.bus, slot.address.slot, 0};
     if (taken.contains(full_name(first))) continue;
     warnings.push_back(concat("-s ", short_name(slot.address), ",", slot.emulation,

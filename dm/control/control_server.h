@@ -1,5 +1,5 @@
-// ControlServer: the socket of --cmd_monitor and its clients. Lives on a loop of its own, since commands block it.
-// Created and destroyed by the thread that composes the program.
+// ControlServer: the socket of --cmd_monitor and its clients. Lives on a loop that serves no device, since commands
+// block it.
 #pragma once
 
 #include <memory>

@@ -13,28 +13,45 @@
 namespace acrn {
 namespace {
 
-// MAP_FAILED, with errno, if there is no such memory.
-void* map_memfd(uint64_t size, unsigned flags) {
-  const UniqueFd fd(memfd_create("guest-ram", MFD_CLOEXEC | flags));
-  if (!fd || ::ftruncate(fd.fd(), static_cast<off_t>(size)) != 0) return MAP_FAILED;
-  return ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd.fd(), 0);
+struct Mapping {
+  void* address = MAP_FAILED;  // MAP_FAILED, with errno, if there is no such memory
+  uint64_t size = 0;           // bytes, from the start that munmap() wants
+  std::byte* ram = nullptr;
+};
+
+// Mapping reserves the pages, so a host that has too few of them says so here and not by a signal later.
+Mapping map_huge_pages(uint64_t size) {
+  if (size % kHugePage != 0) return {};
+  const UniqueFd fd(memfd_create("guest-ram", MFD_CLOEXEC | MFD_HUGETLB | MFD_HUGE_2MB));
+  if (!fd || ::ftruncate(fd.fd(), static_cast<off_t>(size)) != 0) return {};
+  void* const address = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd.fd(), 0);
+  return {address, size, static_cast<std::byte*>(address)};
+}
+
+// Aligned like huge pages, so that both the host and the hypervisor may use transparent ones.
+Mapping map_anonymous(uint64_t size) {
+  const uint64_t room = size + kHugePage;
+  void* const address =
+      ::mmap(nullptr, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (address == MAP_FAILED) return {};
+  auto* ram = static_cast<std::byte*>(address);
+  ram += -reinterpret_cast<uintptr_t>(ram) % kHugePage;
+  ::madvise(ram, size, MADV_HUGEPAGE);  // a host without them is only slower
+  return {address, room, ram};
 }
 
 }  // namespace
 
 Result<MemoryRegion> create_guest_ram(Gpa base, uint64_t size) {
-  // Mapping reserves huge pages, so a host that has too few of them says so here and not by a signal later.
-  void* address = MAP_FAILED;
-  if (size % kHugePage == 0) address = map_memfd(size, MFD_HUGETLB | MFD_HUGE_2MB);
-  if (address == MAP_FAILED) {
-    address = map_memfd(size, 0);
-    if (address == MAP_FAILED) {
-      return Error{ErrorKind::kInternal, concat("guest RAM of ", size, " bytes: ", errno_text(errno))};
-    }
-    ::madvise(address, size, MADV_HUGEPAGE);  // where the host lets shared memory have them
+  Mapping mapping = map_huge_pages(size);
+  if (mapping.address == MAP_FAILED) mapping = map_anonymous(size);
+  if (mapping.address == MAP_FAILED) {
+    return Error{ErrorKind::kInternal, concat("guest RAM of ", size, " bytes: ", errno_text(errno))};
   }
-  std::shared_ptr<const void> owner(address, [size](const void* mapped) { ::munmap(const_cast<void*>(mapped), size); });
-  return MemoryRegion{base, size, static_cast<std::byte*>(address), std::move(owner)};
+  std::shared_ptr<const void> owner(mapping.address, [length = mapping.size](const void* address) {
+    ::munmap(const_cast<void*>(address), length);
+  });
+  return MemoryRegion{base, size, mapping.ram, std::move(owner)};
 }
 
 }  // namespace acrn

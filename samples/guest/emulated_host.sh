@@ -12,14 +12,14 @@
 #       status on; 124 after the time limit (60 s). One at a time: a second one waits.
 #   emulated_host.sh stop  --state <folder> [--get <path>:<host path>]...
 #
-# options: --cpus <n> (2), --memory <size> (1G), --timeout <s> (run: of the command, 600; start: of the boot, 60),
+# options: --cpus <n> (1), --memory <size> (1G), --timeout <s> (run: of the command, 600; start: of the boot, 60),
 #          --kernel <folder of get_kernel.sh>, --module <name> (one more, may be repeated),
 #          --append <words> (kernel command line, e.g. kvm_amd.npt=0), --room <size> (free space on the root, 1536M)
 # Exit status 125: the machine itself failed; what its kernel said is shown. 69: packages cannot be fetched.
 source "$(dirname "$0")/lib.sh"
 
 self=$guest_dir/emulated_host.sh
-cpus=2 memory=1G timeout='' kernel='' modules=() append='' room=1536M
+cpus=1 memory=1G timeout='' kernel='' modules=() append='' room=1536M
 root='' state='' owner=$PPID lifetime=3600 gets=()
 [ $# -ge 1 ] || usage 64
 verb=$1
@@ -95,13 +95,15 @@ prepare() {
     >"$state/qemu.log" 2>&1 || broken "cannot make the root file system"
   mkfifo "$state/agent.in" "$state/agent.out"
 
-  # One thread: with one for each processor, QEMU 7.2 loses now and then a change that a kernel makes to its own code
-  # (KVM makes some whenever a guest begins or ends), and the kernel ends with "Oops: int3" or hangs.
+  # With several processors QEMU must run them on one thread: on more, one of them sooner or later misses a patch that the
+  # kernel makes to its own code (KVM makes some whenever a guest begins or ends). Guests of two work on one, too.
+  local threads=multi
+  [ "$cpus" = 1 ] || threads=single
   # The kernel's first measure of its TSC, which KVM takes, may differ by more than KVM's 250 ppm from the refined one;
   # without a tolerance, such a machine's guests have a clock that stands still and no timer interrupts.
   # What the kernel would measure, calibrate or test at its start is said on its command line.
   qemu=(setpriv --pdeathsig KILL qemu-system-x86_64 -name emulated-host -nodefaults -no-user-config -display none -no-reboot
-    -machine q35 -accel 'tcg,thread=single' -cpu 'qemu64,+svm,+npt' -smp "$cpus" -m "$memory"
+    -machine q35 -accel "tcg,thread=$threads" -cpu 'qemu64,+svm,+npt' -smp "$cpus" -m "$memory"
     -chardev "$1" -serial chardev:terminal
     -chardev "file,id=kernel,path=$state/console" -serial chardev:kernel
     -chardev "pipe,id=agent,path=$state/agent" -serial chardev:agent

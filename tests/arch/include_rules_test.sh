@@ -37,6 +37,8 @@ forbid "the control socket knows a machine" 'dm/(machine|hypervisor|loopback|blo
 forbid "the ring knows a device" 'hw/pci/virtio/(blk_|virtio_blk)' hw/pci/virtio/virtqueue.*
 forbid "a seam includes more than seams and the standard library" 'hw/|dm/|CLI|nlohmann|fmt/|spdlog|openssl|uuid|liburing|pciaccess|cmocka' include
 
+forbid "the machine knows a hypervisor" 'dm/hypervisor/|linux/kvm\.h|linux/acrn\.h' dm/machine dm/serial dm/control
+home "KVM's interface" 'linux/kvm\.h' 'dm/hypervisor/kvm/'
 home OpenSSL 'openssl/' 'dm/ident/sha256\.cc'
 home libuuid 'uuid/' 'dm/ident/vm_uuid\.cc'
 home spdlog 'spdlog/' 'dm/base/log\.cc'

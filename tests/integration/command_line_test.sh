@@ -215,9 +215,20 @@ expect_equal 'obsolete options: lines on stderr' "$(printf '%s\n' "$err" | wc -l
 expect_contains 'obsolete options' "$err" 'acrn-dm: warning: -A: obsolete and ignored; remove it'
 
 # --- without --dry_run, help, a broken stdout
-run "$dm" vm1
-expect_equal 'no hypervisor: exit code' "$status" 69
-expect_equal 'no hypervisor: lines on stderr' "$(printf '%s\n' "$err" | wc -l)" 1
+refused_start() { # <what> <exit code> <part of the message> <arguments...>
+  local what=$1 code=$2 part=$3
+  shift 3
+  run "$dm" "$@" vm1
+  expect_equal "$what: exit code" "$status" "$code"
+  expect_contains "$what" "$err" "$part"
+  expect_equal "$what: lines on stderr" "$(printf '%s\n' "$err" | wc -l)" 1
+}
+refused_start 'no kernel' 64 '-k: the kernel is missing'
+refused_start 'a kernel that is not there' 66 "-k $work/none: No such file" -k "$work/none"
+refused_start 'a kernel that is a folder' 66 'not a regular file' -k "$work"
+mkfifo "$work/fifo"
+refused_start 'a kernel that is a FIFO' 66 'not a regular file' -k "$work/fifo"
+refused_start 'a kernel that is a script' 66 'not a bzImage' -k "$0"
 run "$dm" --help
 expect_equal '--help: exit code' "$status" 0
 run "$dm" -v

@@ -225,7 +225,7 @@ TEST(each_processor_knows_its_place_among_the_others) {
     entry.index = index;
     return entry;
   };
-  const auto guest = guest_cpuid({leaf(1, 0), leaf(0xb, 0), leaf(0xb, 1)}, 2, 3);
+  const auto guest = guest_cpuid({leaf(1, 0), leaf(0xb, 0), leaf(0xb, 1), leaf(0x8000'001e, 0)}, 2, 3);
   EXPECT_EQ(guest[0].ebx >> 24, 2u);
   EXPECT_EQ(guest[0].ebx >> 16 & 0xff, 3u);
   EXPECT(guest[0].ecx >> 31 == 1);  // there is a hypervisor
@@ -233,6 +233,7 @@ TEST(each_processor_knows_its_place_among_the_others) {
   EXPECT_EQ(guest[2].eax, 2u);  // bits of the ID below the package: three cores
   EXPECT_EQ(guest[2].ebx, 3u);
   EXPECT_EQ(guest[2].edx, 2u);
+  EXPECT_EQ(guest[3].eax, 2u);
 }
 
 }  // namespace acrn

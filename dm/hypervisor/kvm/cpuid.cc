@@ -18,7 +18,7 @@ void set_identity(kvm_cpuid_entry2& leaf, unsigned index, unsigned count) {
   leaf.edx = count > 1 ? leaf.edx | kHtt : leaf.edx & ~kHtt;
 }
 
-// Leaf 0xb: no threads in a core, all cores in one package.
+// Leaves 0xb and 0x1f: no threads in a core, all cores in one package.
 void set_topology(kvm_cpuid_entry2& leaf, unsigned index, unsigned count) {
   constexpr uint32_t kThread = 1, kCore = 2;
   const auto package_bits = static_cast<uint32_t>(std::bit_width(count - 1));
@@ -55,9 +55,14 @@ std::vector<kvm_cpuid_entry2> guest_cpuid(std::vector<kvm_cpuid_entry2> supporte
       case 4:  // Intel's caches: cores per package
         leaf.eax = (leaf.eax & 0x03ff'ffff) | (count - 1) << 26;
         break;
-      case 0xb: set_topology(leaf, index, count); break;
+      case 0xb:
+      case 0x1f: set_topology(leaf, index, count); break;
       case 0x8000'0008:  // AMD: cores per package
         leaf.ecx = (leaf.ecx & ~0xf0ffu) | (count - 1);
+        break;
+      case 0x8000'001e:  // AMD: APIC ID, core, node
+        leaf.eax = leaf.ebx = index;
+        leaf.ecx = 0;
         break;
       default: break;
     }

@@ -1,6 +1,7 @@
 #include "dm/hypervisor/kvm/kvm.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <unistd.h>
 
 #include "acrn/base/check.h"
@@ -57,6 +58,18 @@ Result<void> Kvm::open() {
   const int most = kvm_ioctl(system_.fd(), KVM_CHECK_EXTENSION, static_cast<long>(KVM_CAP_MAX_VCPUS));
   if (most > 0 && options_.vcpus > static_cast<unsigned>(most)) {
     return Error{ErrorKind::kUsage, concat("--cpus ", options_.vcpus, ": KVM has at most ", most, " here")};
+  }
+  return check_affinity();
+}
+
+// Before a vCPU runs: one that cannot be pinned would be found out too late.
+Result<void> Kvm::check_affinity() const {
+  cpu_set_t allowed;
+  CPU_ZERO(&allowed);
+  if (::sched_getaffinity(0, sizeof(allowed), &allowed) != 0) return kvm_error("sched_getaffinity");
+  for (const unsigned cpu : options_.cpu_affinity) {
+    if (cpu < CPU_SETSIZE && CPU_ISSET(cpu, &allowed)) continue;
+    return Error{ErrorKind::kUsage, concat("--cpu_affinity: there is no host CPU ", cpu, " for us; see taskset -p $$")};
   }
   return {};
 }

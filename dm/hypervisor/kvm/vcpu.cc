@@ -191,8 +191,11 @@ bool Vcpu::handle_exit() {
     case KVM_EXIT_IO: handle_io(); break;
     case KVM_EXIT_MMIO: handle_memory(); break;
     case KVM_EXIT_INTR: break;
-    case KVM_EXIT_SHUTDOWN: exits_->cpu_shutdown(); break;
-    case KVM_EXIT_SYSTEM_EVENT: exits_->cpu_shutdown(); break;
+    case KVM_EXIT_SHUTDOWN:
+    case KVM_EXIT_SYSTEM_EVENT:
+      exits_->cpu_shutdown();
+      rest();
+      break;
     case KVM_EXIT_FAIL_ENTRY:
       fail(concat("the processor refused to enter the guest, reason ",
                   hex(run_->fail_entry.hardware_entry_failure_reason)));
@@ -230,9 +233,13 @@ void Vcpu::handle_memory() {
   }
 }
 
-// The vCPU waits for the machine to end it.
-void Vcpu::fail(std::string what) {
+void Vcpu::fail(const std::string& what) {
   exits_->cpu_failed(concat("vCPU ", index_, ": ", what));
+  rest();
+}
+
+// There is nothing to run any more; the machine resets or ends the vCPU.
+void Vcpu::rest() {
   MutexLock lock(mutex_);
   if (gate_ == Gate::kOpen) gate_ = Gate::kPaused;
   __atomic_store_n(&run_->immediate_exit, 1, __ATOMIC_RELAXED);

@@ -45,7 +45,8 @@ class Vcpu {
   bool handle_exit();
   void handle_io();
   void handle_memory();
-  void fail(std::string what);
+  void fail(const std::string& what);
+  void rest();
 
   const unsigned index_;
   UniqueFd fd_;

@@ -1,0 +1,107 @@
+#!/usr/bin/env bash
+# The host that the guest tests run on: this machine if its KVM can run a guest, else an emulated one.
+#   host.sh start <folder> <programs' folder>...   acrn-dm and what guests need, in these folders of the build
+#   host.sh run   <folder> <case.sh>
+#   host.sh stop  <folder>
+# Exit status 77: something is missing that cannot be fetched; "skipped: " and what.
+source "$(dirname "$0")/../../../samples/guest/lib.sh"
+
+[ $# -ge 2 ] || usage 64
+here=$(cd "$(dirname "$0")" && pwd)
+verb=$1
+mkdir -p "$2"
+folder=$(cd "$2" && pwd)
+shift 2
+root=$folder/root state=$folder/machine
+full=${ACRN_GUEST_FULL:-}
+
+skip() {
+  printf 'skipped: %s\n' "$*" | tee "$folder/skipped"
+  exit 77
+}
+# attempt <command...>: its output, or the reason for which all tests are skipped.
+attempt() {
+  local why
+  "$@" 2>"$folder/why" && return
+  why=$(tail -n 1 "$folder/why")
+  skip "$why"
+}
+program() { # program <name>: where the build has it
+  local place
+  for place in "${places[@]}"; do
+    [ ! -e "$place/$1" ] || { echo "$place/$1" && return; }
+  done
+  die 66 "no $1 in ${places[*]}"
+}
+# initramfs <out> <kernel> <modules>
+initramfs() {
+  local module arguments=()
+  for module in $3; do
+    arguments+=(--module "$module")
+  done
+  "$guest_dir/make_initrd.sh" "$1" --kernel "$2" --init "$here/guest.init" "${arguments[@]}"
+}
+# another_kernel <word> <package> <modules>: <word>/{vmlinuz,base.gz}, or <word>/missing with the reason.
+another_kernel() {
+  local to=$root/guest/$1 kernel
+  mkdir -p "$to"
+  if kernel=$("$guest_dir/get_kernel.sh" "$2" "$guest_cache" 2>"$to/missing"); then
+    rm "$to/missing"
+    cp "$kernel/vmlinuz" "$kernel/release" "$to/"
+    initramfs "$to/base.gz" "$kernel" "$3"
+  fi
+}
+
+case $verb in
+  start)
+    places=("$@")
+    owner=$PPID # CTest: the machine ends with it
+    rm -rf "$folder/skipped" "$folder/direct" "$root" "$folder/tools"
+    (need busybox-static cpio kmod e2fsprogs socat fio) 2>"$folder/why" || skip "$(tail -n 1 "$folder/why")"
+    if "$guest_dir/kvm_usable.sh" "$(program kvm_probe)" 2>/dev/null; then
+      : >"$folder/direct"
+    else
+      (need qemu-system-x86) 2>"$folder/why" || skip "KVM is not usable here, and there is no QEMU: $(tail -n 1 "$folder/why")"
+    fi
+    kernel=$("$guest_dir/get_kernel.sh" linux-image-cloud-amd64 "$guest_cache" 2>"$folder/why") ||
+      skip "$(tail -n 1 "$folder/why")"
+
+    "$guest_dir/make_root.sh" "$root" --file mkfs.ext4 --file e2fsck --file debugfs --file socat \
+      --file "$(program acrn-dm):/usr/bin/acrn-dm" --file "$(program kvm_probe):/usr/bin/kvm_probe" \
+      --file "$(program libslow_sync.so):/guest/libslow_sync.so"
+    strip "$root/usr/bin/acrn-dm" 2>/dev/null || true # half of it is for its debugger
+    cp "$here"/*.sh "$kernel/vmlinuz" "$root/guest/"
+    initramfs "$root/guest/base.gz" "$kernel" 'virtio_pci virtio_blk'
+    another_kernel newer linux-image-cloud-amd64/trixie 'virtio_pci virtio_blk ext4'
+    [ -z "$full" ] || another_kernel full linux-image-amd64 'virtio_pci virtio_blk ext4'
+
+    # The programs for guests are on a disk: fio with its libraries is too much for an initramfs.
+    "$guest_dir/make_root.sh" "$folder/tools" --file fio:/tools/fio --file mkfs.ext4:/tools/mkfs.ext4 \
+      --file "$(program vblk_probe):/tools/vblk_probe" --file "$(program out_port):/tools/out_port"
+    truncate -s $(($(du -sm "$folder/tools" | cut -f 1) * 9 / 8 + 8))M "$root/guest/tools.img"
+    mkfs.ext4 -q -F -O ^has_journal -m 0 -d "$folder/tools" "$root/guest/tools.img"
+    # A guest's whole system.
+    "$guest_dir/make_root.sh" "$folder/system" --file "$here/system.init:/usr/sbin/init"
+    truncate -s 16M "$root/guest/system.img"
+    mkfs.ext4 -q -F -d "$folder/system" "$root/guest/system.img"
+    rm -rf "$folder/tools" "$folder/system"
+
+    # One processor: on two of them a guest has crashed with a timer interrupt taken twice, for a reason not found yet.
+    [ -e "$folder/direct" ] || exec "$guest_dir/emulated_host.sh" start --root "$root" --state "$state" --cpus 1 \
+      --memory 1536M --owner "$owner"
+    ;;
+  run)
+    [ $# = 1 ] || usage 64
+    [ ! -e "$folder/skipped" ] || { cat "$folder/skipped" && exit 77; }
+    if [ -e "$folder/direct" ]; then
+      export ACRN_GUEST=$root/guest PATH=$root/usr/bin:$root/usr/sbin
+      exec busybox sh "$here/$1"
+    fi
+    "$guest_dir/emulated_host.sh" exec --state "$state" --timeout 150 -- "ACRN_GUEST=/guest exec sh /guest/$1"
+    ;;
+  stop)
+    "$guest_dir/emulated_host.sh" stop --state "$state"
+    rm -rf "$root"
+    ;;
+  *) usage 64 ;;
+esac

@@ -1,0 +1,62 @@
+#!/bin/sh
+# Signals under load: the first ends the VM in good order, the second at once.
+. "${0%/*}/lib.sh"
+
+ext4 disk.img 48M
+job load <<'END'
+check 'mount' mount /dev/vda /mnt
+echo @ready
+i=0
+while :; do
+  i=$((i % 8 + 1))
+  dd if=/dev/urandom of=/mnt/$i bs=64k count=32 2>/dev/null
+  sync
+done
+END
+for signal in TERM INT HUP; do
+  cp load.gz $signal.gz
+  start $signal -s 9,virtio-blk,disk.img,writeback
+  if await $signal @ready; then
+    usleep 300000
+    kill -$signal "$pid"
+  fi
+  ended $signal
+  expect_equal "$signal: in the guest" "$(console $signal | grep FAILED)" ''
+  expect_recovers disk.img
+done
+
+# During the start, whatever it is at.
+for delay in 0 20000 100000 300000; do
+  cp load.gz early.gz
+  start early -s 9,virtio-blk,disk.img
+  usleep $delay
+  kill -TERM "$pid"
+  usleep 20000
+  kill -TERM "$pid" 2>/dev/null
+  wait "$pid"
+  status=$?
+  case $status in
+    0 | 143) ;;
+    *) fail "two signals after $delay us: exit status $status: $(cat early.err)" ;;
+  esac
+done
+
+# A disk that stalls in the flush at the end.
+cp load.gz stalled.gz
+preload=$ACRN_GUEST/libslow_sync.so
+start stalled -s 9,virtio-blk,disk.img,writeback
+usleep 500000
+kill -TERM "$pid"
+sleep 2
+if running stalled; then
+  kill -TERM "$pid"
+  usleep 500000
+  running stalled && fail 'the second signal did not end it'
+else
+  fail 'the flush at the end did not stall'
+fi
+preload=''
+kill -KILL "$pid" 2>/dev/null
+wait "$pid"
+expect_equal 'status of the second signal' $? 143
+finish

@@ -1,6 +1,8 @@
 #!/bin/bash
 # Starts a User VM with a disk. Adapt the variables, or set them in the environment; arguments are passed on:
 #   ./launch_user_vm.sh --dry_run        shows what would be started
+# A distribution's kernel has its disk driver in its ramdisk: set RAMDISK too. A disk without partitions has its root
+# file system on /dev/vda: set BOOTARGS.
 set -eu
 
 vm_name=${VM_NAME:-POST_STD_VM1}

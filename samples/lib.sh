@@ -33,7 +33,7 @@ file_system() {
 }
 
 # look <image> <request>: what debugfs says about a file system; the image is not mounted.
-look() { debugfs -R "$2" "$1" 2>/dev/null; }
+look() { debugfs -R "$2" "$1" 2>/dev/null | cat; } # to a terminal it would start a pager
 
 # on_host [<option of kvm_host.sh>...] -- <command...>: runs the command in $vm, on a host with KVM.
 on_host() {

@@ -188,7 +188,7 @@ case $verb in
     # shellcheck disable=SC2317
     finish() {
       trap - EXIT
-      ! alive qemu || kill -KILL "$(process qemu)"
+      ! alive qemu || kill -KILL "$(process qemu)" 2>/dev/null || true # it may be ending
       [ -z "${feeder:-}" ] || kill "$feeder" 2>/dev/null || true
       rm -rf "$state"
     }

@@ -3,6 +3,10 @@
 # usage: samples_test.sh <folder of samples> <sample>
 . "$(dirname "$0")/lib.sh"
 folder=$1 sample=$2
+if [ "$sample" = debian_guest ] && [ "${ACRN_GUEST_FULL:-}" != 1 ]; then
+  echo "skipped: makes a Debian system; ACRN_GUEST_FULL=1 runs it"
+  exit 77
+fi
 
 timeout -k 5 600 "$folder/$sample.sh" >"$work/stdout" 2>"$work/stderr" </dev/null
 status=$?

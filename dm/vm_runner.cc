@@ -155,7 +155,7 @@ Result<ConfiguredFunction*> VmRunner::find(PciAddress address) const {
   for (size_t i = 0; i < functions_.size(); i++) {
     if (config_.slots[i].address == address) return functions_[i].get();
   }
-  return Error{ErrorKind::kUsage, concat("slot ", short_name(address), " is empty")};
+  return Error{ErrorKind::kUsage, concat("there is no function in slot ", short_name(address))};
 }
 
 Result<void> VmRunner::blkrescan(const PciSlotConfig& slot) {

@@ -1,15 +1,17 @@
 #!/usr/bin/env bash
 # Installs what is missing through apt, then configures and builds.
-#   ./bootstrap.sh [--target name]... [preset...]      all targets, unless some are named
+#   ./bootstrap.sh [--install] [--target name]... [preset...]      all targets, unless some are named
+# --install: installs only.
 # Presets: release (default), dev, tsan, clang, fuzz, coverage; see CMakePresets.json.
 set -euo pipefail
 cd "$(dirname "$0")"
 
 packages=(cmake ninja-build g++ pkgconf libcli11-dev nlohmann-json3-dev libfmt-dev libspdlog-dev libcmocka-dev
           liburing-dev libpciaccess-dev uuid-dev libssl-dev acpica-tools e2fsprogs fdisk)
-presets=() targets=()
+presets=() targets=() install_only=
 while [ $# -gt 0 ]; do
   case $1 in
+    --install) install_only=1; shift ;;
     --target) targets+=(--target "${2:?--target needs a name}"); shift 2 ;;
     *) presets+=("$1"); shift ;;
   esac
@@ -34,6 +36,8 @@ if [ ${#missing[@]} -gt 0 ]; then
   "${as_root[@]}" apt-get update -qq
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 fi
+
+[ -z "$install_only" ] || exit 0
 
 for preset in "${presets[@]}"; do
   echo "building: $preset"

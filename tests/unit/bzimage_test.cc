@@ -44,7 +44,7 @@ std::string reason(const std::vector<std::byte>& file) {
 std::string write(const test::TempDir& folder, const char* name, std::span<const std::byte> bytes) {
   const std::string path = folder.path(name);
   FILE* const file = std::fopen(path.c_str(), "w");
-  std::fwrite(bytes.data(), 1, bytes.size(), file);
+  if (!bytes.empty()) std::fwrite(bytes.data(), 1, bytes.size(), file);
   std::fclose(file);
   return path;
 }

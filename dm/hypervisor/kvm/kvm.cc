@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "acrn/base/check.h"
+#include "dm/hypervisor/kvm/cpuid.h"
 #include "dm/hypervisor/kvm/kvm_ioctl.h"
 
 namespace acrn {
@@ -59,6 +60,9 @@ Result<void> Kvm::open() {
   if (most > 0 && options_.vcpus > static_cast<unsigned>(most)) {
     return Error{ErrorKind::kUsage, concat("--cpus ", options_.vcpus, ": KVM has at most ", most, " here")};
   }
+  auto cpuid = supported_cpuid(system_.fd());
+  if (!cpuid) return cpuid.error();
+  cpuid_ = std::move(cpuid).value();
   return check_affinity();
 }
 
@@ -113,7 +117,7 @@ Result<void> Kvm::set_level_lines() {
 
 Result<void> Kvm::make_vcpus() {
   for (unsigned index = 0; index < options_.vcpus; index++) {
-    auto vcpu = Vcpu::create(system_.fd(), vm_.fd(), index, options_.vcpus);
+    auto vcpu = Vcpu::create(system_.fd(), vm_.fd(), cpuid_, index, options_.vcpus);
     if (!vcpu) return vcpu.error();
     vcpus_.push_back(std::move(vcpu).value());
   }

@@ -48,6 +48,7 @@ class Kvm final : public Hypervisor {
 
   const KvmOptions options_;
   UniqueFd system_;  // /dev/kvm
+  std::vector<kvm_cpuid_entry2> cpuid_;  // what it supports
   UniqueFd vm_;
   std::vector<MemoryRegion> ram_;  // kept mapped for as long as the VM may use it
   MsiRoutes routes_;

@@ -61,7 +61,8 @@ void set_mode(const BootState& boot, kvm_sregs& sregs) {
 
 }  // namespace
 
-Result<std::unique_ptr<Vcpu>> Vcpu::create(int system, int vm, unsigned index, unsigned count) {
+Result<std::unique_ptr<Vcpu>> Vcpu::create(int system, int vm, const std::vector<kvm_cpuid_entry2>& cpuid,
+                                           unsigned index, unsigned count) {
   std::unique_ptr<Vcpu> vcpu(new Vcpu(index));
   vcpu->fd_ = UniqueFd(kvm_ioctl(vm, KVM_CREATE_VCPU, static_cast<unsigned long>(index)));
   if (!vcpu->fd_) return kvm_error("KVM_CREATE_VCPU");
@@ -71,7 +72,7 @@ Result<std::unique_ptr<Vcpu>> Vcpu::create(int system, int vm, unsigned index, u
   void* const mapped = ::mmap(nullptr, vcpu->run_size_, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu->fd_.fd(), 0);
   if (mapped == MAP_FAILED) return kvm_error("mmap of a vCPU");
   vcpu->run_ = static_cast<kvm_run*>(mapped);
-  if (auto set = vcpu->set_cpuid(system, count); !set) return set.error();
+  if (auto set = vcpu->set_cpuid(cpuid, count); !set) return set.error();
   if (auto set = vcpu->set_memory_types(); !set) return set.error();
   return vcpu;
 }
@@ -81,10 +82,8 @@ Vcpu::~Vcpu() {
   if (run_ != nullptr) ::munmap(run_, run_size_);
 }
 
-Result<void> Vcpu::set_cpuid(int system, unsigned count) {
-  const auto supported = supported_cpuid(system);
-  if (!supported) return supported.error();
-  const std::vector<kvm_cpuid_entry2> leaves = guest_cpuid(supported.value(), index_, count);
+Result<void> Vcpu::set_cpuid(const std::vector<kvm_cpuid_entry2>& supported, unsigned count) {
+  const std::vector<kvm_cpuid_entry2> leaves = guest_cpuid(supported, index_, count);
   const auto size = static_cast<unsigned>(leaves.size());
   if (acrn_kvm_set_cpuid(fd_.fd(), leaves.data(), size) != 0) return kvm_error("KVM_SET_CPUID2");
   return {};

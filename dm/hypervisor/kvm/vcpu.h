@@ -6,6 +6,7 @@
 #include <atomic>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "acrn/base/mutex.h"
 #include "acrn/base/result.h"
@@ -17,8 +18,10 @@ namespace acrn {
 
 class Vcpu {
  public:
-  // Number `index` of `count`. `system` is the descriptor of /dev/kvm, `vm` that of the VM.
-  static Result<std::unique_ptr<Vcpu>> create(int system, int vm, unsigned index, unsigned count);
+  // Number `index` of `count`. `system` is the descriptor of /dev/kvm, `vm` that of the VM; `cpuid`: what
+  // KVM supports.
+  static Result<std::unique_ptr<Vcpu>> create(int system, int vm, const std::vector<kvm_cpuid_entry2>& cpuid,
+                                              unsigned index, unsigned count);
   ~Vcpu();
 
   // Registers of a bootstrap processor; the others wait for a start-up message.
@@ -37,7 +40,7 @@ class Vcpu {
   enum class Gate { kOpen, kPaused, kStopped };
 
   explicit Vcpu(unsigned index) : index_(index) {}
-  Result<void> set_cpuid(int system, unsigned count);
+  Result<void> set_cpuid(const std::vector<kvm_cpuid_entry2>& supported, unsigned count);
   Result<void> set_memory_types();
   void ask(Gate gate);
   bool pass_gate();

@@ -1,6 +1,5 @@
 #include "dm/control/control_server.h"
 
-#include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -13,7 +12,7 @@
 #include "acrn/base/log.h"
 #include "dm/base/errno_text.h"
 #include "dm/control/control_session.h"
-#include "dm/control/listening_socket.h"
+#include "dm/socket/acceptor.h"
 
 namespace acrn {
 namespace {
@@ -95,50 +94,35 @@ class Client {
 
 class Server final : public ControlServer {
  public:
-  Server(EpollLoop& loop, ListeningSocket socket, ControlTarget& target)
-      : loop_(loop), target_(target), socket_(std::move(socket)) {}
+  Server(EpollLoop& loop, ControlTarget& target) : loop_(loop), target_(target) {}
   ~Server() override {
     loop_.run([this] {
-      watch_.reset();
+      acceptor_.reset();
       clients_.clear();
     });
   }
 
-  bool start() {
-    spare_ = open_spare();
-    loop_.run([this] {
-      watch_ = loop_.watch(socket_.fd(), EPOLLIN, [this](uint32_t) { accept(); });
+  bool start(ListeningSocket socket) {
+    loop_.run([&] {
+      acceptor_ = Acceptor::create(loop_, std::move(socket),
+                                   [this](UniqueFd client, int error) { accept(std::move(client), error); });
     });
-    return watch_ != nullptr;
+    return acceptor_ != nullptr;
   }
 
  private:
-  static UniqueFd open_spare() { return UniqueFd(::open("/dev/null", O_RDONLY | O_CLOEXEC)); }
-
-  void accept() {
-    UniqueFd socket(::accept4(socket_.fd(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
-    if (!socket) return accept_failed(errno);
+  void accept(UniqueFd socket, int error) {
+    if (error != 0) {
+      return refuse(socket, concat("the device model cannot take a client: ", errno_text(error)));
+    }
     if (clients_.size() == kMaxClients) {
-      return refuse(std::move(socket), concat("there are ", kMaxClients, " clients already; try again later"));
+      return refuse(socket, concat("there are ", kMaxClients, " clients already; try again later"));
     }
     auto client = std::make_shared<Client>(std::move(socket), target_);
     if (client->start(loop_, [this, raw = client.get()] { drop(*raw); })) clients_.insert(std::move(client));
   }
 
-  // A connection that cannot be accepted stays and would keep the loop awake, so one descriptor is spared to end it.
-  void accept_failed(int error) {
-    if (error != EMFILE && error != ENFILE) return;
-    spare_.reset();
-    if (UniqueFd socket(::accept4(socket_.fd(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC)); socket) {
-      refuse(std::move(socket), concat("the device model cannot take a client: ", errno_text(error)));
-    }
-    spare_ = open_spare();
-    if (spare_) return;
-    log(LogLevel::kError, concat("control socket: ", errno_text(error), "; new clients wait until another one leaves"));
-    watch_->set_events(0);
-  }
-
-  static void refuse(UniqueFd socket, std::string_view why) {
+  static void refuse(const UniqueFd& socket, std::string_view why) {
     const std::string text = control_refusal(why) + "\n";
     [[maybe_unused]] const ssize_t sent = ::send(socket.fd(), text.data(), text.size(), MSG_NOSIGNAL);
   }
@@ -151,27 +135,24 @@ class Server final : public ControlServer {
       clients_.erase(at);
       break;
     }
-    if (!spare_) spare_ = open_spare();
-    watch_->set_events(EPOLLIN);
+    acceptor_->retry();
   }
 
   EpollLoop& loop_;
   ControlTarget& target_;
-  ListeningSocket socket_;
-  UniqueFd spare_;
   // On the loop.
   std::set<std::shared_ptr<Client>> clients_;
-  std::unique_ptr<FdWatch> watch_;
+  std::unique_ptr<Acceptor> acceptor_;
 };
 
 }  // namespace
 
 Result<std::unique_ptr<ControlServer>> ControlServer::create(EpollLoop& loop, const std::string& path,
                                                              ControlTarget& target) {
-  auto socket = ListeningSocket::create(path);
+  auto socket = ListeningSocket::create("--cmd_monitor", path);
   if (!socket) return socket.error();
-  auto server = std::make_unique<Server>(loop, std::move(socket).value(), target);
-  if (!server->start()) return Error{ErrorKind::kInternal, concat("--cmd_monitor ", path, ": epoll_ctl failed")};
+  auto server = std::make_unique<Server>(loop, target);
+  if (!server->start(std::move(socket).value())) return Error{ErrorKind::kInternal, concat("--cmd_monitor ", path, ": epoll_ctl failed")};
   return std::unique_ptr<ControlServer>(std::move(server));
 }
 

@@ -16,8 +16,7 @@ class ControlServer {
   static constexpr size_t kMaxClients = 16;
   static constexpr size_t kMaxUnread = 1 << 20;  // bytes of replies that a client may leave before it is dropped
 
-  // Listens at `path`, for the owner only. A socket that nobody serves any more is replaced. Errors: kUsage for a text
-  // that is no socket's path, kNoInput for a place that is taken or cannot be had; then nothing was created.
+  // Listens at `path`; errors as of ListeningSocket::create().
   // Loop and target outlive the server.
   static Result<std::unique_ptr<ControlServer>> create(EpollLoop& loop, const std::string& path,
                                                        ControlTarget& target);

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include <string>
+#include <string_view>
 
 #include "acrn/base/result.h"
 #include "acrn/base/unique_fd.h"
@@ -12,13 +13,16 @@ namespace acrn {
 
 class ListeningSocket {
  public:
-  // As ControlServer::create() says.
-  static Result<ListeningSocket> create(const std::string& path);
+  // Listens at `path`, for the owner only. A socket that nobody serves any more is replaced. Errors begin with `option`,
+  // the one that asks for it: kUsage for a text that is no socket's path, kNoInput for a place that is taken or cannot be
+  // had; then nothing was created.
+  static Result<ListeningSocket> create(std::string_view option, const std::string& path);
   ~ListeningSocket();
   ListeningSocket(ListeningSocket&& other) noexcept;
   ListeningSocket& operator=(ListeningSocket&&) = delete;
 
   int fd() const { return socket_.fd(); }  // does not block
+  const std::string& path() const { return path_; }
 
  private:
   ListeningSocket(UniqueFd socket, std::string path, const struct stat& place)

@@ -90,6 +90,7 @@ void BlkQueue::close() {
 
 bool BlkQueue::start(std::shared_ptr<const MemoryMap> map, Gpa ring) {
   ACRN_CHECK(loop_.is_current() && in_flight_ == 0 && unpublished_ == 0);
+  suspended_ = false;
   if (!ring_.start(std::move(map), ring)) return false;
   if (state_.poll_nanoseconds != 0) start_polling();
   return true;
@@ -107,6 +108,24 @@ void BlkQueue::start_polling() {
 }
 
 void BlkQueue::stop(std::function<void()> stopped) {
+  suspended_ = false;
+  finish_requests(std::move(stopped));
+}
+
+void BlkQueue::suspend(std::function<void()> suspended) {
+  suspended_ = suspended_ || ring_.running();
+  finish_requests(std::move(suspended));
+}
+
+void BlkQueue::resume(std::shared_ptr<const MemoryMap> map) {
+  ACRN_CHECK(loop_.is_current() && !stopped_);
+  if (!suspended_ || !ring_.resume(std::move(map))) return;
+  suspended_ = false;
+  if (state_.poll_nanoseconds != 0) start_polling();
+  drain();  // what came meanwhile
+}
+
+void BlkQueue::finish_requests(std::function<void()> stopped) {
   ACRN_CHECK(loop_.is_current() && !stopped_);
   poll_timer_.reset();
   if (in_flight_ != 0) {
@@ -119,6 +138,7 @@ void BlkQueue::stop(std::function<void()> stopped) {
 
 void BlkQueue::on_kick() {
   counters_.kicks.add();
+  if (suspended_) return;  // resume() will look
   if (!ring_.running()) return mistakes_.note(GuestRule::kKickBeforeRing, index_);
   drain();
 }

@@ -57,6 +57,10 @@ class BlkQueue final : private BlockSink {
   bool start(std::shared_ptr<const MemoryMap> map, Gpa ring);
   // Pops nothing more; calls `stopped` when nothing is in flight, possibly at once.
   void stop(std::function<void()> stopped);
+  // The same, for a while: resume() goes on where a running queue was, with the ring in that map. A ring that is not
+  // there is waited for until a later resume().
+  void suspend(std::function<void()> suspended);
+  void resume(std::shared_ptr<const MemoryMap> map);
   // Gives the queue its disk, in two steps, so that a device has it on all of its queues or on none: a channel is
   // opened, and then used or dropped. Only while it has none.
   Result<void> open_channel(BlockBackend& backend);
@@ -97,6 +101,7 @@ class BlkQueue final : private BlockSink {
   BlkQueue(unsigned index, uint16_t size, const BlkState& state, GuestMistakes& mistakes, EventLoop& loop);
 
   void start_polling();
+  void finish_requests(std::function<void()> stopped);
   void on_kick();
   void on_tick();
   void read_features();
@@ -143,6 +148,7 @@ class BlkQueue final : private BlockSink {
   std::array<Clock::time_point, kPublishGroup> unpublished_begun_;  // when those were taken
   Clock::time_point group_begun_{};   // of the requests being parsed; none: the clock was not read for them yet
   unsigned unsignalled_ = 0;          // completed, the driver's wish for an interrupt not looked at yet
+  bool suspended_ = false;            // resume() is to go on
   BlkCounters counters_;
   std::function<void()> stopped_;     // set while draining for a stop
 };

@@ -174,12 +174,23 @@ void VirtioBlk::stop_queue(unsigned index) {
   stopped.wait();
 }
 
-void VirtioBlk::reset() {
+// All of them drain at the same time.
+void VirtioBlk::drain_queues(void (BlkQueue::*stop)(std::function<void()> stopped)) {
   std::latch stopped(static_cast<ptrdiff_t>(queues_.size()));
   for (auto& queue : queues_) {
-    queue->loop().post([&] { queue->stop([&] { stopped.count_down(); }); });
+    queue->loop().post([&] { ((*queue).*stop)([&] { stopped.count_down(); }); });
   }
   stopped.wait();
+}
+
+void VirtioBlk::suspend() { drain_queues(&BlkQueue::suspend); }
+
+void VirtioBlk::resume() {
+  on_queues([map = memory_.map()](BlkQueue& queue) { queue.resume(map); });
+}
+
+void VirtioBlk::reset() {
+  drain_queues(&BlkQueue::stop);
   state_.accepted = 0;
   state_.writeback = options_.writeback;
   MutexLock lock(mutex_);

@@ -66,6 +66,8 @@ class VirtioBlk final : public VirtioDevice {
   void set_features(uint64_t accepted) override;
   bool start_queue(unsigned queue, Gpa ring) override;
   void stop_queue(unsigned queue) override;
+  void suspend() override;
+  void resume() override;
   void reset() override;
   void kick(unsigned queue) override { queues_[queue]->kick(); }
   int kick_fd(unsigned queue) const override { return queues_[queue]->kick_fd(); }
@@ -77,6 +79,7 @@ class VirtioBlk final : public VirtioDevice {
 
   void describe_medium(const BlockInfo& info) ACRN_REQUIRES(mutex_);
   void tell_guest();
+  void drain_queues(void (BlkQueue::*stop)(std::function<void()> stopped));
   void on_queues(const std::function<void(BlkQueue&)>& task);  // each on its loop, one after the other
 
   const VirtioBlkOptions options_;

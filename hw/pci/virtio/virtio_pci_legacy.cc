@@ -115,6 +115,13 @@ void VirtioPciLegacy::reset() {
   lock.lock();
 }
 
+void VirtioPciLegacy::change_memory(const std::function<void()>& change) {
+  MutexLock lock(control_);
+  device_->suspend();
+  change();
+  device_->resume();
+}
+
 uint64_t VirtioPciLegacy::bar_read(unsigned bar, uint64_t offset, unsigned size) {
   if (bar == kRegisterBar) return register_read(offset, size);
   if (bar == kMsixBar && has_msix_) return msix_.bar_read(offset, size);

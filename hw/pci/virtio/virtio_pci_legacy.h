@@ -47,6 +47,7 @@ class VirtioPciLegacy final : public PciFunction, private VirtioInterruptSink {
   void bar_write(unsigned bar, uint64_t offset, unsigned size, uint64_t value) override;
   std::vector<BarDoorbell> doorbells() const override;
   void reset() override;
+  void change_memory(const std::function<void()>& change) override;
 
  private:
   void queue_interrupt(unsigned queue) override;

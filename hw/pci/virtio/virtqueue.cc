@@ -14,15 +14,21 @@ void DescChain::complete(uint32_t written) {
   std::exchange(queue_, nullptr)->push_used(head_, written);
 }
 
-bool Virtqueue::start(std::shared_ptr<const MemoryMap> map, Gpa ring) {
+bool Virtqueue::place(std::shared_ptr<const MemoryMap> map) {
   const RingLayout layout = ring_layout(size_);
-  const auto slice = map->slice(ring, layout.total_bytes);
+  const auto slice = map->slice(ring_, layout.total_bytes);
   if (!slice) return false;
   auto* base = static_cast<std::byte*>(slice->io_vector().iov_base);
   desc_ = GuestSlice(base, layout.desc_bytes);
   avail_ = GuestSlice(base + layout.avail, layout.avail_bytes);
   used_ = GuestSlice(base + layout.used, layout.used_bytes);
   map_ = std::move(map);
+  return true;
+}
+
+bool Virtqueue::start(std::shared_ptr<const MemoryMap> map, Gpa ring) {
+  ring_ = ring;
+  if (!place(std::move(map))) return false;
   broken_ = kicks_suppressed_ = false;
   avail_index_ = next_avail_ = next_used_ = published_ = signalled_ = 0;
   return true;

@@ -66,6 +66,8 @@ class Virtqueue {
   // False: the ring is not wholly in one region of guest RAM.
   bool start(std::shared_ptr<const MemoryMap> map, Gpa ring);
   void stop() { map_.reset(); }
+  // Goes on with a stopped ring where it was, in another map. False: the ring is not in it.
+  bool resume(std::shared_ptr<const MemoryMap> map) { return place(std::move(map)); }
   void set_features(bool indirect, bool event_index) {
     indirect_ = indirect;
     event_index_ = event_index;
@@ -99,6 +101,7 @@ class Virtqueue {
     uint32_t entries;
   };
 
+  bool place(std::shared_ptr<const MemoryMap> map);
   void break_queue(GuestRule rule, uint64_t detail);
   void push_used(uint16_t head, uint32_t written);
   std::optional<GuestRule> enter_indirect(const VringDesc& desc, bool nested, Table& table) const;
@@ -106,7 +109,8 @@ class Virtqueue {
 
   const uint16_t size_;
   GuestMistakes& mistakes_;
-  std::shared_ptr<const MemoryMap> map_;  // of the time of start(); null: not set up
+  Gpa ring_{};
+  std::shared_ptr<const MemoryMap> map_;  // of the time of start() or resume(); null: stopped
   GuestSlice desc_, avail_, used_;
   bool indirect_ = false, event_index_ = false;
   bool broken_ = false;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <vector>
 
@@ -73,6 +74,10 @@ class PciFunction {
 
   // RST#: configuration space and device as at power-on. Returns when nothing is in flight.
   virtual void reset() = 0;
+
+  // Guest memory is about to change under a function that may be using it: runs `change` while nothing is in flight,
+  // and goes on with the memory as it is then. Not on a loop of the function; `change` does not call it.
+  virtual void change_memory(const std::function<void()>& change) { change(); }
 };
 
 }  // namespace acrn

@@ -41,6 +41,10 @@ class VirtioDevice {
   virtual bool start_queue(unsigned queue, Gpa ring) = 0;
   // Stops popping and returns when nothing of the queue is in flight.
   virtual void stop_queue(unsigned queue) = 0;
+  // Every running queue stops popping; returns when nothing is in flight.
+  virtual void suspend() = 0;
+  // They go on where they were, with guest memory as it is now. One whose ring is not there waits for the next time.
+  virtual void resume() = 0;
   // Stops every queue, forgets the features, puts the configuration back. Returns when nothing is in flight.
   virtual void reset() = 0;
 

@@ -13,7 +13,6 @@ using Text = std::string_view;
 constexpr uint64_t kMemoryUnit = uint64_t{2} << 20;  // RAM is mapped in 2 MiB pages
 constexpr uint64_t kMaxMemory = uint64_t{1} << 46;   // 64 TiB: more does not fit a process
 constexpr size_t kMaxBootargs = 2047;
-constexpr size_t kMaxSocketPath = 107;  // sockaddr_un, less its NUL
 constexpr uint64_t kMaxPollNanoseconds = 10'000'000;
 
 bool accept_memory(DmConfig& config, Text value) {
@@ -81,6 +80,11 @@ bool accept_monitor(DmConfig& config, Text value) {
   return value.size() <= kMaxSocketPath && accept_path<&DmConfig::cmd_monitor>(config, value);
 }
 
+bool accept_serve(DmConfig& config, Text value) {
+  constexpr Text kVfioUser = "vfio-user=";
+  return value.starts_with(kVfioUser) && accept_path<&DmConfig::serve>(config, value.substr(kVfioUser.size()));
+}
+
 std::optional<int>* channel_level(LoggerSetting& setting, Text channel) {
   if (channel == "console") return &setting.console;
   if (channel == "disk") return &setting.disk;
@@ -140,6 +144,10 @@ constexpr CommandOption kOptions[] = {
      "--debugexit", accept_flag<&DmConfig::debug_exit>, "", ""},
     {"--cmd_monitor", "<socket>", "the control socket", "--cmd_monitor /run/acrn/vm1.sock", accept_monitor,
      "a socket path", "a path of 1 to 107 bytes, like --cmd_monitor /run/acrn/vm1.sock"},
+    {"--serve", "vfio-user=<dir>",
+     "no machine: each disk for another VMM to plug in, at <dir>/<vmname>.<slot>.<function>.sock",
+     "--serve vfio-user=/run/acrn", accept_serve, "a way to serve",
+     "vfio-user=<dir>, like --serve vfio-user=/run/acrn"},
     {"--logger_setting", "<channel>,level=<n>[;...]",
      "levels 1 (error) to 5 (debug) of console, disk (/var/log/acrn-dm/<vmname>.log) and kmsg; default: "
      "console 3",

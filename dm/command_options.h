@@ -8,6 +8,8 @@
 
 namespace acrn {
 
+inline constexpr size_t kMaxSocketPath = 107;  // bytes: sockaddr_un, less its NUL
+
 struct CommandOption {
   std::string_view names;     // "-m,--memsize"; messages use the first
   std::string_view argument;  // "<size>"; empty for a flag

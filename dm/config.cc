@@ -10,6 +10,7 @@
 #include <unordered_map>
 
 #include "acrn/base/concat.h"
+#include "dm/block_config.h"
 #include "dm/command_options.h"
 #include "dm/options.h"
 
@@ -169,14 +170,34 @@ Result<void> add_host_bridge(std::vector<PciSlotConfig>& slots) {
   return {};
 }
 
+// With --serve the machine is the client's.
+Result<void> check_serve(const SplitCommandLine& line, const DmConfig& config) {
+  for (const std::string_view option : {"-m", "--cpus", "--cpu_affinity", "-k", "-r", "-B", "-l", "--hypervisor", "--debugexit"}) {
+    if (line.has(option)) return usage_error(concat(option, ": --serve makes no machine; remove one of the two"));
+  }
+  bool any = false;
+  for (const PciSlotConfig& slot : config.slots) {
+    if (!slot.block) continue;
+    any = true;
+    const std::string path = vfio_user_socket(config, slot.address);
+    if (path.size() > kMaxSocketPath) {
+      return usage_error(concat("--serve vfio-user=", *config.serve, ": ", path, " has ", path.size(),
+                                " bytes, and a socket's path at most ", kMaxSocketPath, "; give a shorter folder"));
+    }
+  }
+  if (any) return {};
+  return usage_error(concat("--serve vfio-user=", *config.serve, ": there is nothing to serve; give a disk, like -s 9,virtio-blk,disk.img"));
+}
+
 Result<void> accept_slots(const SplitCommandLine& line, DmConfig& config) {
   for (const std::string& value : line.values("-s")) {
     Result<PciSlotConfig> slot = parse_slot(value);
     if (!slot) return slot.error();
     config.slots.push_back(std::move(slot).value());
   }
-  if (const auto checked = check_slots(config.slots, config.vcpus); !checked) return checked.error();
-  return add_host_bridge(config.slots);
+  const unsigned vcpus = config.serve ? kMaxQueues : config.vcpus;  // the client's are not known
+  if (const auto checked = check_slots(config.slots, vcpus); !checked) return checked.error();
+  return config.serve ? check_serve(line, config) : add_host_bridge(config.slots);
 }
 
 // The CPUs of --cpu_affinity are one for each vCPU: under ACRN there is no other way to say how many there
@@ -236,6 +257,14 @@ void warn_of_hidden_functions(const std::vector<PciSlotConfig>& slots, std::vect
   }
 }
 
+void warn_of_bridges(const std::vector<PciSlotConfig>& slots, std::vector<std::string>& warnings) {
+  for (const PciSlotConfig& slot : slots) {
+    if (slot.block) continue;
+    warnings.push_back(concat("-s ", short_name(slot.address), ",", slot.emulation,
+                              ": not served, since the client has its own; remove it"));
+  }
+}
+
 std::vector<std::string> warnings_of(const SplitCommandLine& line, const Result<DmConfig>& config) {
   std::vector<std::string> warnings;
   for (const ForeignOption& option : obsolete_options()) {
@@ -243,7 +272,12 @@ std::vector<std::string> warnings_of(const SplitCommandLine& line, const Result<
       warnings.push_back(concat(first_name(option.names), ": obsolete and ignored; remove it"));
     }
   }
-  if (config) warn_of_hidden_functions(config.value().slots, warnings);
+  if (!config) return warnings;
+  if (config.value().serve) {
+    warn_of_bridges(config.value().slots, warnings);
+  } else {
+    warn_of_hidden_functions(config.value().slots, warnings);
+  }
   return warnings;
 }
 
@@ -265,6 +299,11 @@ std::string help_text() {
 }
 
 }  // namespace
+
+std::string vfio_user_socket(const DmConfig& config, const PciAddress& address) {
+  const std::string bus = address.bus == 0 ? "" : concat(unsigned{address.bus}, ".");
+  return concat(*config.serve, "/", config.vm_name, ".", bus, unsigned{address.slot}, ".", unsigned{address.function}, ".sock");
+}
 
 ParseOutcome parse_command_line(const std::vector<std::string>& arguments) {
   SplitCommandLine line;

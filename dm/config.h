@@ -39,9 +39,13 @@ struct DmConfig {
   bool windows = false;
   bool debug_exit = false;
   std::optional<std::string> cmd_monitor;  // the control socket's path
+  std::optional<std::string> serve;        // no machine: the disks' vfio-user sockets are in this folder
   LoggerSetting logger;
   bool dry_run = false;
 };
+
+// Where a slot's disk is served: <serve>/<vmname>.[<bus>.]<slot>.<function>.sock
+std::string vfio_user_socket(const DmConfig& config, const PciAddress& address);
 
 // Text that was asked for instead of a run: help or the version. With a newline at its end.
 struct Printout {

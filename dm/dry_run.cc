@@ -84,7 +84,8 @@ Json ids_json(const FunctionFace& ids) {
           {"subsystem", digits(ids.subsystem, 4)}};
 }
 
-Result<Json> slot_json(const PciSlotConfig& slot, const FunctionFace& face) {
+Result<Json> slot_json(const PciSlotConfig& slot, const DmConfig& config) {
+  const FunctionFace face = describe_function(slot, config.windows);
   const std::string name = full_name(slot.address);
   Json json = {{"address", name}, {"emulation", slot.emulation}, {"pci", ids_json(face)}};
   if (slot.block) {
@@ -93,6 +94,7 @@ Result<Json> slot_json(const PciSlotConfig& slot, const FunctionFace& face) {
       return Error{facts.error().kind, concat("-s ", short_name(slot.address), ": ", facts.error().message)};
     }
     json["block"] = block_json(*slot.block, facts.value(), face.features);
+    if (config.serve) json["vfio_user"] = vfio_user_socket(config, slot.address);
   }
   return json;
 }
@@ -128,6 +130,7 @@ Json machine_json(const DmConfig& config) {
       {"windows", config.windows},
       {"debugexit", config.debug_exit},
       {"cmd_monitor", optional_json(config.cmd_monitor)},
+      {"serve_vfio_user", optional_json(config.serve)},
       {"logger",
        {{"console", config.logger.console.value_or(static_cast<int>(kDefaultConsoleLevel))},
         {"disk", optional_json(config.logger.disk)},
@@ -144,7 +147,7 @@ Result<std::string> dry_run(const DmConfig& config) {
   }
   Json slots = Json::array();
   for (const PciSlotConfig& slot : config.slots) {
-    Result<Json> json = slot_json(slot, describe_function(slot, config.windows));
+    Result<Json> json = slot_json(slot, config);
     if (!json) return json.error();
     slots.push_back(std::move(json).value());
   }

@@ -20,8 +20,8 @@
 #include "dm/base/one_line.h"
 #include "dm/config.h"
 #include "dm/dry_run.h"
+#include "dm/runner.h"
 #include "dm/serial/terminal.h"
-#include "dm/vm_runner.h"
 
 namespace acrn {
 namespace {
@@ -63,18 +63,18 @@ sigset_t end_signals() {
   std::_Exit(128 + signal);
 }
 
-// Returns when the VM has ended. Signals are taken from here, so that no start and no disk can hold them up.
-void await_end(VmRunner& vm, int signal_fd) {
+// Returns when it has ended. Signals are taken from here, so that no start and no disk can hold them up.
+void await_end(Runner& runner, int signal_fd) {
   bool asked = false;
   for (;;) {
-    pollfd wanted[] = {{vm.ended_fd(), POLLIN, 0}, {signal_fd, POLLIN, 0}};
+    pollfd wanted[] = {{runner.ended_fd(), POLLIN, 0}, {signal_fd, POLLIN, 0}};
     if (::poll(wanted, 2, -1) < 0) continue;
     if (wanted[0].revents != 0) return;
     signalfd_siginfo signal;
     if (::read(signal_fd, &signal, sizeof(signal)) != sizeof(signal)) continue;
     if (asked) die_of(static_cast<int>(signal.ssi_signo));
     asked = true;
-    vm.request_stop();
+    runner.request_stop();
   }
 }
 
@@ -87,12 +87,12 @@ int launch(const DmConfig& config) {
   const UniqueFd signal_fd(::signalfd(-1, &signals, SFD_CLOEXEC));
   auto loop = EpollLoop::create("control", {});
   if (!loop) return report(loop.error());
-  auto vm = VmRunner::create(config, *loop.value());
-  if (!vm) return report(vm.error());
-  loop.value()->post([&] { vm.value()->start(); });
-  await_end(*vm.value(), signal_fd.fd());
-  const Result<int> outcome = vm.value()->outcome();
-  loop.value()->run([&] { vm.value().reset(); });
+  auto runner = Runner::create(config, *loop.value());
+  if (!runner) return report(runner.error());
+  loop.value()->post([&] { runner.value()->start(); });
+  await_end(*runner.value(), signal_fd.fd());
+  const Result<int> outcome = runner.value()->outcome();
+  loop.value()->run([&] { runner.value().reset(); });
   restore_terminal();
   return outcome ? outcome.value() : report(outcome.error());
 }

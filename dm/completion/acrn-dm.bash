@@ -1,7 +1,7 @@
 # bash completion for acrn-dm and vblk.
 
 _acrn_dm_options='-s --pci_slot -m --memsize -k --kernel -r --ramdisk -B --bootargs -l --lpc -U --uuid --cpus
-  --cpu_affinity --hypervisor -W --virtio_msi --virtio_poll --windows --debugexit --cmd_monitor --logger_setting
+  --cpu_affinity --hypervisor -W --virtio_msi --virtio_poll --windows --debugexit --cmd_monitor --serve --logger_setting
   --dry_run -h --help -v --version'
 _acrn_slot_options='writethru writeback ro nocache no_bst_block sectorsize= range= discard discard= aio=threads
   aio=io_uring iothread iothread= mq= queue_size= serial= lock=on lock=off'
@@ -59,6 +59,7 @@ _acrn_dm() {
     -k | --kernel | -r | --ramdisk | --cmd_monitor) _acrn_offer '' "$word" -f ;;
     -m | --memsize) _acrn_offer '' "$word" -W '256M 512M 1G 2G' ;;
     -l | --lpc) _acrn_offer '' "$word" -W 'com1,stdio com2, com3, com4,' ;;
+    --serve) _acrn_offer '' "$word" -W 'vfio-user=' ;;
     --hypervisor) _acrn_offer '' "$word" -W 'acrn kvm' ;;
     --logger_setting) _acrn_offer '' "$word" -W 'console,level= disk,level= kmsg,level=' ;;
     -B | --bootargs | -U | --uuid | --cpus | --cpu_affinity | --virtio_poll) ;;

@@ -15,7 +15,7 @@ mkdir images
 
 # --- every option is in every text
 run "$dm" --help
-options=$(printf '%s\n' "$out" | sed -n 's/^  \(-.*\)/\1/p' | grep -oE -- '--?[a-zA-Z_]+' | sort -u)
+options=$(printf '%s\n' "$out" | sed -n 's/^  \(-.*\)/\1/p' | grep -oE -- '(^| )--?[a-zA-Z_]+' | tr -d ' ' | sort -u)
 [ "$(printf '%s\n' "$options" | wc -l)" -gt 20 ] || fail "few options in --help: $options"
 for option in $options; do
   grep -qE -- "[\`, ]$option[\` ,]" "$manual" || fail "$option is not in options.md"

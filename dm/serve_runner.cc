@@ -1,0 +1,60 @@
+#include "dm/serve_runner.h"
+
+#include "acrn/base/concat.h"
+#include "acrn/base/log.h"
+
+namespace acrn {
+
+ServeRunner::~ServeRunner() {
+  monitor_.reset();
+  functions_.clear();
+}
+
+// Every disk first: no client gets in before all can be served.
+Result<void> ServeRunner::try_start() {
+  for (const PciSlotConfig& slot : config_.slots) {
+    if (!slot.block) continue;
+    if (auto added = add(slot); !added) return added.error();
+  }
+  if (auto made = make_monitor(); !made) return made.error();
+  for (size_t i = 0; i < served_.size(); i++) {
+    const std::string path = vfio_user_socket(config_, functions_[i].address);
+    auto serving = served_[i].server->serve(functions_[i].function->function(), path);
+    if (!serving) return serving.error();
+    log(LogLevel::kInfo, concat("slot ", short_name(functions_[i].address), " is served at ", path));
+  }
+  return {};
+}
+
+Result<void> ServeRunner::add(const PciSlotConfig& slot) {
+  const std::string name = full_name(slot.address);
+  Served served;
+  auto loop = EpollLoop::create(concat("queues", name), {});
+  if (!loop) return loop.error();
+  served.queue_loop = std::move(loop).value();
+  auto server = vfio_user::Server::create(name);
+  if (!server) return server.error();
+  served.server = std::move(server).value();
+  const MachineServices services{.memory = served.server->memory(),
+                                 .msi = served.server->msi(),
+                                 .shared_loop = *served.queue_loop,
+                                 .single_msi = config_.virtio_msi,
+                                 .windows = config_.windows,
+                                 .poll_nanoseconds = config_.virtio_poll};
+  served_.push_back(std::move(served));
+  return add_function(slot, services, served_.back().server->pin());
+}
+
+void ServeRunner::halt() {
+  for (const Served& served : served_) served.server->stop();
+}
+
+Result<void> ServeRunner::pause() {
+  return Error{ErrorKind::kUsage, "pause: there are no virtual CPUs here; ask the VMM that has them"};
+}
+
+Result<void> ServeRunner::resume() {
+  return Error{ErrorKind::kUsage, "resume: there are no virtual CPUs here; ask the VMM that has them"};
+}
+
+}  // namespace acrn

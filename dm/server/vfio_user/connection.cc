@@ -1,0 +1,133 @@
+#include "dm/server/vfio_user/connection.h"
+
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+namespace acrn::vfio_user {
+namespace {
+
+// Before other tasks of the loop have their turn.
+constexpr unsigned kMessagesPerTurn = 64;
+
+// The kernel has put them into our table, whatever else is wrong with the message.
+void take_descriptors(msghdr& message, std::vector<UniqueFd>& to) {
+  for (cmsghdr* part = CMSG_FIRSTHDR(&message); part != nullptr; part = CMSG_NXTHDR(&message, part)) {
+    if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS) continue;
+    const size_t count = (part->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    for (size_t i = 0; i < count; i++) {
+      int fd;
+      std::memcpy(&fd, CMSG_DATA(part) + i * sizeof(int), sizeof(fd));
+      to.emplace_back(fd);
+    }
+  }
+}
+
+}  // namespace
+
+std::unique_ptr<Connection> Connection::create(EpollLoop& loop, UniqueFd socket, PciFunction& function,
+                                               DmaTable& memory, IrqTable& interrupts, Gone gone) {
+  std::unique_ptr<Connection> connection(
+      new Connection(std::move(socket), function, memory, interrupts, std::move(gone)));
+  connection->watch_ = loop.watch(connection->socket_.fd(), connection->watched_,
+                                  [raw = connection.get()](uint32_t events) { raw->handle(events); });
+  if (connection->watch_ == nullptr) return nullptr;
+  return connection;
+}
+
+bool Connection::hung_up() const {
+  pollfd state{socket_.fd(), POLLRDHUP, 0};
+  return ::poll(&state, 1, 0) == 1;
+}
+
+void Connection::handle(uint32_t) {
+  for (unsigned i = 0; i < kMessagesPerTurn && !over_ && serve(); i++) {}
+  const uint32_t wanted = answering_ ? EPOLLOUT : EPOLLIN;
+  if (!over_ && std::exchange(watched_, wanted) != wanted) watch_->set_events(wanted);
+}
+
+// One step. False: nothing more can be done now.
+bool Connection::serve() {
+  if (answering_) return send();
+  if (header_size_ < sizeof(Header)) return read_header();
+  if (payload_size_ < header_.size - sizeof(Header)) return read_payload();
+  answer();
+  return true;
+}
+
+bool Connection::read_header() {
+  // SAFETY: a Header is 16 bytes of Le integers.
+  if (!receive(reinterpret_cast<uint8_t*>(&header_), sizeof(Header), header_size_, true)) return false;
+  if (header_size_ < sizeof(Header)) return true;
+  if (header_.size < sizeof(Header) || header_.size > sizeof(Header) + kMaxPayload) {
+    end("a message of a size that none has");
+    return false;
+  }
+  return true;
+}
+
+bool Connection::read_payload() {
+  return receive(payload_.data(), header_.size - sizeof(Header), payload_size_, false);
+}
+
+bool Connection::receive(uint8_t* to, size_t size, size_t& received, bool with_descriptors) {
+  iovec part{to + received, size - received};
+  alignas(cmsghdr) std::array<uint8_t, CMSG_SPACE(kMaxDescriptors * sizeof(int))> control;
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  if (with_descriptors) {
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
+  }
+  const ssize_t length = ::recvmsg(socket_.fd(), &message, MSG_CMSG_CLOEXEC);
+  if (length < 0 && (errno == EAGAIN || errno == EINTR)) return false;
+  if (length <= 0) {
+    end("");
+    return false;
+  }
+  take_descriptors(message, descriptors_);
+  if ((message.msg_flags & MSG_CTRUNC) != 0 || descriptors_.size() > kMaxDescriptors) {
+    end(with_descriptors ? "more descriptors than a message may have" : "descriptors behind the head of a message");
+    return false;
+  }
+  received += static_cast<size_t>(length);
+  return true;
+}
+
+void Connection::answer() {
+  const auto why = session_.handle(header_, std::span(payload_).first(payload_size_), std::move(descriptors_));
+  header_size_ = payload_size_ = sent_ = 0;
+  descriptors_.clear();
+  answering_ = true;
+  if (why.empty()) return;
+  send();
+  end(why);
+}
+
+bool Connection::send() {
+  const auto reply = session_.reply();
+  while (sent_ < reply.size()) {
+    const ssize_t size = ::send(socket_.fd(), reply.data() + sent_, reply.size() - sent_, MSG_NOSIGNAL);
+    if (size < 0 && errno == EINTR) continue;
+    if (size < 0 && errno != EAGAIN) end("");
+    if (size < 0) return false;
+    sent_ += static_cast<size_t>(size);
+  }
+  answering_ = false;
+  session_.after_reply();
+  return true;
+}
+
+void Connection::end(std::string_view why) {
+  if (over_) return;
+  over_ = true;
+  watch_->set_events(0);
+  gone_(why);
+}
+
+}  // namespace acrn::vfio_user

@@ -1,0 +1,51 @@
+// DmaTable: the pieces of its memory that a client has granted, and the MemoryMap made of those that can be mapped.
+// Each change makes a new map, and is in force when the call returns: nothing uses the old one any more. One thread.
+#pragma once
+
+#include <map>
+#include <memory>
+
+#include "acrn/base/unique_fd.h"
+#include "acrn/mem/guest_memory.h"
+#include "acrn/pci/pci_function.h"
+#include "dm/mem/shared_mapping.h"
+#include "dm/server/vfio_user/protocol.h"
+
+namespace acrn::vfio_user {
+
+class DmaTable {
+ public:
+  static constexpr uint64_t kPage = 4096;
+  static constexpr uint64_t kMaxBytes = uint64_t{1} << 42;  // of all pieces: address space is shared with other clients
+
+  // Both outlive the table.
+  DmaTable(GuestMemory& memory, PciFunction& function) : memory_(memory), function_(function) {}
+
+  // These return 0 or an errno; after an error nothing has changed.
+  // Without a descriptor, or not for writing, the piece is one that the function does not see.
+  int map(const DmaMap& piece, const UniqueFd& fd);
+  int unmap(const DmaUnmap& piece);
+  void clear();
+
+  bool empty() const { return pieces_.empty(); }
+  // Whether any of it is memory that we see.
+  bool usable() const;
+  // The client has taken away what it had granted.
+  bool lost() const;
+
+ private:
+  struct Piece {
+    uint64_t size = 0;  // bytes
+    std::shared_ptr<const SharedMapping> memory;  // null: not seen
+  };
+
+  bool overlaps(uint64_t address, uint64_t size) const;
+  void replace();
+
+  GuestMemory& memory_;
+  PciFunction& function_;
+  std::map<uint64_t, Piece> pieces_;  // by address
+  uint64_t bytes_ = 0;
+};
+
+}  // namespace acrn::vfio_user

@@ -1,0 +1,86 @@
+#include "dm/server/vfio_user/server.h"
+
+#include <sys/epoll.h>
+
+#include <bit>
+
+#include "acrn/base/concat.h"
+#include "acrn/base/log.h"
+#include "dm/base/errno_text.h"
+
+namespace acrn::vfio_user {
+namespace {
+
+std::shared_ptr<const MemoryMap> no_memory() { return std::make_shared<const MemoryMap>(std::vector<MemoryRegion>()); }
+
+}  // namespace
+
+Server::Server(std::string name)
+    : name_(std::move(name)),
+      memory_(no_memory()),
+      interrupts_([this](int fd, std::function<void()> handler) { return watch_edges(fd, std::move(handler)); }) {}
+
+Result<std::unique_ptr<Server>> Server::create(const std::string& name) {
+  std::unique_ptr<Server> server(new Server(name));
+  auto loop = EpollLoop::create(concat("vfio", name), {});
+  if (!loop) return loop.error();
+  server->loop_ = std::move(loop).value();
+  return server;
+}
+
+Server::~Server() { stop(); }
+
+std::unique_ptr<FdWatch> Server::watch_edges(int fd, std::function<void()> handler) {
+  return loop_->watch(fd, EPOLLIN | EPOLLET, [handler = std::move(handler)](uint32_t) { handler(); });
+}
+
+Result<void> Server::serve(PciFunction& function, const std::string& path) {
+  auto socket = ListeningSocket::create("--serve", path);
+  if (!socket) return socket.error();
+  function_ = &function;
+  loop_->run([&] {
+    interrupts_.attach(function);
+    dma_ = std::make_unique<DmaTable>(memory_, function);
+    acceptor_ = Acceptor::create(*loop_, std::move(socket).value(),
+                                 [this](UniqueFd client, int error) { accept(std::move(client), error); });
+  });
+  if (acceptor_ != nullptr) return {};
+  return Error{ErrorKind::kInternal, concat("--serve ", path, ": epoll_ctl failed")};
+}
+
+void Server::stop() {
+  loop_->run([this] {
+    acceptor_.reset();
+    ended_.reset();
+    connection_.reset();
+  });
+}
+
+void Server::accept(UniqueFd client, int error) {
+  // The next client may be quicker than the news of the last one's end. What that one leaves has to go first.
+  ended_.reset();
+  if (connection_ != nullptr && connection_->hung_up()) connection_.reset();
+  if (error != 0 || connection_ != nullptr) {
+    log(LogLevel::kDebug, concat("vfio-user ", name_, ": a client was turned away: ",
+                                 error != 0 ? errno_text(error) : "there is one already"));
+    return;
+  }
+  connection_ = Connection::create(*loop_, std::move(client), *function_, *dma_, interrupts_,
+                                   [this](std::string_view why) { client_gone(why); });
+}
+
+void Server::client_gone(std::string_view why) {
+  // Each one that misbehaves, but not each time of one that goes on for ever.
+  if (!why.empty() && std::has_single_bit(++misbehaved_)) {
+    log(LogLevel::kWarning, concat("vfio-user ", name_, ": the client was dropped: ", why,
+                                   misbehaved_ > 1 ? concat(" (", misbehaved_, " clients so far)") : ""));
+  }
+  // It is in the middle of its handler.
+  ended_ = std::move(connection_);
+  loop_->post([this] {
+    ended_.reset();
+    if (acceptor_ != nullptr) acceptor_->retry();
+  });
+}
+
+}  // namespace acrn::vfio_user

@@ -24,7 +24,7 @@ void LoopbackPin::set_level(bool asserted) {
 Result<std::unique_ptr<LoopbackMachine>> LoopbackMachine::create(uint64_t ram_bytes) {
   auto ram = create_guest_ram(Gpa{kRamBase}, ram_bytes);
   if (!ram) return ram.error();
-  return std::unique_ptr<LoopbackMachine>(new LoopbackMachine(std::move(ram).value()));
+  return std::make_unique<LoopbackMachine>(std::move(ram).value());
 }
 
 LoopbackMachine::LoopbackMachine(MemoryRegion ram)

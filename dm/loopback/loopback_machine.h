@@ -47,6 +47,8 @@ class LoopbackMachine final : private MsiSink {
   static constexpr uint64_t kFirstMemoryBar = 0x8000'0000;
 
   static Result<std::unique_ptr<LoopbackMachine>> create(uint64_t ram_bytes);
+  // On RAM of the caller, at kRamBase.
+  explicit LoopbackMachine(MemoryRegion ram);
 
   // The host's side.
   const GuestMemory& memory() const { return memory_; }
@@ -71,7 +73,6 @@ class LoopbackMachine final : private MsiSink {
   uint64_t allocate_memory(uint32_t size);
 
  private:
-  explicit LoopbackMachine(MemoryRegion ram);
   void send(uint64_t address, uint32_t data) override;
 
   std::shared_ptr<const MemoryMap> map_;

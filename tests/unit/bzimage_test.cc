@@ -4,33 +4,12 @@
 #include <vector>
 
 #include "dm/machine/linux_loader.h"
+#include "tests/support/bzimage_file.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/test.h"
 
 namespace acrn {
 namespace {
-
-constexpr size_t kFileSize = 64 * 1024;
-
-// A file that is a bzImage to its loader: one setup sector, the rest payload.
-std::vector<std::byte> image(uint16_t version = 0x20f, uint16_t xloadflags = XLF_KERNEL_64) {
-  std::vector<std::byte> file(kFileSize);
-  setup_header header{};
-  header.setup_sects = 1;
-  header.syssize = (kFileSize - 1024) / 16;
-  header.boot_flag = 0xaa55;
-  header.jump = 0x66eb;  // the header ends at 0x202 + 0x66
-  header.header = 0x53726448;
-  header.version = version;
-  header.loadflags = LOADED_HIGH;
-  header.initrd_addr_max = 0x7fff'ffff;
-  header.cmdline_size = 2047;
-  header.xloadflags = xloadflags;
-  header.pref_address = 0x100'0000;
-  header.init_size = 0x200'0000;
-  std::memcpy(file.data() + 0x1f1, &header, sizeof(header));
-  return file;
-}
 
 Result<BzImage> parse(const std::vector<std::byte>& file) {
   return parse_bzimage(std::span(file).first(std::min(file.size(), kBzImageHeaderBytes)), file.size());
@@ -56,30 +35,30 @@ Result<LinuxLoader> open(const std::string& kernel, std::optional<std::string> r
 }  // namespace
 
 TEST(a_bzimage_says_where_it_wants_to_be) {
-  const auto parsed = parse(image());
+  const auto parsed = parse(test::bzimage_file());
   EXPECT(parsed.ok());
   EXPECT_EQ(parsed.value().payload_offset, 1024u);
-  EXPECT_EQ(parsed.value().payload_size, kFileSize - 1024);
+  EXPECT_EQ(parsed.value().payload_size, test::kBzImageFileSize - 1024);
   EXPECT_EQ(parsed.value().memory_end, 0x300'0000u);
   EXPECT_EQ(parsed.value().ramdisk_end_max, 0x8000'0000u);
   EXPECT(parsed.value().long_mode);
 }
 
 TEST(a_kernel_without_a_64_bit_entry_is_entered_at_32_bits) {
-  EXPECT(!parse(image(0x20f, 0)).value().long_mode);
-  EXPECT(!parse(image(0x20b)).value().long_mode);  // the flag is not there yet
+  EXPECT(!parse(test::bzimage_file(0x20f, 0)).value().long_mode);
+  EXPECT(!parse(test::bzimage_file(0x20b)).value().long_mode);  // the flag is not there yet
 }
 
 TEST(what_is_not_a_bzimage_is_refused_with_the_reason) {
   EXPECT_CONTAINS(reason({}), "not a bzImage");
   EXPECT_CONTAINS(reason(std::vector<std::byte>(100)), "not a bzImage");
-  EXPECT_CONTAINS(reason(std::vector<std::byte>(kFileSize)), "not a bzImage");
-  EXPECT_CONTAINS(reason(image(0x205)), "boot protocol 2.5 is too old");
-  auto low = image();
+  EXPECT_CONTAINS(reason(std::vector<std::byte>(test::kBzImageFileSize)), "not a bzImage");
+  EXPECT_CONTAINS(reason(test::bzimage_file(0x205)), "boot protocol 2.5 is too old");
+  auto low = test::bzimage_file();
   low[0x211] = std::byte{0};
   EXPECT_CONTAINS(reason(low), "zImage");
-  auto cut = image();
-  cut.resize(kFileSize - 16);
+  auto cut = test::bzimage_file();
+  cut.resize(test::kBzImageFileSize - 16);
   EXPECT_CONTAINS(reason(cut), "truncated");
   cut.resize(1024);
   EXPECT_CONTAINS(reason(cut), "truncated");
@@ -88,7 +67,7 @@ TEST(what_is_not_a_bzimage_is_refused_with_the_reason) {
 TEST(any_byte_of_the_header_may_be_anything) {
   for (size_t at = 0x1f0; at < 0x280; at++) {
     for (const unsigned value : {0x00u, 0x7fu, 0x80u, 0xffu}) {
-      auto file = image();
+      auto file = test::bzimage_file();
       file[at] = std::byte{static_cast<unsigned char>(value)};
       const auto parsed = parse(file);
       if (!parsed) continue;
@@ -100,7 +79,7 @@ TEST(any_byte_of_the_header_may_be_anything) {
 
 TEST(a_kernel_that_does_not_fit_is_refused_before_anything_is_started) {
   const test::TempDir folder;
-  const std::string kernel = write(folder, "kernel", image());
+  const std::string kernel = write(folder, "kernel", test::bzimage_file());
   EXPECT(open(kernel, std::nullopt, 64 * kMiB).ok());
   const auto small = open(kernel, std::nullopt, 32 * kMiB);
   EXPECT(!small.ok());
@@ -113,7 +92,7 @@ TEST(a_kernel_that_does_not_fit_is_refused_before_anything_is_started) {
 
 TEST(missing_and_odd_files_are_named_with_their_option) {
   const test::TempDir folder;
-  const std::string kernel = write(folder, "kernel", image());
+  const std::string kernel = write(folder, "kernel", test::bzimage_file());
   const auto refusal = [](Result<LinuxLoader> opened) { return opened ? std::string() : opened.error().message; };
   EXPECT_CONTAINS(refusal(open(folder.path("none"), std::nullopt, 64 * kMiB)), "-k " + folder.path("none") + ": No such file");
   EXPECT_CONTAINS(refusal(open(folder.path(""), std::nullopt, 64 * kMiB)), "not a regular file");

@@ -1,0 +1,36 @@
+// Reach: a virtio-blk function on a guest's board, and one of the ways in which a guest gets to it. The guest's side is
+// always the loopback board; what lies between that and the function differs.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "dm/loopback/loopback_machine.h"
+#include "dm/registry.h"
+#include "tests/support/test.h"
+
+namespace acrn::test {
+
+class Reach {
+ public:
+  static constexpr PciAddress kAddress{0, 9, 0};
+
+  virtual ~Reach() = default;
+  virtual LoopbackMachine& board() = 0;
+  virtual ConfiguredFunction& function() = 0;  // for what an operator does
+};
+
+struct ReachOptions {
+  std::string disk;  // what follows "virtio-blk," in -s
+  bool single_msi = false;
+};
+
+using MakeReach = std::unique_ptr<Reach> (*)(const ReachOptions& options);
+// The function is on the board's own bus.
+std::unique_ptr<Reach> reach_directly(const ReachOptions& options);
+// It is plugged into a Machine whose virtual CPU is the test: accesses are exits, kicks are doorbells.
+std::unique_ptr<Reach> reach_on_the_machine(const ReachOptions& options);
+// It is served over a socket, and the board has the client.
+std::unique_ptr<Reach> reach_over_vfio_user(const ReachOptions& options);
+
+}  // namespace acrn::test

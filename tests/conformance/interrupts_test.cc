@@ -300,7 +300,7 @@ TEST(the_configuration_interrupt_waits_for_driver_ok) {
   EXPECT_EQ(guest.function().in(VIRTIO_PCI_ISR, 1), 0u);
   guest.function().out(VIRTIO_PCI_STATUS, 1, 7);
   change_config(bench);
-  EXPECT_EQ(guest.function().in(VIRTIO_PCI_ISR, 1), 2u);
+  EXPECT_EQ(guest.function().in(VIRTIO_PCI_ISR, 1), 3u);
 }
 
 }  // namespace

@@ -27,7 +27,7 @@ TEST(a_disk_that_comes_later_is_announced_and_served) {
     acknowledge(bench, guest);
     bench.attach(std::make_unique<MemoryDisk>(BlockInfo{.size = 2 * kMiB, .physical_block = 4096}));
     if (mode == InterruptMode::kIntx) {
-      EXPECT_EQ(guest.function().in(VIRTIO_PCI_ISR, 1), 2u);
+      EXPECT_EQ(guest.function().in(VIRTIO_PCI_ISR, 1), 3u);
     } else {
       EXPECT_EQ(guest.function().in(VIRTIO_PCI_ISR, 1), 0u);
     }
@@ -135,7 +135,7 @@ TEST(a_grown_file_is_announced_and_served_to_its_new_end) {
   acknowledge(bench, guest);
   std::filesystem::resize_file(path, 2 * kMiB);
   EXPECT_EQ(MUST(bench.device().resize()), 2 * kMiB);
-  EXPECT_EQ(guest.function().in(VIRTIO_PCI_ISR, 1), 2u);
+  EXPECT_EQ(guest.function().in(VIRTIO_PCI_ISR, 1), 3u);
   EXPECT_EQ(guest.capacity(), 2 * kMiB / kSector);
   EXPECT_EQ(guest.request(VIRTIO_BLK_T_OUT, 2 * kMiB / kSector - 1, data)->status, VIRTIO_BLK_S_OK);
   EXPECT_EQ(file_content(path).back(), std::byte{0x33});

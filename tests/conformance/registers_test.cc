@@ -108,6 +108,7 @@ void check_all_wrong_writes(InterruptMode mode) {
   const Image before = read_image(bench);
   std::vector<Field> registers{{VIRTIO_PCI_QUEUE_PFN, 4},
                                {VIRTIO_PCI_QUEUE_SEL, 2},
+                               {VIRTIO_PCI_QUEUE_SEL, 1},
                                {VIRTIO_PCI_QUEUE_NOTIFY, 2},
                                {VIRTIO_PCI_STATUS, 1}};
   if (mode == InterruptMode::kMsix) {
@@ -137,6 +138,16 @@ TEST(a_write_of_a_wrong_width_or_offset_changes_nothing_without_msix) {
 
 TEST(a_write_of_a_wrong_width_or_offset_changes_nothing_with_msix) {
   check_all_wrong_writes(InterruptMode::kMsix);
+}
+
+TEST(a_queue_selected_by_one_byte_is_selected_and_counted) {
+  BenchDisk bench({.device = {.queues = 2}});
+  RawGuest guest = bench.guest();
+  guest.function().out(VIRTIO_PCI_QUEUE_SEL, 2, 0x0101);
+  guest.function().out(VIRTIO_PCI_QUEUE_SEL, 1, 1);
+  EXPECT_EQ(guest.function().in(VIRTIO_PCI_QUEUE_SEL, 2), 1u);
+  EXPECT_EQ(bench.mistakes(GuestRule::kRegisterWidth), 1u);
+  expect_serves_after_restart(guest);
 }
 
 TEST(a_register_that_is_only_read_counts_each_write) {

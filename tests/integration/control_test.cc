@@ -448,7 +448,7 @@ TEST(the_guest_sees_a_disk_that_comes_by_blkrescan_and_grows_by_resize) {
   EXPECT_EQ(guest.capacity(), 0u);
 
   EXPECT_EQ(client.run("blkrescan", "\"9," + written + "\""), R"({"ok":true,"result":{"slot":"0:9:0"}})");
-  EXPECT_EQ(guest.function().in(VIRTIO_PCI_ISR, 1), 2u);
+  EXPECT_EQ(guest.function().in(VIRTIO_PCI_ISR, 1), 3u);
   EXPECT_EQ(guest.capacity(), 2048u);
   EXPECT_CONTAINS(client.run("blkrescan", "\"9," + written + "\""), R"("ok":false)");
   std::vector<std::byte> data(512, std::byte{7});
@@ -458,7 +458,7 @@ TEST(the_guest_sees_a_disk_that_comes_by_blkrescan_and_grows_by_resize) {
   acknowledge(rig, guest);
   std::filesystem::resize_file(path, 2 << 20);
   EXPECT_EQ(client.run("resize", R"({"slot": "0:9:0"})"), R"({"ok":true,"result":{"slot":"0:9:0","bytes":2097152}})");
-  EXPECT_EQ(guest.function().in(VIRTIO_PCI_ISR, 1), 2u);
+  EXPECT_EQ(guest.function().in(VIRTIO_PCI_ISR, 1), 3u);
   EXPECT_EQ(guest.capacity(), 4096u);
   EXPECT_EQ(guest.request(VIRTIO_BLK_T_OUT, 4095, data)->status, VIRTIO_BLK_S_OK);
   EXPECT_CONTAINS(client.run("resize", R"("0")"), "not a virtio-blk disk");

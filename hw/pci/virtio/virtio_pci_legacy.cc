@@ -206,8 +206,9 @@ void VirtioPciLegacy::header_write(unsigned offset, unsigned size, uint32_t valu
     write_guest_features(value);
   } else if (at(VIRTIO_PCI_QUEUE_PFN, 4)) {
     write_queue_pfn(value);
-  } else if (at(VIRTIO_PCI_QUEUE_SEL, 2)) {
-    queue_select_ = static_cast<uint16_t>(value);
+  } else if (at(VIRTIO_PCI_QUEUE_SEL, 2) || at(VIRTIO_PCI_QUEUE_SEL, 1)) {
+    if (size == 1) mistakes_.note(GuestRule::kRegisterWidth, offset);  // what is meant is plain (docs/adr/0017)
+    queue_select_ = static_cast<uint16_t>(value & (size == 1 ? 0xff : 0xffff));
   } else if (at(VIRTIO_PCI_STATUS, 1)) {
     write_status(static_cast<uint8_t>(value));
   } else if (at(VIRTIO_MSI_CONFIG_VECTOR, 2)) {
@@ -265,8 +266,9 @@ void VirtioPciLegacy::reset_device() {
 void VirtioPciLegacy::queue_interrupt(unsigned queue) { raise(VIRTIO_PCI_ISR_QUEUE, queues_[queue].vector); }
 
 void VirtioPciLegacy::config_interrupt() {
-  // Who has not started yet will read the configuration as it is now.
-  if ((status_ & VIRTIO_CONFIG_S_DRIVER_OK) != 0) raise(VIRTIO_PCI_ISR_CONFIG, config_vector_);
+  // Who has not started yet will read the configuration as it is now. The queue's bit comes with it, as drivers that
+  // were written against QEMU expect (docs/adr/0017).
+  if ((status_ & VIRTIO_CONFIG_S_DRIVER_OK) != 0) raise(VIRTIO_PCI_ISR_CONFIG | VIRTIO_PCI_ISR_QUEUE, config_vector_);
 }
 
 // With MSI-X each cause has its vector and the ISR is not used; without, the ISR tells a shared interrupt's causes.

@@ -14,53 +14,27 @@ case $1 in */*) suite=${1#*/} ;; esac
 mkdir -p "$2"
 to=$(cd "$2" && pwd)/$package${suite:+_$suite}
 
-[ -e "$to/package" ] || (
-  exec 9>"$to.lock"
-  flock 9 # two tests may want the same kernel
-  [ ! -e "$to/package" ] || exit 0
-  work=$(mktemp -d "$to.XXXXXX")
-  trap 'rm -rf "$work"' EXIT
-  apt_options=(-qq -o APT::Sandbox::User= -o Acquire::Retries=2 -o Acquire::http::Timeout=30)
+depends() { apt-cache "${apt_options[@]}" show --no-all-versions "$1" 2>/dev/null | sed -n 's/^Depends: //p'; }
+# The newest version that the lists have: security updates, not the first release.
+find_package() { apt-cache "${apt_options[@]}" show "$package" >/dev/null 2>&1; }
 
-  # Package lists of our own, when the machine's do not have the package: of the suite, from the mirror that the
-  # machine uses for its own release, with Debian's keys.
-  own_lists() {
-    mkdir -p "$work"/apt/{lists/partial,cache/archives/partial}
-    if [ -n "$suite" ]; then
-      local mirror
-      mirror=$(apt_mirror)
-      [ -n "$mirror" ] || die 69 "apt has no mirror for this machine's release, so none is known for $suite"
-      echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main" >"$work/apt/sources.list"
-      apt_options+=(-o Dir::Etc::sourcelist="$work/apt/sources.list" -o Dir::Etc::sourceparts=/dev/null
-        -o Dir::Etc::preferences=/dev/null -o Dir::Etc::preferencesparts=/dev/null)
-    fi
-    apt_options+=(-o Dir::State::lists="$work/apt/lists" -o Dir::Cache="$work/apt/cache" -o Debug::NoLocking=1)
-    apt-get "${apt_options[@]}" -o APT::Update::Error-Mode=any update >"$work/log" 2>&1 && return
-    if key=$(grep -o -m 1 'NO_PUBKEY [0-9A-F]*' "$work/log"); then
-      die 69 "$suite is signed with a key that debian-archive-keyring does not have (${key#* })"
-    fi
-    die 69 "cannot fetch the package lists${suite:+ of $suite}: $(grep -m 1 -E '^[EW]:' "$work/log" || echo 'no reason given')"
-  }
-
-  depends() { apt-cache "${apt_options[@]}" show --no-all-versions "$1" 2>/dev/null | sed -n 's/^Depends: //p'; }
-  # The newest version that the lists have: security updates, not the first release.
-  find_package() { apt-cache "${apt_options[@]}" show "$package" >/dev/null 2>&1; }
+fetch() {
+  local work=$1 wanted=("$package") i name deb image modules release
   if [ -n "$suite" ] || ! find_package; then
-    own_lists
+    own_lists "$work" ${suite:+"$suite"}
     find_package || die 69 "there is no package $package${suite:+ in $suite}"
   fi
 
   # A meta package has nothing but its dependencies; later kernels come in several packages.
-  wanted=("$package")
   for ((i = 0; i < ${#wanted[@]}; ++i)); do
     for name in $(depends "${wanted[i]}" | tr ',|' '\n' | sed -nE 's/^ *(linux-(image|modules|binary|base)-[^ ]+).*/\1/p'); do
       case " ${wanted[*]} " in *" $name "*) ;; *) wanted+=("$name") ;; esac
     done
   done
 
-  mkdir "$work/debs" "$work/x" "$work/kernel"
+  mkdir -p "$work/debs" "$work/x" "$work/new/lib"
   (cd "$work/debs" && apt-get "${apt_options[@]}" download "${wanted[@]}") >"$work/log" 2>&1 ||
-    die 69 "cannot fetch ${wanted[*]}: $(grep -m 1 -E '^[EW]:' "$work/log" || echo 'no reason given')"
+    die 69 "cannot fetch ${wanted[*]}: $(apt_reason "$work/log")"
   for deb in "$work"/debs/*.deb; do
     dpkg -x "$deb" "$work/x"
   done
@@ -70,17 +44,14 @@ to=$(cd "$2" && pwd)/$package${suite:+_$suite}
   modules=$(find "$work/x" -path '*/lib/modules/*' -type d -print -quit)
   [ -n "$modules" ] || die 69 "$package has no modules in it"
   release=$(basename "$modules")
-  mkdir -p "$work/kernel/lib"
-  mv "$image" "$work/kernel/vmlinuz"
-  mv "$(dirname "$modules")" "$work/kernel/lib/"
-  find "$work/x" -name 'config-*' -type f -exec mv {} "$work/kernel/config" \;
-  rm -f "$work/kernel/lib/modules/$release"/{build,source}
+  mv "$image" "$work/new/vmlinuz"
+  mv "$(dirname "$modules")" "$work/new/lib/"
+  find "$work/x" -name 'config-*' -type f -exec mv {} "$work/new/config" \;
+  rm -f "$work/new/lib/modules/$release"/{build,source}
   need kmod
-  depmod -b "$work/kernel" "$release" # Debian's packages leave this to their installation
-  echo "$release" >"$work/kernel/release"
-  (cd "$work/debs" && printf '%s\n' *.deb) >"$work/kernel/package"
-  rm -rf "$to"
-  chmod 755 "$work/kernel"
-  mv "$work/kernel" "$to"
-)
+  depmod -b "$work/new" "$release" # Debian's packages leave this to their installation
+  echo "$release" >"$work/new/release"
+  (cd "$work/debs" && printf '%s\n' *.deb) >"$work/new/package"
+}
+once "$to" package fetch
 echo "$to"

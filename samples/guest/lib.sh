@@ -47,6 +47,50 @@ apt_mirror() {
   apt-get update --print-uris 2>/dev/null | sed -n "s|^'\(.*\)/dists/$codename/InRelease' .*|\1|p" | head -n 1
 }
 
+# What apt-get is given, by get_kernel.sh and get_qemu.sh.
+apt_options=(-qq -o APT::Sandbox::User= -o Acquire::Retries=2 -o Acquire::http::Timeout=30)
+# own_lists <work folder> [<suite>...]: package lists in the work folder, instead of the machine's: of these suites, from
+# the mirror that the machine uses for its own release, with Debian's keys; without a suite, of what apt is set up for.
+own_lists() {
+  local work=$1 suites="${*:2}" suite mirror key
+  mkdir -p "$work"/apt/{lists/partial,cache/archives/partial}
+  if [ -n "$suites" ]; then
+    mirror=$(apt_mirror)
+    [ -n "$mirror" ] || die 69 "apt has no mirror for this machine's release, so none is known for $suites"
+    for suite in $suites; do
+      echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main"
+    done >"$work/apt/sources.list"
+    apt_options+=(-o Dir::Etc::sourcelist="$work/apt/sources.list" -o Dir::Etc::sourceparts=/dev/null
+      -o Dir::Etc::preferences=/dev/null -o Dir::Etc::preferencesparts=/dev/null)
+  fi
+  apt_options+=(-o Dir::State::lists="$work/apt/lists" -o Dir::Cache="$work/apt/cache" -o Debug::NoLocking=1)
+  apt-get "${apt_options[@]}" -o APT::Update::Error-Mode=any update >"$work/log" 2>&1 && return
+  if key=$(grep -o -m 1 'NO_PUBKEY [0-9A-F]*' "$work/log"); then
+    die 69 "$suites is signed with a key that debian-archive-keyring does not have (${key#* })"
+  fi
+  die 69 "cannot fetch the package lists${suites:+ of $suites}: $(apt_reason "$work/log")"
+}
+apt_reason() { grep -m 1 -E '^[EW]:' "$1" || echo 'no reason given'; }
+
+# once <folder> <file in it> <function>: unless the folder has the file, the function is called with a work folder; what is
+# in "new" there becomes the folder, when that is complete. Several callers wait for each other.
+once() {
+  local work
+  [ ! -e "$1/$2" ] || return 0
+  (
+    exec 9>"$1.lock"
+    flock 9
+    [ ! -e "$1/$2" ] || exit 0
+    work=$(mktemp -d "$1.XXXXXX")
+    trap 'rm -rf "$work"' EXIT
+    mkdir "$work/new"
+    "$3" "$work"
+    rm -rf "$1"
+    chmod 755 "$work/new"
+    mv "$work/new" "$1"
+  )
+}
+
 # add_file <root> <host path or program name>[:<guest path>]: copies it, to the same place unless another is named,
 # and the shared libraries that a program needs; a folder with all that is in it.
 add_file() {

@@ -1,0 +1,45 @@
+#!/bin/sh
+# Two disks of one process, on both of QEMU's machines, by MSI-X and by INTx: a file system, and drivers that come and go.
+. "${0%/*}/lib.sh"
+
+truncate -s 48M disk.img
+job boot <<'END'
+with_tools /dev/vdb
+equal 'the driver' "$(dmesg | grep -c 'virtio_pci: leaving for legacy driver')" 2
+equal 'capacity' "$(cat /sys/block/vda/size)" 98304
+equal 'serial' "$(cat /sys/block/vda/serial)" DISK01
+contains 'interrupts' "$(grep virtio /proc/interrupts)" "$interrupts"
+
+check 'mkfs' mkfs.ext4 -q -F /dev/vda
+check 'mount' mount /dev/vda /mnt
+dd if=/dev/urandom of=/tmp/file bs=64k count=64 2>/dev/null
+check 'a file' cp /tmp/file /mnt/file
+check 'umount' umount /mnt
+forget
+check 'mount again' mount /dev/vda /mnt
+equal 'the file after the remount' "$(sum /mnt/file)" "$(sum /tmp/file)"
+check 'umount again' umount /mnt
+echo "@file $(sum /tmp/file)"
+
+virtio=$(basename "$(readlink /sys/block/vda/device)")
+for driver in "virtio/drivers/virtio_blk $virtio" "pci/drivers/virtio-pci $function"; do
+  echo "${driver#* }" >"/sys/bus/${driver% *}/unbind"
+  refuse 'the disk of an unbound driver' test -e /sys/block/vda
+  echo "${driver#* }" >"/sys/bus/${driver% *}/bind"
+  check 'mount after the driver came back' mount -o ro /dev/vda /mnt
+  equal 'the file then' "$(sum /mnt/file)" "$(sum /tmp/file)"
+  check 'umount then' umount /mnt
+done
+END
+script=$(cat boot.files/job)
+for type in pc q35; do
+  [ $type = pc ] && interrupts=PCI-MSI append='' || interrupts=IO-APIC append=pci=nomsi
+  serve disks -s 9,virtio-blk,disk.img,writeback,serial=DISK01 -s 20,virtio-blk,"$ACRN_GUEST/tools.img",ro
+  echo "$script" | job $type "interrupts=$interrupts function=0000:00:09.0"
+  # shellcheck disable=SC2046
+  boot $type $(plug disks 9) $(plug disks 20)
+  served disks
+  expect_clean disk.img
+  expect_equal "$type: the file, seen from the host" "$(sum_in disk.img /file)" "$(said $type file)"
+done
+finish

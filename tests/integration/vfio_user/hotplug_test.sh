@@ -1,0 +1,38 @@
+#!/bin/sh
+# The disk comes and goes while the guest runs, again and again on the same socket.
+. "${0%/*}/lib.sh"
+
+truncate -s 8M disk.img
+for type in pc q35; do
+  job $type <<'END'
+round=0
+while [ $round -lt 2 ]; do
+  echo "@absent $round"
+  until [ -e /sys/block/vda/size ]; do usleep 20000; done
+  [ $round = 0 ] || equal 'what was written before' "$(dd if=/dev/vda bs=1k count=256 2>/dev/null | sum)" "$sum"
+  fill /dev/vda 256
+  echo "@present $round"
+  while [ -e /sys/block/vda ]; do usleep 20000; done
+  round=$((round + 1))
+done
+read -r line
+END
+  # Only bus 0 of the older machine takes conventional functions at run time.
+  [ $type = pc ] && bus='"bus":"pci.0","addr":"09.0"' port='' || bus='"bus":"root1"' port='-device pcie-root-port,id=root1,slot=1'
+  serve disks -s 9,virtio-blk,disk.img,writeback
+  # shellcheck disable=SC2086
+  start $type $port
+  for round in 0 1; do
+    await $type "@absent $round" || break
+    qmp device_add "$(device disks 9 '"id":"disk"' "$bus")"
+    await $type "@present $round" || break
+    qmp device_del '{"id":"disk"}'
+    event $type 'DEVICE_DELETED.*"device"' $((round + 1))
+  done
+  echo >$type.in
+  ended $type
+  done_well $type
+  ! grep '"error"' $type.qmp || fail "$type: QMP"
+  served disks
+done
+finish

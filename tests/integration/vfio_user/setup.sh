@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# What the tests of this folder need: a QEMU that is a vfio-user client, a kernel, an initramfs, a disk of programs.
+#   setup.sh <folder> <acrn-dm>
+# Exit status 77: something is missing that cannot be fetched; "skipped: " and what, for the tests as well.
+source "$(dirname "$0")/../../../samples/guest/lib.sh"
+
+[ $# = 2 ] || usage 64
+tests=$(cd "$(dirname "$0")/.." && pwd)
+rm -rf "$1"
+mkdir -p "$1/bin"
+folder=$(cd "$1" && pwd)
+
+{
+  (need busybox-static cpio kmod e2fsprogs socat fio) &&
+    qemu=$("$guest_dir/get_qemu.sh" "$guest_cache") &&
+    kernel=$("$guest_dir/get_kernel.sh" linux-image-cloud-amd64 "$guest_cache")
+} 2>"$folder/why" || {
+  printf 'skipped: %s\n' "$(tail -n 1 "$folder/why")" | tee "$folder/skipped"
+  exit 77
+}
+
+ln -s "$qemu" "$(realpath "$2")" "$folder/bin/"
+ln -s "$kernel/vmlinuz" "$folder/"
+"$guest_dir/make_initrd.sh" "$folder/base.gz" --kernel "$kernel" --init "$tests/guest/guest.init" \
+  --module virtio_pci --module virtio_blk
+# fio with its libraries is too much for an initramfs.
+"$guest_dir/make_root.sh" "$folder/tools" --file fio:/tools/fio --file mkfs.ext4:/tools/mkfs.ext4
+truncate -s $(($(du -sm "$folder/tools" | cut -f 1) * 9 / 8 + 8))M "$folder/tools.img"
+mkfs.ext4 -q -F -O ^has_journal -m 0 -d "$folder/tools" "$folder/tools.img"
+rm -rf "$folder/tools"

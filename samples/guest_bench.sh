@@ -46,17 +46,4 @@ strip "$vm/root/usr/bin/acrn-dm"
 
 samples/guest/emulated_host.sh run --memory 2G --timeout $((rounds * 150)) --root "$vm/root" -- sh -c "cd /vm && sh run $rounds" |
   tr -d '\r' | tee "$vm/results"
-awk '
-  function median(list, values, n, i, j, t) {
-    n = split(list, values, " ")
-    for (i = 1; i <= n; i++) for (j = i + 1; j <= n; j++) if (values[j] + 0 < values[i] + 0) { t = values[i]; values[i] = values[j]; values[j] = t }
-    return values[int((n + 1) / 2)]
-  }
-  { if (!($2 in seen)) { seen[$2] = 1; order[++count] = $2 } all[$1, $2] = all[$1, $2] " " $3 }
-  END {
-    printf "\n%-18s %10s %10s %8s\n", "medians", "acrn-dm", "qemu", "ratio"
-    for (i = 1; i <= count; i++) {
-      a = median(all["acrn-dm", order[i]]); q = median(all["qemu", order[i]])
-      printf "%-18s %10s %10s %8.2f\n", order[i], a, q, q ? a / q : 0
-    }
-  }' "$vm/results"
+awk -v first=acrn-dm -v second=qemu -f samples/medians.awk "$vm/results"

@@ -135,3 +135,22 @@ new_root() {
   echo 'root:x:0:0:root:/root:/bin/sh' >"$root/etc/passwd"
   echo 'root:x:0:' >"$root/etc/group"
 }
+
+# serve <socket> <argument>...: acrn-dm serves functions over vfio-user in the current folder, until serve_end or the
+# script's end; the socket is there when this returns.
+serve() {
+  local socket=$1
+  shift
+  acrn-dm --serve vfio-user=. "$@" &
+  server=$!
+  trap 'kill "$server" 2>/dev/null || true' EXIT
+  until [ -S "$socket" ]; do
+    kill -0 "$server" 2>/dev/null || die 1 "acrn-dm does not serve"
+    sleep 0.1
+  done
+}
+serve_end() {
+  trap - EXIT
+  kill "$server"
+  wait "$server"
+}

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Fetches a QEMU that is a vfio-user client (10.1 or later), with its libraries and SeaBIOS, and unpacks it; installs
+# Fetches a QEMU that is a vfio-user client (10.1 or later), with its libraries, SeaBIOS and OVMF, and unpacks it; installs
 # nothing and needs no root. Prints the path of a program that runs it.
 #   get_qemu.sh <folder> [<suite>...]
 # <suite>: the Debian releases that it comes from, the one with QEMU last; default: trixie trixie-backports.
@@ -13,18 +13,18 @@ case $1 in -*) usage 64 ;; esac
 mkdir -p "$1"
 to=$(cd "$1" && pwd)/qemu
 shift
-suites=("${@:-trixie trixie-backports}")
+[ $# -gt 0 ] || set -- trixie trixie-backports
+suites=("$@")
 
 fetch() {
   local work=$1 version deb
-  # shellcheck disable=SC2048,SC2086  # the default is two words
-  own_lists "$work" ${suites[*]}
+  own_lists "$work" "${suites[@]}"
   : >"$work/status" # nothing counts as installed: C library and all
-  apt_options+=(-o Dir::State::status="$work/status" -t "${suites[-1]##* }")
+  apt_options+=(-o Dir::State::status="$work/status" -t "${suites[-1]}")
   version=$(apt-cache "${apt_options[@]}" policy qemu-system-x86 | sed -nE 's/^ *Candidate: ([0-9]+:)?//p')
   dpkg --compare-versions "${version:-0}" ge 10.1 ||
     die 69 "${suites[*]} has QEMU ${version:-of no version}, and vfio-user needs 10.1"
-  apt-get "${apt_options[@]}" install -y --no-install-recommends --download-only qemu-system-x86 >"$work/log" 2>&1 ||
+  apt-get "${apt_options[@]}" install -y --no-install-recommends --download-only qemu-system-x86 ovmf >"$work/log" 2>&1 ||
     die 69 "cannot fetch QEMU $version: $(apt_reason "$work/log")"
   mkdir "$work/x"
   for deb in "$work"/apt/cache/archives/*.deb; do
@@ -33,7 +33,7 @@ fetch() {
   mkdir -p "$work"/new/usr/{bin,share}
   mv "$work/x/usr/bin/qemu-system-x86_64" "$work/new/usr/bin/"
   mv "$work"/x/usr/{lib,lib64} "$work/new/usr/"
-  mv "$work"/x/usr/share/{qemu,seabios} "$work/new/usr/share/"
+  mv "$work"/x/usr/share/{qemu,seabios,ovmf} "$work/new/usr/share/"
   # Its own loader and libraries, and the machine's paths.
   cat >"$work/new/qemu-system-x86_64" <<'END'
 #!/bin/sh

@@ -1,5 +1,6 @@
 #!/bin/sh
-# SeaBIOS boots from the disk: the sector that it loads reads the next one, writes the one after that, and prints what it has read.
+# Drivers that are not Linux's. SeaBIOS boots from the disk: the sector that it loads reads the next one, writes the one after
+# that, and prints what it has read. OVMF looks for partitions.
 . "${0%/*}/lib.sh"
 
 command -v as >/dev/null || skipped 'as (binutils)'
@@ -47,4 +48,23 @@ for type in pc q35; do
   served disks
   expect_equal 'the sector that was written' "$(dd if=disk.img bs=512 skip=2 count=1 2>/dev/null | tr -d '\0')" "booted on $type"
 done
+
+serve disks -s 9,virtio-blk,disk.img
+job uefi <<'END'
+check 'UEFI' test -d /sys/firmware/efi
+echo @up
+read -r line
+fill /dev/vda 256
+END
+# shellcheck disable=SC2046
+start uefi -bios OVMF.fd $(plug disks 9)
+if await uefi @up; then
+  ok 'stats' disks.sock '{"command": "stats", "arguments": "9"}'
+  # Linux itself reads once.
+  expect_above 'reads of OVMF' "$(echo "$reply" | sed -n 's/.*"requests":{"read":\([0-9]*\).*/\1/p')" 3
+  echo >uefi.in
+fi
+ended uefi
+done_well uefi
+served disks
 finish

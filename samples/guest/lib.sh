@@ -51,14 +51,17 @@ apt_mirror() {
 apt_options=(-qq -o APT::Sandbox::User= -o Acquire::Retries=2 -o Acquire::http::Timeout=30)
 # own_lists <work folder> [<suite>...]: package lists in the work folder, instead of the machine's: of these suites, from
 # the mirror that the machine uses for its own release, with Debian's keys; without a suite, of what apt is set up for.
+# $apt_types: "deb deb-src" for sources as well.
 own_lists() {
-  local work=$1 suites="${*:2}" suite mirror key
+  local work=$1 suites="${*:2}" suite type mirror key
   mkdir -p "$work"/apt/{lists/partial,cache/archives/partial}
   if [ -n "$suites" ]; then
     mirror=$(apt_mirror)
     [ -n "$mirror" ] || die 69 "apt has no mirror for this machine's release, so none is known for $suites"
     for suite in $suites; do
-      echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main"
+      for type in ${apt_types:-deb}; do
+        echo "$type [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main"
+      done
     done >"$work/apt/sources.list"
     apt_options+=(-o Dir::Etc::sourcelist="$work/apt/sources.list" -o Dir::Etc::sourceparts=/dev/null
       -o Dir::Etc::preferences=/dev/null -o Dir::Etc::preferencesparts=/dev/null)

@@ -16,14 +16,15 @@
 namespace acrn {
 
 Result<std::unique_ptr<Runner>> Runner::create(const DmConfig& config, EpollLoop& loop) {
+  UniqueFd ended(eventfd(0, EFD_CLOEXEC));
+  if (!ended) return Error{ErrorKind::kInternal, concat("eventfd: ", errno_text(errno))};
   std::unique_ptr<Runner> runner;
   if (config.serve) {
     runner = std::make_unique<ServeRunner>(config, loop);
   } else {
     runner = std::make_unique<VmRunner>(config, loop);
   }
-  runner->ended_ = UniqueFd(eventfd(0, EFD_CLOEXEC));
-  if (!runner->ended_) return Error{ErrorKind::kInternal, concat("eventfd: ", errno_text(errno))};
+  runner->ended_ = std::move(ended);
   return runner;
 }
 
@@ -90,16 +91,15 @@ MachineStatus Runner::status() { return {.vm_name = config_.vm_name, .uuid = to_
 void Runner::end(Result<int> outcome) {
   if (over_) return;
   over_ = true;
-  halt();
-  if (auto flushed = flush(); !flushed && outcome.ok()) outcome = flushed.error();
+  if (auto ended = halt(); !ended && outcome.ok()) outcome = ended.error();
   outcome_ = std::move(outcome);
   log(LogLevel::kInfo, concat("VM ", config_.vm_name, " has ended"));
   const uint64_t one = 1;
   [[maybe_unused]] const ssize_t written = ::write(ended_.fd(), &one, sizeof(one));
 }
 
-// Every disk, also after one that fails: the first error.
-Result<void> Runner::flush() {
+// Also after one that fails.
+Result<void> Runner::flush_all() {
   Result<void> result;
   for (const Function& each : functions_) {
     if (auto flushed = each.function->flush(); !flushed && result.ok()) result = flushed.error();

@@ -36,12 +36,14 @@ class Runner : protected ControlTarget {
   Runner(const DmConfig& config, EpollLoop& loop) : config_(config), loop_(loop) {}
 
   virtual Result<void> try_start() = 0;
-  // Returns when nothing uses the functions any more. Also after a start that failed.
-  virtual void halt() = 0;
+  // Returns when nothing uses the functions any more and every disk is flushed: the first error. Also after a start that
+  // failed.
+  virtual Result<void> halt() = 0;
 
   // Of a slot of the configuration.
   Result<void> add_function(const PciSlotConfig& slot, const MachineServices& services, IrqPin& pin);
   Result<void> make_monitor();
+  Result<void> flush_all();  // the first error
   void end(Result<int> outcome);
   bool over() const { return over_; }
 
@@ -64,8 +66,6 @@ class Runner : protected ControlTarget {
 
  private:
   Result<ConfiguredFunction*> find(PciAddress address) const;
-  Result<void> flush();
-
   UniqueFd ended_;  // eventfd
   Result<int> outcome_ = 0;
   bool over_ = false;

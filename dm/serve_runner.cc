@@ -2,6 +2,7 @@
 
 #include "acrn/base/concat.h"
 #include "acrn/base/log.h"
+#include "dm/base/thread.h"
 
 namespace acrn {
 
@@ -10,7 +11,7 @@ ServeRunner::~ServeRunner() {
   functions_.clear();
 }
 
-// Every disk first: no client gets in before all can be served.
+// Every disk first: no client gets in before all are open.
 Result<void> ServeRunner::try_start() {
   for (const PciSlotConfig& slot : config_.slots) {
     if (!slot.block) continue;
@@ -45,8 +46,22 @@ Result<void> ServeRunner::add(const PciSlotConfig& slot) {
   return add_function(slot, services, served_.back().server->pin());
 }
 
-void ServeRunner::halt() {
-  for (const Served& served : served_) served.server->stop();
+// All at once: what keeps one of them from coming to rest keeps no other from being flushed.
+Result<void> ServeRunner::halt() {
+  std::vector<Result<void>> results(functions_.size());
+  std::vector<Thread> threads(functions_.size());
+  for (size_t i = 0; i < functions_.size(); i++) {
+    const auto end = [this, i, &results] {
+      served_[i].server->stop();
+      results[i] = functions_[i].function->flush();
+    };
+    if (auto started = threads[i].start(concat("end", short_name(functions_[i].address)), end); !started) end();
+  }
+  for (Thread& thread : threads) thread.join();
+  for (Result<void>& result : results) {
+    if (!result) return result;
+  }
+  return {};
 }
 
 Result<void> ServeRunner::pause() {

@@ -16,7 +16,7 @@ class ServeRunner final : public Runner {
 
  private:
   Result<void> try_start() override;
-  void halt() override;
+  Result<void> halt() override;
   Result<void> add(const PciSlotConfig& slot);
 
   Result<void> pause() override;

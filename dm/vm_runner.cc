@@ -15,8 +15,9 @@ VmRunner::~VmRunner() {
   functions_.clear();
 }
 
-void VmRunner::halt() {
+Result<void> VmRunner::halt() {
   if (machine_) machine_->stop();
+  return flush_all();
 }
 
 // What can be refused without effect on anything comes first.

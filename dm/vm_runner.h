@@ -21,7 +21,7 @@ class VmRunner final : public Runner, private BoardControl {
 
  private:
   Result<void> try_start() override;
-  void halt() override;
+  Result<void> halt() override;
   Result<LinuxLoader> open_kernel() const;
   Result<void> make_machine();
   Result<void> make_functions();

@@ -149,7 +149,7 @@ class Server final : public ControlServer {
 
 Result<std::unique_ptr<ControlServer>> ControlServer::create(EpollLoop& loop, const std::string& path,
                                                              ControlTarget& target) {
-  auto socket = ListeningSocket::create("--cmd_monitor", path);
+  auto socket = ListeningSocket::create("--cmd_monitor", path, "give the path of a new socket, like /run/acrn/vm1.sock");
   if (!socket) return socket.error();
   auto server = std::make_unique<Server>(loop, target);
   if (!server->start(std::move(socket).value())) return Error{ErrorKind::kInternal, concat("--cmd_monitor ", path, ": epoll_ctl failed")};

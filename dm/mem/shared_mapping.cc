@@ -15,6 +15,7 @@
 
 namespace acrn {
 
+// A mapping in whole pages of its file, huge ones too.
 struct SharedMapping::Guard {
   std::atomic<uintptr_t> begin{0};  // 0: free, or not to be looked at
   std::atomic<size_t> size{0};      // bytes
@@ -24,29 +25,31 @@ struct SharedMapping::Guard {
 
 namespace {
 
-std::array<SharedMapping::Guard, 8192> guards;
+std::array<SharedMapping::Guard, 32768> guards;
 Mutex guards_mutex;  // leaf
 struct sigaction next_action;
 
 // Only what a signal handler may: atomics that are lock-free, and system calls.
-void handle_bus_error(int signal, siginfo_t* info, void* context) {
+void handle_bus_error(int signal, siginfo_t* info, void*) {
   const int saved_errno = errno;
-  const auto address = reinterpret_cast<uintptr_t>(info->si_addr);
+  const bool sent = info->si_code <= 0;  // by a process, and for no address
+  const auto address = sent ? 0 : reinterpret_cast<uintptr_t>(info->si_addr);
   for (SharedMapping::Guard& guard : guards) {
     const uintptr_t begin = guard.begin.load();
     const size_t size = guard.size.load();
-    if (begin == 0 || address < begin || address - begin >= size) continue;
+    // Once more: the entry may have been given to another mapping between the two loads.
+    if (begin == 0 || address < begin || address - begin >= size || guard.begin.load() != begin) continue;
     guard.lost = true;
-    // The whole of it, since nobody knows which pages are still there and how large they are.
+    // The whole of it: nobody knows which pages are still there.
     void* const whole = reinterpret_cast<void*>(begin);  // NOLINT(performance-no-int-to-ptr)
     if (::mmap(whole, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == whole) {
       errno = saved_errno;
       return;
     }
   }
-  // Not ours: as if we had not been here.
-  if ((next_action.sa_flags & SA_SIGINFO) != 0) return next_action.sa_sigaction(signal, info, context);
+  // Not ours: as if we had not been here. A fault comes again by itself.
   ::sigaction(signal, &next_action, nullptr);
+  if (sent) ::raise(signal);
 }
 
 bool catch_bus_errors() {
@@ -65,12 +68,14 @@ SharedMapping::Guard* take_guard() {
   return nullptr;
 }
 
-// A page of a FUSE file comes when its owner pleases.
-bool is_plain_memory(int fd, uint64_t end) {
+// The size of the pages that the file is mapped in; 0: it is no plain memory, or ends before `end`. A page of a FUSE file
+// comes when its owner pleases.
+uint64_t page_size(int fd, uint64_t end) {
   struct stat status;
   struct statfs system;
-  if (::fstat(fd, &status) != 0 || !S_ISREG(status.st_mode) || ::fstatfs(fd, &system) != 0) return false;
-  return system.f_type != FUSE_SUPER_MAGIC && end <= static_cast<uint64_t>(status.st_size);
+  if (::fstat(fd, &status) != 0 || !S_ISREG(status.st_mode) || ::fstatfs(fd, &system) != 0) return 0;
+  if (system.f_type == FUSE_SUPER_MAGIC || end > static_cast<uint64_t>(status.st_size)) return 0;
+  return system.f_type == HUGETLBFS_MAGIC ? static_cast<uint64_t>(system.f_bsize) : 4096;
 }
 
 }  // namespace
@@ -79,14 +84,17 @@ std::unique_ptr<SharedMapping> SharedMapping::create(int fd, uint64_t offset, ui
   static const bool caught = catch_bus_errors();
   constexpr uint64_t kMost = std::numeric_limits<int64_t>::max();
   error = EINVAL;
-  if (!caught || size == 0 || size > kMost || offset > kMost - size || !is_plain_memory(fd, offset + size)) return nullptr;
+  if (!caught || size == 0 || size > kMost || offset > kMost - size) return nullptr;
+  const uint64_t page = page_size(fd, offset + size);
+  if (page == 0) return nullptr;
+  const uint64_t begin = offset / page * page, whole = (offset + size + page - 1) / page * page - begin;
   Guard* const guard = take_guard();
   if (guard == nullptr) {
     error = ENOSPC;
     return nullptr;
   }
   void* const address =
-      ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, static_cast<off_t>(offset));
+      ::mmap(nullptr, whole, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, static_cast<off_t>(begin));
   error = errno;
   if (address == MAP_FAILED) {
     MutexLock lock(guards_mutex);
@@ -94,15 +102,15 @@ std::unique_ptr<SharedMapping> SharedMapping::create(int fd, uint64_t offset, ui
     return nullptr;
   }
   guard->lost = false;
-  guard->size = size;
+  guard->size = whole;
   guard->begin = reinterpret_cast<uintptr_t>(address);
   error = 0;
-  return std::unique_ptr<SharedMapping>(new SharedMapping(static_cast<std::byte*>(address), size, *guard));
+  return std::unique_ptr<SharedMapping>(new SharedMapping(static_cast<std::byte*>(address) + (offset - begin), *guard));
 }
 
 SharedMapping::~SharedMapping() {
-  guard_.begin = 0;
-  ::munmap(data_, size_);
+  const uintptr_t begin = guard_.begin.exchange(0);
+  ::munmap(reinterpret_cast<void*>(begin), guard_.size);  // NOLINT(performance-no-int-to-ptr)
   MutexLock lock(guards_mutex);
   guard_.taken = false;
 }

@@ -38,8 +38,8 @@ void Acceptor::accept() {
   if (UniqueFd client = take()) accepted_(std::move(client), error);
   spare_ = open_spare();
   if (spare_) return;
-  log(LogLevel::kError, concat(socket_.path(), ": ", errno_text(error), "; new clients wait until another one leaves"));
-  watch_->set_events(0);
+  log(LogLevel::kError, concat(socket_.path(), ": ", errno_text(error), "; new clients have to wait"));
+  watch_->set_events(EPOLLIN | EPOLLET);  // until retry(), or until yet another one comes
 }
 
 void Acceptor::retry() {

@@ -20,9 +20,10 @@ constexpr unsigned kAttempts = 3;
 struct Wish {
   std::string_view option;
   const std::string& path;
+  std::string_view advice;
 
   Error refuse(std::string_view why, ErrorKind kind = ErrorKind::kNoInput) const {
-    return {kind, concat(option, " ", path, ": ", why, "; give the path of a new socket, like /run/acrn/vm1.sock")};
+    return {kind, concat(option, " ", path, ": ", why, "; ", advice)};
   }
   Error fail(std::string_view call) const {
     return {ErrorKind::kInternal, concat(option, " ", path, ": ", call, ": ", errno_text(errno))};
@@ -59,8 +60,9 @@ Result<void> make_room(const Wish& wish, const sockaddr_un& address) {
 
 }  // namespace
 
-Result<ListeningSocket> ListeningSocket::create(std::string_view option, const std::string& path) {
-  const Wish wish{option, path};
+Result<ListeningSocket> ListeningSocket::create(std::string_view option, const std::string& path,
+                                                std::string_view advice) {
+  const Wish wish{option, path, advice};
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (path.empty() || path.size() >= sizeof(address.sun_path) || path.find('\0') != std::string::npos) {

@@ -14,9 +14,9 @@ namespace acrn {
 class ListeningSocket {
  public:
   // Listens at `path`, for the owner only. A socket that nobody serves any more is replaced. Errors begin with `option`,
-  // the one that asks for it: kUsage for a text that is no socket's path, kNoInput for a place that is taken or cannot be
-  // had; then nothing was created.
-  static Result<ListeningSocket> create(std::string_view option, const std::string& path);
+  // the one that asks for it, and end with `advice`: kUsage for a text that is no socket's path, kNoInput for a place that
+  // is taken or cannot be had; then nothing was created.
+  static Result<ListeningSocket> create(std::string_view option, const std::string& path, std::string_view advice);
   ~ListeningSocket();
   ListeningSocket(ListeningSocket&& other) noexcept;
   ListeningSocket& operator=(ListeningSocket&&) = delete;

@@ -73,7 +73,7 @@ struct Guest {
   // Returns where the status byte will be.
   Gpa offer_read() {
     const auto head = static_cast<uint16_t>(offered * 3 % 60);
-    const Gpa header = *board.allocate(16, 16), data = *board.allocate(512, 512), status = *board.allocate(1, 1);
+    const Gpa header = *board.allocate(16, 16), data = *board.allocate(512, 16), status = *board.allocate(1, 1);
     board.ram(header, 16).store(0, VirtioBlkOuthdr{VIRTIO_BLK_T_IN, 0, 0});
     board.ram(status, 1).store(0, uint8_t{0xff});
     ring->write_desc(head, {raw(header), 16, VRING_DESC_F_NEXT, static_cast<uint16_t>(head + 1)});
@@ -229,12 +229,33 @@ TEST(messages_in_a_row_are_answered_in_their_order) {
   for (uint16_t id = 100; id < 400; id++) EXPECT_EQ(uint16_t{guest.client.receive()->header.id}, id);
 }
 
+TEST(a_burst_is_answered_to_its_end) {
+  Served served;
+  Guest guest(served.path);
+  VfioUserClient::Bytes all;
+  constexpr unsigned kBurst = 200;
+  for (uint16_t id = 0; id < kBurst; id++) {
+    const auto one = VfioUserClient::message(VFIO_USER_DEVICE_RESET, {}, 0, id);
+    all.insert(all.end(), one.begin(), one.end());
+  }
+  EXPECT(guest.client.send(all));
+  for (uint16_t id = 0; id < kBurst; id++) EXPECT_EQ(uint16_t{guest.client.receive()->header.id}, id);
+}
+
 TEST(memory_that_is_not_shared_is_refused_when_the_device_is_asked_for) {
   Served served;
   VfioUserClient client(served.path);
   EXPECT_EQ(client.negotiate(), 0);
   EXPECT_EQ(client.map(0, kMiB, 0, -1), 0);
   EXPECT_EQ(client.ask(VFIO_USER_DEVICE_GET_INFO, DeviceInfo{.argsz = 16}).error(), ENOTSUP);
+  EXPECT(client.dropped());
+}
+
+TEST(memory_may_be_shared_in_part) {
+  Served served;
+  VfioUserClient client(served.path);
+  EXPECT_EQ(client.negotiate(), 0);
+  EXPECT_EQ(client.map(0, kMiB, 0, -1), 0);
   const SharedMemory memory(kMiB);
   EXPECT_EQ(client.map(Gpa{kMiB}, memory), 0);
   EXPECT_EQ(client.ask(VFIO_USER_DEVICE_GET_INFO, DeviceInfo{.argsz = 16}).error(), 0);
@@ -275,6 +296,25 @@ TEST(a_request_reaches_memory_behind_an_offset) {
   guest.kick();
   EVENTUALLY(guest.byte(status) == VIRTIO_BLK_S_OK);
   EXPECT(guest.board.ram(guest.last_data, 1).load<std::byte>(0) == pattern(0));
+}
+
+TEST(a_buffer_may_cross_from_one_piece_into_the_next) {
+  Served served;
+  Guest guest(served.path);
+  EXPECT_EQ(guest.client.unmap(raw(kBase), guest.memory.size), 0);
+  constexpr uint64_t kPiece = 64 * 1024;
+  for (uint64_t offset = 0; offset < kMiB; offset += kPiece) {
+    EXPECT_EQ(guest.client.map(raw(kBase) + offset, kPiece, offset, guest.memory.fd.fd()), 0);
+  }
+  guest.start_queue();
+  guest.board.allocate(kPiece - 256, kPiece);
+  const Gpa status = guest.offer_read();
+  EXPECT(raw(guest.last_data) / kPiece < (raw(guest.last_data) + 511) / kPiece);
+  guest.kick();
+  EVENTUALLY(guest.byte(status) == VIRTIO_BLK_S_OK);
+  for (uint64_t i = 0; i < 512; i++) {
+    EXPECT(guest.board.ram(guest.last_data, 512).load<std::byte>(i) == pattern(i));
+  }
 }
 
 TEST(memory_granted_for_reading_only_is_not_written) {

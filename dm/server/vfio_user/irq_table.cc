@@ -51,34 +51,23 @@ uint32_t IrqTable::count(uint32_t index) const {
 int IrqTable::set(const IrqSet& request, std::span<const uint8_t> data, std::vector<UniqueFd>& events) {
   const uint32_t index = request.index, start = request.start, number = request.count, available = count(index);
   if (available == 0 || start > available || number > available - start) return EINVAL;
-  const uint32_t kind = request.flags & kIrqSetDataMask, action = request.flags & kIrqSetActionMask;
   if ((request.flags & ~(kIrqSetDataMask | kIrqSetActionMask)) != 0) return EINVAL;
+  const uint32_t kind = request.flags & kIrqSetDataMask, action = request.flags & kIrqSetActionMask;
+  const bool trigger = action == VFIO_IRQ_SET_ACTION_TRIGGER, unmask = action == VFIO_IRQ_SET_ACTION_UNMASK;
+  if (!trigger && !unmask && action != VFIO_IRQ_SET_ACTION_MASK) return EINVAL;
+  if (!trigger && index != VFIO_PCI_INTX_IRQ_INDEX) return ENOTSUP;
   if (data.size() != (kind == VFIO_IRQ_SET_DATA_BOOL ? number : 0)) return EINVAL;
-  if (kind != VFIO_IRQ_SET_DATA_EVENTFD && !events.empty()) return EINVAL;
-  if (action != VFIO_IRQ_SET_ACTION_TRIGGER) {
-    if (action != VFIO_IRQ_SET_ACTION_MASK && action != VFIO_IRQ_SET_ACTION_UNMASK) return EINVAL;
-    if (index != VFIO_PCI_INTX_IRQ_INDEX) return ENOTSUP;
+  if (kind == VFIO_IRQ_SET_DATA_EVENTFD) {
+    if (!events.empty() && events.size() != number) return EINVAL;
+    if (trigger) return set_events(request, events);
+    return unmask ? set_unmask_event(events) : ENOTSUP;
   }
-  switch (kind) {
-    case VFIO_IRQ_SET_DATA_NONE:
-      if (number == 0 && start == 0 && action == VFIO_IRQ_SET_ACTION_TRIGGER) {
-        disable(index);
-        return 0;
-      }
-      for (uint32_t i = 0; i < number; i++) act(request, start + i);
-      return 0;
-    case VFIO_IRQ_SET_DATA_BOOL:
-      for (uint32_t i = 0; i < number; i++) {
-        if (data[i] != 0) act(request, start + i);
-      }
-      return 0;
-    case VFIO_IRQ_SET_DATA_EVENTFD:
-      if (!events.empty() && events.size() != number) return EINVAL;
-      if (action == VFIO_IRQ_SET_ACTION_TRIGGER) return set_events(request, events);
-      if (action == VFIO_IRQ_SET_ACTION_UNMASK) return set_unmask_event(events);
-      return ENOTSUP;
-    default: return EINVAL;
+  if (!events.empty() || (kind != VFIO_IRQ_SET_DATA_NONE && kind != VFIO_IRQ_SET_DATA_BOOL)) return EINVAL;
+  if (trigger && kind == VFIO_IRQ_SET_DATA_NONE && number == 0 && start == 0) disable(index);
+  for (uint32_t i = 0; i < number; i++) {
+    if (kind == VFIO_IRQ_SET_DATA_NONE || data[i] != 0) act(request, start + i);
   }
+  return 0;
 }
 
 // All of them or none.
@@ -95,6 +84,8 @@ int IrqTable::set_events(const IrqSet& request, std::vector<UniqueFd>& events) {
 
 // Never read, so an edge is all there is to see; its counter only grows.
 int IrqTable::set_unmask_event(std::vector<UniqueFd>& events) {
+  // Any other kind could keep the client's own socket open, or have to be waited for.
+  if (!events.empty() && !is_eventfd(events[0].fd())) return EINVAL;
   unmask_watch_.reset();
   unmask_event_.reset();
   if (events.empty()) return 0;

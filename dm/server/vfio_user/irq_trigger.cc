@@ -28,10 +28,9 @@ class RingTrigger final : public IrqTrigger {
   }
 
   void signal() override {
-    // A NOP is complete when submit returns, so there is always room for the next one.
-    io_uring_sqe* const entry = io_uring_get_sqe(&ring_);
-    if (entry == nullptr) return;
-    io_uring_prep_nop(entry);
+    // A NOP is complete when submit returns, so there is room for the next one.
+    // None: the last one is still there, since the kernel was short of memory.
+    if (io_uring_sqe* const entry = io_uring_get_sqe(&ring_); entry != nullptr) io_uring_prep_nop(entry);
     io_uring_submit(&ring_);
     io_uring_cq_advance(&ring_, io_uring_cq_ready(&ring_));
   }
@@ -48,9 +47,7 @@ class WriteTrigger final : public IrqTrigger {
   explicit WriteTrigger(UniqueFd event) : event_(std::move(event)) {}
 
   int start() {
-    std::array<char, 64> target{};
-    const ssize_t size = ::readlink(concat("/proc/self/fd/", event_.fd()).c_str(), target.data(), target.size());
-    if (size < 0 || std::string_view(target.data(), static_cast<size_t>(size)) != "anon_inode:[eventfd]") return EINVAL;
+    if (!is_eventfd(event_.fd())) return EINVAL;
     return ::fcntl(event_.fd(), F_SETFL, O_RDWR | O_NONBLOCK) == 0 ? 0 : errno;
   }
 
@@ -66,6 +63,12 @@ class WriteTrigger final : public IrqTrigger {
 };
 
 }  // namespace
+
+bool is_eventfd(int fd) {
+  std::array<char, 64> target{};
+  const ssize_t size = ::readlink(concat("/proc/self/fd/", fd).c_str(), target.data(), target.size());
+  return size > 0 && std::string_view(target.data(), static_cast<size_t>(size)) == "anon_inode:[eventfd]";
+}
 
 std::unique_ptr<IrqTrigger> IrqTrigger::create(UniqueFd event, int& error) {
   auto ring = std::make_unique<RingTrigger>();

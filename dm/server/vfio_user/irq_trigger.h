@@ -9,6 +9,9 @@
 
 namespace acrn::vfio_user {
 
+// By the descriptor's link in /proc.
+bool is_eventfd(int fd);
+
 class IrqTrigger {
  public:
   // `error`: an errno when it returns none; EINVAL: not an eventfd.

@@ -96,7 +96,8 @@ static_assert(sizeof(RegionAccess) == 16);
 
 // What this server takes; the version reply tells the client where it offers room to.
 inline constexpr size_t kMaxPayload = 4096;  // bytes behind the header
-inline constexpr size_t kMaxDescriptors = 16;  // with one message
-inline constexpr size_t kMaxDmaMaps = 1024;
+inline constexpr size_t kMaxDescriptors = 128;  // with one message: an eventfd for each vector there can be
+inline constexpr size_t kOfferedDescriptors = 16;  // QEMU takes no larger number for an answer
+inline constexpr size_t kMaxDmaMaps = 512;
 
 }  // namespace acrn::vfio_user

@@ -28,14 +28,18 @@ Result<std::unique_ptr<Server>> Server::create(const std::string& name) {
   return server;
 }
 
-Server::~Server() { stop(); }
+Server::~Server() {
+  stop();
+  loop_.reset();  // with what a client that left meanwhile has posted
+}
 
 std::unique_ptr<FdWatch> Server::watch_edges(int fd, std::function<void()> handler) {
   return loop_->watch(fd, EPOLLIN | EPOLLET, [handler = std::move(handler)](uint32_t) { handler(); });
 }
 
 Result<void> Server::serve(PciFunction& function, const std::string& path) {
-  auto socket = ListeningSocket::create("--serve", path);
+  auto socket = ListeningSocket::create("--serve", path,
+                                        "give a folder for new sockets, like --serve vfio-user=/run/acrn");
   if (!socket) return socket.error();
   function_ = &function;
   loop_->run([&] {

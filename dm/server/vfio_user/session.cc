@@ -134,7 +134,7 @@ int Session::version(const Request& request) {
   append(Version{kMajor, std::min<uint16_t>(wanted->minor, kMinor)});
   // A client has room for a reply as long as its request, and knows the defaults of what is left out.
   const std::array<std::string, 2> capabilities{
-      concat(R"({"capabilities":{"max_msg_fds":)", kMaxDescriptors, R"(,"max_data_xfer_size":)", kMaxPayload / 2,
+      concat(R"({"capabilities":{"max_msg_fds":)", kOfferedDescriptors, R"(,"max_data_xfer_size":)", kMaxPayload / 2,
              R"(,"max_dma_maps":)", kMaxDmaMaps, "}}"),
       "{}"};
   for (const std::string& json : capabilities) {
@@ -162,8 +162,8 @@ int Session::device_info(const Request& request) {
   const auto info = exactly<DeviceInfo>(request.payload);
   if (!info || info->argsz < sizeof(DeviceInfo)) return EINVAL;
   if (!memory_.empty() && !memory_.usable()) {
-    log(LogLevel::kError, "vfio-user: the client's memory is not shared, so a disk cannot reach it; with QEMU give "
-                          "-object memory-backend-memfd,id=m0,size=<as -m>,share=on -machine memory-backend=m0");
+    end_ = "its memory is not shared, so a disk cannot reach it; with QEMU give "
+           "-object memory-backend-memfd,id=m0,size=<as -m>,share=on -machine memory-backend=m0";
     return ENOTSUP;
   }
   append(DeviceInfo{sizeof(DeviceInfo), VFIO_DEVICE_FLAGS_PCI | VFIO_DEVICE_FLAGS_RESET, VFIO_PCI_NUM_REGIONS,
@@ -189,13 +189,11 @@ int Session::region_info(const Request& request) {
 
 int Session::irq_info(const Request& request) {
   const auto info = exactly<IrqInfo>(request.payload);
-  if (!info || info->argsz < sizeof(IrqInfo) || info->index >= VFIO_PCI_NUM_IRQS) return EINVAL;
-  const uint32_t count = interrupts_.count(info->index);
-  // As Linux says for the error and request interrupts of a function without PCI Express.
-  if (info->index > VFIO_PCI_MSIX_IRQ_INDEX) return EINVAL;
+  // Of those above MSI-X too, as Linux says for a function without PCI Express.
+  if (!info || info->argsz < sizeof(IrqInfo) || info->index > VFIO_PCI_MSIX_IRQ_INDEX) return EINVAL;
   const uint32_t kind = info->index == VFIO_PCI_INTX_IRQ_INDEX ? VFIO_IRQ_INFO_MASKABLE | VFIO_IRQ_INFO_AUTOMASKED
                                                                : VFIO_IRQ_INFO_NORESIZE;
-  append(IrqInfo{sizeof(IrqInfo), VFIO_IRQ_INFO_EVENTFD | kind, info->index, count});
+  append(IrqInfo{sizeof(IrqInfo), VFIO_IRQ_INFO_EVENTFD | kind, info->index, interrupts_.count(info->index)});
   return 0;
 }
 

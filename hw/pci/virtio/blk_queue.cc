@@ -37,10 +37,11 @@ BlkQueue::BlkQueue(unsigned index, uint16_t size, const BlkState& state, GuestMi
       ring_(size, mistakes),
       slots_(size),
       // Left uninitialised: pages are touched by the requests that need them.
-      buffer_storage_(new iovec[size_t{size} * size]),
+      buffer_storage_(new iovec[size_t{size} * (size + ChainBuffers::kCrossings)]),
       segment_storage_(new VirtioBlkDiscardWriteZeroes[size_t{size} * state.max_discard_segments]) {
   for (size_t i = 0; i < size; i++) {
-    slots_[i].buffers.storage = {&buffer_storage_[i * size], size};
+    const size_t vectors = size + ChainBuffers::kCrossings;
+    slots_[i].buffers.storage = {&buffer_storage_[i * vectors], vectors};
     slots_[i].segments = {&segment_storage_[i * state.max_discard_segments], state.max_discard_segments};
   }
   batch_.reserve(size);

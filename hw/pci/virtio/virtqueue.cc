@@ -131,19 +131,32 @@ std::optional<GuestRule> Virtqueue::enter_indirect(const VringDesc& desc, bool n
 std::optional<GuestRule> Virtqueue::add_buffer(const VringDesc& desc, ChainBuffers& buffers) const {
   const uint32_t length = desc.len;
   if (length == 0) return std::nullopt;
-  const auto slice = map_->slice(Gpa{uint64_t{desc.addr}}, length);
-  // Address 0 is what a forgotten descriptor holds, even where RAM begins there.
-  if (!slice || desc.addr == 0) return GuestRule::kBufferNotInRam;
+  const size_t vectors = resolve(desc.addr, length, buffers.storage.subspan(buffers.readable + buffers.writable));
+  if (vectors == 0) return GuestRule::kBufferNotInRam;
   if (buffers.readable_bytes + buffers.writable_bytes + length > kMaxChainBytes) return GuestRule::kLengthsOverflow;
   if ((desc.flags & VRING_DESC_F_WRITE) != 0) {
-    buffers.storage[buffers.readable + buffers.writable++] = slice->io_vector();
+    buffers.writable += vectors;
     buffers.writable_bytes += length;
   } else {
     if (buffers.writable != 0) return GuestRule::kReadableAfterWritable;
-    buffers.storage[buffers.readable++] = slice->io_vector();
+    buffers.readable += vectors;
     buffers.readable_bytes += length;
   }
   return std::nullopt;
+}
+
+// One vector for each region that the buffer touches; returns how many, 0 if it is not all in RAM.
+size_t Virtqueue::resolve(uint64_t address, uint32_t length, std::span<iovec> to) const {
+  // Address 0 is what a forgotten descriptor holds, even where RAM begins there.
+  if (address == 0 || address + (length - 1) < address) return 0;
+  size_t vectors = 0;
+  for (uint64_t left = length; left > 0; vectors++) {
+    const auto slice = map_->start_of(Gpa{address + (length - left)}, left);
+    if (!slice || vectors == to.size()) return 0;
+    to[vectors] = slice->io_vector();
+    left -= slice->size();
+  }
+  return vectors;
 }
 
 void Virtqueue::push_used(uint16_t head, uint32_t written) {

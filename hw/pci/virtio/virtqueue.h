@@ -46,7 +46,10 @@ class DescChain {
 
 // The buffers of one chain, in storage that its slot preallocated: first the readable ones, then the writable.
 struct ChainBuffers {
-  std::span<iovec> storage;  // at least as long as the ring
+  // A buffer that crosses from one region of RAM into the next takes more than one vector.
+  static constexpr size_t kCrossings = 16;
+
+  std::span<iovec> storage;  // as long as the ring, and kCrossings
   size_t readable = 0, writable = 0;              // buffers; none is empty
   uint64_t readable_bytes = 0, writable_bytes = 0;
 
@@ -106,6 +109,7 @@ class Virtqueue {
   void push_used(uint16_t head, uint32_t written);
   std::optional<GuestRule> enter_indirect(const VringDesc& desc, bool nested, Table& table) const;
   std::optional<GuestRule> add_buffer(const VringDesc& desc, ChainBuffers& buffers) const;
+  size_t resolve(uint64_t address, uint32_t length, std::span<iovec> to) const;
 
   const uint16_t size_;
   GuestMistakes& mistakes_;

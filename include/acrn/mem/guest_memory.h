@@ -134,12 +134,17 @@ class MemoryMap {
 
   // The bytes [gpa, gpa + length), if they lie in one region. Length 0 has no slice.
   std::optional<GuestSlice> slice(Gpa gpa, uint64_t length) const {
+    const auto start = start_of(gpa, length);
+    return start && start->size() == length ? start : std::nullopt;
+  }
+  // Of those bytes the first ones, as many as lie in one region: the rest may follow in the next.
+  std::optional<GuestSlice> start_of(Gpa gpa, uint64_t length) const {
     for (const MemoryRegion& region : regions_) {
       if (raw(gpa) < raw(region.base)) return std::nullopt;
       const uint64_t offset = raw(gpa) - raw(region.base);
       if (offset >= region.size) continue;
-      if (length == 0 || length > region.size - offset) return std::nullopt;
-      return GuestSlice(region.host + offset, length);
+      if (length == 0) return std::nullopt;
+      return GuestSlice(region.host + offset, std::min(length, region.size - offset));
     }
     return std::nullopt;
   }

@@ -65,12 +65,15 @@ SharedMapping::Guard* take_guard() {
   return nullptr;
 }
 
-// A page of a FUSE file comes when its owner pleases.
-bool is_plain_memory(int fd, uint64_t end) {
+// The size of its pages; 0: no plain memory or file, or it ends before `end`.
+uint64_t page_of_plain_memory(int fd, uint64_t end) {
+  constexpr uint64_t kPage = 4096;
   struct stat status;
   struct statfs system;
-  if (::fstat(fd, &status) != 0 || !S_ISREG(status.st_mode) || ::fstatfs(fd, &system) != 0) return false;
-  return system.f_type != FUSE_SUPER_MAGIC && end <= static_cast<uint64_t>(status.st_size);
+  if (::fstat(fd, &status) != 0 || !S_ISREG(status.st_mode) || ::fstatfs(fd, &system) != 0) return 0;
+  // A page of a FUSE file comes when its owner pleases.
+  if (system.f_type == FUSE_SUPER_MAGIC || end > static_cast<uint64_t>(status.st_size)) return 0;
+  return system.f_type == HUGETLBFS_MAGIC ? static_cast<uint64_t>(system.f_bsize) : kPage;
 }
 
 }  // namespace
@@ -79,14 +82,18 @@ std::unique_ptr<SharedMapping> SharedMapping::create(int fd, uint64_t offset, ui
   static const bool caught = catch_bus_errors();
   constexpr uint64_t kMost = std::numeric_limits<int64_t>::max();
   error = EINVAL;
-  if (!caught || size == 0 || size > kMost || offset > kMost - size || !is_plain_memory(fd, offset + size)) return nullptr;
+  if (!caught || size == 0 || size > kMost || offset > kMost - size) return nullptr;
+  const uint64_t page = page_of_plain_memory(fd, offset + size);
+  if (page == 0) return nullptr;
   Guard* const guard = take_guard();
   if (guard == nullptr) {
     error = ENOSPC;
     return nullptr;
   }
+  // Whole pages: a part of a huge one can be neither unmapped nor replaced.
+  const uint64_t before = offset % page, whole = (before + size + page - 1) / page * page;
   void* const address =
-      ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, static_cast<off_t>(offset));
+      ::mmap(nullptr, whole, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, static_cast<off_t>(offset - before));
   error = errno;
   if (address == MAP_FAILED) {
     MutexLock lock(guards_mutex);
@@ -94,15 +101,15 @@ std::unique_ptr<SharedMapping> SharedMapping::create(int fd, uint64_t offset, ui
     return nullptr;
   }
   guard->lost = false;
-  guard->size = size;
+  guard->size = whole;
   guard->begin = reinterpret_cast<uintptr_t>(address);
   error = 0;
-  return std::unique_ptr<SharedMapping>(new SharedMapping(static_cast<std::byte*>(address), size, *guard));
+  return std::unique_ptr<SharedMapping>(new SharedMapping(static_cast<std::byte*>(address) + before, *guard));
 }
 
 SharedMapping::~SharedMapping() {
-  guard_.begin = 0;
-  ::munmap(data_, size_);
+  void* const whole = reinterpret_cast<void*>(guard_.begin.exchange(0));  // NOLINT(performance-no-int-to-ptr)
+  ::munmap(whole, guard_.size);
   MutexLock lock(guards_mutex);
   guard_.taken = false;
 }

@@ -12,7 +12,7 @@ namespace acrn {
 
 class SharedMapping {
  public:
-  // Maps [offset, offset + size) of `fd`, for reading and writing; both in pages of the file. The descriptor is not kept.
+  // Maps [offset, offset + size) of `fd`, for reading and writing. The descriptor is not kept.
   // `error`: an errno when it returns none; EINVAL for what is no plain memory or file, or ends before that range.
   static std::unique_ptr<SharedMapping> create(int fd, uint64_t offset, uint64_t size, int& error);
   ~SharedMapping();
@@ -25,10 +25,9 @@ class SharedMapping {
   struct Guard;  // what the signal handler reads
 
  private:
-  SharedMapping(std::byte* data, uint64_t size, Guard& guard) : data_(data), size_(size), guard_(guard) {}
+  SharedMapping(std::byte* data, Guard& guard) : data_(data), guard_(guard) {}
 
   std::byte* const data_;
-  const uint64_t size_;
   Guard& guard_;
 };
 

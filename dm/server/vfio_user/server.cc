@@ -28,7 +28,11 @@ Result<std::unique_ptr<Server>> Server::create(const std::string& name) {
   return server;
 }
 
-Server::~Server() { stop(); }
+Server::~Server() {
+  if (loop_ == nullptr) return;  // create() failed
+  stop();
+  loop_.reset();  // the end of a client that went just before may still be told
+}
 
 std::unique_ptr<FdWatch> Server::watch_edges(int fd, std::function<void()> handler) {
   return loop_->watch(fd, EPOLLIN | EPOLLET, [handler = std::move(handler)](uint32_t) { handler(); });

@@ -36,6 +36,8 @@ void handle_bus_error(int signal, siginfo_t* info, void* context) {
     const uintptr_t begin = guard.begin.load();
     const size_t size = guard.size.load();
     if (begin == 0 || address < begin || address - begin >= size) continue;
+    // The guard of a mapping that goes just now may get another one's size.
+    if (guard.begin.load() != begin) continue;
     guard.lost = true;
     // The whole of it, since nobody knows which pages are still there and how large they are.
     void* const whole = reinterpret_cast<void*>(begin);  // NOLINT(performance-no-int-to-ptr)

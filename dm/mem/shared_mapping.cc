@@ -87,6 +87,7 @@ std::unique_ptr<SharedMapping> SharedMapping::create(int fd, uint64_t offset, ui
   if (!caught || size == 0 || size > kMost || offset > kMost - size) return nullptr;
   const uint64_t page = page_size(fd, offset + size);
   if (page == 0) return nullptr;
+  // Whole pages: a part of a huge one can be neither unmapped nor replaced.
   const uint64_t begin = offset / page * page, whole = (offset + size + page - 1) / page * page - begin;
   Guard* const guard = take_guard();
   if (guard == nullptr) {

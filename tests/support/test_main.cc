@@ -1,5 +1,6 @@
 // The adapter between tests that throw and cmocka, whose failures longjmp. Also main() of every test program.
 #include <csetjmp>
+#include <csignal>
 #include <cstdarg>
 #include <cstdio>
 #include <cstring>
@@ -45,9 +46,25 @@ Outcome run_body(Body body) {
   }
 }
 
+// cmocka puts a handler of its own there before each test and takes it away after it, which undoes what the code under
+// test does once in a process.
+Outcome run_with_bus_errors_as_they_were(Body body) {
+  static struct sigaction from_test;
+  static bool changed = false;
+  struct sigaction from_cmocka, now;
+  sigaction(SIGBUS, changed ? &from_test : nullptr, &from_cmocka);
+  const Outcome outcome = run_body(body);
+  sigaction(SIGBUS, nullptr, &now);
+  if (now.sa_sigaction != from_cmocka.sa_sigaction) {
+    changed = true;
+    from_test = now;
+  }
+  return outcome;
+}
+
 void trampoline(void** state) {
   const Case* test_case = static_cast<const Case*>(*state);
-  switch (run_body(test_case->body)) {
+  switch (run_with_bus_errors_as_they_were(test_case->body)) {
     case Outcome::kPassed: break;
     case Outcome::kSkipped:
       print_message("             %s: skipped: %s\n", test_case->name, outcome_text);

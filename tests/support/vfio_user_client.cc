@@ -1,5 +1,6 @@
 #include "tests/support/vfio_user_client.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -90,6 +91,8 @@ bool VfioUserClient::dropped() {
 }
 
 void VfioUserClient::end_of_messages() { ::shutdown(socket_.fd(), SHUT_WR); }
+
+void VfioUserClient::do_not_wait() { EXPECT_EQ(::fcntl(socket_.fd(), F_SETFL, O_RDWR | O_NONBLOCK), 0); }
 
 VfioUserClient::Bytes VfioUserClient::message(uint16_t command, std::span<const uint8_t> payload, uint32_t flags,
                                               uint16_t id) {

@@ -58,6 +58,8 @@ class VfioUserClient {
   // Waits until the server has gone.
   bool dropped();
   void end_of_messages();
+  // From now on send() fails when the server does not read.
+  void do_not_wait();
 
   static Bytes message(uint16_t command, std::span<const uint8_t> payload, uint32_t flags = 0, uint16_t id = 1);
   template <class T>

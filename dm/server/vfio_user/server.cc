@@ -29,6 +29,7 @@ Result<std::unique_ptr<Server>> Server::create(const std::string& name) {
 }
 
 Server::~Server() {
+  if (loop_ == nullptr) return;  // create() failed
   stop();
   loop_.reset();  // with what a client that left meanwhile has posted
 }

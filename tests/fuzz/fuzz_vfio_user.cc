@@ -1,0 +1,194 @@
+// Any sequence of vfio-user messages, with any descriptors, to a session of a whole function; guest memory changes and
+// shrinks between them, and clients come and go. Every reply is one that the protocol knows, and what a client leaves is
+// a function as at power-on and no memory.
+#include <fcntl.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdio>
+#include <optional>
+
+#include "dm/server/vfio_user/session.h"
+#include "tests/fuzz/fuzz_device.h"
+
+namespace {
+
+using namespace acrn;             // NOLINT(google-build-using-namespace)
+using namespace acrn::test;       // NOLINT(google-build-using-namespace)
+using namespace acrn::vfio_user;  // NOLINT(google-build-using-namespace)
+
+constexpr size_t kMemory = 64 * 1024;  // bytes
+
+struct MessageCount {
+  ~MessageCount() { std::fprintf(stderr, "%llu messages\n", static_cast<unsigned long long>(messages)); }
+  uint64_t messages = 0;
+} count;
+
+// What a client may have at hand; made once, each message gets duplicates.
+class Descriptors {
+ public:
+  Descriptors() {
+    ACRN_CHECK(::pipe2(pipe_, O_CLOEXEC | O_NONBLOCK) == 0);
+    ACRN_CHECK(::ftruncate(memory(), kMemory) == 0 && ::ftruncate(all_[3], 4096) == 0);
+    void* const address = ::mmap(nullptr, kMemory, PROT_READ | PROT_WRITE, MAP_SHARED, memory(), 0);
+    ACRN_CHECK(address != MAP_FAILED);
+    bytes_ = static_cast<std::byte*>(address);
+    const uint64_t most = ~uint64_t{0} - 1;
+    ACRN_CHECK(::write(all_[6], &most, sizeof(most)) == sizeof(most) && ::fcntl(all_[6], F_SETFL, O_RDWR) == 0);
+  }
+
+  int memory() const { return all_[0]; }
+  std::byte* bytes() { return bytes_; }
+  UniqueFd copy(unsigned kind) const {
+    const int fd = kind % 8 == 7 ? pipe_[0] : all_[kind % 8];
+    return UniqueFd(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
+  }
+
+ private:
+  std::array<int, 7> all_{::memfd_create("guest", MFD_CLOEXEC),
+                          ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
+                          ::eventfd(0, EFD_CLOEXEC),
+                          ::memfd_create("short", MFD_CLOEXEC),
+                          ::open("/dev/null", O_RDWR | O_CLOEXEC),
+                          ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0),
+                          ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};  // full
+  int pipe_[2];
+  std::byte* bytes_;
+};
+
+Descriptors& descriptors() {
+  static Descriptors all;
+  return all;
+}
+
+// The loop of a server, which has nothing to do but watch what a client unmasks with.
+class Watches {
+ public:
+  std::unique_ptr<FdWatch> add(std::function<void()> handler) { return std::make_unique<Watch>(*this, std::move(handler)); }
+  void fire() {
+    if (current_ != nullptr) current_->handler();
+  }
+
+ private:
+  struct Watch final : FdWatch {
+    Watch(Watches& watches, std::function<void()> what) : all(watches), handler(std::move(what)) { all.current_ = this; }
+    ~Watch() override { all.current_ = nullptr; }
+    void set_events(uint32_t) override {}
+    Watches& all;
+    std::function<void()> handler;
+  };
+  Watch* current_ = nullptr;
+};
+
+class Host {
+ public:
+  Host() {
+    [[maybe_unused]] static const bool quiet = setup_logging({.console = 1}, "").ok();
+    auto blk = VirtioBlk::create({.name = "fuzz", .queues = 2, .queue_size = 8, .discard = true}, memory_, mistakes_, {&loop_});
+    ACRN_CHECK(blk.ok());
+    auto disk = make_ram_disk({.size = FuzzDevice::kDiskSize});
+    ACRN_CHECK(disk.ok());
+    ACRN_CHECK(blk.value()->attach(std::move(disk).value(), "fuzz").ok());
+    function_ = std::make_unique<VirtioPciLegacy>(std::move(blk).value(), VirtioPciOptions{}, mistakes_, interrupts_.pin(),
+                                                  interrupts_.msi());
+    interrupts_.attach(*function_);
+    dma_.emplace(memory_, *function_);
+    fresh_ = space();
+    session_.emplace(*function_, *dma_, interrupts_);
+  }
+
+  void message(uint16_t command, uint32_t flags, std::span<const uint8_t> payload, std::vector<UniqueFd> fds) {
+    count.messages++;
+    const Header header{.id = ++id_,
+                        .command = command,
+                        .size = static_cast<uint32_t>(sizeof(Header) + payload.size()),
+                        .flags = flags,
+                        .error = 0};
+    const auto why = session_->handle(header, payload, std::move(fds));
+    check_reply(header);
+    session_->after_reply();
+    if (!why.empty()) next_client();
+  }
+
+  void next_client() {
+    session_.reset();
+    ACRN_CHECK(dma_->empty() && memory_.map()->regions().empty());
+    ACRN_CHECK(space() == fresh_);
+    session_.emplace(*function_, *dma_, interrupts_);
+  }
+
+  InlineLoop& loop() { return loop_; }
+  Watches& watches() { return watches_; }
+
+ private:
+  void check_reply(const Header& asked) {
+    const auto reply = session_->reply();
+    if (reply.empty()) return;
+    Header header;
+    ACRN_CHECK(reply.size() >= sizeof(header) && (asked.flags & (kTypeMask | kFlagNoReply)) == 0);
+    std::memcpy(&header, reply.data(), sizeof(header));
+    ACRN_CHECK(header.id == asked.id && header.command == asked.command && header.size == reply.size());
+    ACRN_CHECK(header.flags == (header.error == 0 ? kTypeReply : kTypeReply | kFlagError));
+    ACRN_CHECK(header.error == 0 || reply.size() == sizeof(header));
+  }
+
+  std::array<uint32_t, kPciConfigSize / 4> space() {
+    std::array<uint32_t, kPciConfigSize / 4> words;
+    for (unsigned i = 0; i < words.size(); i++) words[i] = function_->config_read(4 * i, 4);
+    return words;
+  }
+
+  Watches watches_;
+  GuestMemory memory_{std::make_shared<const MemoryMap>(std::vector<MemoryRegion>())};
+  IrqTable interrupts_{[this](int, std::function<void()> handler) { return watches_.add(std::move(handler)); }};
+  InlineLoop loop_;
+  GuestMistakes mistakes_{"fuzz"};
+  std::unique_ptr<VirtioPciLegacy> function_;
+  std::optional<DmaTable> dma_;
+  std::array<uint32_t, kPciConfigSize / 4> fresh_{};
+  std::optional<Session> session_;
+  uint16_t id_ = 0;
+};
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  Descriptors& fds = descriptors();
+  ACRN_CHECK(::ftruncate(fds.memory(), kMemory) == 0);
+  std::memset(fds.bytes(), 0, kMemory);
+  Host host;
+  // One step of a client, or of the guest behind it.
+  struct Step {
+    uint8_t kind, command, flags, descriptors;  // of descriptors: 2 bits how many, 3 bits which is the first
+    uint16_t where, length;
+  };
+  FuzzInput input(data, size);
+  while (!input.empty()) {
+    const auto step = input.take<Step>();
+    const auto payload = input.rest().first(std::min<size_t>(input.rest().size(), step.length % (kMaxPayload + 1)));
+    input = FuzzInput(payload.data() + payload.size(), input.rest().size() - payload.size());
+    switch (step.kind & 0xf) {
+      case 0: host.next_client(); break;
+      case 1: host.loop().pump(8); break;
+      case 2: host.watches().fire(); break;
+      case 3: {  // the guest writes its memory
+        const size_t at = step.where;
+        ACRN_CHECK(::ftruncate(fds.memory(), kMemory) == 0);
+        std::memcpy(fds.bytes() + at, payload.data(), std::min(payload.size(), kMemory - at));
+        break;
+      }
+      case 4: ACRN_CHECK(::ftruncate(fds.memory(), step.where) == 0); break;
+      default: {
+        std::vector<UniqueFd> copies;
+        for (unsigned i = 0; i < (step.descriptors & 3u); i++) copies.push_back(fds.copy((step.descriptors >> 2) + i));
+        host.message(step.command & 0xf, step.flags, payload, std::move(copies));
+        host.loop().pump(8);
+        break;
+      }
+    }
+  }
+  return 0;
+}

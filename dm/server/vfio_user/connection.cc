@@ -45,7 +45,10 @@ bool Connection::hung_up() const {
 }
 
 void Connection::handle(uint32_t) {
-  for (unsigned i = 0; i < kMessagesPerTurn && !over_ && serve(); i++) {}
+  // Never in the middle of one: nothing but new bytes wakes the loop, and it may have all of its own.
+  for (unsigned messages = 0; messages < kMessagesPerTurn && !over_ && serve();) {
+    if (header_size_ == 0 && !answering_) messages++;
+  }
   const uint32_t wanted = answering_ ? EPOLLOUT : EPOLLIN;
   if (!over_ && std::exchange(watched_, wanted) != wanted) watch_->set_events(wanted);
 }

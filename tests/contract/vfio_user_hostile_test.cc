@@ -825,6 +825,22 @@ TEST(a_client_that_never_reads_waits_for_itself) {
   });
 }
 
+TEST(as_many_messages_as_come_at_once_are_answered) {
+  attack([](Target& target) {
+    NegotiatedClient client(target.path);
+    for (const unsigned command : {VFIO_USER_DEVICE_RESET, VFIO_USER_DEVICE_GET_INFO}) {
+      for (unsigned number = 1; number <= 150; number++) {
+        Bytes all;
+        for (unsigned i = 0; i < number; i++) all = joined(all, good_message(command));
+        EXPECT(client.send(all));
+        for (unsigned i = 0; i < number; i++) {
+          row(concat("command ", command, ", ", i + 1, " of ", number), [&] { EXPECT(client.receive()); });
+        }
+      }
+    }
+  });
+}
+
 TEST(a_client_may_send_a_byte_at_a_time) {
   attack([](Target& target) {
     const Life life;

@@ -94,8 +94,8 @@ std::unique_ptr<SharedMapping> SharedMapping::create(int fd, uint64_t offset, ui
   }
   // Whole pages: a part of a huge one can be neither unmapped nor replaced.
   const uint64_t before = offset % page, whole = (before + size + page - 1) / page * page;
-  void* const address =
-      ::mmap(nullptr, whole, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, static_cast<off_t>(offset - before));
+  void* const address = ::mmap(nullptr, whole, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd,
+                               static_cast<off_t>(offset - before));
   error = errno;
   if (address == MAP_FAILED) {
     MutexLock lock(guards_mutex);

@@ -87,7 +87,8 @@ class Host {
  public:
   Host() {
     [[maybe_unused]] static const bool quiet = setup_logging({.console = 1}, "").ok();
-    auto blk = VirtioBlk::create({.name = "fuzz", .queues = 2, .queue_size = 8, .discard = true}, memory_, mistakes_, {&loop_});
+    const VirtioBlkOptions options{.name = "fuzz", .queues = 2, .queue_size = 8, .discard = true};
+    auto blk = VirtioBlk::create(options, memory_, mistakes_, {&loop_});
     ACRN_CHECK(blk.ok());
     auto disk = make_ram_disk({.size = FuzzDevice::kDiskSize});
     ACRN_CHECK(disk.ok());

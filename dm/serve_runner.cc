@@ -30,7 +30,7 @@ Result<void> ServeRunner::try_start() {
 Result<void> ServeRunner::add(const PciSlotConfig& slot) {
   const std::string name = full_name(slot.address);
   Served served;
-  auto loop = EpollLoop::create(concat("queues", name), {});
+  auto loop = EpollLoop::create(concat("queues", name), {}, EpollLoop::Waiting::kPollFirst);
   if (!loop) return loop.error();
   served.queue_loop = std::move(loop).value();
   auto server = vfio_user::Server::create(name);

@@ -8,12 +8,26 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <utility>
 
 #include "acrn/base/check.h"
 #include "acrn/base/concat.h"
 #include "dm/base/errno_text.h"
 
 namespace acrn {
+namespace {
+
+// What polling before a sleep may cost, and what it has to save to be worth its start.
+constexpr auto kShortestPoll = std::chrono::microseconds(20), kLongestPoll = std::chrono::microseconds(50);
+constexpr unsigned kTurnsPerLook = 32;
+
+void relax_cpu() {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#endif
+}
+
+}  // namespace
 
 // Something in the epoll set.
 class EpollLoop::Source {
@@ -46,28 +60,44 @@ class EpollLoop::Source {
 class EpollLoop::EpollNotifier final : public Notifier, public Source {
  public:
   EpollNotifier(EpollLoop& loop, UniqueFd event, std::function<void()> handler)
-      : Source(loop), event_(std::move(event)), handler_(std::move(handler)) {}
-  ~EpollNotifier() override { remove(event_.fd()); }
+      : Source(loop), loop_(loop), event_(std::move(event)), handler_(std::move(handler)) {}
+  ~EpollNotifier() override {
+    remove(event_.fd());
+    if (!armed_) return;
+    loop_.take_notified();
+    std::replace(loop_.running_.begin(), loop_.running_.end(), this, static_cast<EpollNotifier*>(nullptr));
+  }
 
   bool start() { return add(event_.fd(), EPOLLIN | EPOLLET); }
   void notify() override {
-    // Whoever turns the flag on writes; the handler's run turns it off before it looks for work, so nothing
-    // that was made visible before notify() is missed. Pairs with the exchange in run().
+    // Whoever turns the flag on puts it on the stack; the handler's run turns it off before it looks for work, so nothing
+    // that was made visible before notify() is missed. Pairs with the exchange in serve().
     if (armed_.exchange(true, std::memory_order_acq_rel)) return;
+    next_ = loop_.notified_.load(std::memory_order_relaxed);
+    while (!loop_.notified_.compare_exchange_weak(next_, this)) {}
+    // Sequentially consistent, both: either this sees the loop asleep, or the loop sees the stack, see sleep().
+    if (!loop_.asleep_) return;
     const uint64_t one = 1;
     // The counter cannot overflow in our lifetime, and then the fd is readable anyway.
     [[maybe_unused]] const ssize_t written = ::write(event_.fd(), &one, sizeof(one));
   }
   int fd() const override { return event_.fd(); }
 
+  // The eventfd was written: by notify(), and then it is on the stack, or by somebody else.
   void run(uint32_t) override {
+    if (!armed_) handler_();
+  }
+  void serve() {
     armed_.exchange(false, std::memory_order_acq_rel);
     handler_();
   }
+  EpollNotifier* next() const { return next_; }
 
  private:
+  EpollLoop& loop_;
   UniqueFd event_;  // edge-triggered: never read, its counter only grows
   std::atomic<bool> armed_{false};
+  EpollNotifier* next_ = nullptr;  // while it is on the stack
   std::function<void()> handler_;
 };
 
@@ -109,8 +139,11 @@ class EpollLoop::EpollWatch final : public FdWatch, public Source {
   std::function<void(uint32_t)> handler_;
 };
 
-Result<std::unique_ptr<EpollLoop>> EpollLoop::create(const std::string& name, const std::vector<unsigned>& cpus) {
-  std::unique_ptr<EpollLoop> loop(new EpollLoop);
+Result<std::unique_ptr<EpollLoop>> EpollLoop::create(const std::string& name, const std::vector<unsigned>& cpus,
+                                                     Waiting waiting) {
+  // Where there is but one CPU, whoever would bring work needs it.
+  const bool polls = waiting == Waiting::kPollFirst && sysconf(_SC_NPROCESSORS_ONLN) > 1;
+  std::unique_ptr<EpollLoop> loop(new EpollLoop(polls));
   loop->epoll_ = UniqueFd(epoll_create1(EPOLL_CLOEXEC));
   if (!loop->epoll_) {
     return Error{ErrorKind::kInternal, concat("event loop ", name, ": epoll_create1: ", errno_text(errno))};
@@ -170,23 +203,86 @@ std::unique_ptr<FdWatch> EpollLoop::watch(int fd, uint32_t events, std::function
   return watch;
 }
 
+bool EpollLoop::add_poller(Poller& poller) {
+  ACRN_CHECK(is_current());
+  if (polls_) pollers_.push_back(&poller);
+  return polls_;
+}
+
+void EpollLoop::remove_poller(Poller& poller) { std::erase(pollers_, &poller); }
+
 void EpollLoop::serve() {
+  for (unsigned turn = 1; !stopping_; turn++) {
+    const bool busy = run_notified() | run_pollers();
+    if (turn % kTurnsPerLook == 0) run_events(0);  // what only the kernel tells of has its turn, however busy we are
+    if (!busy && !poll_for_a_while()) sleep();
+  }
+}
+
+// Puts what was notified behind what is still to be run, in order.
+void EpollLoop::take_notified() {
+  const size_t before = running_.size();
+  for (EpollNotifier* each = notified_.exchange(nullptr); each != nullptr; each = each->next()) running_.push_back(each);
+  std::reverse(running_.begin() + static_cast<ptrdiff_t>(before), running_.end());
+}
+
+bool EpollLoop::run_notified() {
+  take_notified();
+  // A handler may destroy a notifier that is also in here; its destructor clears the entry.
+  for (size_t i = 0; i < running_.size(); i++) {
+    if (running_[i] != nullptr) running_[i]->serve();
+  }
+  const bool any = !running_.empty();
+  running_.clear();
+  return any;
+}
+
+bool EpollLoop::run_pollers() {
+  bool any = false;
+  for (size_t i = 0; i < pollers_.size(); i++) any |= pollers_[i]->poll();
+  return any;
+}
+
+// True: there is something to do.
+bool EpollLoop::poll_for_a_while() {
+  if (window_ == Clock::duration::zero() || pollers_.empty()) return false;
+  const auto end = Clock::now() + window_;
+  do {
+    if (notified_.load(std::memory_order_relaxed) != nullptr || run_pollers()) return true;
+    relax_cpu();
+  } while (Clock::now() < end);
+  return false;
+}
+
+void EpollLoop::sleep() {
+  asleep_ = true;
+  bool found = notified_ != nullptr;  // pairs with notify()
+  for (Poller* poller : pollers_) found |= poller->rest();
+  const auto before = Clock::now();
+  run_events(found ? 0 : -1);
+  asleep_ = false;
+  if (found || pollers_.empty()) return;
+  // A short sleep would have been cheaper as a poll, a long one not.
+  if (Clock::now() - before < kLongestPoll) {
+    window_ = std::clamp<Clock::duration>(2 * window_, kShortestPoll, kLongestPoll);
+  } else {
+    window_ = window_ / 2 < kShortestPoll ? Clock::duration::zero() : window_ / 2;
+  }
+}
+
+// Handles what epoll has; waits up to `timeout` milliseconds for it, -1: for ever.
+void EpollLoop::run_events(int timeout) {
   std::array<epoll_event, 32> events;
-  while (!stopping_) {
-    const int count = epoll_wait(epoll_.fd(), events.data(), events.size(), -1);
-    if (count < 0) {
-      ACRN_CHECK(errno == EINTR);
-      continue;
-    }
-    // A handler may destroy a source that is also in this batch; its destructor clears the entry.
-    ready_.clear();
-    for (int i = 0; i < count; i++) {
-      const epoll_event& event = events[static_cast<size_t>(i)];
-      ready_.push_back({static_cast<Source*>(event.data.ptr), event.events});
-    }
-    for (size_t i = 0; i < ready_.size(); i++) {
-      if (ready_[i].source != nullptr) ready_[i].source->run(ready_[i].events);
-    }
+  const int count = epoll_wait(epoll_.fd(), events.data(), events.size(), timeout);
+  ACRN_CHECK(count >= 0 || errno == EINTR);
+  // A handler may destroy a source that is also in this batch; its destructor clears the entry.
+  ready_.clear();
+  for (int i = 0; i < count; i++) {
+    const epoll_event& event = events[static_cast<size_t>(i)];
+    ready_.push_back({static_cast<Source*>(event.data.ptr), event.events});
+  }
+  for (size_t i = 0; i < ready_.size(); i++) {
+    if (ready_[i].source != nullptr) ready_[i].source->run(ready_[i].events);
   }
 }
 

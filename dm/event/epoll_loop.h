@@ -1,8 +1,13 @@
 // EpollLoop: an EventLoop on its own thread, which sleeps in epoll_wait. Created and destroyed by the thread
 // that composes the program; everything that lives on the loop is gone before it is.
+//
+// To wake a thread costs both sides more than most of what these loops do. So a loop that is awake is not told by its
+// notifiers' eventfds but looks at their flags; and one that polls stays awake for a short while after it has had something
+// to do, if that has paid lately (docs/adr/0018).
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
@@ -26,8 +31,11 @@ class FdWatch {
 
 class EpollLoop final : public EventLoop {
  public:
+  enum class Waiting : uint8_t { kSleep, kPollFirst };
+
   // `name` names the thread (15 characters are shown); `cpus`: host CPUs to run on, empty for any.
-  static Result<std::unique_ptr<EpollLoop>> create(const std::string& name, const std::vector<unsigned>& cpus);
+  static Result<std::unique_ptr<EpollLoop>> create(const std::string& name, const std::vector<unsigned>& cpus,
+                                                   Waiting waiting = Waiting::kSleep);
   ~EpollLoop() override;
 
   bool is_current() const override;
@@ -36,6 +44,8 @@ class EpollLoop final : public EventLoop {
   Result<std::unique_ptr<Timer>> make_timer(uint64_t nanoseconds, std::function<void()> handler) override;
   // `handler` runs on the loop with the events that came. The caller keeps `fd` open. Nothing: epoll does not take
   // this kind of descriptor (a regular file), which is always ready.
+  bool add_poller(Poller& poller) override;
+  void remove_poller(Poller& poller) override;
   std::unique_ptr<FdWatch> watch(int fd, uint32_t events, std::function<void(uint32_t)> handler);
 
  private:
@@ -44,16 +54,32 @@ class EpollLoop final : public EventLoop {
   class EpollTimer;
   class EpollWatch;
 
-  EpollLoop() = default;
+  using Clock = std::chrono::steady_clock;
+
+  explicit EpollLoop(bool polls) : polls_(polls) {}
   void serve();
+  void take_notified();
+  bool run_notified();
+  bool run_pollers();
+  bool rest_pollers();
+  bool poll_for_a_while();
+  void sleep();
+  void run_events(int timeout);
   void run_posted();
 
+  const bool polls_;
   UniqueFd epoll_;
   struct Ready {
     Source* source;
     uint32_t events;
   };
   std::vector<Ready> ready_;  // of the epoll_wait being served; sources take themselves out
+  std::atomic<bool> asleep_{false};  // or about to be: who notifies writes to the eventfd
+  std::atomic<EpollNotifier*> notified_{nullptr};  // a stack; whole stacks are taken off, so no ABA
+  std::vector<EpollNotifier*> running_;  // taken off it, to be run; notifiers take themselves out
+  // Its own thread only, but for the notifiers of a loop that has not started or has ended.
+  std::vector<Poller*> pollers_;
+  Clock::duration window_{};  // how long it polls after work; as long as that pays
   std::unique_ptr<Notifier> posted_notifier_;
   Mutex mutex_;  // leaf
   std::vector<std::function<void()>> posted_ ACRN_GUARDED_BY(mutex_);

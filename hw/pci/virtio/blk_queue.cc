@@ -84,6 +84,7 @@ void BlkQueue::flush_disk(std::function<void(int)> done) {
 
 void BlkQueue::close() {
   ACRN_CHECK(loop_.is_current() && in_flight_ == 0);
+  if (loop_polls_) loop_.remove_poller(*this);
   poll_timer_.reset();
   channel_.reset();
   kicked_.reset();
@@ -93,6 +94,7 @@ bool BlkQueue::start(std::shared_ptr<const MemoryMap> map, Gpa ring) {
   ACRN_CHECK(loop_.is_current() && in_flight_ == 0 && unpublished_ == 0);
   suspended_ = false;
   if (!ring_.start(std::move(map), ring)) return false;
+  if (!loop_polls_) loop_polls_ = loop_.add_poller(*this);
   if (state_.poll_nanoseconds != 0) start_polling();
   return true;
 }
@@ -171,8 +173,17 @@ void BlkQueue::drain() {
     if (stopped_) return;
     if (poll_timer_ != nullptr) return ring_.suppress_kicks_for_good();  // the rest is for the next tick
     if (left == 0) return kicked_->notify();  // a guest that never pauses takes turns with other queues
+    if (loop_polls_) return;  // the loop looks again, and calls rest() before it no longer does
   } while (ring_.resume_kicks());
 }
+
+bool BlkQueue::poll() {
+  if (stopped_ || poll_timer_ != nullptr || !ring_.has_more()) return false;
+  drain();
+  return true;
+}
+
+bool BlkQueue::rest() { return !stopped_ && poll_timer_ == nullptr && ring_.resume_kicks(); }
 
 // One look at the clock for all that is parsed before the next submission.
 BlkQueue::Clock::time_point BlkQueue::begun() {

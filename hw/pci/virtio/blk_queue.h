@@ -39,7 +39,7 @@ struct BlkState {
 
 using BlkSerial = std::array<char, VIRTIO_BLK_ID_BYTES>;  // zero padded
 
-class BlkQueue final : private BlockSink {
+class BlkQueue final : private BlockSink, private Poller {
  public:
   // `size` ring entries. State, mistakes, interrupts and loop outlive the queue.
   static Result<std::unique_ptr<BlkQueue>> create(unsigned index, uint16_t size, const BlkState& state,
@@ -104,6 +104,8 @@ class BlkQueue final : private BlockSink {
   void finish_requests(std::function<void()> stopped);
   void on_kick();
   void on_tick();
+  bool poll() override;
+  bool rest() override;
   void read_features();
   void drain();
   Clock::time_point begun();
@@ -133,7 +135,8 @@ class BlkQueue final : private BlockSink {
   EventLoop& loop_;
   VirtioInterruptSink* interrupts_ = nullptr;
   std::unique_ptr<Notifier> kicked_;
-  std::unique_ptr<Timer> poll_timer_;             // while the queue runs and is polled
+  bool loop_polls_ = false;                       // for us, between two sleeps
+  std::unique_ptr<Timer> poll_timer_;             // while the queue runs and is polled by time
   std::unique_ptr<BlockChannel> opened_channel_;  // not used yet
   std::unique_ptr<BlockChannel> channel_;         // null: no medium
   BlkSerial serial_{};

@@ -84,6 +84,10 @@ class Virtqueue {
   // Asks for kicks again. True: chains came meanwhile, without a kick; look once more.
   bool resume_kicks();
 
+  // A look without a fence: chains may have come that it does not see yet.
+  bool has_more() const {
+    return running() && !broken_ && avail_.load16(kRingIndex, __ATOMIC_RELAXED) != next_avail_;
+  }
   // The next available chain.
   std::optional<DescChain> pop();
   // Copies the chain's descriptors once, checks them and resolves its buffers. On an error the chain has to be

@@ -25,6 +25,18 @@ class Timer {
   virtual ~Timer() = default;
 };
 
+// Work that shows in memory, so that a loop can find it without being told. On the loop.
+class Poller {
+ public:
+  // Does what there is; true: there was something.
+  virtual bool poll() = 0;
+  // The loop is about to sleep: from now on it has to be told. True: there is something already.
+  virtual bool rest() = 0;
+
+ protected:
+  ~Poller() = default;
+};
+
 class EventLoop {
  public:
   virtual ~EventLoop() = default;
@@ -35,6 +47,10 @@ class EventLoop {
   virtual Result<std::unique_ptr<Notifier>> make_notifier(std::function<void()> handler) = 0;
   // The same, `nanoseconds` apart.
   virtual Result<std::unique_ptr<Timer>> make_timer(uint64_t nanoseconds, std::function<void()> handler) = 0;
+
+  // A loop that is busy polls before it sleeps. False: this one never does, and has to be told always. Both on the loop.
+  virtual bool add_poller(Poller&) { return false; }
+  virtual void remove_poller(Poller&) {}
 
   // Runs the task on the loop and returns when it is done. The caller holds no lock that the task takes.
   void run(const std::function<void()>& task) {

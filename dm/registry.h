@@ -2,6 +2,7 @@
 // what a guest sees (hw/) and the host beneath it (dm/).
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <string>
@@ -22,6 +23,9 @@
 
 namespace acrn {
 
+// How long a loop of queues polls before it sleeps: about as long as it takes two threads to wake each other.
+inline constexpr std::chrono::microseconds kQueuePoll{50};
+
 // What a machine offers its functions. All of it outlives them.
 struct MachineServices {
   const GuestMemory& memory;
@@ -30,6 +34,7 @@ struct MachineServices {
   bool single_msi = false;  // --virtio_msi
   bool windows = false;     // --windows
   std::optional<uint32_t> poll_nanoseconds = {};  // --virtio_poll
+  std::chrono::microseconds queue_poll = kQueuePoll;  // of iothreads
 };
 
 // Which function it is, for whoever looks at the running machine.

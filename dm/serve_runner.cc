@@ -5,6 +5,13 @@
 #include "dm/base/thread.h"
 
 namespace acrn {
+namespace {
+
+// A kick is a message for which a virtual CPU of the client waits, some 100 us: polling for several times as long is
+// cheaper than one.
+constexpr auto kLongestPoll = std::chrono::microseconds(400);
+
+}  // namespace
 
 ServeRunner::~ServeRunner() {
   monitor_.reset();
@@ -30,7 +37,7 @@ Result<void> ServeRunner::try_start() {
 Result<void> ServeRunner::add(const PciSlotConfig& slot) {
   const std::string name = full_name(slot.address);
   Served served;
-  auto loop = EpollLoop::create(concat("queues", name), {}, EpollLoop::Waiting::kPollFirst);
+  auto loop = EpollLoop::create(concat("queues", name), {}, kLongestPoll);
   if (!loop) return loop.error();
   served.queue_loop = std::move(loop).value();
   auto server = vfio_user::Server::create(name);
@@ -41,7 +48,8 @@ Result<void> ServeRunner::add(const PciSlotConfig& slot) {
                                  .shared_loop = *served.queue_loop,
                                  .single_msi = config_.virtio_msi,
                                  .windows = config_.windows,
-                                 .poll_nanoseconds = config_.virtio_poll};
+                                 .poll_nanoseconds = config_.virtio_poll,
+                                 .queue_poll = kLongestPoll};
   served_.push_back(std::move(served));
   return add_function(slot, services, served_.back().server->pin());
 }

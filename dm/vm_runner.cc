@@ -64,7 +64,7 @@ Result<void> VmRunner::make_machine() {
 }
 
 Result<void> VmRunner::make_functions() {
-  auto loop = EpollLoop::create("queues", {}, EpollLoop::Waiting::kPollFirst);
+  auto loop = EpollLoop::create("queues", {}, kQueuePoll);
   if (!loop) return loop.error();
   queue_loop_ = std::move(loop).value();
   const MachineServices services{.memory = machine_->memory(),

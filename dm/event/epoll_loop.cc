@@ -1,5 +1,6 @@
 #include "dm/event/epoll_loop.h"
 
+#include <sched.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/timerfd.h>
@@ -17,15 +18,8 @@
 namespace acrn {
 namespace {
 
-// What polling before a sleep may cost, and what it has to save to be worth its start.
-constexpr auto kShortestPoll = std::chrono::microseconds(20), kLongestPoll = std::chrono::microseconds(50);
+constexpr auto kShortestPoll = std::chrono::microseconds(20);  // a shorter one is none
 constexpr unsigned kTurnsPerLook = 32;
-
-void relax_cpu() {
-#if defined(__x86_64__) || defined(__i386__)
-  __builtin_ia32_pause();
-#endif
-}
 
 }  // namespace
 
@@ -140,10 +134,10 @@ class EpollLoop::EpollWatch final : public FdWatch, public Source {
 };
 
 Result<std::unique_ptr<EpollLoop>> EpollLoop::create(const std::string& name, const std::vector<unsigned>& cpus,
-                                                     Waiting waiting) {
+                                                     Clock::duration longest_poll) {
   // Where there is but one CPU, whoever would bring work needs it.
-  const bool polls = waiting == Waiting::kPollFirst && sysconf(_SC_NPROCESSORS_ONLN) > 1;
-  std::unique_ptr<EpollLoop> loop(new EpollLoop(polls));
+  if (sysconf(_SC_NPROCESSORS_ONLN) < 2) longest_poll = {};
+  std::unique_ptr<EpollLoop> loop(new EpollLoop(longest_poll));
   loop->epoll_ = UniqueFd(epoll_create1(EPOLL_CLOEXEC));
   if (!loop->epoll_) {
     return Error{ErrorKind::kInternal, concat("event loop ", name, ": epoll_create1: ", errno_text(errno))};
@@ -205,8 +199,9 @@ std::unique_ptr<FdWatch> EpollLoop::watch(int fd, uint32_t events, std::function
 
 bool EpollLoop::add_poller(Poller& poller) {
   ACRN_CHECK(is_current());
-  if (polls_) pollers_.push_back(&poller);
-  return polls_;
+  if (longest_poll_ == Clock::duration::zero()) return false;
+  pollers_.push_back(&poller);
+  return true;
 }
 
 void EpollLoop::remove_poller(Poller& poller) { std::erase(pollers_, &poller); }
@@ -249,7 +244,7 @@ bool EpollLoop::poll_for_a_while() {
   const auto end = Clock::now() + window_;
   do {
     if (notified_.load(std::memory_order_relaxed) != nullptr || run_pollers()) return true;
-    relax_cpu();
+    sched_yield();  // whoever has work has it first
   } while (Clock::now() < end);
   return false;
 }
@@ -263,8 +258,8 @@ void EpollLoop::sleep() {
   asleep_ = false;
   if (found || pollers_.empty()) return;
   // A short sleep would have been cheaper as a poll, a long one not.
-  if (Clock::now() - before < kLongestPoll) {
-    window_ = std::clamp<Clock::duration>(2 * window_, kShortestPoll, kLongestPoll);
+  if (Clock::now() - before < longest_poll_) {
+    window_ = std::clamp<Clock::duration>(2 * window_, kShortestPoll, longest_poll_);
   } else {
     window_ = window_ / 2 < kShortestPoll ? Clock::duration::zero() : window_ / 2;
   }

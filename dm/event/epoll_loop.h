@@ -31,11 +31,12 @@ class FdWatch {
 
 class EpollLoop final : public EventLoop {
  public:
-  enum class Waiting : uint8_t { kSleep, kPollFirst };
+  using Clock = std::chrono::steady_clock;
 
-  // `name` names the thread (15 characters are shown); `cpus`: host CPUs to run on, empty for any.
+  // `name` names the thread (15 characters are shown); `cpus`: host CPUs to run on, empty for any. `longest_poll`: before
+  // it sleeps; 0: it never polls.
   static Result<std::unique_ptr<EpollLoop>> create(const std::string& name, const std::vector<unsigned>& cpus,
-                                                   Waiting waiting = Waiting::kSleep);
+                                                   Clock::duration longest_poll = {});
   ~EpollLoop() override;
 
   bool is_current() const override;
@@ -54,9 +55,7 @@ class EpollLoop final : public EventLoop {
   class EpollTimer;
   class EpollWatch;
 
-  using Clock = std::chrono::steady_clock;
-
-  explicit EpollLoop(bool polls) : polls_(polls) {}
+  explicit EpollLoop(Clock::duration longest_poll) : longest_poll_(longest_poll) {}
   void serve();
   void take_notified();
   bool run_notified();
@@ -67,7 +66,7 @@ class EpollLoop final : public EventLoop {
   void run_events(int timeout);
   void run_posted();
 
-  const bool polls_;
+  const Clock::duration longest_poll_;
   UniqueFd epoll_;
   struct Ready {
     Source* source;

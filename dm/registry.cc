@@ -118,7 +118,7 @@ class Disk final : public ConfiguredFunction {
     for (unsigned i = 0; i < iothreads; i++) {
       std::vector<unsigned> cpus;
       if (i < options_.iothread_cpus.size()) cpus = options_.iothread_cpus[i];
-      auto loop = EpollLoop::create(concat("iothread", i, " ", slot_), cpus, services.queue_poll);
+      auto loop = EpollLoop::create(concat("iothread", i, " ", slot_), cpus, services.queue_loop);
       if (!loop) return loop.error();
       iothreads_.push_back(std::move(loop).value());
       loops.push_back(iothreads_.back().get());

@@ -2,7 +2,6 @@
 // what a guest sees (hw/) and the host beneath it (dm/).
 #pragma once
 
-#include <chrono>
 #include <memory>
 #include <optional>
 #include <string>
@@ -20,11 +19,12 @@
 #include "acrn/platform/serial_line.h"
 #include "acrn/vm/hypervisor.h"
 #include "dm/config.h"
+#include "dm/event/epoll_loop.h"
 
 namespace acrn {
 
-// How long a loop of queues polls before it sleeps: about as long as it takes two threads to wake each other.
-inline constexpr std::chrono::microseconds kQueuePoll{50};
+// For loops of queues. The longest poll is about what it takes two threads to wake each other.
+inline constexpr LoopHabits kQueueLoop{.longest_poll = std::chrono::microseconds(50), .lends = true};
 
 // What a machine offers its functions. All of it outlives them.
 struct MachineServices {
@@ -34,7 +34,7 @@ struct MachineServices {
   bool single_msi = false;  // --virtio_msi
   bool windows = false;     // --windows
   std::optional<uint32_t> poll_nanoseconds = {};  // --virtio_poll
-  std::chrono::microseconds queue_poll = kQueuePoll;  // of iothreads
+  LoopHabits queue_loop = kQueueLoop;             // of iothreads
 };
 
 // Which function it is, for whoever looks at the running machine.

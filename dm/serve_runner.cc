@@ -7,9 +7,9 @@
 namespace acrn {
 namespace {
 
-// A kick is a message for which a virtual CPU of the client waits, some 100 us: polling for several times as long is
-// cheaper than one.
-constexpr auto kLongestPoll = std::chrono::microseconds(400);
+// A kick is a message for which a virtual CPU of the client waits, some 100 us: to poll for several times as long is
+// cheaper than one. It is not served before its answer, so the server's thread has no use for the loop.
+constexpr LoopHabits kServedLoop{.longest_poll = std::chrono::microseconds(400), .lends = false};
 
 }  // namespace
 
@@ -37,7 +37,7 @@ Result<void> ServeRunner::try_start() {
 Result<void> ServeRunner::add(const PciSlotConfig& slot) {
   const std::string name = full_name(slot.address);
   Served served;
-  auto loop = EpollLoop::create(concat("queues", name), {}, kLongestPoll);
+  auto loop = EpollLoop::create(concat("queues", name), {}, kServedLoop);
   if (!loop) return loop.error();
   served.queue_loop = std::move(loop).value();
   auto server = vfio_user::Server::create(name);
@@ -49,7 +49,7 @@ Result<void> ServeRunner::add(const PciSlotConfig& slot) {
                                  .single_msi = config_.virtio_msi,
                                  .windows = config_.windows,
                                  .poll_nanoseconds = config_.virtio_poll,
-                                 .queue_poll = kLongestPoll};
+                                 .queue_loop = kServedLoop};
   served_.push_back(std::move(served));
   return add_function(slot, services, served_.back().server->pin());
 }

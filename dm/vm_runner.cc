@@ -64,7 +64,7 @@ Result<void> VmRunner::make_machine() {
 }
 
 Result<void> VmRunner::make_functions() {
-  auto loop = EpollLoop::create("queues", {}, kQueuePoll);
+  auto loop = EpollLoop::create("queues", {}, kQueueLoop);
   if (!loop) return loop.error();
   queue_loop_ = std::move(loop).value();
   const MachineServices services{.memory = machine_->memory(),

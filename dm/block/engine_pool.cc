@@ -20,10 +20,26 @@ constexpr auto kInlineSlow = std::chrono::microseconds(200);
 constexpr uint64_t kInlineMax = 64 << 10;      // bytes of one read
 constexpr uint64_t kInlineBudget = 256 << 10;  // bytes of one submit(): at most some 50 us of its loop
 constexpr uint64_t kInlineMinCost = 4 << 10;   // a short read costs as much as one of this size
-constexpr unsigned kMaxBackoff = 255;          // reads that skip the attempt after misses
+constexpr unsigned kMaxBackoff = 255;          // attempts left out after misses
 constexpr size_t kMaxGroup = 16;               // requests that a worker takes at a time
 // How long done requests may wait for others to be announced with them.
 constexpr auto kAnnounceEvery = std::chrono::microseconds(20);
+
+// After an attempt that did not pay some are left out, more each time.
+class Backoff {
+ public:
+  bool skips() {
+    if (skip_ == 0) return false;
+    skip_--;
+    return true;
+  }
+  void note(bool paid) {
+    length_ = skip_ = paid ? 0 : std::min(2 * length_ + 1, kMaxBackoff);
+  }
+
+ private:
+  unsigned length_ = 0, skip_ = 0;  // of attempts
+};
 
 }  // namespace
 
@@ -72,8 +88,7 @@ class EnginePool::Channel final : public BlockChannel {
   RequestFifo incoming_;
   bool submitting_ = false;
   uint64_t inline_left_ = 0;  // bytes, of this submit()
-  unsigned backoff_ = 0;      // how many attempts the last miss made us skip
-  unsigned skip_ = 0;         // of those, still to skip
+  Backoff read_backoff_, write_backoff_;
 };
 
 // A sink may submit from request_done(); such a call only queues, so the stack does not grow and the budget
@@ -81,12 +96,11 @@ class EnginePool::Channel final : public BlockChannel {
 void EnginePool::Channel::submit(std::span<BlockRequest* const> batch) {
   for (BlockRequest* request : batch) incoming_.push(*request);
   if (std::exchange(submitting_, true)) return;
-  inline_left_ = pool_.inline_reads_ ? kInlineBudget : 0;
+  inline_left_ = pool_.inline_requests_ ? kInlineBudget : 0;
   RequestFifo for_workers;
   while (BlockRequest* request = incoming_.pop()) {
     request->engine_data = nullptr;
     if (try_inline(*request)) {
-      request->error = 0;
       request->sink->request_done(*request);
     } else {
       for_workers.push(*request);
@@ -96,25 +110,27 @@ void EnginePool::Channel::submit(std::span<BlockRequest* const> batch) {
   submitting_ = false;
 }
 
+// Carries it out if it need not wait for a medium. The host can be asked not to wait for a read; a write is guessed from
+// the last ones.
 bool EnginePool::Channel::try_inline(BlockRequest& request) {
-  if (request.op != BlockOp::kRead || request.length > kInlineMax || !pool_.file_->may_try_read())
-    return false;
+  const bool write = request.op == BlockOp::kWrite;
+  if (request.length > kInlineMax || (!write && request.op != BlockOp::kRead)) return false;
+  if (write ? !pool_.may_write_inline(request) : !pool_.file_->may_try_read()) return false;
   const uint64_t cost = std::max(request.length, kInlineMinCost);
   if (cost > inline_left_) return false;
-  if (skip_ > 0) {
-    skip_--;
-    return false;
-  }
+  Backoff& backoff = write ? write_backoff_ : read_backoff_;
+  if (backoff.skips()) return false;
   inline_left_ -= cost;
-  const bool timed = pool_.file_->try_read_may_wait();
+  const bool timed = write || pool_.file_->try_read_may_wait();
   const auto start = timed ? Clock::now() : Clock::time_point();
-  const bool done = pool_.file_->try_read(request);
-  if (done && (!timed || Clock::now() - start < kInlineSlow)) {
-    backoff_ = 0;
+  bool done = true;
+  if (write) {
+    request.error = pool_.file_->execute(request);
   } else {
-    backoff_ = std::min(2 * backoff_ + 1, kMaxBackoff);
-    skip_ = backoff_;
+    request.error = 0;
+    done = pool_.file_->try_read(request);
   }
+  backoff.note(done && (!timed || Clock::now() - start < kInlineSlow));
   // Tells enqueue() that a worker will wait for this one.
   if (!done) request.engine_data = this;
   return done;
@@ -162,8 +178,8 @@ void EnginePool::Pace::note(bool fast) {
 }
 
 Result<std::unique_ptr<EnginePool>> EnginePool::create(std::unique_ptr<RawFile> file, const std::string& name,
-                                                       bool inline_reads) {
-  std::unique_ptr<EnginePool> pool(new EnginePool(std::move(file), inline_reads));
+                                                       bool inline_requests) {
+  std::unique_ptr<EnginePool> pool(new EnginePool(std::move(file), inline_requests));
   if (auto started = pool->start_workers(name); !started) return started.error();
   return pool;
 }
@@ -323,6 +339,10 @@ void EnginePool::serve(ElementList& busy, ElementList& finished) {
     finished.push(element);
   }
   if (to_announce != nullptr) to_announce->announce();
+}
+
+bool EnginePool::may_write_inline(const BlockRequest& request) const {
+  return !request.stable && file_->writes_to_cache() && paces_[pace_kind(request)].fast();
 }
 
 bool EnginePool::may_block(const Element& element) const {

@@ -5,7 +5,8 @@
 // Owned by the stack that dm/block/open.cc builds. Channels live on their loops; the workers are ours.
 //
 // Waking a thread costs more than a read that the page cache can serve, so there are two short cuts:
-//  - submit() itself carries out small reads that need not wait for a medium, up to a bounded amount;
+//  - submit() itself carries out small reads that need not wait for a medium, and small cached writes while those are
+//    fast, up to a bounded amount;
 //  - one worker serves everything as long as operations are fast. Before one that may block (by its kind, or
 //    because its like was slow lately) it steps aside, which wakes a colleague for what is still pending:
 //    a slow medium gets all eight.
@@ -33,9 +34,9 @@ class EnginePool final : public BlockBackend {
   static constexpr unsigned kWorkers = 8;
   static constexpr unsigned kElements = 64;  // per channel
 
-  // `name` names the threads (12 characters are shown). `inline_reads` off: every request goes to a worker.
+  // `name` names the threads (12 characters are shown). `inline_requests` off: every request goes to a worker.
   static Result<std::unique_ptr<EnginePool>> create(std::unique_ptr<RawFile> file, const std::string& name,
-                                                    bool inline_reads = true);
+                                                    bool inline_requests = true);
   // Every channel is gone before.
   ~EnginePool() override;
 
@@ -82,8 +83,8 @@ class EnginePool final : public BlockBackend {
     std::atomic<unsigned> fast_run_{0};  // relaxed everywhere: nothing else is published by it
   };
 
-  EnginePool(std::unique_ptr<RawFile> file, bool inline_reads)
-      : file_(std::move(file)), inline_reads_(inline_reads) {}
+  EnginePool(std::unique_ptr<RawFile> file, bool inline_requests)
+      : file_(std::move(file)), inline_requests_(inline_requests) {}
   Result<void> start_workers(const std::string& name);
 
   // Channels, on their loops.
@@ -95,6 +96,7 @@ class EnginePool final : public BlockBackend {
   void work();
   void serve(ElementList& busy, ElementList& finished);
   bool may_block(const Element& element) const;
+  bool may_write_inline(const BlockRequest& request) const;
   static size_t pace_kind(const BlockRequest& request);
   void take_group(ElementList& busy) ACRN_REQUIRES(mutex_);
   void retire(ElementList& finished) ACRN_REQUIRES(mutex_);
@@ -107,7 +109,7 @@ class EnginePool final : public BlockBackend {
   bool claim_wake() ACRN_REQUIRES(mutex_);
 
   const std::unique_ptr<RawFile> file_;
-  const bool inline_reads_;
+  const bool inline_requests_;
   std::array<Pace, 3> paces_;  // reads, writes, stable writes
 
   Mutex mutex_;  // leaf

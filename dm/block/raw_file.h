@@ -40,6 +40,9 @@ class RawFile {
     return inline_reads_.load(std::memory_order_relaxed) == InlineReads::kMemory;  // as above
   }
 
+  // A write that need not be stable ends in the host's memory.
+  bool writes_to_cache() const { return !traits_.direct; }
+
   // For engines that hand transfers to the kernel themselves: passes on the result (0 or errno) of an fsync,
   // or of a synchronous-data write, and remembers a lost sync.
   int note_sync(int error);

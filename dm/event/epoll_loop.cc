@@ -20,6 +20,10 @@ namespace {
 
 constexpr auto kShortestPoll = std::chrono::microseconds(20);  // a shorter one is none
 constexpr unsigned kTurnsPerLook = 32;
+constexpr size_t kUsualNotifiers = 256;  // a loop with more of them allocates once
+
+// The loop that this thread is at the moment.
+thread_local const EpollLoop* current_loop = nullptr;
 
 }  // namespace
 
@@ -134,10 +138,12 @@ class EpollLoop::EpollWatch final : public FdWatch, public Source {
 };
 
 Result<std::unique_ptr<EpollLoop>> EpollLoop::create(const std::string& name, const std::vector<unsigned>& cpus,
-                                                     Clock::duration longest_poll) {
+                                                     const LoopHabits& habits) {
+  LoopHabits possible = habits;
   // Where there is but one CPU, whoever would bring work needs it.
-  if (sysconf(_SC_NPROCESSORS_ONLN) < 2) longest_poll = {};
-  std::unique_ptr<EpollLoop> loop(new EpollLoop(longest_poll));
+  if (sysconf(_SC_NPROCESSORS_ONLN) < 2) possible.longest_poll = {};
+  std::unique_ptr<EpollLoop> loop(new EpollLoop(possible));
+  loop->running_.reserve(kUsualNotifiers);
   loop->epoll_ = UniqueFd(epoll_create1(EPOLL_CLOEXEC));
   if (!loop->epoll_) {
     return Error{ErrorKind::kInternal, concat("event loop ", name, ": epoll_create1: ", errno_text(errno))};
@@ -161,7 +167,21 @@ EpollLoop::~EpollLoop() {
   }
 }
 
-bool EpollLoop::is_current() const { return thread_.is_current(); }
+bool EpollLoop::is_current() const { return current_loop == this; }
+
+bool EpollLoop::try_enter() {
+  if (!habits_.lends || !asleep_.load(std::memory_order_relaxed)) return false;
+  // Pairs with the store in leave() and in sleep().
+  if (turn_.exchange(true, std::memory_order_acquire)) return false;
+  lender_ = std::exchange(current_loop, this);
+  return true;
+}
+
+void EpollLoop::leave() {
+  current_loop = lender_;
+  turn_.store(false, std::memory_order_release);
+  turn_.notify_one();
+}
 
 void EpollLoop::post(std::function<void()> task) {
   {
@@ -199,7 +219,7 @@ std::unique_ptr<FdWatch> EpollLoop::watch(int fd, uint32_t events, std::function
 
 bool EpollLoop::add_poller(Poller& poller) {
   ACRN_CHECK(is_current());
-  if (longest_poll_ == Clock::duration::zero()) return false;
+  if (habits_.longest_poll == Clock::duration::zero()) return false;
   pollers_.push_back(&poller);
   return true;
 }
@@ -207,9 +227,10 @@ bool EpollLoop::add_poller(Poller& poller) {
 void EpollLoop::remove_poller(Poller& poller) { std::erase(pollers_, &poller); }
 
 void EpollLoop::serve() {
+  current_loop = this;
   for (unsigned turn = 1; !stopping_; turn++) {
     const bool busy = run_notified() | run_pollers();
-    if (turn % kTurnsPerLook == 0) run_events(0);  // what only the kernel tells of has its turn, however busy we are
+    if (turn % kTurnsPerLook == 0) run_events(await_events(0));  // what only the kernel tells of has its turn, however busy we are
     if (!busy && !poll_for_a_while()) sleep();
   }
 }
@@ -234,46 +255,60 @@ bool EpollLoop::run_notified() {
 
 bool EpollLoop::run_pollers() {
   bool any = false;
-  for (size_t i = 0; i < pollers_.size(); i++) any |= pollers_[i]->poll();
+  for (size_t i = 0; i < pollers_.size(); i++) any |= pollers_[i]->pays() && pollers_[i]->poll();
   return any;
 }
 
 // True: there is something to do.
 bool EpollLoop::poll_for_a_while() {
-  if (window_ == Clock::duration::zero() || pollers_.empty()) return false;
+  if (window_ == Clock::duration::zero()) return false;
   const auto end = Clock::now() + window_;
-  do {
+  while (polling_pays() && Clock::now() < end) {
     if (notified_.load(std::memory_order_relaxed) != nullptr || run_pollers()) return true;
     sched_yield();  // whoever has work has it first
-  } while (Clock::now() < end);
+  }
   return false;
+}
+
+bool EpollLoop::polling_pays() const {
+  return std::any_of(pollers_.begin(), pollers_.end(), [](const Poller* poller) { return poller->pays(); });
 }
 
 void EpollLoop::sleep() {
   asleep_ = true;
   bool found = notified_ != nullptr;  // pairs with notify()
-  for (Poller* poller : pollers_) found |= poller->rest();
+  for (Poller* poller : pollers_) found |= poller->rest() && poller->poll();
+  if (found) {
+    asleep_ = false;
+    return;
+  }
+  turn_.store(false, std::memory_order_release);
   const auto before = Clock::now();
-  run_events(found ? 0 : -1);
-  asleep_ = false;
-  if (found || pollers_.empty()) return;
+  const int count = await_events(-1);
+  asleep_ = false;  // from now on nobody else begins
+  while (turn_.exchange(true, std::memory_order_acquire)) turn_.wait(true, std::memory_order_relaxed);
+  run_events(count);
+  if (pollers_.empty()) return;
   // A short sleep would have been cheaper as a poll, a long one not.
-  if (Clock::now() - before < longest_poll_) {
-    window_ = std::clamp<Clock::duration>(2 * window_, kShortestPoll, longest_poll_);
+  if (Clock::now() - before < habits_.longest_poll) {
+    window_ = std::clamp<Clock::duration>(2 * window_, kShortestPoll, habits_.longest_poll);
   } else {
     window_ = window_ / 2 < kShortestPoll ? Clock::duration::zero() : window_ / 2;
   }
 }
 
-// Handles what epoll has; waits up to `timeout` milliseconds for it, -1: for ever.
-void EpollLoop::run_events(int timeout) {
-  std::array<epoll_event, 32> events;
-  const int count = epoll_wait(epoll_.fd(), events.data(), events.size(), timeout);
+// Waits up to `timeout` milliseconds, -1: for ever. Returns how many there are in events_.
+int EpollLoop::await_events(int timeout) {
+  const int count = epoll_wait(epoll_.fd(), events_.data(), static_cast<int>(events_.size()), timeout);
   ACRN_CHECK(count >= 0 || errno == EINTR);
+  return std::max(count, 0);
+}
+
+void EpollLoop::run_events(int count) {
   // A handler may destroy a source that is also in this batch; its destructor clears the entry.
   ready_.clear();
   for (int i = 0; i < count; i++) {
-    const epoll_event& event = events[static_cast<size_t>(i)];
+    const epoll_event& event = events_[static_cast<size_t>(i)];
     ready_.push_back({static_cast<Source*>(event.data.ptr), event.events});
   }
   for (size_t i = 0; i < ready_.size(); i++) {

@@ -6,6 +6,9 @@
 // to do, if that has paid lately (docs/adr/0018).
 #pragma once
 
+#include <sys/epoll.h>
+
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <functional>
@@ -29,14 +32,17 @@ class FdWatch {
   virtual void set_events(uint32_t events) = 0;
 };
 
+// How a loop waits.
+struct LoopHabits {
+  std::chrono::nanoseconds longest_poll{0};  // before it sleeps; 0: it never polls
+  bool lends = false;                        // itself to others while it sleeps, see EventLoop::try_enter()
+};
+
 class EpollLoop final : public EventLoop {
  public:
-  using Clock = std::chrono::steady_clock;
-
-  // `name` names the thread (15 characters are shown); `cpus`: host CPUs to run on, empty for any. `longest_poll`: before
-  // it sleeps; 0: it never polls.
+  // `name` names the thread (15 characters are shown); `cpus`: host CPUs to run on, empty for any.
   static Result<std::unique_ptr<EpollLoop>> create(const std::string& name, const std::vector<unsigned>& cpus,
-                                                   Clock::duration longest_poll = {});
+                                                   const LoopHabits& habits = {});
   ~EpollLoop() override;
 
   bool is_current() const override;
@@ -45,6 +51,8 @@ class EpollLoop final : public EventLoop {
   Result<std::unique_ptr<Timer>> make_timer(uint64_t nanoseconds, std::function<void()> handler) override;
   // `handler` runs on the loop with the events that came. The caller keeps `fd` open. Nothing: epoll does not take
   // this kind of descriptor (a regular file), which is always ready.
+  bool try_enter() override;
+  void leave() override;
   bool add_poller(Poller& poller) override;
   void remove_poller(Poller& poller) override;
   std::unique_ptr<FdWatch> watch(int fd, uint32_t events, std::function<void(uint32_t)> handler);
@@ -55,25 +63,32 @@ class EpollLoop final : public EventLoop {
   class EpollTimer;
   class EpollWatch;
 
-  explicit EpollLoop(Clock::duration longest_poll) : longest_poll_(longest_poll) {}
+  using Clock = std::chrono::steady_clock;
+
+  explicit EpollLoop(const LoopHabits& habits) : habits_(habits) {}
   void serve();
   void take_notified();
   bool run_notified();
   bool run_pollers();
-  bool rest_pollers();
+  bool polling_pays() const;
   bool poll_for_a_while();
   void sleep();
-  void run_events(int timeout);
+  int await_events(int timeout);
+  void run_events(int count);
   void run_posted();
 
-  const Clock::duration longest_poll_;
+  const LoopHabits habits_;
   UniqueFd epoll_;
+  std::array<epoll_event, 32> events_;
   struct Ready {
     Source* source;
     uint32_t events;
   };
   std::vector<Ready> ready_;  // of the epoll_wait being served; sources take themselves out
   std::atomic<bool> asleep_{false};  // or about to be: who notifies writes to the eventfd
+  // Who holds it is the loop: its thread, but while that sleeps.
+  std::atomic<bool> turn_{true};
+  const EpollLoop* lender_ = nullptr;  // what the borrowing thread is a loop's itself; while lent
   std::atomic<EpollNotifier*> notified_{nullptr};  // a stack; whole stacks are taken off, so no ABA
   std::vector<EpollNotifier*> running_;  // taken off it, to be run; notifiers take themselves out
   // Its own thread only, but for the notifiers of a loop that has not started or has ended.

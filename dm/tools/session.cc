@@ -32,7 +32,7 @@ Result<std::unique_ptr<Session>> Session::open(const SessionOptions& options, si
   auto machine = LoopbackMachine::create(options.ram);
   if (!machine) return machine.error();
   session->machine_ = std::move(machine).value();
-  auto loop = EpollLoop::create("virtio", {}, kQueuePoll);
+  auto loop = EpollLoop::create("virtio", {}, kQueueLoop);
   if (!loop) return loop.error();
   session->loop_ = std::move(loop).value();
   const MachineServices services{.memory = session->machine_->memory(),

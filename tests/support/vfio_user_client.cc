@@ -9,6 +9,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstring>
 
 #include "tests/support/test.h"
@@ -75,13 +76,20 @@ bool VfioUserClient::send(std::span<const uint8_t> bytes, std::span<const int> f
 }
 
 std::optional<VfioUserClient::Reply> VfioUserClient::receive() {
+  // A receive with a time limit is not restarted when the kernel interrupts it, which io_uring's clean-up does.
+  const auto all_of = [this](void* to, size_t size) {
+    for (size_t done = 0; done < size;) {
+      const ssize_t part = ::recv(socket_.fd(), static_cast<char*>(to) + done, size - done, MSG_WAITALL);
+      if (part < 0 && errno == EINTR) continue;
+      if (part <= 0) return false;
+      done += static_cast<size_t>(part);
+    }
+    return true;
+  };
   Reply reply;
-  if (::recv(socket_.fd(), &reply.header, sizeof(Header), MSG_WAITALL) != sizeof(Header)) return std::nullopt;
+  if (!all_of(&reply.header, sizeof(Header))) return std::nullopt;
   reply.payload.resize(reply.header.size - sizeof(Header));
-  const auto size = static_cast<ssize_t>(reply.payload.size());
-  if (size != 0 && ::recv(socket_.fd(), reply.payload.data(), reply.payload.size(), MSG_WAITALL) != size) {
-    return std::nullopt;
-  }
+  if (!all_of(reply.payload.data(), reply.payload.size())) return std::nullopt;
   return reply;
 }
 

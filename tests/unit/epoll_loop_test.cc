@@ -13,8 +13,8 @@ namespace {
 
 using namespace std::chrono_literals;  // NOLINT(google-build-using-namespace)
 
-std::unique_ptr<EpollLoop> make_loop(EpollLoop::Clock::duration longest_poll) {
-  auto loop = EpollLoop::create("test", {}, longest_poll);
+std::unique_ptr<EpollLoop> make_loop(std::chrono::nanoseconds longest_poll) {
+  auto loop = EpollLoop::create("test", {}, {.longest_poll = longest_poll});
   EXPECT(loop.ok());
   return std::move(loop).value();
 }
@@ -38,6 +38,7 @@ class CounterPoller final : public Poller {
     seen = now;
     return true;
   }
+  bool pays() const override { return true; }
   bool rest() override {
     rests++;
     return made.load() != seen.load();

@@ -30,6 +30,8 @@ class DmaTable {
   bool empty() const { return pieces_.empty(); }
   // Whether any of it is memory that we see.
   bool usable() const;
+  // How often that has been in the way, of all clients.
+  uint64_t count_unusable() { return ++unusable_; }
   // The client has taken away what it had granted.
   bool lost() const;
 
@@ -46,6 +48,7 @@ class DmaTable {
   PciFunction& function_;
   std::map<uint64_t, Piece> pieces_;  // by address
   uint64_t bytes_ = 0;
+  uint64_t unusable_ = 0;
 };
 
 }  // namespace acrn::vfio_user

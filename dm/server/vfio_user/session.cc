@@ -162,8 +162,11 @@ int Session::device_info(const Request& request) {
   const auto info = exactly<DeviceInfo>(request.payload);
   if (!info || info->argsz < sizeof(DeviceInfo)) return EINVAL;
   if (!memory_.empty() && !memory_.usable()) {
-    end_ = "its memory is not shared, so a disk cannot reach it; with QEMU give "
-           "-object memory-backend-memfd,id=m0,size=<as -m>,share=on -machine memory-backend=m0";
+    // QEMU 11.1 aborts when it is dropped here, and says what is wrong when it is refused.
+    if (std::has_single_bit(memory_.count_unusable())) {
+      log(LogLevel::kWarning, "vfio-user: the client's memory is not shared, so a disk cannot reach it; with QEMU give "
+                              "-object memory-backend-memfd,id=m0,size=<as -m>,share=on -machine memory-backend=m0");
+    }
     return ENOTSUP;
   }
   append(DeviceInfo{sizeof(DeviceInfo), VFIO_DEVICE_FLAGS_PCI | VFIO_DEVICE_FLAGS_RESET, VFIO_PCI_NUM_REGIONS,

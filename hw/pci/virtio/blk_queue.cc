@@ -6,6 +6,9 @@ namespace {
 // Chains popped for one kick before other queues of the loop have their turn, in ring sizes.
 constexpr unsigned kRingsPerTurn = 2;
 
+// What a kick may do on its own thread, a virtual CPU's: the rest is for the loop.
+constexpr auto kLongestKick = std::chrono::microseconds(50);
+
 DiskRequestKind kind_of(uint32_t type) {
   switch (type) {
     case VIRTIO_BLK_T_IN: return DiskRequestKind::kRead;
@@ -139,6 +142,15 @@ void BlkQueue::finish_requests(std::function<void()> stopped) {
   stopped();
 }
 
+// The loop need not be woken for what is done at once: the kicking thread does it.
+void BlkQueue::kick() {
+  if (!loop_.try_enter()) return kicked_->notify();
+  lent_ = was_lent_ = true;
+  on_kick();
+  lent_ = false;
+  loop_.leave();
+}
+
 void BlkQueue::on_kick() {
   counters_.kicks.add();
   if (suspended_) return;  // resume() will look
@@ -160,6 +172,7 @@ void BlkQueue::read_features() {
 void BlkQueue::drain() {
   read_features();
   unsigned left = kRingsPerTurn * size();
+  const Clock::time_point end = lent_ ? Clock::now() + kLongestKick : Clock::time_point::max();
   do {
     ring_.suppress_kicks();
     while (left > 0 && !stopped_) {
@@ -167,13 +180,14 @@ void BlkQueue::drain() {
       if (!chain) break;
       left--;
       start_request(std::move(*chain));
+      if (lent_ && batch_.empty() && Clock::now() > end) left = 0;  // a group has just been submitted
     }
     submit_batch();
     signal();
     if (stopped_) return;
     if (poll_timer_ != nullptr) return ring_.suppress_kicks_for_good();  // the rest is for the next tick
     if (left == 0) return kicked_->notify();  // a guest that never pauses takes turns with other queues
-    if (loop_polls_) return;  // the loop looks again, and calls rest() before it no longer does
+    if (loop_polls_ && !lent_) return;  // the loop looks again, and calls rest() before it no longer does
   } while (ring_.resume_kicks());
 }
 

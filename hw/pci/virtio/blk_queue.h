@@ -49,7 +49,7 @@ class BlkQueue final : private BlockSink, private Poller {
   EventLoop& loop() { return loop_; }
   uint16_t size() const { return ring_.size(); }
   void connect(VirtioInterruptSink& interrupts) { interrupts_ = &interrupts; }  // before the first start
-  void kick() { kicked_->notify(); }
+  void kick();
   int kick_fd() const { return kicked_->fd(); }
   QueueStats stats() const { return counters_.snapshot(); }
 
@@ -105,6 +105,7 @@ class BlkQueue final : private BlockSink, private Poller {
   void on_kick();
   void on_tick();
   bool poll() override;
+  bool pays() const override { return in_flight_ != 0 || (ring_.running() && !was_lent_); }
   bool rest() override;
   void read_features();
   void drain();
@@ -136,6 +137,7 @@ class BlkQueue final : private BlockSink, private Poller {
   VirtioInterruptSink* interrupts_ = nullptr;
   std::unique_ptr<Notifier> kicked_;
   bool loop_polls_ = false;                       // for us, between two sleeps
+  bool lent_ = false, was_lent_ = false;          // the loop is, or was once, to a thread that kicks
   std::unique_ptr<Timer> poll_timer_;             // while the queue runs and is polled by time
   std::unique_ptr<BlockChannel> opened_channel_;  // not used yet
   std::unique_ptr<BlockChannel> channel_;         // null: no medium

@@ -30,6 +30,8 @@ class Poller {
  public:
   // Does what there is; true: there was something.
   virtual bool poll() = 0;
+  // Whether to be told costs more than to go on looking.
+  virtual bool pays() const = 0;
   // The loop is about to sleep: from now on it has to be told. True: there is something already.
   virtual bool rest() = 0;
 
@@ -51,6 +53,12 @@ class EventLoop {
   // A loop that is busy polls before it sleeps. False: this one never does, and has to be told always. Both on the loop.
   virtual bool add_poller(Poller&) { return false; }
   virtual void remove_poller(Poller&) {}
+
+  // Makes the calling thread the loop's own until leave(), if the loop sleeps: what runs on the loop may run here, which
+  // saves waking it. For short work that waits for nothing. Any thread; takes no lock. False: the loop is awake, or never
+  // lent.
+  virtual bool try_enter() { return false; }
+  virtual void leave() {}
 
   // Runs the task on the loop and returns when it is done. The caller holds no lock that the task takes.
   void run(const std::function<void()>& task) {

@@ -48,7 +48,7 @@ class VirtioDevice {
   // Stops every queue, forgets the features, puts the configuration back. Returns when nothing is in flight.
   virtual void reset() = 0;
 
-  // A kick. Any thread, takes no lock. `queue` < queue_count().
+  // A kick. Any thread, takes no lock; may do what there is to do at once, for some 50 us. `queue` < queue_count().
   virtual void kick(unsigned queue) = 0;
   // An eventfd whose signal is a kick.
   virtual int kick_fd(unsigned queue) const = 0;

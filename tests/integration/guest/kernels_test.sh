@@ -2,6 +2,9 @@
 # Other kernels, on one image after the other: a newer one, and with ACRN_GUEST_FULL=1 Debian's for all machines.
 . "${0%/*}/lib.sh"
 
+# In an emulated host a new kernel on two processors has crashed in its first second, before it looked for a disk, with
+# an interrupt frame that made no sense. It starts again then; the check is that this was before its init ran.
+append=panic=-1
 ext4 disk.img 48M
 tried=0 missing=''
 for word in newer full; do
@@ -23,6 +26,7 @@ check 'umount' umount /mnt
 fill /dev/vdb 512
 END
   boot $word --cpus 2 -s 9,virtio-blk,disk.img,writeback,discard -s 10,virtio-blk,mq=2,ram:2M
+  expect_equal "$word: crashes once it was up" "$(console $word | sed -n '/^@/,$p' | grep -c 'Kernel panic')" 0
   expect_clean disk.img
   expect_equal "$word: the file" "$(sum_in disk.img /$word)" "$(said $word file)"
 done

@@ -7,7 +7,7 @@ namespace {
 constexpr unsigned kRingsPerTurn = 2;
 
 // What a kick may do on its own thread, a virtual CPU's: the rest is for the loop.
-constexpr auto kLongestKick = std::chrono::microseconds(50);
+constexpr auto kLongestKick = std::chrono::microseconds(64);
 
 DiskRequestKind kind_of(uint32_t type) {
   switch (type) {

@@ -55,8 +55,8 @@ class EventLoop {
   virtual void remove_poller(Poller&) {}
 
   // Makes the calling thread the loop's own until leave(), if the loop sleeps: what runs on the loop may run here, which
-  // saves waking it. For short work that waits for nothing. Any thread; takes no lock. False: the loop is awake, or never
-  // lent.
+  // saves waking it. For short work that waits for nothing, and ends nothing that lives on the loop. Any thread; takes no
+  // lock. False: the loop is awake, or never lent.
   virtual bool try_enter() { return false; }
   virtual void leave() {}
 

@@ -144,6 +144,7 @@ Result<std::unique_ptr<EpollLoop>> EpollLoop::create(const std::string& name, co
   if (sysconf(_SC_NPROCESSORS_ONLN) < 2) possible.longest_poll = {};
   std::unique_ptr<EpollLoop> loop(new EpollLoop(possible));
   loop->running_.reserve(kUsualNotifiers);
+  loop->ready_.reserve(loop->events_.size());
   loop->epoll_ = UniqueFd(epoll_create1(EPOLL_CLOEXEC));
   if (!loop->epoll_) {
     return Error{ErrorKind::kInternal, concat("event loop ", name, ": epoll_create1: ", errno_text(errno))};

@@ -230,9 +230,9 @@ void EpollLoop::remove_poller(Poller& poller) { std::erase(pollers_, &poller); }
 void EpollLoop::serve() {
   current_loop = this;
   for (unsigned turn = 1; !stopping_; turn++) {
-    const bool busy = run_notified() | run_pollers();
+    const bool notified = run_notified(), polled = run_pollers();
     if (turn % kTurnsPerLook == 0) run_events(await_events(0));  // what only the kernel tells of has its turn, however busy we are
-    if (!busy && !poll_for_a_while()) sleep();
+    if (!notified && !polled && !poll_for_a_while()) sleep();
   }
 }
 

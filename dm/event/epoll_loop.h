@@ -2,7 +2,7 @@
 // that composes the program; everything that lives on the loop is gone before it is.
 //
 // To wake a thread costs both sides more than most of what these loops do. So a loop that is awake is not told by its
-// notifiers' eventfds but looks at their flags; and one that polls stays awake for a short while after it has had something
+// notifiers' eventfds but finds them on a stack; and one that polls stays awake for a short while after it has had something
 // to do, if that has paid lately (docs/adr/0018).
 #pragma once
 
@@ -91,7 +91,6 @@ class EpollLoop final : public EventLoop {
   const EpollLoop* lender_ = nullptr;  // what the borrowing thread is a loop's itself; while lent
   std::atomic<EpollNotifier*> notified_{nullptr};  // a stack; whole stacks are taken off, so no ABA
   std::vector<EpollNotifier*> running_;  // taken off it, to be run; notifiers take themselves out
-  // Its own thread only, but for the notifiers of a loop that has not started or has ended.
   std::vector<Poller*> pollers_;
   Clock::duration window_{};  // how long it polls after work; as long as that pays
   std::unique_ptr<Notifier> posted_notifier_;

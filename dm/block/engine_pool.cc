@@ -16,37 +16,16 @@ namespace {
 constexpr auto kSlow = std::chrono::microseconds(20);
 // An operation that was expected to be fast and has taken this long is blocking: someone else has to go on.
 constexpr auto kStalled = std::chrono::microseconds(100);
-constexpr auto kInlineSlow = std::chrono::microseconds(200);
-constexpr uint64_t kInlineMax = 64 << 10;      // bytes of one read
-constexpr uint64_t kInlineBudget = 256 << 10;  // bytes of one submit(): at most some 50 us of its loop
-constexpr uint64_t kInlineMinCost = 4 << 10;   // a short read costs as much as one of this size
-constexpr unsigned kMaxBackoff = 255;          // attempts left out after misses
 constexpr size_t kMaxGroup = 16;               // requests that a worker takes at a time
 // How long done requests may wait for others to be announced with them.
 constexpr auto kAnnounceEvery = std::chrono::microseconds(20);
-
-// After an attempt that did not pay some are left out, more each time.
-class Backoff {
- public:
-  bool skips() {
-    if (skip_ == 0) return false;
-    skip_--;
-    return true;
-  }
-  void note(bool paid) {
-    length_ = skip_ = paid ? 0 : std::min(2 * length_ + 1, kMaxBackoff);
-  }
-
- private:
-  unsigned length_ = 0, skip_ = 0;  // of attempts
-};
 
 }  // namespace
 
 // One loop's side. Used by its loop, except where it says otherwise.
 class EnginePool::Channel final : public BlockChannel {
  public:
-  explicit Channel(EnginePool& pool) : pool_(pool) {
+  explicit Channel(EnginePool& pool) : pool_(pool), inline_(*pool.file_) {
     for (Element& element : elements_) {
       element.channel = this;
       free_.push(element);
@@ -78,7 +57,6 @@ class EnginePool::Channel final : public BlockChannel {
   RequestFifo overflow_;
 
  private:
-  bool try_inline(BlockRequest& request);
   void deliver();
 
   EnginePool& pool_;
@@ -87,8 +65,7 @@ class EnginePool::Channel final : public BlockChannel {
   CompletionStack completed_;
   RequestFifo incoming_;
   bool submitting_ = false;
-  uint64_t inline_left_ = 0;  // bytes, of this submit()
-  Backoff read_backoff_, write_backoff_;
+  InlineTransfers inline_;
 };
 
 // A sink may submit from request_done(); such a call only queues, so the stack does not grow and the budget
@@ -96,44 +73,20 @@ class EnginePool::Channel final : public BlockChannel {
 void EnginePool::Channel::submit(std::span<BlockRequest* const> batch) {
   for (BlockRequest* request : batch) incoming_.push(*request);
   if (std::exchange(submitting_, true)) return;
-  inline_left_ = pool_.inline_requests_ ? kInlineBudget : 0;
+  inline_.begin(pool_.inline_requests_);
   RequestFifo for_workers;
   while (BlockRequest* request = incoming_.pop()) {
-    request->engine_data = nullptr;
-    if (try_inline(*request)) {
+    const auto outcome = inline_.attempt(*request, pool_.paces_[kCachedWrites].fast());
+    if (outcome == InlineTransfers::Outcome::kDone) {
       request->sink->request_done(*request);
-    } else {
-      for_workers.push(*request);
+      continue;
     }
+    // Tells assign() that a worker will wait for this one.
+    request->engine_data = outcome == InlineTransfers::Outcome::kWouldWait ? this : nullptr;
+    for_workers.push(*request);
   }
   if (!for_workers.empty()) pool_.enqueue(*this, for_workers);
   submitting_ = false;
-}
-
-// Carries it out if it need not wait for a medium. The host can be asked not to wait for a read; a write is guessed from
-// the last ones.
-bool EnginePool::Channel::try_inline(BlockRequest& request) {
-  const bool write = request.op == BlockOp::kWrite;
-  if (request.length > kInlineMax || (!write && request.op != BlockOp::kRead)) return false;
-  if (write ? !pool_.may_write_inline(request) : !pool_.file_->may_try_read()) return false;
-  const uint64_t cost = std::max(request.length, kInlineMinCost);
-  if (cost > inline_left_) return false;
-  Backoff& backoff = write ? write_backoff_ : read_backoff_;
-  if (backoff.skips()) return false;
-  inline_left_ -= cost;
-  const bool timed = write || pool_.file_->try_read_may_wait();
-  const auto start = timed ? Clock::now() : Clock::time_point();
-  bool done = true;
-  if (write) {
-    request.error = pool_.file_->execute(request);
-  } else {
-    request.error = 0;
-    done = pool_.file_->try_read(request);
-  }
-  backoff.note(done && (!timed || Clock::now() - start < kInlineSlow));
-  // Tells enqueue() that a worker will wait for this one.
-  if (!done) request.engine_data = this;
-  return done;
 }
 
 void EnginePool::Channel::deliver() {
@@ -341,10 +294,6 @@ void EnginePool::serve(ElementList& busy, ElementList& finished) {
   if (to_announce != nullptr) to_announce->announce();
 }
 
-bool EnginePool::may_write_inline(const BlockRequest& request) const {
-  return !request.stable && file_->writes_to_cache() && paces_[pace_kind(request)].fast();
-}
-
 bool EnginePool::may_block(const Element& element) const {
   const size_t kind = pace_kind(*element.request);
   return element.will_block || kind >= paces_.size() || !paces_[kind].fast();
@@ -352,9 +301,9 @@ bool EnginePool::may_block(const Element& element) const {
 
 // Index into paces_; past its end for what is always taken for slow.
 size_t EnginePool::pace_kind(const BlockRequest& request) {
-  if (request.op == BlockOp::kRead) return 0;
-  if (request.op == BlockOp::kWrite) return request.stable ? 2 : 1;
-  return 3;
+  if (request.op == BlockOp::kRead) return kReads;
+  if (request.op == BlockOp::kWrite) return request.stable ? kStableWrites : kCachedWrites;
+  return kSlowKinds;
 }
 
 void EnginePool::step_aside() {

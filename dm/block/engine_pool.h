@@ -24,6 +24,7 @@
 #include "acrn/base/mutex.h"
 #include "acrn/base/result.h"
 #include "acrn/block/blockif.h"
+#include "dm/block/inline_transfers.h"
 #include "dm/block/raw_file.h"
 #include "dm/block/request_list.h"
 
@@ -96,7 +97,6 @@ class EnginePool final : public BlockBackend {
   void work();
   void serve(ElementList& busy, ElementList& finished);
   bool may_block(const Element& element) const;
-  bool may_write_inline(const BlockRequest& request) const;
   static size_t pace_kind(const BlockRequest& request);
   void take_group(ElementList& busy) ACRN_REQUIRES(mutex_);
   void retire(ElementList& finished) ACRN_REQUIRES(mutex_);
@@ -110,7 +110,8 @@ class EnginePool final : public BlockBackend {
 
   const std::unique_ptr<RawFile> file_;
   const bool inline_requests_;
-  std::array<Pace, 3> paces_;  // reads, writes, stable writes
+  enum Kind : size_t { kReads, kCachedWrites, kStableWrites, kSlowKinds };
+  std::array<Pace, kSlowKinds> paces_;
 
   Mutex mutex_;  // leaf
   CondVar work_;

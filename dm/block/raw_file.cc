@@ -19,62 +19,10 @@
 
 #include "acrn/base/concat.h"
 #include "dm/base/errno_text.h"
+#include "dm/block/remainder.h"
 
 namespace acrn {
 namespace {
-
-constexpr unsigned kMaxAgain = 1000;  // a file that answers EAGAIN this often is not going to serve us
-
-// What is left of a request's vectors, without changing or allocating any.
-class Remainder {
- public:
-  explicit Remainder(std::span<const iovec> iov) : iov_(iov) {}
-
-  std::span<const iovec> vectors() {
-    while (!iov_.empty() && skip_ == iov_.front().iov_len) next();
-    if (skip_ == 0) return iov_.first(std::min<size_t>(iov_.size(), IOV_MAX));
-    const size_t count = std::min(iov_.size(), copy_.size());
-    std::copy_n(iov_.begin(), count, copy_.begin());
-    copy_[0].iov_base = static_cast<std::byte*>(copy_[0].iov_base) + skip_;
-    copy_[0].iov_len -= skip_;
-    return std::span(copy_).first(count);
-  }
-  void advance(size_t bytes) {
-    while (bytes > 0) {
-      const size_t step = std::min(bytes, iov_.front().iov_len - skip_);
-      bytes -= step;
-      skip_ += step;
-      if (skip_ == iov_.front().iov_len) next();
-    }
-  }
-
- private:
-  void next() {
-    iov_ = iov_.subspan(1);
-    skip_ = 0;
-  }
-
-  std::span<const iovec> iov_;
-  size_t skip_ = 0;               // bytes of iov_.front() that are done
-  std::array<iovec, 64> copy_{};  // used after a short transfer only
-};
-
-// Written by nobody; not const, so that it takes no room in the program's file. Aligned for O_DIRECT.
-alignas(4096) std::byte zero_bytes[64 << 10];
-
-struct Bytes {
-  uint64_t begin, end;
-};
-
-Bytes round_inwards(const BlockRequest& request, uint64_t granularity) {
-  const uint64_t end = request.offset + request.length;
-  return {(request.offset + granularity - 1) & ~(granularity - 1), end & ~(granularity - 1)};
-}
-
-// The host knows no such operation for this file or this alignment, so another way is taken.
-bool unsupported(int error) {
-  return error == EOPNOTSUPP || error == EINVAL || error == ENOTTY || error == ENOSYS;
-}
 
 int fallocate_retried(int fd, int mode, uint64_t offset, uint64_t length) {
   while (::fallocate(fd, mode, static_cast<off_t>(offset), static_cast<off_t>(length)) != 0) {
@@ -91,6 +39,19 @@ int ioctl_range(int fd, unsigned long command, uint64_t offset, uint64_t length)
   return 0;
 }
 
+// Without flags the plain call does: it is 8 % faster for 4 KiB of cache than the one with a vector.
+bool one_buffer(std::span<const iovec> iov, int flags) { return iov.size() == 1 && flags == 0; }
+
+ssize_t read_now(int fd, std::span<const iovec> iov, off_t offset, int flags) {
+  if (one_buffer(iov, flags)) return ::pread(fd, iov[0].iov_base, iov[0].iov_len, offset);
+  return ::preadv2(fd, iov.data(), static_cast<int>(iov.size()), offset, flags);
+}
+
+ssize_t write_now(int fd, std::span<const iovec> iov, off_t offset, int flags) {
+  if (one_buffer(iov, flags)) return ::pwrite(fd, iov[0].iov_base, iov[0].iov_len, offset);
+  return ::pwritev2(fd, iov.data(), static_cast<int>(iov.size()), offset, flags);
+}
+
 bool in_memory(int fd) {
   struct statfs fs {};
   if (::fstatfs(fd, &fs) != 0) return false;
@@ -98,6 +59,12 @@ bool in_memory(int fd) {
 }
 
 }  // namespace
+
+alignas(4096) std::array<std::byte, 64 << 10> zero_bytes;
+
+bool lacks_operation(int error) {
+  return error == EOPNOTSUPP || error == EINVAL || error == ENOTTY || error == ENOSYS;
+}
 
 RawFile::RawFile(UniqueFd fd, const RawFileTraits& traits)
     : fd_(std::move(fd)), traits_(traits), size_(traits.info.size), inline_reads_(InlineReads::kNowait) {
@@ -116,13 +83,20 @@ BlockInfo RawFile::info() const {
   return info;
 }
 
-int RawFile::execute(const BlockRequest& request) {
-  if (request.op == BlockOp::kFlush) return flush();
+int RawFile::check(const BlockRequest& request) const {
+  if (request.op == BlockOp::kFlush) return 0;
   const uint64_t size = size_.load(std::memory_order_relaxed);  // as in info()
   if (request.offset > size || request.length > size - request.offset) return EINVAL;
-  if (request.op == BlockOp::kRead) return transfer(request);
-  if (traits_.info.read_only) return EROFS;
+  return traits_.info.read_only && request.op != BlockOp::kRead ? EROFS : 0;
+}
+
+int RawFile::execute(const BlockRequest& request) {
+  if (const int error = check(request); error != 0) return error;
   switch (request.op) {
+    case BlockOp::kRead:
+      return transfer(request);
+    case BlockOp::kFlush:
+      return flush();
     case BlockOp::kWrite: {
       const int error = transfer(request);
       return request.stable ? note_stable_write(error) : error;
@@ -143,9 +117,7 @@ int RawFile::transfer(const BlockRequest& request) {
     const std::span<const iovec> iov = remainder.vectors();
     if (iov.empty()) return EINVAL;
     const off_t offset = static_cast<off_t>(request.offset + done);
-    const int count = static_cast<int>(iov.size());
-    const ssize_t moved = write ? ::pwritev2(fd_.fd(), iov.data(), count, offset, flags)
-                                : ::preadv(fd_.fd(), iov.data(), count, offset);
+    const ssize_t moved = (write ? write_now : read_now)(fd_.fd(), iov, offset, flags);
     if (moved > 0) {
       done += static_cast<uint64_t>(moved);
       if (done < request.length) remainder.advance(static_cast<size_t>(moved));
@@ -168,9 +140,8 @@ bool RawFile::try_read(const BlockRequest& request) {
   // Relaxed: the mode is all that is read, and it only ever changes to kNever.
   const InlineReads mode = inline_reads_.load(std::memory_order_relaxed);
   if (mode == InlineReads::kNever) return false;
-  const ssize_t moved =
-      ::preadv2(fd_.fd(), request.iov.data(), static_cast<int>(request.iov.size()),
-                static_cast<off_t>(request.offset), mode == InlineReads::kNowait ? RWF_NOWAIT : 0);
+  const ssize_t moved = read_now(fd_.fd(), request.iov, static_cast<off_t>(request.offset),
+                                 mode == InlineReads::kNowait ? RWF_NOWAIT : 0);
   if (moved < 0 && errno == EOPNOTSUPP) inline_reads_.store(InlineReads::kNever, std::memory_order_relaxed);
   return moved >= 0 && static_cast<uint64_t>(moved) == request.length;
 }
@@ -198,8 +169,13 @@ int RawFile::flush() {
   return note_sync(result == 0 ? 0 : errno);
 }
 
+RawFile::Bytes RawFile::discardable(const BlockRequest& request) const {
+  const uint64_t granularity = traits_.info.discard_granularity, end = request.offset + request.length;
+  return {(request.offset + granularity - 1) & ~(granularity - 1), end & ~(granularity - 1)};
+}
+
 int RawFile::discard(const BlockRequest& request) {
-  const Bytes range = round_inwards(request, traits_.info.discard_granularity);
+  const Bytes range = discardable(request);
   if (range.begin >= range.end) return 0;
   const uint64_t length = range.end - range.begin;
   const int error =
@@ -212,7 +188,7 @@ int RawFile::discard(const BlockRequest& request) {
 int RawFile::write_zeroes(const BlockRequest& request) {
   if (request.length == 0) return 0;
   int error = zero_range(request);
-  if (unsupported(error)) error = write_zero_bytes(request.offset, request.length);
+  if (lacks_operation(error)) error = write_zero_bytes(request.offset, request.length);
   if (error != 0) return request.stable ? note_stable_write(error) : error;
   return request.stable ? flush() : 0;
 }
@@ -222,7 +198,7 @@ int RawFile::zero_range(const BlockRequest& request) {
   if (request.may_unmap) {
     error = fallocate_retried(fd_.fd(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, request.offset,
                               request.length);
-    if (!unsupported(error)) return error;
+    if (!lacks_operation(error)) return error;
   }
   // Neither of these deallocates; BLKZEROOUT is documented to write zeroes where it has to.
   return traits_.block_device ? ioctl_range(fd_.fd(), BLKZEROOUT, request.offset, request.length)
@@ -238,7 +214,7 @@ int RawFile::write_zero_bytes(uint64_t offset, uint64_t length) {
     piece.offset = offset;
     size_t count = 0;
     for (; count < iov.size() && piece.length < length; count++) {
-      iov[count] = {zero_bytes, std::min<uint64_t>(sizeof(zero_bytes), length - piece.length)};
+      iov[count] = {zero_bytes.data(), std::min<uint64_t>(zero_bytes.size(), length - piece.length)};
       piece.length += iov[count].iov_len;
     }
     piece.iov = std::span(iov).first(count);

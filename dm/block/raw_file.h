@@ -3,7 +3,9 @@
 // failed sync. The fd is open for as long as this lives.
 #pragma once
 
+#include <array>
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 
@@ -43,8 +45,15 @@ class RawFile {
   // A write that need not be stable ends in the host's memory.
   bool writes_to_cache() const { return !traits_.direct; }
 
-  // For engines that hand transfers to the kernel themselves: passes on the result (0 or errno) of an fsync,
-  // or of a synchronous-data write, and remembers a lost sync.
+  // For engines that hand requests to the kernel themselves.
+  // 0, or the errno of a request that must not be tried.
+  int check(const BlockRequest& request) const;
+  // What a kDiscard may free: rounded inwards, empty if begin >= end.
+  struct Bytes {
+    uint64_t begin, end;
+  };
+  Bytes discardable(const BlockRequest& request) const;
+  // Passes on the result (0 or errno) of an fsync, or of a synchronous-data write, and remembers a lost sync.
   int note_sync(int error);
   int note_stable_write(int error);
 
@@ -70,6 +79,12 @@ class RawFile {
   std::atomic<bool> sync_lost_{false};
   std::atomic<InlineReads> inline_reads_;
 };
+
+// To be written; written by nobody, and not const, so that it takes no room in the program's file. Aligned for O_DIRECT.
+extern std::array<std::byte, 64 << 10> zero_bytes;
+
+// True: the host knows no such operation for this file or this alignment, so another way is taken.
+bool lacks_operation(int error);
 
 // Takes an open-file-description lock over `length` bytes: exclusive, or shared for a read-only disk.
 // `name` is for the message.

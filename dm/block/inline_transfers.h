@@ -1,0 +1,47 @@
+// InlineTransfers: carries out inside a channel's submit() what need not wait for a medium, since waking a thread costs
+// more than a read that the page cache can serve. The host can be asked not to wait for a read; a write is guessed from
+// the last ones. Owned by a channel, used on its loop.
+#pragma once
+
+#include <cstdint>
+
+#include "dm/block/raw_file.h"
+
+namespace acrn {
+
+class InlineTransfers {
+ public:
+  explicit InlineTransfers(RawFile& file) : file_(file) {}
+
+  // A new submit(), which may do a bounded amount. Not `allowed`: nothing.
+  void begin(bool allowed) { left_ = allowed ? kBudget : 0; }
+
+  enum class Outcome : uint8_t { kDone, kNotTried, kWouldWait };
+  // kDone: request.error is set. `writes_are_fast`: cached writes of late have not waited for the medium.
+  Outcome attempt(BlockRequest& request, bool writes_are_fast);
+
+ private:
+  static constexpr uint64_t kMax = 64 << 10;      // bytes of one transfer
+  static constexpr uint64_t kBudget = 256 << 10;  // bytes of one submit(): at most some 50 us of its loop
+  static constexpr uint64_t kMinCost = 4 << 10;   // a short transfer costs as much as one of this size
+
+  // After an attempt that did not pay some are left out, more each time.
+  class Backoff {
+   public:
+    bool skips() {
+      if (skip_ == 0) return false;
+      skip_--;
+      return true;
+    }
+    void note(bool paid);
+
+   private:
+    unsigned length_ = 0, skip_ = 0;  // of attempts
+  };
+
+  RawFile& file_;
+  uint64_t left_ = 0;  // bytes, of this submit()
+  Backoff reads_, writes_;
+};
+
+}  // namespace acrn

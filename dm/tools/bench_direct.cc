@@ -50,7 +50,8 @@ Result<DirectBuffers> DirectBuffers::create(unsigned count, uint32_t bytes) {
   return buffers;
 }
 
-Result<void> run_direct_calls(const DirectFile& file, const BenchOptions& options, BenchPattern pattern, double seconds, BenchRound& round) {
+Result<void> run_direct_calls(const DirectFile& file, const BenchOptions& options, BenchPattern pattern, double seconds,
+                              BenchRound& round) {
   auto buffers = DirectBuffers::create(options.depth, options.block);
   if (!buffers) return buffers.error();
   const auto begin = BenchClock::now();

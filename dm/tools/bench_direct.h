@@ -50,8 +50,10 @@ class DirectBuffers {
 };
 
 // One job's round: `seconds` of the pattern at the depth of the options.
-Result<void> run_direct_calls(const DirectFile& file, const BenchOptions& options, BenchPattern pattern, double seconds, BenchRound& round);
-Result<void> run_direct_ring(const DirectFile& file, const BenchOptions& options, BenchPattern pattern, double seconds, BenchRound& round);
+Result<void> run_direct_calls(const DirectFile& file, const BenchOptions& options, BenchPattern pattern, double seconds,
+                              BenchRound& round);
+Result<void> run_direct_ring(const DirectFile& file, const BenchOptions& options, BenchPattern pattern, double seconds,
+                             BenchRound& round);
 // Why this host gives us no io_uring; empty if it does.
 std::string io_uring_refusal(unsigned depth);
 

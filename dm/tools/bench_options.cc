@@ -94,7 +94,8 @@ Result<void> parse_direct(const BenchText& text, BenchOptions& options) {
 Result<void> check_verify(const BenchOptions& options) {
   if (!options.verify) return {};
   if (!options.writes()) {
-    return usage_error(concat("--verify: --rw ", options.rw, " writes nothing that could be checked; give write, randwrite or randrw"));
+    return usage_error(concat("--verify: --rw ", options.rw,
+                              " writes nothing that could be checked; give write, randwrite or randrw"));
   }
   if (options.direct != DirectMethod::kNone) {
     return usage_error("--verify: --direct-baseline would overwrite what is to be checked; give one of them");

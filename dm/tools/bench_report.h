@@ -19,7 +19,7 @@ struct BenchSide {
 struct BenchReport {
   const BenchOptions& options;    // depth is what the ring holds
   unsigned asked_depth = 0;
-  unsigned jobs = 0, queues = 0, rounds = 0;
+  unsigned jobs = 0, queues = 0;
   uint64_t bytes = 0;             // of the disk, that were worked on
   BenchSide device;
   std::vector<BenchSide> direct;

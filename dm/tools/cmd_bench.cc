@@ -1,82 +1,17 @@
 // vblk bench: a load generator on the emulated device and, with --direct-baseline, the same pattern issued directly on
 // the same file, in turns within one run, since machines are noisy.
-#include <fmt/format.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "acrn/base/concat.h"
+#include "dm/tools/bench_contest.h"
 #include "dm/tools/bench_device.h"
-#include "dm/tools/bench_direct.h"
-#include "dm/tools/bench_report.h"
 #include "dm/tools/commands.h"
-#include "dm/tools/progress.h"
 
 namespace acrn {
 namespace {
-
-constexpr unsigned kRounds = 5;
-
-// How a side does one round.
-using RunSide = std::function<Result<BenchRound>(double seconds, uint64_t seed, const BenchTick& tick)>;
-
-struct Contender {
-  BenchSide& side;
-  RunSide run;
-};
-
-// The rounds of all sides in turns, each round begun by another one: whoever comes first finds other caches.
-class Contest {
- public:
-  Contest(const BenchOptions& options, const DirectFile* cold, const BlockLedger* ledger, std::vector<Contender> contenders)
-      : options_(options), cold_(cold), ledger_(ledger), contenders_(std::move(contenders)),
-        progress_("bench", static_cast<uint64_t>(1e3 * static_cast<double>(contenders_.size()) * (options.seconds + options.ramp))) {
-    if (progress_.visible()) tick_ = [this] { progress_.show(elapsed(), note_); };
-  }
-
-  Result<void> run() {
-    const size_t count = contenders_.size();
-    for (size_t i = 0; options_.ramp > 0 && i < count; i++) {
-      if (auto done = round(contenders_[i], 0, options_.ramp); !done) return done.error();
-    }
-    for (unsigned number = 1; number <= kRounds; number++) {
-      for (size_t i = 0; i < count && !(ledger_ != nullptr && ledger_->failed()); i++) {
-        Contender& contender = contenders_[(number - 1 + i) % count];
-        auto measured = round(contender, number, options_.seconds / kRounds);
-        if (!measured) return measured.error();
-        contender.side.series.add(measured.value());
-      }
-    }
-    return {};
-  }
-
-  const BenchTick& tick(std::string note) {
-    note_ = std::move(note);
-    return tick_;
-  }
-
- private:
-  Result<BenchRound> round(Contender& contender, unsigned number, double seconds) {
-    if (cold_ != nullptr) {
-      if (auto dropped = cold_->drop_pages(); !dropped) return dropped.error();
-    }
-    note_ = number == 0 ? contender.side.name + ", not measured yet"
-                        : fmt::format("{}, round {} of {}", contender.side.name, number, kRounds);
-    return contender.run(seconds, options_.seed + number, tick_);
-  }
-  uint64_t elapsed() const {
-    return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(BenchClock::now() - begun_).count());
-  }
-
-  const BenchOptions& options_;
-  const DirectFile* cold_;
-  const BlockLedger* ledger_;
-  std::vector<Contender> contenders_;
-  Progress progress_;
-  BenchTick tick_;
-  std::string note_;
-  const BenchClock::time_point begun_ = BenchClock::now();
-};
 
 Result<uint64_t> span_of(const BenchOptions& options, const LegacyDriver& driver) {
   const uint64_t capacity = driver.capacity() * VIRTIO_BLK_SECTOR_SIZE;
@@ -104,7 +39,8 @@ Result<uint64_t> ram_for(const SessionOptions& session, const BenchOptions& opti
 Result<unsigned> jobs_of(const BenchOptions& options, const LegacyDriver& driver) {
   const unsigned queues = driver.queue_count(), jobs = options.jobs.value_or(queues);
   if (jobs <= queues) return jobs;
-  return Error{ErrorKind::kUsage, concat("--numjobs ", jobs, ": each has a queue of its own, and the disk has ", queues, "; give mq=", jobs, " to -s")};
+  return Error{ErrorKind::kUsage, concat("--numjobs ", jobs, ": each has a queue of its own, and the disk has ", queues,
+                                         "; give mq=", jobs, " to -s")};
 }
 
 Result<std::unique_ptr<BlockLedger>> ledger_for(const BenchOptions& options, uint64_t bytes, unsigned jobs) {
@@ -112,92 +48,146 @@ Result<std::unique_ptr<BlockLedger>> ledger_for(const BenchOptions& options, uin
   if (!options.verify) return none;
   const uint64_t blocks = bytes / options.block, in_flight = uint64_t{jobs} * options.depth;
   if (blocks < in_flight) {
-    return Error{ErrorKind::kUsage, concat("--verify: ", in_flight, " requests in flight on ", blocks, " blocks, where each needs its own; give a smaller --qd or a larger --size")};
+    return Error{ErrorKind::kUsage, concat("--verify: ", in_flight, " requests in flight on ", blocks,
+                                           " blocks, where each needs its own; give a smaller --qd or a larger --size")};
   }
   const auto run = static_cast<uint32_t>(BenchClock::now().time_since_epoch().count() / 1000 ^ getpid() << 16);
   return BlockLedger::create(blocks, options.block, run);
 }
 
-Error requests_failed(const BenchSide& side) {
-  const BenchRound& total = side.series.total;
-  return {ErrorKind::kIo, concat("bench: ", side.name, ": ", total.errors, " of ", total.errors + total.latency.count(), " requests failed, the first with: ", total.first_error)};
-}
+// One benchmark from its command line to its report.
+class Bench {
+ public:
+  static Result<std::unique_ptr<Bench>> open(const SessionOptions& session, const BenchOptions& options) {
+    std::unique_ptr<Bench> bench(new Bench(options));
+    if (auto driven = bench->open_device(session); !driven) return driven.error();
+    if (auto direct = bench->open_direct(); !direct) return direct.error();
+    return bench;
+  }
+
+  // Measures, and verifies what it wrote.
+  Result<void> run() {
+    Contest contest(options_, options_.cold ? &*file_ : nullptr, ledger_.get(), contenders());
+    if (auto done = contest.run(); !done) return done;
+    if (!ledger_) return {};
+    if (!ledger_->failed()) {
+      auto read_back = device_->read_back(contest.tick("reading back"));
+      if (!read_back) return read_back.error();
+      if (read_back.value().errors > 0) return requests_failed("reading back", read_back.value());
+      report_.read_back = read_back.value().checked;
+    }
+    if (ledger_->failed()) return Error{ErrorKind::kIo, ledger_->failure()};
+    return {};
+  }
+
+  // Prints it, whatever the requests came to.
+  Result<void> report() const {
+    (options_.json ? print_bench_json : print_bench_table)(report_);
+    if (report_.device.series.total.errors > 0) return requests_failed("device", report_.device.series.total);
+    for (const BenchSide& side : report_.direct) {
+      if (side.series.total.errors > 0) return requests_failed(side.name, side.series.total);
+    }
+    return {};
+  }
+
+ private:
+  explicit Bench(const BenchOptions& options) : options_(options), report_{.options = options_} {}
+
+  static Error requests_failed(std::string_view who, const BenchRound& round) {
+    return {ErrorKind::kIo, concat("bench: ", who, ": ", round.errors, " of ", round.errors + round.latency.count(),
+                                   " requests failed, the first with: ", round.first_error)};
+  }
+
+  Result<void> open_device(SessionOptions session_options) {
+    const auto ram = ram_for(session_options, options_);
+    if (!ram) return ram.error();
+    session_options.ram = ram.value();
+    auto session = Session::open(session_options, 1);
+    if (!session) return session.error();
+    session_ = std::move(session).value();
+    if (options_.writes() && disk().read_only) {
+      return Error{ErrorKind::kUsage, concat("--rw ", options_.rw, ": the disk is ro; give read or randread")};
+    }
+    DriverOptions driver_options = session_options.driver();
+    driver_options.depth = options_.depth;
+    driver_options.max_bytes = options_.block;
+    auto driver = session_->drive(0, driver_options);
+    if (!driver) return driver.error();
+    driver_ = std::move(driver).value();
+    report_.asked_depth = std::exchange(options_.depth, driver_->queue(0).depth());
+    report_.queues = driver_->queue_count();
+    return share_out();
+  }
+
+  // The disk among the jobs.
+  Result<void> share_out() {
+    const auto bytes = span_of(options_, *driver_);
+    if (!bytes) return bytes.error();
+    report_.bytes = bytes.value();
+    const auto jobs = jobs_of(options_, *driver_);
+    if (!jobs) return jobs.error();
+    report_.jobs = jobs.value();
+    auto ledger = ledger_for(options_, report_.bytes, report_.jobs);
+    if (!ledger) return ledger.error();
+    ledger_ = std::move(ledger).value();
+    device_.emplace(*driver_, options_, report_.bytes, report_.jobs, ledger_.get());
+    return {};
+  }
+
+  Result<void> open_direct() {
+    const bool compared = options_.direct != DirectMethod::kNone;
+    if (!compared && !options_.cold) return {};
+    auto file = DirectFile::open(disk(), compared ? "--direct-baseline" : "--cold");
+    if (!file) return file.error();
+    file_.emplace(std::move(file).value());
+    if (!compared) return {};
+    if (options_.direct != DirectMethod::kIoUring) report_.direct.push_back({.name = "preadv"});
+    if (options_.direct == DirectMethod::kPreadv) return {};
+    const std::string refusal = io_uring_refusal(options_.depth);
+    if (refusal.empty()) {
+      report_.direct.push_back({.name = "io_uring"});
+      return {};
+    }
+    report_.left_out = concat("io_uring, which this host forbids: ", refusal);
+    if (options_.direct == DirectMethod::kBest) return {};
+    return Error{ErrorKind::kInternal, concat("--direct-baseline=", report_.left_out)};
+  }
+
+  std::vector<Contender> contenders() {
+    std::vector<Contender> all;
+    all.push_back({report_.device, [this](double seconds, uint64_t seed, const BenchTick& tick) {
+                     return device_->run(seconds, seed, tick);
+                   }});
+    for (BenchSide& side : report_.direct) {
+      const auto run_job = side.name == "preadv" ? run_direct_calls : run_direct_ring;
+      all.push_back({side, [this, run_job](double seconds, uint64_t seed, const BenchTick& tick) {
+                       return run_jobs(report_.jobs, [&](unsigned job, BenchRound& round) {
+                         const BenchPattern pattern(options_, report_.bytes / options_.block, seed, job, report_.jobs);
+                         return run_job(*file_, options_, pattern, seconds, round);
+                       }, tick);
+                     }});
+    }
+    return all;
+  }
+
+  const BlockOptions& disk() const { return *session_->slot(0).block; }
+
+  BenchOptions options_;
+  BenchReport report_;
+  std::unique_ptr<Session> session_;
+  std::unique_ptr<LegacyDriver> driver_;
+  std::unique_ptr<BlockLedger> ledger_;
+  std::optional<DeviceLoad> device_;
+  std::optional<DirectFile> file_;
+};
 
 }  // namespace
 
-Result<void> run_bench(const SessionOptions& session_options, const BenchOptions& asked) {
-  SessionOptions enough = session_options;
-  const auto ram = ram_for(session_options, asked);
-  if (!ram) return ram.error();
-  enough.ram = ram.value();
-  auto session = Session::open(enough, 1);
-  if (!session) return session.error();
-  const BlockOptions& disk = *session.value()->slot(0).block;
-  if (asked.writes() && disk.read_only) return Error{ErrorKind::kUsage, concat("--rw ", asked.rw, ": the disk is ro; give read or randread")};
-  DriverOptions driver_options = session_options.driver();
-  driver_options.depth = asked.depth;
-  driver_options.max_bytes = asked.block;
-  auto driver = session.value()->drive(0, driver_options);
-  if (!driver) return driver.error();
-  BenchOptions options = asked;
-  options.depth = driver.value()->queue(0).depth();
-  const auto bytes = span_of(options, *driver.value());
-  if (!bytes) return bytes.error();
-  const auto jobs = jobs_of(options, *driver.value());
-  if (!jobs) return jobs.error();
-  auto ledger = ledger_for(options, bytes.value(), jobs.value());
-  if (!ledger) return ledger.error();
-
-  BenchReport report{.options = options, .asked_depth = asked.depth, .jobs = jobs.value(),
-                     .queues = driver.value()->queue_count(), .rounds = kRounds, .bytes = bytes.value(), .device = {.name = "device"}};
-  std::optional<DirectFile> file;
-  if (options.direct != DirectMethod::kNone || options.cold) {
-    auto opened = DirectFile::open(disk, options.direct != DirectMethod::kNone ? "--direct-baseline" : "--cold");
-    if (!opened) return opened.error();
-    file.emplace(std::move(opened).value());
-  }
-  if (options.direct == DirectMethod::kPreadv || options.direct == DirectMethod::kBest) report.direct.push_back({.name = "preadv"});
-  if (options.direct == DirectMethod::kIoUring || options.direct == DirectMethod::kBest) {
-    const std::string refusal = io_uring_refusal(options.depth);
-    if (refusal.empty()) {
-      report.direct.push_back({.name = "io_uring"});
-    } else if (options.direct == DirectMethod::kIoUring) {
-      return Error{ErrorKind::kInternal, concat("--direct-baseline=io_uring: this host does not let us: ", refusal)};
-    } else {
-      report.left_out = concat("io_uring, which this host does not let us use: ", refusal);
-    }
-  }
-
-  DeviceLoad device(*driver.value(), options, bytes.value(), jobs.value(), ledger.value().get());
-  std::vector<Contender> contenders{{report.device, [&](double seconds, uint64_t seed, const BenchTick& tick) { return device.run(seconds, seed, tick); }}};
-  for (BenchSide& side : report.direct) {
-    const auto run_job = side.name == "preadv" ? run_direct_calls : run_direct_ring;
-    contenders.push_back({side, [&, run_job](double seconds, uint64_t seed, const BenchTick& tick) {
-      return run_jobs(jobs.value(), [&](unsigned job, BenchRound& round) {
-        return run_job(*file, options, BenchPattern(options, bytes.value() / options.block, seed, job, jobs.value()), seconds, round);
-      }, tick);
-    }});
-  }
-  {
-    Contest contest(options, options.cold ? &*file : nullptr, ledger.value().get(), contenders);
-    if (auto done = contest.run(); !done) return done;
-    if (ledger.value() && !ledger.value()->failed()) {
-      auto read_back = device.read_back(contest.tick("reading back"));
-      if (!read_back) return read_back.error();
-      report.read_back = read_back.value().checked;
-      if (read_back.value().errors > 0) {
-        return Error{ErrorKind::kIo, concat("bench: reading back: ", read_back.value().errors, " requests failed, the first with: ", read_back.value().first_error)};
-      }
-    }
-  }
-  if (ledger.value() && ledger.value()->failed()) return Error{ErrorKind::kIo, ledger.value()->failure()};
-
-  (options.json ? print_bench_json : print_bench_table)(report);
-  if (report.device.series.total.errors > 0) return requests_failed(report.device);
-  for (const BenchSide& side : report.direct) {
-    if (side.series.total.errors > 0) return requests_failed(side);
-  }
-  return {};
+Result<void> run_bench(const SessionOptions& session, const BenchOptions& options) {
+  auto bench = Bench::open(session, options);
+  if (!bench) return bench.error();
+  if (auto done = bench.value()->run(); !done) return done;
+  return bench.value()->report();
 }
 
 }  // namespace acrn

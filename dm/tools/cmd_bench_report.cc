@@ -2,7 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "dm/tools/bench_report.h"
+#include "dm/tools/bench_contest.h"
 
 namespace acrn {
 namespace {
@@ -60,7 +60,7 @@ void print_bench_table(const BenchReport& report) {
   fmt::print("{}{} of {} bytes, depth {}{}, {} job(s) on {} queue(s), medians of {} rounds\n", options.rw,
              mixed ? fmt::format(" ({} % reads)", options.read_percent) : "", options.block, options.depth,
              options.depth < report.asked_depth ? " (what the ring holds; queue_size= makes it larger)" : "", report.jobs,
-             report.queues, report.rounds);
+             report.queues, kBenchRounds);
   fmt::print("{:<8} {:>10} {:>9} {:>9} {:>9} {:>9} {:>9} {:>8} {:>8} {:>8} {:>7}\n", "", "IOPS", "MB/s", "p50 us", "p99 us",
              "p99.9 us", "CPUs/M", "kicks", "irqs", "switches", "errors");
   print_row(report.device, options.block);
@@ -71,7 +71,8 @@ void print_bench_table(const BenchReport& report) {
     fmt::print("ratio to {}: IOPS {:.2f}, CPU per request {:.2f}, p99 {:.2f}\n", best->name, to.iops, to.cpu, to.p99);
   }
   if (report.read_back) {
-    fmt::print("verified: {} blocks read back, {} reads checked before\n", *report.read_back, report.device.series.total.checked);
+    fmt::print("verified: {} blocks read back, {} reads checked before\n", *report.read_back,
+               report.device.series.total.checked);
   }
 }
 
@@ -79,7 +80,7 @@ void print_bench_json(const BenchReport& report) {
   const BenchOptions& options = report.options;
   Json json{{"rw", options.rw}, {"rwmixread", options.read_percent}, {"bs", options.block}, {"qd", options.depth},
             {"numjobs", report.jobs}, {"queues", report.queues}, {"bytes", report.bytes}, {"seconds", options.seconds},
-            {"ramp", options.ramp}, {"cold", options.cold}, {"seed", options.seed}, {"rounds", report.rounds},
+            {"ramp", options.ramp}, {"cold", options.cold}, {"seed", options.seed}, {"rounds", kBenchRounds},
             {"device", describe(report.device.series, options.block)}};
   if (const BenchSide* const best = report.best_direct()) {
     json["direct"] = describe(best->series, options.block);

@@ -69,7 +69,7 @@ class QueueLoad {
     const DriverQueue::Counters before = queue_.counters();
     const auto begin = BenchClock::now();
     unsigned in_flight = 0;
-    for (uint16_t tag = 0; tag < queue_.depth(); tag++) in_flight += next(tag, begin) ? 1 : 0;
+    for (unsigned tag = 0; tag < queue_.depth(); tag++) in_flight += next(static_cast<uint16_t>(tag), begin) ? 1 : 0;
     queue_.kick();
     while (in_flight > 0) {
       auto now = BenchClock::time_point{};
@@ -119,7 +119,9 @@ DeviceLoad::DeviceLoad(LegacyDriver& driver, const BenchOptions& options, uint64
   const std::vector<std::byte> filling(options.block, std::byte{0x5a});
   for (unsigned job = 0; job < jobs; job++) {
     DriverQueue& queue = driver.queue(job);
-    for (uint16_t tag = 0; tag < queue.depth(); tag++) queue.data(tag).copy_in(0, filling.data(), filling.size());
+    for (unsigned tag = 0; tag < queue.depth(); tag++) {
+      queue.data(static_cast<uint16_t>(tag)).copy_in(0, filling.data(), filling.size());
+    }
   }
 }
 

@@ -1,8 +1,9 @@
 #!/bin/bash
 # `vblk bench` from outside: every pattern on real files, its report, what it verifies, what it refuses. Nothing is timed.
-# usage: bench_command_test.sh <vblk>
+# usage: bench_command_test.sh <vblk> <source directory>
 . "$(dirname "$0")/lib.sh"
 vblk=$1
+manual=$2/docs/vblk.md man=$2/docs/man/vblk.1 completion=$2/dm/completion/acrn-dm.bash
 cd "$work" || exit 1
 head -c 4194304 /dev/urandom >disk.img
 disk=3,virtio-blk,disk.img,writeback,lock=off
@@ -27,6 +28,16 @@ refused() {
 number() { printf '%s\n' "$out" | sed -n "s/^ *\"$1\": \([0-9.e+-]*\),*\$/\1/p" | head -n 1; }
 positive() { awk -v value="$(number "$1")" 'BEGIN { exit !(value > 0) }' || fail "$2: $1 is '$(number "$1")'"; }
 
+# --- every option is in every text
+run "$vblk" bench --help
+options=$(printf '%s\n' "$out" | grep -oE -- '^ +--?[a-z_-]+(,--[a-z_-]+)?' | tr -d ' ' | tr ',' '\n' | grep -v -- -h | sort -u)
+[ "$(printf '%s\n' "$options" | wc -l)" -gt 20 ] || fail "few options in --help: $options"
+for option in $options; do
+  grep -qE -- "[\`, ]$option[\` ,[]" "$manual" || fail "$option is not in vblk.md"
+  grep -qE -- "F[l] ${option#-}( |\$)" "$man" || fail "$option is not in vblk.1"
+  grep -qwe "$option" "$completion" || fail "$option is not in the completion"
+done
+
 # --- every pattern, as a table
 for rw in read write randread randwrite randrw; do
   bench -s "$disk" --rw $rw
@@ -34,6 +45,7 @@ for rw in read write randread randwrite randrw; do
   expect_equal "$rw: stderr" "$err" ""
   expect_contains "$rw" "$out" "$rw"
   expect_contains "$rw" "$out" "of 4096 bytes, depth 16, 1 job(s) on 1 queue(s), medians of 5 rounds"
+  expect_contains "$rw" "$out" $'\ndevice '
   for column in IOPS MB/s 'p50 us' 'p99 us' 'p99.9 us' CPUs/M kicks irqs switches errors; do expect_contains "$rw" "$out" "$column"; done
 done
 expect_contains 'a mix' "$out" 'randrw (50 % reads) of'

@@ -1,6 +1,6 @@
 #!/bin/bash
 # `vblk bench` from outside: every pattern on real files, its report, what it verifies, what it refuses. Nothing is timed.
-# usage: bench_command_test.sh <vblk> <source directory>
+# usage: bench_command_test.sh <vblk> <source directory> [library that forbids io_uring, to preload]
 . "$(dirname "$0")/lib.sh"
 vblk=$1
 manual=$2/docs/vblk.md man=$2/docs/man/vblk.1 completion=$2/dm/completion/acrn-dm.bash
@@ -72,6 +72,18 @@ case $out in
   *'"left_out": "io_uring'*) echo 'skipped: io_uring beside the device (this host forbids it)' ;;
   *) expect_contains 'JSON' "$out" '"io_uring": ' ;;
 esac
+
+if [ -n "${3:-}" ]; then
+  LD_PRELOAD=$3 bench -s "$disk" --direct-baseline
+  expect_equal 'no io_uring: exit code' "$status" 0
+  expect_contains 'no io_uring' "$out" 'left out: io_uring, which this host forbids: Operation not permitted'
+  expect_contains 'no io_uring' "$out" 'ratio to preadv: '
+  LD_PRELOAD=$3 bench -s "$disk" --direct-baseline=io_uring
+  expect_equal 'io_uring and nothing else: exit code' "$status" 70
+  expect_contains 'io_uring and nothing else' "$err" '--direct-baseline=io_uring, which this host forbids: Operation not permitted'
+else
+  echo 'skipped: a host that forbids io_uring (a sanitizer is loaded first)'
+fi
 
 # --- one direct method, its old name, direct I/O, write-through, a window, cold caches
 bench -s "$disk" --baseline

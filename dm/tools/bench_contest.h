@@ -31,8 +31,8 @@ class Contest {
   // `cold`, if any: its pages leave the page cache before each turn. `ledger`, if any: a mismatch ends the contest.
   Contest(const BenchOptions& options, const DirectFile* cold, const BlockLedger* ledger, std::vector<Contender> contenders)
       : options_(options), cold_(cold), ledger_(ledger), contenders_(std::move(contenders)),
-        progress_("bench", static_cast<uint64_t>(static_cast<double>(contenders_.size()) * (options.seconds + options.ramp) * 1e3)) {
-    if (progress_.visible()) tick_ = [this] { progress_.show(elapsed(), note_); };
+        progress_("bench", milliseconds(bench_duration(options.seconds + options.ramp)) * contenders_.size()) {
+    if (progress_.visible()) tick_ = [this] { progress_.show(milliseconds(BenchClock::now() - begun_), note_); };
   }
 
   Result<void> run() {
@@ -65,8 +65,8 @@ class Contest {
                         : fmt::format("{}, round {} of {}", contender.side.name, number, kBenchRounds);
     return contender.run(seconds, options_.seed + number, tick_);
   }
-  uint64_t elapsed() const {
-    return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(BenchClock::now() - begun_).count());
+  static uint64_t milliseconds(BenchClock::duration time) {
+    return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(time).count());
   }
 
   const BenchOptions& options_;

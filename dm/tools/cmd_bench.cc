@@ -91,7 +91,8 @@ class Bench {
   }
 
  private:
-  explicit Bench(const BenchOptions& options) : options_(options), report_{.options = options_, .device = {.name = "device"}} {}
+  explicit Bench(const BenchOptions& options)
+      : options_(options), report_{.options = options_, .device = {.name = "device"}} {}
 
   static Error requests_failed(std::string_view who, const BenchRound& round) {
     return {ErrorKind::kIo, concat("bench: ", who, ": ", round.errors, " of ", round.errors + round.latency.count(),

@@ -34,7 +34,7 @@ class DirectFile {
   uint64_t start_ = 0;
 };
 
-// A job's buffers, aligned for direct I/O. Data that is not all zeroes.
+// A job's buffers, aligned for direct I/O, in huge pages where there are any. Data that is not all zeroes.
 class DirectBuffers {
  public:
   static Result<DirectBuffers> create(unsigned count, uint32_t bytes);

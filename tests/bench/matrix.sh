@@ -144,6 +144,10 @@ for ((run = 1; run <= runs; run++)); do
   done
 done
 [ ! -t 2 ] || printf '\r\033[K' >&2
+if [ -n "$stopped" ]; then
+  echo "matrix.sh: stopped after $done_cells of $cells measurements" >&2
+  failed=1
+fi
 [ -s "$results" ] || exit 1
 python3 "$here/report.py" "$results" "$out/$commit" --commit "$commit" --seconds "$seconds" --file-system "$fs" --image "$image" \
   "${compare[@]}"

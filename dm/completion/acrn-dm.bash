@@ -75,8 +75,10 @@ _acrn_vblk() {
     -s | --pci_slot) _acrn_offer_slot ;;
     --interrupts) _acrn_offer '' "$word" -W 'intx msi msix' ;;
     --rw) _acrn_offer '' "$word" -W 'read write randread randwrite randrw' ;;
+    --direct-baseline | --baseline) _acrn_offer '' "$word" -W 'best preadv io_uring' ;;
     vblk | */vblk) _acrn_offer '' "$word" -W "$_acrn_vblk_commands --help --version" ;;
-    --sector | --count | --rwmixread | --bs | --qd | --seconds | --size | --seed) ;;
+    --sector | --count | --rwmixread | --bs | --qd | --iodepth | --numjobs | --size | --seed) ;;
+    --seconds | --runtime | --ramp | --ramp_time) ;;
     *)
       local options='-s --pci_slot --interrupts --no-event-idx --no-indirect --virtio_msi --windows --help'
       case ${COMP_WORDS[1]} in
@@ -85,7 +87,10 @@ _acrn_vblk() {
         read | discard) options+=' --sector --count' ;;
         write) options+=' --sector --count --acknowledge' ;;
         zero) options+=' --sector --count --keep' ;;
-        bench) options+=' --rw --rwmixread --bs --qd --seconds --size --seed --baseline --json' ;;
+        bench)
+          options+=' --rw --rwmixread --bs --qd --iodepth --numjobs --size --seconds --runtime --ramp --ramp_time --seed'
+          options+=' --verify --direct-baseline --baseline --cold --json'
+          ;;
       esac
       _acrn_offer '' "$word" -W "$options"
       ;;

@@ -1,10 +1,11 @@
-// What a benchmark run measures: a latency histogram with a resolution of about 3 %, and medians.
+// What a benchmark measures: a latency histogram with a resolution of about 3 %, the rounds of one side, their medians.
 #pragma once
 
 #include <algorithm>
 #include <array>
 #include <bit>
 #include <cstdint>
+#include <string>
 #include <vector>
 
 namespace acrn {
@@ -55,5 +56,64 @@ inline double median(std::vector<double> values) {
   const size_t middle = values.size() / 2;
   return values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
 }
+
+// What was counted in one round, or in one job's part of it.
+struct BenchRound {
+  LatencyHistogram latency;  // of the requests that succeeded
+  double seconds = 0;
+  double cpu_seconds = 0;    // of the whole process, like the next
+  uint64_t context_switches = 0;
+  uint64_t kicks = 0, interrupts = 0;
+  uint64_t errors = 0;
+  std::string first_error;
+  uint64_t checked = 0;      // blocks that were read and compared
+
+  double iops() const { return seconds > 0 ? static_cast<double>(latency.count()) / seconds : 0; }
+  // Another job's part, at the same time.
+  void add(const BenchRound& other) {
+    seconds = std::max(seconds, other.seconds);
+    add_counts(other);
+  }
+  // Another round, after this one.
+  void append(const BenchRound& other) {
+    seconds += other.seconds;
+    cpu_seconds += other.cpu_seconds;
+    context_switches += other.context_switches;
+    add_counts(other);
+  }
+
+ private:
+  void add_counts(const BenchRound& other) {
+    latency.merge(other.latency);
+    kicks += other.kicks;
+    interrupts += other.interrupts;
+    errors += other.errors;
+    if (first_error.empty()) first_error = other.first_error;
+    checked += other.checked;
+  }
+};
+
+// The rounds of one side.
+struct BenchSeries {
+  std::vector<double> iops;
+  BenchRound total;
+
+  void add(const BenchRound& round) {
+    iops.push_back(round.iops());
+    total.append(round);
+  }
+  double median_iops() const { return median(iops); }
+  double cpu_seconds_per_io() const { return per_io(total.cpu_seconds); }
+  double kicks_per_io() const { return per_io(static_cast<double>(total.kicks)); }
+  double interrupts_per_io() const { return per_io(static_cast<double>(total.interrupts)); }
+  double context_switches_per_io() const { return per_io(static_cast<double>(total.context_switches)); }
+  double microseconds(double quantile) const { return static_cast<double>(total.latency.percentile(quantile)) / 1e3; }
+
+ private:
+  double per_io(double value) const { return value / std::max<double>(1, static_cast<double>(total.latency.count())); }
+};
+
+// 0 where there is nothing to compare with.
+inline double ratio(double value, double to) { return to > 0 ? value / to : 0; }
 
 }  // namespace acrn

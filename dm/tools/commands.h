@@ -6,6 +6,7 @@
 #include <string>
 
 #include "acrn/base/result.h"
+#include "dm/tools/bench_options.h"
 #include "dm/tools/session.h"
 
 namespace acrn {
@@ -15,18 +16,6 @@ struct RequestOptions {
   std::optional<uint64_t> count;    // 512-byte sectors; absent: to the end of the disk, or of stdin
   bool unmap = true;                // zero: the range may be deallocated
   bool acknowledge = false;         // write: a line for each request that completed
-};
-
-struct BenchOptions {
-  std::string rw = "randread";      // read, write, randread, randwrite, randrw
-  unsigned read_percent = 50;       // of randrw
-  uint32_t block = 4096;            // bytes
-  unsigned depth = 16;
-  double seconds = 5;
-  std::optional<uint64_t> size;     // bytes from the start of the disk; absent: all
-  bool baseline = false;            // also the same pattern by preadv/pwritev on the same file
-  uint64_t seed = 1;
-  bool json = false;
 };
 
 Result<void> run_info(const SessionOptions& session, bool json);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 
 namespace acrn {
@@ -26,15 +27,18 @@ void Progress::advance(uint64_t bytes) {
   const auto now = std::chrono::steady_clock::now();
   if (!terminal_ || now - drawn_ < kRedraw) return;
   drawn_ = now;
-  draw();
+  draw(fmt::format("{:.0f} MB/s", static_cast<double>(done_) / 1e6 / std::chrono::duration<double>(now - begun_).count()));
 }
 
-void Progress::draw() {
+void Progress::show(uint64_t done, std::string_view note) {
+  done_ = std::min(done, total_);
+  if (terminal_) draw(note);
+}
+
+void Progress::draw(std::string_view note) {
   const double part = total_ == 0 ? 1.0 : static_cast<double>(done_) / static_cast<double>(total_);
-  const double seconds = std::chrono::duration<double>(drawn_ - begun_).count();
   const auto filled = static_cast<unsigned>(part * kWidth);
-  fmt::print(stderr, "\r{} [{:=<{}}{: <{}}] {:3.0f} % {:.0f} MB/s\033[K", what_, "", filled, "", kWidth - filled,
-             part * 100, static_cast<double>(done_) / 1e6 / seconds);
+  fmt::print(stderr, "\r{} [{:=<{}}{: <{}}] {:3.0f} % {}\033[K", what_, "", filled, "", kWidth - filled, part * 100, note);
   std::fflush(stderr);
 }
 

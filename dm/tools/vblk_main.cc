@@ -11,18 +11,14 @@
 namespace acrn {
 namespace {
 
-constexpr unsigned kMaxDepth = 1024;
-constexpr uint64_t kMaxBlock = 16u << 20;  // bytes of one benchmark request
-constexpr double kMaxSeconds = 3600;
-
 // The command line as text; values are checked by us, so that every message is ours.
 struct CommandLine {
   std::vector<std::string> slots;
   std::string interrupts = "msix";
   bool no_event_index = false, no_indirect = false, single_msi = false, windows = false;
-  bool json = false, no_verify = false, acknowledge = false, keep = false, baseline = false;
-  std::string sector = "0", count, rw = "randread", read_percent = "50", block = "4k", depth = "16", seconds = "5", size,
-              seed = "1";
+  bool json = false, no_verify = false, acknowledge = false, keep = false;
+  std::string sector = "0", count;
+  BenchText bench;
 };
 
 Error bad(std::string_view option, std::string_view value, std::string_view right) {
@@ -64,28 +60,6 @@ Result<RequestOptions> request_options(const CommandLine& line) {
   return options;
 }
 
-Result<BenchOptions> bench_options(const CommandLine& line) {
-  BenchOptions options{.rw = line.rw, .baseline = line.baseline, .json = line.json};
-  const auto block = parse_size(line.block, 1);
-  if (!block || *block == 0 || *block > kMaxBlock || *block % VIRTIO_BLK_SECTOR_SIZE != 0) {
-    return bad("--bs", line.block, "a multiple of 512 bytes, at most 16M, like 4k");
-  }
-  options.block = static_cast<uint32_t>(*block);
-  if (auto ok = number("--qd", line.depth, 1, kMaxDepth, options.depth); !ok) return ok.error();
-  if (auto ok = number("--rwmixread", line.read_percent, 0, 100, options.read_percent); !ok) return ok.error();
-  if (auto ok = number("--seed", line.seed, 0, UINT32_MAX, options.seed); !ok) return ok.error();
-  char* end = nullptr;
-  options.seconds = std::strtod(line.seconds.c_str(), &end);
-  if (end == line.seconds.c_str() || *end != '\0' || !(options.seconds > 0 && options.seconds <= kMaxSeconds)) {
-    return bad("--seconds", line.seconds, "a number of seconds, at most 3600");
-  }
-  if (!line.size.empty()) {
-    options.size = parse_size(line.size, 1);
-    if (!options.size || *options.size == 0) return bad("--size", line.size, "a number of bytes, like 1G");
-  }
-  return options;
-}
-
 CLI::App* add_command(CLI::App& app, CommandLine& line, const char* name, const char* text, const char* example) {
   CLI::App* command = app.add_subcommand(name, text);
   command->footer(concat("example: vblk ", name, " ", example));
@@ -103,6 +77,24 @@ CLI::App* add_command(CLI::App& app, CommandLine& line, const char* name, const 
 void add_range(CLI::App* command, CommandLine& line) {
   command->add_option("--sector", line.sector, "first sector of 512 bytes (default 0)");
   command->add_option("--count", line.count, "sectors of 512 bytes");
+}
+
+void add_bench_options(CLI::App* command, BenchText& text) {
+  command->add_option("--rw", text.rw, "read, write, randread, randwrite or randrw (default randread)");
+  command->add_option("--rwmixread", text.read_percent, "percentage of reads in randrw (default 50)");
+  command->add_option("--bs", text.block, "bytes of a request (default 4k)");
+  command->add_option("--qd,--iodepth", text.depth, "requests in flight per job (default 16)");
+  command->add_option("--numjobs", text.jobs, "guest threads, each with a queue of its own (default: as many as queues)");
+  command->add_option("--size", text.size, "work on the first bytes only, like 1G");
+  command->add_option("--seconds,--runtime", text.seconds, "how long (default 5)");
+  command->add_option("--ramp,--ramp_time", text.ramp, "seconds of load that are not measured, before (default 0)");
+  command->add_option("--seed", text.seed, "of the random pattern (default 1)");
+  command->add_flag("--verify", text.verify, "check what is read, and at the end all that was written");
+  command->add_option("--direct-baseline,--baseline", text.direct,
+                      "in turns with the same pattern on the file itself: preadv, io_uring or best (default)")
+      ->expected(0, 1)->default_str("best")->type_name("METHOD");
+  command->add_flag("--cold", text.cold, "the file leaves the page cache before each round");
+  command->add_flag("--json", text.json, "machine-readable");
 }
 
 using Run = std::function<Result<void>(const SessionOptions&)>;
@@ -151,18 +143,10 @@ std::vector<std::pair<CLI::App*, Run>> add_commands(CLI::App& app, CommandLine& 
   commands.emplace_back(zero, with_request(run_zero));
 
   CLI::App* bench = add_command(app, line, "bench", "load generator (write patterns overwrite the disk)",
-                                "-s 3,virtio-blk,disk.img,writeback --rw randread --bs 4k --qd 16 --seconds 5 --baseline");
-  bench->add_option("--rw", line.rw, "read, write, randread, randwrite or randrw (default randread)");
-  bench->add_option("--rwmixread", line.read_percent, "percentage of reads in randrw (default 50)");
-  bench->add_option("--bs", line.block, "bytes of a request (default 4k)");
-  bench->add_option("--qd", line.depth, "requests in flight per queue (default 16)");
-  bench->add_option("--seconds", line.seconds, "how long (default 5)");
-  bench->add_option("--size", line.size, "work on the first bytes only, like 1G");
-  bench->add_option("--seed", line.seed, "of the random pattern (default 1)");
-  bench->add_flag("--baseline", line.baseline, "in turns with the same pattern by preadv/pwritev on the same file");
-  bench->add_flag("--json", line.json, "machine-readable");
+                                "-s 3,virtio-blk,disk.img,writeback --rw randread --bs 4k --qd 16 --direct-baseline");
+  add_bench_options(bench, line.bench);
   commands.emplace_back(bench, [&line](const SessionOptions& session) -> Result<void> {
-    auto options = bench_options(line);
+    auto options = parse_bench_options(line.bench);
     if (!options) return options.error();
     return run_bench(session, options.value());
   });

@@ -77,6 +77,7 @@ expect_candidate 'acrn-dm -s 9,virtio-blk,disk.img,aio=t' threads
 expect_candidate 'vblk ' bench
 expect_candidate 'vblk co' copy
 expect_candidate 'vblk bench --base' --baseline
+expect_candidate 'vblk bench --direct-baseline pre' preadv
 expect_candidate 'vblk info -s 3,virtio-blk,di' 3,virtio-blk,disk.img
 for command in info copy read write flush discard zero bench check; do expect_candidate "vblk $command" "$command"; done
 finish

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <bit>
+#include <initializer_list>
 #include <limits>
+#include <utility>
 
 #include "dm/options.h"
 
@@ -70,10 +72,22 @@ bool accept_discard(BlockOptions& options, Text value) {
   return true;
 }
 
+// False: it is none of the words.
+template <class Choice>
+bool pick(Choice& choice, Text word, std::initializer_list<std::pair<Text, Choice>> words) {
+  const auto found = std::find_if(words.begin(), words.end(), [&](const auto& each) { return each.first == word; });
+  if (found != words.end()) choice = found->second;
+  return found != words.end();
+}
+
 bool accept_engine(BlockOptions& options, Text value) {
-  if (value != "threads" && value != "io_uring") return false;
-  options.engine = value == "threads" ? BlockEngine::kThreads : BlockEngine::kIoUring;
-  return true;
+  return pick<BlockEngine>(options.engine, value,
+                           {{"auto", BlockEngine::kAuto}, {"threads", BlockEngine::kThreads}, {"io_uring", BlockEngine::kIoUring}});
+}
+
+bool accept_kick(BlockOptions& options, Text value) {
+  return pick<KickMode>(options.kick, value,
+                        {{"auto", KickMode::kAuto}, {"inline", KickMode::kInline}, {"loop", KickMode::kLoop}});
 }
 
 // "" or "K" or "K@cpus/cpus/...": the CPUs of the n-th thread, each set like "0:2-3".
@@ -138,7 +152,8 @@ constexpr Row kRows[] = {
      "<start>/<size> in logical sectors, like range=2048/4096"},
     {"discard", Value::kOptional, accept_discard, "a set of discard limits",
      "<max_sectors>:<max_seg>:<alignment> with max_seg up to 256, like discard=8192:16:8, or just discard"},
-    {"aio", Value::kRequired, accept_engine, "an engine", "aio=threads or aio=io_uring"},
+    {"aio", Value::kRequired, accept_engine, "an engine", "aio=auto, aio=threads or aio=io_uring"},
+    {"kick", Value::kRequired, accept_kick, "a way to serve kicks", "kick=auto, kick=inline or kick=loop"},
     {"iothread", Value::kOptional, accept_iothread, "a number of I/O threads",
      "1 to 64, and CPUs for no more threads than that, like iothread=2 or iothread=2@0:1/2-3"},
     {"mq", Value::kRequired, accept_queues, "a number of queues", "1 to 64, like mq=2"},

@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -45,6 +46,8 @@ Json range_json(const BlockOptions& options) {
   return {{"start_bytes", options.range->start * sector}, {"size_bytes", options.range->size * sector}};
 }
 
+constexpr std::array kEngineNames{"auto", "threads", "io_uring"}, kKickNames{"auto", "inline", "loop"};
+
 Json block_json(const BlockOptions& options, const DiskFacts& facts, uint64_t features) {
   return {
       {"source", source_text(options.source)},
@@ -58,7 +61,8 @@ Json block_json(const BlockOptions& options, const DiskFacts& facts, uint64_t fe
       {"nocache", options.nocache},
       {"range", range_json(options)},
       {"discard", options.discard ? discard_json(*options.discard) : Json(nullptr)},
-      {"engine", options.engine == BlockEngine::kThreads ? "threads" : "io_uring"},
+      {"engine", kEngineNames[static_cast<size_t>(facts.engine)]},
+      {"kick", kKickNames[static_cast<size_t>(options.kick)]},
       {"iothreads", options.iothreads},
       {"iothread_cpus", options.iothread_cpus},
       {"queues", options.queues},

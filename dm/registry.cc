@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <ctime>
+#include <thread>
 
 #include "acrn/base/concat.h"
 #include "acrn/base/mutex.h"
@@ -51,6 +52,7 @@ VirtioBlkOptions device_options(const BlockOptions& options, const std::string& 
                           .logical_block = options.logical_sector,
                           .physical_block = options.physical_sector.value_or(0),
                           .discard = options.discard.has_value(),
+                          .kick = options.kick,
                           .poll_nanoseconds = poll_nanoseconds};
   if (options.discard) {
     device.max_discard_sectors = options.discard->max_sectors;
@@ -114,7 +116,9 @@ class Disk final : public ConfiguredFunction {
 
   Result<void> build(const MachineServices& services, IrqPin& pin) {
     std::vector<EventLoop*> loops;
-    const unsigned iothreads = std::min(options_.iothreads, options_.queues);
+    // Who asks for queues wants them side by side.
+    const unsigned wanted = options_.iothreads != 0 || options_.queues == 1 ? options_.iothreads : std::thread::hardware_concurrency();
+    const unsigned iothreads = std::min(wanted, options_.queues);
     for (unsigned i = 0; i < iothreads; i++) {
       std::vector<unsigned> cpus;
       if (i < options_.iothread_cpus.size()) cpus = options_.iothread_cpus[i];

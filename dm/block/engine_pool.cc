@@ -12,8 +12,17 @@
 namespace acrn {
 namespace {
 
-// Waking a colleague costs its waker some 5 us, and it starts some 20 us later.
-constexpr auto kSlow = std::chrono::microseconds(20);
+// Waking a colleague costs its waker some 5 us, and it starts some 20 us later. What takes no longer than that and a copy
+// of its bytes (at 1 GB/s) did not wait for a medium.
+constexpr std::chrono::nanoseconds kSlow = std::chrono::microseconds(20);
+std::chrono::nanoseconds slow_for(const BlockRequest& request) {
+  return kSlow + std::chrono::nanoseconds(request.length);
+}
+// Two threads copy such reads faster than one; writes to one file wait for each other.
+constexpr uint64_t kLargeRead = 256 << 10;  // bytes
+bool is_large_read(const BlockRequest& request) {
+  return request.op == BlockOp::kRead && request.length >= kLargeRead;
+}
 // An operation that was expected to be fast and has taken this long is blocking: someone else has to go on.
 constexpr auto kStalled = std::chrono::microseconds(100);
 constexpr size_t kMaxGroup = 16;               // requests that a worker takes at a time
@@ -25,7 +34,7 @@ constexpr auto kAnnounceEvery = std::chrono::microseconds(20);
 // One loop's side. Used by its loop, except where it says otherwise.
 class EnginePool::Channel final : public BlockChannel {
  public:
-  explicit Channel(EnginePool& pool) : pool_(pool), inline_(*pool.file_) {
+  Channel(EnginePool& pool, EventLoop& loop) : pool_(pool), loop_(loop), inline_(*pool.file_) {
     for (Element& element : elements_) {
       element.channel = this;
       free_.push(element);
@@ -35,8 +44,8 @@ class EnginePool::Channel final : public BlockChannel {
     pool_.wait_until_returned(*this);
     deliver();
   }
-  Result<void> listen(EventLoop& loop) {
-    auto notifier = loop.make_notifier([this] { deliver(); });
+  Result<void> listen() {
+    auto notifier = loop_.make_notifier([this] { deliver(); });
     if (!notifier) return notifier.error();
     notifier_ = std::move(notifier).value();
     return {};
@@ -48,7 +57,11 @@ class EnginePool::Channel final : public BlockChannel {
   void complete(BlockRequest& request) { completed_.push(request); }
   void announce() {
     // Empty: the loop has already taken what we pushed.
-    if (!completed_.empty()) notifier_->notify();
+    if (completed_.empty()) return;
+    // A loop that sleeps need not be woken: it is lent for this.
+    if (!loop_.try_enter()) return notifier_->notify();
+    deliver();
+    loop_.leave();
   }
 
   // Under the pool's lock.
@@ -60,6 +73,7 @@ class EnginePool::Channel final : public BlockChannel {
   void deliver();
 
   EnginePool& pool_;
+  EventLoop& loop_;
   std::array<Element, kElements> elements_;
   std::unique_ptr<Notifier> notifier_;
   CompletionStack completed_;
@@ -73,10 +87,10 @@ class EnginePool::Channel final : public BlockChannel {
 void EnginePool::Channel::submit(std::span<BlockRequest* const> batch) {
   for (BlockRequest* request : batch) incoming_.push(*request);
   if (std::exchange(submitting_, true)) return;
-  inline_.begin(pool_.inline_requests_);
   RequestFifo for_workers;
   while (BlockRequest* request = incoming_.pop()) {
-    const auto outcome = inline_.attempt(*request, pool_.paces_[kCachedWrites].fast());
+    auto outcome = InlineTransfers::Outcome::kNotTried;
+    if (pool_.inline_requests_) outcome = inline_.attempt(*request, pool_.paces_[kCachedWrites].fast());
     if (outcome == InlineTransfers::Outcome::kDone) {
       request->sink->request_done(*request);
       continue;
@@ -166,8 +180,8 @@ EnginePool::~EnginePool() {
 }
 
 Result<std::unique_ptr<BlockChannel>> EnginePool::open_channel(EventLoop& loop, unsigned) {
-  auto channel = std::make_unique<Channel>(*this);
-  if (auto listening = channel->listen(loop); !listening) return listening.error();
+  auto channel = std::make_unique<Channel>(*this, loop);
+  if (auto listening = channel->listen(); !listening) return listening.error();
   return std::unique_ptr<BlockChannel>(std::move(channel));
 }
 
@@ -197,7 +211,8 @@ void EnginePool::assign(Element& element, BlockRequest& request) {
 
 bool EnginePool::claim_wake() {
   if (pending_.empty() || idle_ == 0) return false;
-  if (active_ > 0 && (wakes_ > 0 || Clock::now() - last_taken_ < kStalled)) return false;
+  const unsigned enough = is_large_read(*pending_.front()->request) ? 2 : 1;
+  if (active_ >= enough && (wakes_ > 0 || Clock::now() < done_by_)) return false;
   idle_--;
   active_++;
   wakes_++;
@@ -226,7 +241,9 @@ void EnginePool::work() {
       sleep();
     }
     take_group(busy);
+    const bool wake = claim_wake();
     lock.unlock();
+    if (wake) work_.notify_one();
     serve(busy, finished);
     lock.lock();
   }
@@ -247,9 +264,13 @@ void EnginePool::sleep() {
 // One at a time of what is going to be waited for, so that others find something too. Fast ones in groups:
 // fewer locks, and fewer notifications for the loop.
 void EnginePool::take_group(ElementList& busy) {
-  const size_t count = may_block(*pending_.front()) ? 1 : std::min(pending_.size(), kMaxGroup);
-  while (busy.size() < count) busy.push(*pending_.pop());
-  last_taken_ = Clock::now();
+  const Element& first = *pending_.front();
+  const size_t count = may_block(first) || is_large_read(*first.request) ? 1 : std::min(pending_.size(), kMaxGroup);
+  done_by_ = Clock::now() + kStalled;
+  while (busy.size() < count) {
+    done_by_ += slow_for(*pending_.front()->request) - kSlow;
+    busy.push(*pending_.pop());
+  }
 }
 
 void EnginePool::retire(ElementList& finished) {
@@ -284,7 +305,7 @@ void EnginePool::serve(ElementList& busy, ElementList& finished) {
     }
     request.error = file_->execute(request);
     const auto end = Clock::now();
-    slow = end - std::exchange(start, end) > kSlow;
+    slow = end - std::exchange(start, end) > slow_for(request);
     if (const size_t kind = pace_kind(request); kind < paces_.size()) paces_[kind].note(!slow);
     to_announce = element.channel;
     to_announce->complete(request);

@@ -120,7 +120,7 @@ class EnginePool final : public BlockBackend {
   unsigned active_ ACRN_GUARDED_BY(mutex_) = kWorkers;  // workers that will look at pending_ soon
   unsigned idle_ ACRN_GUARDED_BY(mutex_) = 0;           // asleep and not yet chosen to be woken
   unsigned wakes_ ACRN_GUARDED_BY(mutex_) = 0;          // chosen, not yet awake
-  Clock::time_point last_taken_ ACRN_GUARDED_BY(mutex_);
+  Clock::time_point done_by_ ACRN_GUARDED_BY(mutex_);   // what was taken last, unless it blocks
   bool stopping_ ACRN_GUARDED_BY(mutex_) = false;
 
   std::array<pthread_t, kWorkers> threads_{};

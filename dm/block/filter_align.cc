@@ -67,6 +67,7 @@ class AlignChannel final : public BlockChannel, public BlockSink {
   ~AlignChannel() override;
   Result<void> start(std::unique_ptr<BlockChannel> below, EventLoop& loop);
 
+  bool needs_own_thread() const override { return below_->needs_own_thread(); }
   void submit(std::span<BlockRequest* const> batch) override {
     for (BlockRequest* request : batch) incoming_.push(*request);
     pump(true);

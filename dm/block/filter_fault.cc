@@ -98,6 +98,7 @@ class FaultChannel final : public BlockChannel {
   }
 
   // A sink may submit from request_done(); such a call only queues, so the stack does not grow.
+  bool needs_own_thread() const override { return below_->needs_own_thread(); }
   void submit(std::span<BlockRequest* const> batch) override {
     for (BlockRequest* request : batch) incoming_.push(*request);
     if (std::exchange(submitting_, true)) return;

@@ -23,10 +23,8 @@ InlineTransfers::Outcome InlineTransfers::attempt(BlockRequest& request, bool wr
   if (write ? !writes_are_fast || request.stable || !file_.writes_to_cache() : !file_.may_try_read()) {
     return Outcome::kNotTried;
   }
-  const uint64_t cost = std::max(request.length, kMinCost);
   Backoff& backoff = write ? writes_ : reads_;
-  if (cost > left_ || backoff.skips()) return Outcome::kNotTried;
-  left_ -= cost;
+  if (backoff.skips()) return Outcome::kNotTried;
   const bool timed = write || file_.try_read_may_wait();
   const auto start = timed ? Clock::now() : Clock::time_point();
   request.error = 0;

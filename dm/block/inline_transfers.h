@@ -13,17 +13,12 @@ class InlineTransfers {
  public:
   explicit InlineTransfers(RawFile& file) : file_(file) {}
 
-  // A new submit(), which may do a bounded amount. Not `allowed`: nothing.
-  void begin(bool allowed) { left_ = allowed ? kBudget : 0; }
-
   enum class Outcome : uint8_t { kDone, kNotTried, kWouldWait };
   // kDone: request.error is set. `writes_are_fast`: cached writes of late have not waited for the medium.
   Outcome attempt(BlockRequest& request, bool writes_are_fast);
 
  private:
-  static constexpr uint64_t kMax = 64 << 10;      // bytes of one transfer
-  static constexpr uint64_t kBudget = 256 << 10;  // bytes of one submit(): at most some 50 us of its loop
-  static constexpr uint64_t kMinCost = 4 << 10;   // a short transfer costs as much as one of this size
+  static constexpr uint64_t kMax = 64 << 10;  // bytes of one transfer: at most some 10 us
 
   // After an attempt that did not pay some are left out, more each time.
   class Backoff {
@@ -40,7 +35,6 @@ class InlineTransfers {
   };
 
   RawFile& file_;
-  uint64_t left_ = 0;  // bytes, of this submit()
   Backoff reads_, writes_;
 };
 

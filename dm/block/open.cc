@@ -8,7 +8,9 @@
 #include <variant>
 
 #include "acrn/base/concat.h"
+#include "dm/base/errno_text.h"
 #include "dm/block/engine_pool.h"
+#include "dm/block/engine_uring.h"
 #include "dm/block/filter_align.h"
 #include "dm/block/filter_range.h"
 #include "dm/block/probe.h"
@@ -50,9 +52,16 @@ uint32_t physical_of(const BlockOptions& options, uint32_t found) {
   return std::max(options.physical_sector.value_or(found), options.logical_sector);
 }
 
-Result<void> check_engine(const BlockOptions& options, const std::string& name) {
-  if (options.engine == BlockEngine::kThreads) return {};
-  return misfit(name, "aio=io_uring: this build has the engine aio=threads only");
+// What `aio=auto` stands for. The disk decides how fast direct I/O is, so what counts is how many requests it has at a
+// time; cached I/O is a copy, which a ring would hand to a kernel thread (docs/adr/0020).
+Result<BlockEngine> choose_engine(const BlockOptions& options, const std::string& name) {
+  if (options.engine == BlockEngine::kThreads) return options.engine;
+  if (options.engine == BlockEngine::kAuto && !options.nocache) return BlockEngine::kThreads;
+  const int error = EngineUring::unavailable();
+  if (error == 0) return BlockEngine::kIoUring;
+  if (options.engine == BlockEngine::kAuto) return BlockEngine::kThreads;
+  return Error{ErrorKind::kUnavailable, concat("virtio-blk ", name, ": aio=io_uring: this host has none for us (", errno_text(error),
+                                               "); give aio=threads, or allow it (kernel.io_uring_disabled, seccomp)")};
 }
 
 // O_DIRECT moves whole blocks: the ends of what is served must not lie inside one, or a neighbour's bytes
@@ -86,6 +95,9 @@ Result<FilePlan> plan_file(const BlockOptions& options, const std::string& path,
     if (auto direct = check_direct(plan.probe, plan.window, path); !direct) return direct.error();
   }
   DiskFacts& facts = plan.facts;
+  auto engine = choose_engine(options, path);
+  if (!engine) return engine.error();
+  facts.engine = engine.value();
   facts.info.size = plan.window.size;
   facts.info.physical_block = physical_of(options, plan.probe.physical_block);
   if (options.nocache) facts.info.offset_alignment = 512;  // what FilterAlign leaves
@@ -112,8 +124,11 @@ Result<std::unique_ptr<BlockBackend>> start_engine(const BlockOptions& options, 
     // Some file systems want whole blocks in each vector, too.
     traits.info.memory_alignment = std::max(plan.probe.direct_offset_align, plan.probe.direct_memory_align);
   }
-  auto pool =
-      EnginePool::create(std::make_unique<RawFile>(std::move(plan.probe.fd), traits), concat("blk", slot));
+  auto file = std::make_unique<RawFile>(std::move(plan.probe.fd), traits);
+  if (plan.facts.engine == BlockEngine::kIoUring) {
+    return std::unique_ptr<BlockBackend>(std::make_unique<EngineUring>(std::move(file)));
+  }
+  auto pool = EnginePool::create(std::move(file), concat("blk", slot));
   if (!pool) return pool.error();
   return std::unique_ptr<BlockBackend>(std::move(pool).value());
 }
@@ -184,7 +199,6 @@ DiskFacts no_disk(const BlockOptions& options, const std::string& slot) {
 
 Result<DiskFacts> inspect_disk(const BlockOptions& options, const std::string& slot) {
   if (const auto* file = std::get_if<FilePath>(&options.source)) {
-    if (auto engine = check_engine(options, file->path); !engine) return engine.error();
     auto plan = plan_file(options, file->path,
                           {.writable = !options.read_only, .direct = options.nocache, .only_look = true});
     if (!plan) return plan.error();
@@ -200,7 +214,6 @@ Result<DiskFacts> inspect_disk(const BlockOptions& options, const std::string& s
 
 Result<OpenedDisk> open_disk(const BlockOptions& options, const std::string& slot) {
   if (const auto* file = std::get_if<FilePath>(&options.source)) {
-    if (auto engine = check_engine(options, file->path); !engine) return engine.error();
     return open_file(options, file->path, slot);
   }
   if (const auto* ram = std::get_if<RamDiskPath>(&options.source)) return open_ram(options, ram->size, slot);

@@ -17,6 +17,7 @@ struct DiskFacts {
       identity;        // stable over options: "file:<real path>:whole" or ":<start>+<size>", "block:<major>:<minor>:...",
                        // "ram:<slot>", "nodisk:<slot>"; the disk's serial is made of it (dm/ident)
   std::string medium;  // "file", "block device", "ram", "nodisk"
+  BlockEngine engine = BlockEngine::kAuto;  // of a file or device: what it stands for
 };
 
 struct OpenedDisk {

@@ -14,8 +14,10 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <climits>
 #include <cstddef>
+#include <thread>
 
 #include "acrn/base/concat.h"
 #include "dm/base/errno_text.h"
@@ -251,8 +253,14 @@ Result<void> lock_bytes(int fd, uint64_t start, uint64_t length, bool shared, co
   lock.l_whence = SEEK_SET;
   lock.l_start = static_cast<off_t>(start);
   lock.l_len = static_cast<off_t>(length);
-  if (::fcntl(fd, F_OFD_SETLK, &lock) == 0) return {};
-  const int error = errno;
+  // A process that was killed with requests in io_uring is gone some milliseconds before its locks are.
+  int error = 0;
+  for (int tries = 0; tries < 30; tries++) {
+    if (::fcntl(fd, F_OFD_SETLK, &lock) == 0) return {};
+    error = errno;
+    if (error != EAGAIN && error != EACCES) break;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
   const std::string bytes = concat("bytes ", start, "..", start + length - 1);
   if (error == EAGAIN || error == EACCES) {
     return Error{ErrorKind::kNoInput,

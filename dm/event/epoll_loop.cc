@@ -99,25 +99,30 @@ class EpollLoop::EpollNotifier final : public Notifier, public Source {
   std::function<void()> handler_;
 };
 
-class EpollLoop::EpollTimer final : public Timer, public Source {
+class EpollLoop::EpollTimer final : public Timer, public Alarm, public Source {
  public:
   EpollTimer(EpollLoop& loop, UniqueFd timer, std::function<void()> handler)
       : Source(loop), timer_(std::move(timer)), handler_(std::move(handler)) {}
   ~EpollTimer() override { remove(timer_.fd()); }
 
-  bool start(uint64_t nanoseconds) {
-    constexpr uint64_t kSecond = 1'000'000'000;
-    const timespec period{static_cast<time_t>(nanoseconds / kSecond), static_cast<long>(nanoseconds % kSecond)};
-    const itimerspec setting{period, period};
-    return timerfd_settime(timer_.fd(), 0, &setting, nullptr) == 0 && add(timer_.fd(), EPOLLIN);
+  bool start() { return add(timer_.fd(), EPOLLIN); }
+  void set(uint64_t nanoseconds) override { set(nanoseconds, 0); }
+  void set(uint64_t first, uint64_t period) {
+    const itimerspec setting{time_of(period), time_of(first)};
+    ACRN_CHECK(timerfd_settime(timer_.fd(), 0, &setting, nullptr) == 0);
   }
   void run(uint32_t) override {
     uint64_t expirations;  // a periodic timer is started anew by reading it
-    [[maybe_unused]] const ssize_t size = ::read(timer_.fd(), &expirations, sizeof(expirations));
-    handler_();
+    // Nothing to read: it was set anew after epoll saw it.
+    if (::read(timer_.fd(), &expirations, sizeof(expirations)) == sizeof(expirations)) handler_();
   }
 
  private:
+  static timespec time_of(uint64_t nanoseconds) {
+    constexpr uint64_t kSecond = 1'000'000'000;
+    return {static_cast<time_t>(nanoseconds / kSecond), static_cast<long>(nanoseconds % kSecond)};
+  }
+
   UniqueFd timer_;
   std::function<void()> handler_;
 };
@@ -202,14 +207,25 @@ Result<std::unique_ptr<Notifier>> EpollLoop::make_notifier(std::function<void()>
   return std::unique_ptr<Notifier>(std::move(notifier));
 }
 
-Result<std::unique_ptr<Timer>> EpollLoop::make_timer(uint64_t nanoseconds, std::function<void()> handler) {
+Result<std::unique_ptr<EpollLoop::EpollTimer>> EpollLoop::make_stopped_timer(std::function<void()> handler) {
   UniqueFd fd(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
   if (!fd) return Error{ErrorKind::kInternal, concat("event loop: timerfd_create: ", errno_text(errno))};
   auto timer = std::make_unique<EpollTimer>(*this, std::move(fd), std::move(handler));
-  if (!timer->start(nanoseconds)) {
-    return Error{ErrorKind::kInternal, concat("event loop: timerfd: ", errno_text(errno))};
-  }
-  return std::unique_ptr<Timer>(std::move(timer));
+  if (!timer->start()) return Error{ErrorKind::kInternal, concat("event loop: epoll_ctl: ", errno_text(errno))};
+  return timer;
+}
+
+Result<std::unique_ptr<Timer>> EpollLoop::make_timer(uint64_t nanoseconds, std::function<void()> handler) {
+  auto timer = make_stopped_timer(std::move(handler));
+  if (!timer) return timer.error();
+  timer.value()->set(nanoseconds, nanoseconds);
+  return std::unique_ptr<Timer>(std::move(timer).value());
+}
+
+Result<std::unique_ptr<Alarm>> EpollLoop::make_alarm(std::function<void()> handler) {
+  auto timer = make_stopped_timer(std::move(handler));
+  if (!timer) return timer.error();
+  return std::unique_ptr<Alarm>(std::move(timer).value());
 }
 
 std::unique_ptr<FdWatch> EpollLoop::watch(int fd, uint32_t events, std::function<void(uint32_t)> handler) {

@@ -49,6 +49,7 @@ class EpollLoop final : public EventLoop {
   void post(std::function<void()> task) override;
   Result<std::unique_ptr<Notifier>> make_notifier(std::function<void()> handler) override;
   Result<std::unique_ptr<Timer>> make_timer(uint64_t nanoseconds, std::function<void()> handler) override;
+  Result<std::unique_ptr<Alarm>> make_alarm(std::function<void()> handler) override;
   // `handler` runs on the loop with the events that came. The caller keeps `fd` open. Nothing: epoll does not take
   // this kind of descriptor (a regular file), which is always ready.
   bool try_enter() override;
@@ -66,6 +67,7 @@ class EpollLoop final : public EventLoop {
   using Clock = std::chrono::steady_clock;
 
   explicit EpollLoop(const LoopHabits& habits) : habits_(habits) {}
+  Result<std::unique_ptr<EpollTimer>> make_stopped_timer(std::function<void()> handler);
   void serve();
   void take_notified();
   bool run_notified();

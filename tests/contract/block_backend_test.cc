@@ -2,6 +2,7 @@
 #include <fcntl.h>
 
 #include "dm/block/engine_pool.h"
+#include "dm/block/engine_uring.h"
 #include "dm/block/filter_align.h"
 #include "dm/block/filter_fault.h"
 #include "dm/block/ram_disk.h"
@@ -24,6 +25,29 @@ struct pool_on_a_tmpfs {
   std::unique_ptr<BlockBackend> backend = open_backend(options_for(file.path()));
 };
 
+BlockOptions ring_for(const std::string& path) {
+  if (EngineUring::unavailable() != 0) SKIP("io_uring");
+  BlockOptions options = options_for(path);
+  options.engine = BlockEngine::kIoUring;
+  return options;
+}
+
+struct ring_on_a_file {
+  TempDir dir;
+  std::unique_ptr<BlockBackend> backend = open_backend(ring_for(dir.file("disk", kContractSize)));
+};
+
+struct ring_on_a_tmpfs {
+  SharedMemoryFile file{kContractSize};
+  std::unique_ptr<BlockBackend> backend = open_backend(ring_for(file.path()));
+};
+
+struct ring_on_a_loop_device {
+  TempDir dir;
+  LoopDevice device{dir.file("disk", kContractSize), 512};
+  std::unique_ptr<BlockBackend> backend = open_backend(ring_for(device.path()));
+};
+
 struct pool_without_inline_reads {
   TempDir dir;
   std::unique_ptr<BlockBackend> backend = make();
@@ -37,6 +61,7 @@ struct pool_without_inline_reads {
   }
 };
 
+template <BlockEngine engine>
 struct nocache_on_a_file {
   TempDir dir;
   std::unique_ptr<BlockBackend> backend = make();
@@ -44,6 +69,7 @@ struct nocache_on_a_file {
   std::unique_ptr<BlockBackend> make() const {
     BlockOptions options = options_for(dir.file("disk", kContractSize));
     options.nocache = true;
+    options.engine = engine;
     auto facts = UniqueFd(::open(dir.path("disk").c_str(), O_RDWR | O_DIRECT | O_CLOEXEC));
     if (!facts) SKIP("no direct I/O in " + dir.path(""));
     return open_backend(options);
@@ -78,6 +104,7 @@ struct loop_device {
   std::unique_ptr<BlockBackend> backend = open_backend(options_for(device.path()));
 };
 
+template <BlockEngine engine>
 struct nocache_on_a_4k_loop_device {
   TempDir dir;
   LoopDevice device{dir.file("disk", kContractSize), 4096};
@@ -86,6 +113,7 @@ struct nocache_on_a_4k_loop_device {
   std::unique_ptr<BlockBackend> make() const {
     BlockOptions options = options_for(device.path());
     options.nocache = true;
+    options.engine = engine;
     return open_backend(options);
   }
 };
@@ -107,11 +135,20 @@ struct alignment_over_memory {
 ACRN_BLOCK_CONTRACT(pool_on_a_file);
 ACRN_BLOCK_CONTRACT(pool_on_a_tmpfs);
 ACRN_BLOCK_CONTRACT(pool_without_inline_reads);
-ACRN_BLOCK_CONTRACT(nocache_on_a_file);
+ACRN_BLOCK_CONTRACT(ring_on_a_file);
+ACRN_BLOCK_CONTRACT(ring_on_a_tmpfs);
+ACRN_BLOCK_CONTRACT(ring_on_a_loop_device);
+using nocache_with_workers = nocache_on_a_file<BlockEngine::kThreads>;
+using nocache_with_whatever_suits = nocache_on_a_file<BlockEngine::kAuto>;
+ACRN_BLOCK_CONTRACT(nocache_with_workers);
+ACRN_BLOCK_CONTRACT(nocache_with_whatever_suits);
 ACRN_BLOCK_CONTRACT(window_of_a_file);
 ACRN_BLOCK_CONTRACT(ram_disk);
 ACRN_BLOCK_CONTRACT(loop_device);
-ACRN_BLOCK_CONTRACT(nocache_on_a_4k_loop_device);
+using nocache_with_workers_on_4k = nocache_on_a_4k_loop_device<BlockEngine::kThreads>;
+using nocache_with_whatever_suits_on_4k = nocache_on_a_4k_loop_device<BlockEngine::kAuto>;
+ACRN_BLOCK_CONTRACT(nocache_with_workers_on_4k);
+ACRN_BLOCK_CONTRACT(nocache_with_whatever_suits_on_4k);
 ACRN_BLOCK_CONTRACT(alignment_over_memory);
 
 }  // namespace

@@ -50,8 +50,8 @@ std::vector<uint8_t> TestRequest::data() const {
 
 void TestRequest::fill(uint8_t value) { std::memset(memory_.data() + start_, value, bytes_); }
 
-BlockRig::BlockRig(BlockBackend& backend, unsigned depth) {
-  auto loop = EpollLoop::create("rig", {});
+BlockRig::BlockRig(BlockBackend& backend, unsigned depth, const LoopHabits& habits) {
+  auto loop = EpollLoop::create("rig", {}, habits);
   EXPECT(loop.ok());
   loop_ = std::move(loop).value();
   loop_->run([&] {
@@ -65,17 +65,30 @@ BlockRig::~BlockRig() {
   loop_->run([this] { channel_.reset(); });
 }
 
-void BlockRig::start(std::vector<TestRequest>& requests) {
+void BlockRig::prepare(std::vector<TestRequest>& requests) {
   batch_.clear();
   for (TestRequest& request : requests) {
     request.sink = this;
     request.error = -1;
     batch_.push_back(&request);
   }
+}
+
+void BlockRig::start(std::vector<TestRequest>& requests) {
+  prepare(requests);
   loop_->post([this] {
     outstanding_ = batch_.size();
     channel_->submit(batch_);
   });
+}
+
+bool BlockRig::start_on_this_thread(std::vector<TestRequest>& requests) {
+  if (!loop_->try_enter()) return false;
+  prepare(requests);
+  outstanding_ = batch_.size();
+  channel_->submit(batch_);
+  loop_->leave();
+  return true;
 }
 
 void BlockRig::finish() { all_done_.acquire(); }

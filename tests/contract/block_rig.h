@@ -45,7 +45,7 @@ class TestRequest : public BlockRequest {
 
 class BlockRig final : private BlockSink {
  public:
-  explicit BlockRig(BlockBackend& backend, unsigned depth = 64);
+  explicit BlockRig(BlockBackend& backend, unsigned depth = 64, const LoopHabits& habits = {});
   ~BlockRig();
 
   // Submits all at once and waits for them.
@@ -55,12 +55,15 @@ class BlockRig final : private BlockSink {
   int run(TestRequest&& request) { return run(request); }
 
   void start(std::vector<TestRequest>& requests);
+  // The same on a borrowed loop. False: it was awake, and nothing has happened.
+  bool start_on_this_thread(std::vector<TestRequest>& requests);
   void finish();
 
   EpollLoop& loop() { return *loop_; }
   BlockChannel& channel() { return *channel_; }
 
  private:
+  void prepare(std::vector<TestRequest>& requests);
   void request_done(BlockRequest& request) override;
   void batch_done() override {}
 

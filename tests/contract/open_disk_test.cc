@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "dm/block/engine_uring.h"
 #include "dm/block/open.h"
 #include "tests/contract/block_rig.h"
 #include "tests/contract/host_media.h"
@@ -112,11 +113,28 @@ TEST(a_range_past_the_end_is_refused) {
   EXPECT_EQ(facts_of(with_range(path, 2047, 1)).info.size, 512u);
 }
 
-TEST(the_engine_that_this_build_has_not_is_named) {
+TEST(cached_disks_have_workers_and_direct_ones_a_ring_unless_they_are_told_otherwise) {
   TempDir dir;
   BlockOptions options = options_for(dir.file("disk", 1 << 20));
+  const auto engine = [&] { return facts_of(options).engine; };
+  EXPECT(engine() == BlockEngine::kThreads);
   options.engine = BlockEngine::kIoUring;
-  EXPECT_CONTAINS(refusal(options, ErrorKind::kUsage), "this build has the engine aio=threads only");
+  if (EngineUring::unavailable() != 0) {
+    EXPECT_CONTAINS(refusal(options, ErrorKind::kUnavailable),
+                    "aio=io_uring: this host has none for us (Operation not permitted); give aio=threads, or allow it");
+    options.engine = BlockEngine::kAuto;
+    options.nocache = true;
+    EXPECT(engine() == BlockEngine::kThreads);
+    EXPECT(open_disk(options, "0:9:0").ok());
+    return;
+  }
+  EXPECT(engine() == BlockEngine::kIoUring);
+  options.nocache = true;
+  EXPECT(engine() == BlockEngine::kIoUring);
+  options.engine = BlockEngine::kThreads;
+  EXPECT(engine() == BlockEngine::kThreads);
+  options.engine = BlockEngine::kAuto;
+  EXPECT(engine() == BlockEngine::kIoUring);
 }
 
 TEST(a_disk_that_cannot_be_written_names_ro) {

@@ -195,6 +195,11 @@ DriverOptions with(InterruptMode mode) {
 TEST(random_requests_match_the_model_in_writeback) { match_model(",writeback,discard", kDriver); }
 TEST(random_requests_match_the_model_in_writethru) { match_model(",discard", kDriver); }
 TEST(random_requests_match_the_model_with_nocache) { match_model(",nocache,writeback,discard", kDriver); }
+TEST(random_requests_match_the_model_with_nocache_and_workers) { match_model(",nocache,writeback,discard,aio=threads", kDriver); }
+TEST(random_requests_match_the_model_on_a_cached_io_uring) { match_model(",writeback,discard,aio=io_uring", kDriver); }
+TEST(random_requests_match_the_model_on_a_stable_io_uring) { match_model(",discard,aio=io_uring", kDriver); }
+TEST(random_requests_match_the_model_with_kicks_served_inline) { match_model(",writeback,discard,kick=inline", kDriver); }
+TEST(random_requests_match_the_model_with_kicks_served_by_the_loop) { match_model(",writeback,discard,kick=loop", kDriver); }
 TEST(random_requests_match_the_model_in_a_window) { match_model(",writeback,discard,range=2048/16384", kDriver, 2048 * 512); }
 TEST(random_requests_match_the_model_with_4k_sectors) { match_model(",writeback,discard,sectorsize=4096", kDriver); }
 TEST(random_requests_match_the_model_on_three_queues) { match_model(",writeback,discard,mq=3", kDriver); }

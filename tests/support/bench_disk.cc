@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <thread>
@@ -40,6 +41,20 @@ class MemoryChannel final : public BlockChannel {
 void quiet() {
   static const bool done = setup_logging({.console = 1}, "").ok();
   expect(done, "setup_logging", __FILE__, __LINE__);
+}
+
+// ACRN_TEST_LOOP=lends: kicks are served on the thread that makes them, and loops poll, as in a real program.
+LoopHabits loop_habits() {
+  const char* const kind = std::getenv("ACRN_TEST_LOOP");
+  if (kind == nullptr || std::string_view(kind) != "lends") return {};
+  return {.longest_poll = std::chrono::microseconds(50), .lends = true};
+}
+
+// ACRN_TEST_AIO=io_uring: for disks whose options leave the engine open.
+BlockEngine engine_wanted(BlockEngine option) {
+  const char* const engine = std::getenv("ACRN_TEST_AIO");
+  if (engine == nullptr || option != BlockEngine::kAuto) return option;
+  return std::string_view(engine) == "io_uring" ? BlockEngine::kIoUring : BlockEngine::kThreads;
 }
 
 }  // namespace
@@ -136,7 +151,7 @@ BenchDisk::BenchDisk(BenchOptions options) {
   ram_end_ = Gpa{raw(last.base) + last.size};
   std::vector<EventLoop*> loops;
   for (unsigned i = 0; i < options.loops; i++) {
-    loops_.push_back(MUST(EpollLoop::create("bench", {})));
+    loops_.push_back(MUST(EpollLoop::create("bench", {}, loop_habits())));
     loops.push_back(loops_.back().get());
   }
   auto device = MUST(VirtioBlk::create(options.device, *memory_, mistakes_, std::move(loops)));
@@ -275,9 +290,11 @@ std::vector<std::byte> filled(size_t bytes, uint8_t value) {
   return std::vector<std::byte>(bytes, std::byte{value});
 }
 
-std::unique_ptr<BlockBackend> open_backend(const BlockOptions& options) {
+std::unique_ptr<BlockBackend> open_backend(const BlockOptions& wanted) {
+  BlockOptions options = wanted;
+  options.engine = engine_wanted(options.engine);
   auto opened = open_disk(options, "0:3:0");
-  if (!opened && options.nocache) SKIP(opened.error().message);
+  if (!opened && (options.nocache || options.engine == BlockEngine::kIoUring)) SKIP(opened.error().message);
   return std::move(MUST(std::move(opened)).backend);
 }
 

@@ -163,7 +163,7 @@ void expect_serves_after_restart(RawGuest& guest, uint64_t features = kNoEventIn
 std::vector<std::byte> filled(size_t bytes, uint8_t value);
 
 // The stack that a command line with these options gets. Skips the test where the host cannot do it.
-std::unique_ptr<BlockBackend> open_backend(const BlockOptions& options);
+std::unique_ptr<BlockBackend> open_backend(const BlockOptions& wanted);
 // A file of the pattern that a MemoryDisk begins with, and what is in it now.
 void write_pattern(const std::string& path, uint64_t bytes);
 std::vector<std::byte> file_content(const std::string& path);

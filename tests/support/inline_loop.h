@@ -24,6 +24,10 @@ class InlineLoop final : public EventLoop {
     return std::make_unique<Timer>();
   }
 
+  Result<std::unique_ptr<Alarm>> make_alarm(std::function<void()> handler) override {
+    return std::unique_ptr<Alarm>(std::make_unique<InlineNotifier>(*this, std::move(handler)));
+  }
+
   // Runs what was notified, until nothing is or `most` handlers have run.
   void pump(unsigned most = 1000) {
     for (unsigned ran = 0; ran < most && !notified_.empty(); ran++) {
@@ -34,7 +38,7 @@ class InlineLoop final : public EventLoop {
   }
 
  private:
-  class InlineNotifier final : public Notifier {
+  class InlineNotifier final : public Notifier, public Alarm {
    public:
     InlineNotifier(InlineLoop& loop, std::function<void()> handler) : loop_(loop), handler_(std::move(handler)) {}
     ~InlineNotifier() override { std::erase(loop_.notified_, this); }
@@ -42,6 +46,7 @@ class InlineLoop final : public EventLoop {
       if (!std::exchange(notified_, true)) loop_.notified_.push_back(this);
     }
     int fd() const override { return -1; }
+    void set(uint64_t) override { notify(); }
     void run() {
       notified_ = false;
       handler_();

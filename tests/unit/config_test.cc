@@ -123,7 +123,7 @@ TEST(block_defaults_are_those_of_the_manual) {
   EXPECT_EQ(path_of(options), "disk.img");
   EXPECT(!options.writeback && !options.read_only && !options.nocache && options.lock);
   EXPECT(!options.physical_sector && !options.range && !options.discard && !options.serial);
-  EXPECT(options.engine == BlockEngine::kThreads);
+  EXPECT(options.engine == BlockEngine::kAuto && options.kick == KickMode::kAuto);
   EXPECT_EQ(options.logical_sector, 512u);
   EXPECT_EQ(options.iothreads, 0u);
   EXPECT_EQ(options.queues, 1u);
@@ -161,6 +161,10 @@ TEST(block_flags_are_set) {
   EXPECT(!block_of("d,lock=off").lock);
   EXPECT(block_of("d,lock=on").lock);
   EXPECT(block_of("d,aio=io_uring").engine == BlockEngine::kIoUring);
+  EXPECT(block_of("d,aio=threads").engine == BlockEngine::kThreads);
+  EXPECT(block_of("d,aio=threads,aio=auto").engine == BlockEngine::kAuto);
+  EXPECT(block_of("d,kick=inline").kick == KickMode::kInline);
+  EXPECT(block_of("d,kick=loop").kick == KickMode::kLoop);
   EXPECT(block_of("d,aio=threads").engine == BlockEngine::kThreads);
 }
 
@@ -245,7 +249,8 @@ TEST(bad_block_values_have_their_own_message) {
        "not a set of discard limits; give <max_sectors>:<max_seg>:<alignment> with max_seg up to 256, like "
        "discard=8192:16:8, or just discard",
        {"1", "1:2", "1:2:3:4", "1:257:1", "4294967296:1:1", "a:b:c", "1:1:1x", "::"}},
-      {"aio", "not an engine; give aio=threads or aio=io_uring", {"native", "Threads", "io_uring2"}},
+      {"aio", "not an engine; give aio=auto, aio=threads or aio=io_uring", {"native", "Threads", "io_uring2"}},
+      {"kick", "not a way to serve kicks; give kick=auto, kick=inline or kick=loop", {"vcpu", "Loop", "inline2"}},
       {"iothread",
        "not a number of I/O threads; give 1 to 64, and CPUs for no more threads than that, like iothread=2 "
        "or iothread=2@0:1/2-3",
@@ -289,7 +294,7 @@ TEST(unknown_block_options_name_the_nearest_known_one) {
   EXPECT_EQ(block_error_of("disk.img,r"), "'r' is not an option; did you mean ro?");
   EXPECT_EQ(block_error_of("disk.img,RO"),
             "'RO' is not an option; known: writethru, writeback, ro, nocache, "
-            "no_bst_block, sectorsize, range, discard, aio, iothread, mq, queue_size, serial, lock");
+            "no_bst_block, sectorsize, range, discard, aio, kick, iothread, mq, queue_size, serial, lock");
   EXPECT_EQ(block_error_of("disk.img,queuesize=5"), "'queuesize' is not an option; did you mean queue_size?");
   EXPECT_EQ(block_error_of("disk.img,ro,"),
             "an option is empty; remove a comma (a comma in a path is written twice)");

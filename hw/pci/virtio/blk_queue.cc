@@ -1,13 +1,20 @@
 #include "hw/pci/virtio/blk_queue.h"
 
+#include <algorithm>
+
 namespace acrn {
 namespace {
 
-// Chains popped for one kick before other queues of the loop have their turn, in ring sizes.
+// How many chains a turn takes: as many as usually take this long, then other queues of the loop have theirs.
+constexpr std::chrono::nanoseconds kLongestTurn = std::chrono::microseconds(500);
 constexpr unsigned kRingsPerTurn = 2;
 
-// What a kick may do on its own thread, a virtual CPU's: the rest is for the loop.
-constexpr auto kLongestKick = std::chrono::microseconds(64);
+// The same for a kick on its own thread, a virtual CPU's: half as long again if that empties the ring, and none is begun
+// after twice as long.
+constexpr std::chrono::nanoseconds kLongestKick = std::chrono::microseconds(64);
+// A driver that has been given something comes back with more, and its next kick takes what the last one left. If it does
+// not come for so long, the loop does it. Setting an alarm is dear, so it is not set anew by each kick.
+constexpr uint64_t kKickPatience = 200'000;  // nanoseconds
 
 DiskRequestKind kind_of(uint32_t type) {
   switch (type) {
@@ -56,6 +63,9 @@ Result<std::unique_ptr<BlkQueue>> BlkQueue::create(unsigned index, uint16_t size
   auto notifier = loop.make_notifier([raw = queue.get()] { raw->on_kick(); });
   if (!notifier) return notifier.error();
   queue->kicked_ = std::move(notifier).value();
+  auto alarm = loop.make_alarm([raw = queue.get()] { raw->on_alarm(); });
+  if (!alarm) return alarm.error();
+  queue->left_over_ = std::move(alarm).value();
   return queue;
 }
 
@@ -90,6 +100,7 @@ void BlkQueue::close() {
   if (loop_polls_) loop_.remove_poller(*this);
   poll_timer_.reset();
   channel_.reset();
+  left_over_.reset();
   kicked_.reset();
 }
 
@@ -97,6 +108,8 @@ bool BlkQueue::start(std::shared_ptr<const MemoryMap> map, Gpa ring) {
   ACRN_CHECK(loop_.is_current() && in_flight_ == 0 && unpublished_ == 0);
   suspended_ = false;
   if (!ring_.start(std::move(map), ring)) return false;
+  set_up_.store(true, std::memory_order_relaxed);
+  was_set_up_ = true;
   if (!loop_polls_) loop_polls_ = loop_.add_poller(*this);
   if (state_.poll_nanoseconds != 0) start_polling();
   return true;
@@ -114,6 +127,7 @@ void BlkQueue::start_polling() {
 }
 
 void BlkQueue::stop(std::function<void()> stopped) {
+  set_up_.store(false, std::memory_order_relaxed);
   suspended_ = false;
   finish_requests(std::move(stopped));
 }
@@ -144,8 +158,11 @@ void BlkQueue::finish_requests(std::function<void()> stopped) {
 
 // The loop need not be woken for what is done at once: the kicking thread does it.
 void BlkQueue::kick() {
-  if (!loop_.try_enter()) return kicked_->notify();
-  lent_ = was_lent_ = true;
+  if (!set_up_.load(std::memory_order_relaxed)) return mistakes_.note(GuestRule::kKickBeforeRing, index_);
+  const bool may = state_.kick == KickMode::kInline ||
+                   (state_.kick == KickMode::kAuto && lending_pays_.load(std::memory_order_relaxed));
+  if (!may || !loop_.try_enter()) return kicked_->notify();
+  lent_ = true;
   on_kick();
   lent_ = false;
   loop_.leave();
@@ -154,8 +171,20 @@ void BlkQueue::kick() {
 void BlkQueue::on_kick() {
   counters_.kicks.add();
   if (suspended_) return;  // resume() will look
-  if (!ring_.running()) return mistakes_.note(GuestRule::kKickBeforeRing, index_);
+  if (ring_.running()) return drain();
+  // A doorbell that no ring was ever behind. Later it may have been rung while there was one.
+  if (!was_set_up_) mistakes_.note(GuestRule::kKickBeforeRing, index_);
+}
+
+void BlkQueue::on_alarm() {
+  alarm_set_ = false;
+  if (!ring_.has_more() || suspended_ || stopped_) return;
+  if (std::exchange(came_back_, false)) return set_alarm();
   drain();
+}
+
+void BlkQueue::set_alarm() {
+  if (!std::exchange(alarm_set_, true)) left_over_->set(kKickPatience);
 }
 
 void BlkQueue::on_tick() {
@@ -171,24 +200,69 @@ void BlkQueue::read_features() {
 
 void BlkQueue::drain() {
   read_features();
-  unsigned left = kRingsPerTurn * size();
-  const Clock::time_point end = lent_ ? Clock::now() + kLongestKick : Clock::time_point::max();
+  const Clock::time_point begin = Clock::now();
+  bool over = false;
+  const unsigned popped = take_turn(begin + 2 * kLongestKick, over);
+  if (stopped_) return;
+  note_turn(popped, begin);
+  if (over) leave_over();
+}
+
+// Starts what the ring has, as much as fits into a turn; returns how many requests that were, and `over` if there are more.
+// `end`: while lent.
+unsigned BlkQueue::take_turn(Clock::time_point end, bool& over) {
+  unsigned share = share_of_a_turn(), popped = 0;
+  if (lent_ && ring_.waiting() <= share + share / 2) share += share / 2;
+  bool late = false;
   do {
     ring_.suppress_kicks();
-    while (left > 0 && !stopped_) {
+    while (popped < share && !late && !stopped_) {
       auto chain = ring_.pop();
       if (!chain) break;
-      left--;
+      popped++;
       start_request(std::move(*chain));
-      if (lent_ && batch_.empty() && Clock::now() > end) left = 0;  // a group has just been submitted
+      late = lent_ && batch_.empty() && Clock::now() > end;  // a group has just been submitted
     }
     submit_batch();
     signal();
-    if (stopped_) return;
-    if (poll_timer_ != nullptr) return ring_.suppress_kicks_for_good();  // the rest is for the next tick
-    if (left == 0) return kicked_->notify();  // a guest that never pauses takes turns with other queues
-    if (loop_polls_ && !lent_) return;  // the loop looks again, and calls rest() before it no longer does
+    if (stopped_) break;
+    if (poll_timer_ != nullptr) {
+      ring_.suppress_kicks_for_good();  // the rest is for the next tick
+      break;
+    }
+    over = (late || popped >= share) && ring_.has_more();
+    if (over) break;
+    if (loop_polls_ && !lent_) break;  // the loop looks again, and calls rest() before it no longer does
   } while (ring_.resume_kicks());
+  return popped;
+}
+
+// The turn is over and the ring not empty.
+void BlkQueue::leave_over() {
+  if (!lent_ || in_flight_ != 0 || ring_.waiting() * cost_ > kLongestKick / 2) {
+    was_lent_ = false;
+    return kicked_->notify();
+  }
+  ring_.expect_kicks();
+  came_back_ = alarm_set_;
+  set_alarm();
+}
+
+// Requests that one turn may take.
+unsigned BlkQueue::share_of_a_turn() const {
+  const auto most = (lent_ ? kLongestKick : kLongestTurn) / cost_;
+  return std::clamp(static_cast<unsigned>(most), 1u, kRingsPerTurn * size());
+}
+
+// Learns from a turn what the next kick's thread may take on, and whether it had better not.
+void BlkQueue::note_turn(unsigned popped, Clock::time_point begin) {
+  const bool waits = in_flight_ != 0 && channel_ != nullptr && channel_->needs_own_thread();
+  lending_pays_.store(!waits, std::memory_order_relaxed);
+  if (waits) was_lent_ = false;
+  else if (lent_) was_lent_ = true;
+  if (in_flight_ != 0 || popped == 0) return;  // its end is not known
+  const std::chrono::nanoseconds cost = (Clock::now() - begin) / popped;
+  cost_ += (std::min(cost, 2 * cost_) - cost_) / 8;  // one that was interrupted says little
 }
 
 bool BlkQueue::poll() {
@@ -349,8 +423,11 @@ void BlkQueue::finish(Slot& slot, uint8_t status, uint32_t written) {
 
 void BlkQueue::count_completion(Clock::time_point begun) {
   unpublished_begun_[unpublished_] = begun;
-  if (++unpublished_ >= kPublishGroup) publish();
-  if (++unsignalled_ >= kSignalGroup) signal();
+  unsignalled_++;
+  if (++unpublished_ < kPublishGroup) return;
+  publish();
+  // Half of what the driver has with us is done: it wakes up while we do the other half.
+  if (unsignalled_ >= std::min(kSignalGroup, in_flight_ + ring_.waiting())) signal();
 }
 
 void BlkQueue::batch_done() {

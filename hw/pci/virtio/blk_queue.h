@@ -13,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include "acrn/block/block_options.h"
 #include "acrn/block/blockif.h"
 #include "acrn/event/event_loop.h"
 #include "acrn/virtio/virtio_device.h"
@@ -29,6 +30,7 @@ struct BlkState {
   std::atomic<bool> writeback{false};  // the guest's wish, in the configuration space
   bool writeback_option = false;       // the operator's; constant from here on
   bool read_only = false;
+  KickMode kick = KickMode::kAuto;     // constant, as all below
   uint32_t poll_nanoseconds = 0;       // 0: kicks
   uint32_t max_discard_sectors = 0;
   uint32_t max_discard_segments = 0;
@@ -50,7 +52,7 @@ class BlkQueue final : private BlockSink, private Poller {
   uint16_t size() const { return ring_.size(); }
   void connect(VirtioInterruptSink& interrupts) { interrupts_ = &interrupts; }  // before the first start
   void kick();
-  int kick_fd() const { return kicked_->fd(); }
+  int kick_fd() const { return state_.kick == KickMode::kInline ? -1 : kicked_->fd(); }
   QueueStats stats() const { return counters_.snapshot(); }
 
   // On the loop.
@@ -103,12 +105,18 @@ class BlkQueue final : private BlockSink, private Poller {
   void start_polling();
   void finish_requests(std::function<void()> stopped);
   void on_kick();
+  void on_alarm();
+  void set_alarm();
   void on_tick();
   bool poll() override;
   bool pays() const override { return in_flight_ != 0 || (ring_.running() && !was_lent_); }
   bool rest() override;
   void read_features();
   void drain();
+  unsigned take_turn(Clock::time_point end, bool& over);
+  void leave_over();
+  unsigned share_of_a_turn() const;
+  void note_turn(unsigned popped, Clock::time_point begin);
   Clock::time_point begun();
   void start_request(DescChain chain);
   void give_back(DescChain chain, GuestRule rule);
@@ -136,8 +144,15 @@ class BlkQueue final : private BlockSink, private Poller {
   EventLoop& loop_;
   VirtioInterruptSink* interrupts_ = nullptr;
   std::unique_ptr<Notifier> kicked_;
+  std::atomic<bool> set_up_{false};               // relaxed: for the blame alone
+  bool was_set_up_ = false;
+  std::unique_ptr<Alarm> left_over_;              // for what a kick has left in the ring
+  bool alarm_set_ = false, came_back_ = false;    // came: another kick since it was set
   bool loop_polls_ = false;                       // for us, between two sleeps
-  bool lent_ = false, was_lent_ = false;          // the loop is, or was once, to a thread that kicks
+  bool lent_ = false;                             // the loop is, to a thread that kicks
+  bool was_lent_ = false;                         // to the last one, which left nothing to wait for
+  std::atomic<bool> lending_pays_{true};          // relaxed: a hint for the next kick
+  std::chrono::nanoseconds cost_{1000};           // of a request that is done at once, averaged
   std::unique_ptr<Timer> poll_timer_;             // while the queue runs and is polled by time
   std::unique_ptr<BlockChannel> opened_channel_;  // not used yet
   std::unique_ptr<BlockChannel> channel_;         // null: no medium

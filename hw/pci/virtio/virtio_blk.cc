@@ -37,6 +37,7 @@ VirtioBlk::VirtioBlk(const VirtioBlkOptions& options, const GuestMemory& memory,
   state_.read_only = options.read_only;
   state_.writeback_option = options.writeback;
   state_.writeback = options.writeback;
+  state_.kick = options.kick;
   state_.poll_nanoseconds = options.poll_nanoseconds;
   if (options.discard) {
     state_.max_discard_sectors = or_default(options.max_discard_sectors, kDefaultMaxDiscardSectors);

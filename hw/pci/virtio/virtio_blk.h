@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "acrn/base/mutex.h"
+#include "acrn/block/block_options.h"
 #include "acrn/block/blockif.h"
 #include "acrn/mem/guest_memory.h"
 #include "acrn/virtio/guest_rules.h"
@@ -29,6 +30,7 @@ struct VirtioBlkOptions {
   uint32_t max_discard_sectors = 0;     // 512-byte sectors; 0: default
   uint32_t max_discard_segments = 0;    // 0: default
   uint32_t discard_alignment = 0;       // 512-byte sectors; 0: what the backend says
+  KickMode kick = KickMode::kAuto;
   uint32_t poll_nanoseconds = 0;        // between two looks at a running queue; 0: looks when it is kicked
 };
 

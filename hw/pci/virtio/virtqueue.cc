@@ -65,6 +65,12 @@ bool Virtqueue::resume_kicks() {
   return avail_.load16(kRingIndex, __ATOMIC_RELAXED) != next_avail_;
 }
 
+void Virtqueue::expect_kicks() {
+  if (kicks_suppressed_) used_.store16(kRingFlags, 0, __ATOMIC_RELAXED);
+  kicks_suppressed_ = false;
+  if (event_index_) used_.store16(avail_event(size_), avail_.load16(kRingIndex, __ATOMIC_RELAXED), __ATOMIC_RELAXED);
+}
+
 std::optional<DescChain> Virtqueue::pop() {
   if (!running() || broken_) return std::nullopt;
   if (next_avail_ == avail_index_) {

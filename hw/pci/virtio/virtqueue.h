@@ -84,9 +84,15 @@ class Virtqueue {
   // Asks for kicks again. True: chains came meanwhile, without a kick; look once more.
   bool resume_kicks();
 
+  // Asks for kicks for chains that are not there yet, though others are.
+  void expect_kicks();
+
   // A look without a fence: chains may have come that it does not see yet.
-  bool has_more() const {
-    return running() && !broken_ && avail_.load16(kRingIndex, __ATOMIC_RELAXED) != next_avail_;
+  bool has_more() const { return waiting() != 0; }
+  // How many; a hostile driver's answer may be more than the ring has.
+  unsigned waiting() const {
+    if (!running() || broken_) return 0;
+    return static_cast<uint16_t>(avail_.load16(kRingIndex, __ATOMIC_RELAXED) - next_avail_);
   }
   // The next available chain.
   std::optional<DescChain> pop();

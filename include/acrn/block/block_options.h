@@ -9,7 +9,10 @@
 
 namespace acrn {
 
-enum class BlockEngine : uint8_t { kThreads, kIoUring };
+// kAuto: whichever suits the disk and the cache mode.
+enum class BlockEngine : uint8_t { kAuto, kThreads, kIoUring };
+// Where a kick is served: on its own thread if that pays, always there, or never.
+enum class KickMode : uint8_t { kAuto, kInline, kLoop };
 
 struct NoDisk {};                                // `nodisk`: a slot whose file comes later
 struct RamDiskPath { uint64_t size = 0; };       // `ram:<size>`, bytes
@@ -34,7 +37,8 @@ struct BlockOptions {
   std::optional<BlockRange> range;
   bool nocache = false;
   std::optional<DiscardLimits> discard;
-  BlockEngine engine = BlockEngine::kThreads;
+  BlockEngine engine = BlockEngine::kAuto;
+  KickMode kick = KickMode::kAuto;
   unsigned iothreads = 0;                    // 0: the loop shared by all devices
   std::vector<std::vector<unsigned>> iothread_cpus;  // host CPUs of the n-th iothread; empty: not pinned
   unsigned queues = 1;

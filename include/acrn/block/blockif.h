@@ -56,6 +56,8 @@ class BlockChannel {
   virtual ~BlockChannel() = default;
   // Starts the requests, in any order relative to each other. Does not block.
   virtual void submit(std::span<BlockRequest* const> batch) = 0;
+  // True: what is not done at once is started by the loop's own thread, so lending the loop to another saves nothing then.
+  virtual bool needs_own_thread() const { return false; }
 };
 
 struct BlockInfo {

@@ -25,6 +25,13 @@ class Timer {
   virtual ~Timer() = default;
 };
 
+// Runs its handler once, some time after it was set. Destroyed as a Notifier is.
+class Alarm {
+ public:
+  virtual ~Alarm() = default;
+  virtual void set(uint64_t nanoseconds) = 0;  // from now; replaces an earlier time. Any thread.
+};
+
 // Work that shows in memory, so that a loop can find it without being told. On the loop.
 class Poller {
  public:
@@ -49,6 +56,7 @@ class EventLoop {
   virtual Result<std::unique_ptr<Notifier>> make_notifier(std::function<void()> handler) = 0;
   // The same, `nanoseconds` apart.
   virtual Result<std::unique_ptr<Timer>> make_timer(uint64_t nanoseconds, std::function<void()> handler) = 0;
+  virtual Result<std::unique_ptr<Alarm>> make_alarm(std::function<void()> handler) = 0;
 
   // A loop that is busy polls before it sleeps. False: this one never does, and has to be told always. Both on the loop.
   virtual bool add_poller(Poller&) { return false; }

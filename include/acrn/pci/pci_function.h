@@ -40,7 +40,7 @@ struct BarShape {
 };
 
 // A register that does nothing but start work: writing `data` to it, `size` bytes wide, is the same as a signal of
-// `event_fd`, so a hypervisor may do that without an exit.
+// `event_fd`, so a hypervisor may do that without an exit; -1: it is to be an exit.
 struct BarDoorbell {
   unsigned bar = 0;
   uint32_t offset = 0;  // bytes from the BAR's start

@@ -50,7 +50,7 @@ class VirtioDevice {
 
   // A kick. Any thread, takes no lock; may do what there is to do at once, for some 50 us. `queue` < queue_count().
   virtual void kick(unsigned queue) = 0;
-  // An eventfd whose signal is a kick.
+  // An eventfd whose signal is a kick; -1: kick() it shall be.
   virtual int kick_fd(unsigned queue) const = 0;
 
   // Device configuration: bytes [offset, offset + size) of config_size(). Any thread.

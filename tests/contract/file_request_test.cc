@@ -1,4 +1,5 @@
-// RawFile alone: what a request means to the host, and how the host's failures come back.
+// What a request to a file or a block device means to the host, and how the host's failures come back: of RawFile alone, and
+// of each engine over it.
 #include "dm/block/raw_file.h"
 
 #include <fcntl.h>
@@ -7,6 +8,8 @@
 
 #include <cerrno>
 
+#include "dm/block/engine_pool.h"
+#include "dm/block/engine_uring.h"
 #include "tests/contract/block_rig.h"
 #include "tests/contract/host_media.h"
 
@@ -15,8 +18,7 @@ namespace {
 
 constexpr uint64_t kSize = 4 << 20;
 
-std::unique_ptr<RawFile> open_raw(const std::string& path, uint64_t size, bool block_device = false,
-                                  bool read_only = false) {
+std::unique_ptr<RawFile> raw(const std::string& path, uint64_t size, bool block_device, bool read_only) {
   RawFileTraits traits;
   traits.name = path;
   traits.info.size = size;
@@ -27,6 +29,60 @@ std::unique_ptr<RawFile> open_raw(const std::string& path, uint64_t size, bool b
   EXPECT(static_cast<bool>(fd));
   return std::make_unique<RawFile>(std::move(fd), traits);
 }
+
+// A way to have requests carried out.
+class Served {
+ public:
+  virtual ~Served() = default;
+  virtual int execute(const TestRequest& request) = 0;
+  virtual Result<uint64_t> refresh_size() = 0;
+};
+
+class ServedAlone final : public Served {
+ public:
+  explicit ServedAlone(std::unique_ptr<RawFile> file) : file_(std::move(file)) {}
+  int execute(const TestRequest& request) override { return file_->execute(request); }
+  Result<uint64_t> refresh_size() override { return file_->refresh_size(); }
+
+ private:
+  std::unique_ptr<RawFile> file_;
+};
+
+class ServedByEngine final : public Served {
+ public:
+  explicit ServedByEngine(std::unique_ptr<BlockBackend> engine) : engine_(std::move(engine)), rig_(*engine_) {}
+  int execute(const TestRequest& request) override { return rig_.run(const_cast<TestRequest&>(request)); }
+  Result<uint64_t> refresh_size() override { return engine_->refresh_size(); }
+
+ private:
+  std::unique_ptr<BlockBackend> engine_;
+  BlockRig rig_;
+};
+
+enum class Way { kAlone, kPool, kRing };
+Way way = Way::kAlone;  // of the test that runs
+
+std::unique_ptr<Served> open_raw(const std::string& path, uint64_t size, bool block_device = false, bool read_only = false) {
+  auto file = raw(path, size, block_device, read_only);
+  if (way == Way::kAlone) return std::make_unique<ServedAlone>(std::move(file));
+  if (way == Way::kPool) return std::make_unique<ServedByEngine>(std::move(EnginePool::create(std::move(file), "test")).value());
+  if (EngineUring::unavailable() != 0) SKIP("io_uring");
+  return std::make_unique<ServedByEngine>(std::make_unique<EngineUring>(std::move(file)));
+}
+
+template <Way which, void (*body)()>
+void run_way() {
+  way = which;
+  body();
+}
+
+// One test for each way.
+#define EACH_WAY(name)                                                                                        \
+  static void name();                                                                                         \
+  static const ::acrn::test::Registration alone_##name("alone__" #name, &run_way<Way::kAlone, &name>);        \
+  static const ::acrn::test::Registration pool_##name("pool__" #name, &run_way<Way::kPool, &name>);           \
+  static const ::acrn::test::Registration ring_##name("ring__" #name, &run_way<Way::kRing, &name>);           \
+  static void name()
 
 TestRequest stable(TestRequest request) {
   request.stable = true;
@@ -49,7 +105,7 @@ uint64_t size_on_disk(const std::string& path) {
 
 }  // namespace
 
-TEST(more_vectors_than_a_system_call_takes_are_moved) {
+EACH_WAY(more_vectors_than_a_system_call_takes_are_moved) {
   TempDir dir;
   auto file = open_raw(dir.file("disk", kSize), kSize);
   const auto bytes = pattern(1, 3000 * 512);
@@ -62,7 +118,7 @@ TEST(more_vectors_than_a_system_call_takes_are_moved) {
   EXPECT(read.data() == bytes);
 }
 
-TEST(empty_vectors_among_others_are_skipped) {
+EACH_WAY(empty_vectors_among_others_are_skipped) {
   TempDir dir;
   auto file = open_raw(dir.file("disk", kSize), kSize);
   auto bytes = pattern(2, 1024);
@@ -76,7 +132,7 @@ TEST(empty_vectors_among_others_are_skipped) {
   EXPECT(read.data() == bytes);
 }
 
-TEST(a_read_of_a_file_that_was_truncated_under_us_is_eio) {
+EACH_WAY(a_read_of_a_file_that_was_truncated_under_us_is_eio) {
   TempDir dir;
   const std::string path = dir.file("disk", kSize);
   auto file = open_raw(path, kSize);
@@ -84,12 +140,12 @@ TEST(a_read_of_a_file_that_was_truncated_under_us_is_eio) {
   TestRequest beyond = TestRequest::read(16384, 512), across = TestRequest::read(8192, 4096);
   EXPECT_EQ(file->execute(beyond), EIO);
   EXPECT_EQ(file->execute(across), EIO);
-  EXPECT(!file->try_read(across));
+  EXPECT(!raw(path, kSize, false, false)->try_read(across));
   TestRequest before = TestRequest::read(0, 8192);
   EXPECT_EQ(file->execute(before), 0);
 }
 
-TEST(a_sparse_tail_reads_as_zeroes) {
+EACH_WAY(a_sparse_tail_reads_as_zeroes) {
   TempDir dir;
   auto file = open_raw(dir.file("disk", kSize), kSize);
   TestRequest read = TestRequest::read(kSize - 8192, 8192);
@@ -97,7 +153,7 @@ TEST(a_sparse_tail_reads_as_zeroes) {
   EXPECT(read.data() == std::vector<uint8_t>(8192));
 }
 
-TEST(no_request_changes_the_size_of_the_file) {
+EACH_WAY(no_request_changes_the_size_of_the_file) {
   TempDir dir;
   const std::string path = dir.file("disk", kSize);
   auto file = open_raw(path, kSize);
@@ -110,7 +166,7 @@ TEST(no_request_changes_the_size_of_the_file) {
   EXPECT_EQ(size_on_disk(path), kSize);
 }
 
-TEST(a_read_only_file_refuses_every_change_and_accepts_a_flush) {
+EACH_WAY(a_read_only_file_refuses_every_change_and_accepts_a_flush) {
   TempDir dir;
   const std::string path = dir.file("disk", kSize);
   EXPECT_EQ(open_raw(path, kSize)->execute(TestRequest::write(0, pattern(9, 8192))), 0);
@@ -124,7 +180,7 @@ TEST(a_read_only_file_refuses_every_change_and_accepts_a_flush) {
   EXPECT(read.data() == pattern(9, 8192));
 }
 
-TEST(a_discard_frees_the_whole_blocks_inside_it) {
+EACH_WAY(a_discard_frees_the_whole_blocks_inside_it) {
   TempDir dir;
   const std::string path = dir.file("disk", kSize);
   auto file = open_raw(path, kSize);
@@ -139,7 +195,7 @@ TEST(a_discard_frees_the_whole_blocks_inside_it) {
   EXPECT(edge.data() == std::vector<uint8_t>(bytes.begin(), bytes.begin() + 512));
 }
 
-TEST(a_discard_of_less_than_a_block_changes_nothing) {
+EACH_WAY(a_discard_of_less_than_a_block_changes_nothing) {
   TempDir dir;
   auto file = open_raw(dir.file("disk", kSize), kSize);
   const auto bytes = pattern(1, 8192);
@@ -150,7 +206,7 @@ TEST(a_discard_of_less_than_a_block_changes_nothing) {
   EXPECT(read.data() == bytes);
 }
 
-TEST(zeroes_that_may_unmap_free_blocks_and_others_keep_them) {
+EACH_WAY(zeroes_that_may_unmap_free_blocks_and_others_keep_them) {
   TempDir dir;
   SharedMemoryFile shared(kSize);
   for (const std::string& path : {dir.file("disk", kSize), shared.path()}) {
@@ -167,7 +223,7 @@ TEST(zeroes_that_may_unmap_free_blocks_and_others_keep_them) {
   }
 }
 
-TEST(a_full_file_system_fails_the_write_and_nothing_else) {
+EACH_WAY(a_full_file_system_fails_the_write_and_nothing_else) {
   SmallFileSystem fs(1 << 20);
   const std::string path = fs.file("disk", kSize);
   auto file = open_raw(path, kSize);
@@ -182,7 +238,7 @@ TEST(a_full_file_system_fails_the_write_and_nothing_else) {
   EXPECT(read.data() == pattern(1, 65536));
 }
 
-TEST(a_failed_fsync_fails_every_later_flush) {
+EACH_WAY(a_failed_fsync_fails_every_later_flush) {
   // The loop device takes what its full file system cannot, so the cached write is lost at the fsync.
   SmallFileSystem fs(512 << 10);
   LoopDevice device(fs.file("disk", kSize), 512);
@@ -197,7 +253,7 @@ TEST(a_failed_fsync_fails_every_later_flush) {
   EXPECT_EQ(file->execute(read), 0);
 }
 
-TEST(a_stable_write_that_fails_with_eio_fails_every_later_flush) {
+EACH_WAY(a_stable_write_that_fails_with_eio_fails_every_later_flush) {
   SmallFileSystem fs(512 << 10);
   LoopDevice device(fs.file("disk", kSize), 512);
   auto file = open_raw(device.path(), kSize, true);
@@ -205,7 +261,7 @@ TEST(a_stable_write_that_fails_with_eio_fails_every_later_flush) {
   EXPECT_EQ(file->execute(kFlush), EIO);
 }
 
-TEST(a_block_device_is_discarded_and_zeroed) {
+EACH_WAY(a_block_device_is_discarded_and_zeroed) {
   TempDir dir;
   const std::string path = dir.file("disk", kSize);
   LoopDevice device(path, 512);
@@ -222,7 +278,7 @@ TEST(a_block_device_is_discarded_and_zeroed) {
   EXPECT(allocated_bytes(path) < before);
 }
 
-TEST(a_grown_file_serves_its_new_end_after_its_size_was_read_again) {
+EACH_WAY(a_grown_file_serves_its_new_end_after_its_size_was_read_again) {
   TempDir dir;
   const std::string path = dir.file("disk", kSize);
   auto file = open_raw(path, kSize);
@@ -242,7 +298,7 @@ TEST(a_cached_read_needs_no_worker) {
   TempDir dir;
   SharedMemoryFile shared(kSize);
   for (const std::string& path : {dir.file("disk", kSize), shared.path()}) {
-    auto file = open_raw(path, kSize);
+    auto file = raw(path, kSize, false, false);
     EXPECT_EQ(file->execute(TestRequest::write(0, pattern(1, 65536))), 0);
     TestRequest read = TestRequest::read(0, 65536);
     if (!file->try_read(read)) SKIP("RWF_NOWAIT in " + path);

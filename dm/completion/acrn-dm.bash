@@ -3,8 +3,8 @@
 _acrn_dm_options='-s --pci_slot -m --memsize -k --kernel -r --ramdisk -B --bootargs -l --lpc -U --uuid --cpus
   --cpu_affinity --hypervisor -W --virtio_msi --virtio_poll --windows --debugexit --cmd_monitor --serve --logger_setting
   --dry_run -h --help -v --version'
-_acrn_slot_options='writethru writeback ro nocache no_bst_block sectorsize= range= discard discard= aio=threads
-  aio=io_uring iothread iothread= mq= queue_size= serial= lock=on lock=off'
+_acrn_slot_options='writethru writeback ro nocache no_bst_block sectorsize= range= discard discard= aio=auto aio=threads
+  aio=io_uring kick=auto kick=inline kick=loop iothread iothread= mq= queue_size= serial= lock=on lock=off'
 _acrn_vblk_commands='info copy read write flush discard zero bench check'
 
 # Sets $word, which is being completed, and $previous. Not from COMP_WORDS: bash cuts those at ':' and '='.

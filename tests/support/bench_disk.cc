@@ -151,7 +151,7 @@ BenchDisk::BenchDisk(BenchOptions options) {
   ram_end_ = Gpa{raw(last.base) + last.size};
   std::vector<EventLoop*> loops;
   for (unsigned i = 0; i < options.loops; i++) {
-    loops_.push_back(MUST(EpollLoop::create("bench", {}, loop_habits())));
+    loops_.push_back(MUST(EpollLoop::create("bench", {}, options.habits.value_or(loop_habits()))));
     loops.push_back(loops_.back().get());
   }
   auto device = MUST(VirtioBlk::create(options.device, *memory_, mistakes_, std::move(loops)));

@@ -6,6 +6,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <thread>
@@ -81,6 +82,7 @@ struct BenchOptions {
   bool hole = false;                      // the device sees no RAM at [kHole, kHole + 1 MiB)
   uint64_t ram = 64 * kMiB;
   unsigned loops = 1;
+  std::optional<LoopHabits> habits;       // of the loops; absent: by ACRN_TEST_LOOP
 };
 
 class BenchDisk {

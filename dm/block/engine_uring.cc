@@ -25,7 +25,7 @@ namespace {
 // Requests that the kernel has at a time for one channel; more wait here.
 constexpr unsigned kMaxOps = 256;
 // One by one, adjacent requests do not merge; all at once, the medium waits for the last to be made (docs/adr/0020).
-constexpr unsigned kSubmitGroup = 4;
+constexpr unsigned kSubmitGroup = 8;
 constexpr unsigned kReapGroup = 32;
 
 int result_of(int res) { return res < 0 ? -res : 0; }

@@ -12,12 +12,8 @@
 namespace acrn {
 namespace {
 
-// Waking a colleague costs its waker some 5 us, and it starts some 20 us later. What takes no longer than that and a copy
-// of its bytes (at 1 GB/s) did not wait for a medium.
+// Waking a colleague costs its waker some 5 us, and it starts some 20 us later.
 constexpr std::chrono::nanoseconds kSlow = std::chrono::microseconds(20);
-std::chrono::nanoseconds slow_for(const BlockRequest& request) {
-  return kSlow + std::chrono::nanoseconds(request.length);
-}
 // Two threads copy such reads faster than one; writes to one file wait for each other.
 constexpr uint64_t kLargeRead = 256 << 10;  // bytes
 bool is_large_read(const BlockRequest& request) {
@@ -55,11 +51,12 @@ class EnginePool::Channel final : public BlockChannel {
 
   // Workers: a request is done, and (after one or more) the loop is to hear of it.
   void complete(BlockRequest& request) { completed_.push(request); }
-  void announce() {
+  // `deliver_here`: the caller has nothing else to do.
+  void announce(bool deliver_here) {
     // Empty: the loop has already taken what we pushed.
     if (completed_.empty()) return;
     // A loop that sleeps need not be woken: it is lent for this.
-    if (!loop_.try_enter()) return notifier_->notify();
+    if (!deliver_here || !loop_.try_enter()) return notifier_->notify();
     deliver();
     loop_.leave();
   }
@@ -268,7 +265,7 @@ void EnginePool::take_group(ElementList& busy) {
   const size_t count = may_block(first) || is_large_read(*first.request) ? 1 : std::min(pending_.size(), kMaxGroup);
   done_by_ = Clock::now() + kStalled;
   while (busy.size() < count) {
-    done_by_ += slow_for(*pending_.front()->request) - kSlow;
+    done_by_ += copy_time(*pending_.front()->request);
     busy.push(*pending_.pop());
   }
 }
@@ -296,7 +293,7 @@ void EnginePool::serve(ElementList& busy, ElementList& finished) {
     const bool aside = may_block(element);
     if (to_announce != nullptr &&
         (aside || to_announce != element.channel || start - announced > kAnnounceEvery)) {
-      std::exchange(to_announce, nullptr)->announce();
+      std::exchange(to_announce, nullptr)->announce(false);
       announced = start;
     }
     if (aside) {
@@ -305,19 +302,24 @@ void EnginePool::serve(ElementList& busy, ElementList& finished) {
     }
     request.error = file_->execute(request);
     const auto end = Clock::now();
-    slow = end - std::exchange(start, end) > slow_for(request);
+    slow = end - std::exchange(start, end) > kSlow + copy_time(request);
     if (const size_t kind = pace_kind(request); kind < paces_.size()) paces_[kind].note(!slow);
     to_announce = element.channel;
     to_announce->complete(request);
     if (aside) step_back();
     finished.push(element);
   }
-  if (to_announce != nullptr) to_announce->announce();
+  if (to_announce != nullptr) to_announce->announce(busy.empty());
 }
 
 bool EnginePool::may_block(const Element& element) const {
   const size_t kind = pace_kind(*element.request);
   return element.will_block || kind >= paces_.size() || !paces_[kind].fast();
+}
+
+// What takes no longer than kSlow and this did not wait for a medium: a cached file's bytes are copied at 1 GB/s or more.
+std::chrono::nanoseconds EnginePool::copy_time(const BlockRequest& request) const {
+  return std::chrono::nanoseconds(file_->writes_to_cache() ? request.length : 0);
 }
 
 // Index into paces_; past its end for what is always taken for slow.

@@ -6,7 +6,7 @@
 //
 // Waking a thread costs more than a read that the page cache can serve, so there are two short cuts:
 //  - submit() itself carries out small reads that need not wait for a medium, and small cached writes while those are
-//    fast, up to a bounded amount;
+//    fast;
 //  - one worker serves everything as long as operations are fast. Before one that may block (by its kind, or
 //    because its like was slow lately) it steps aside, which wakes a colleague for what is still pending:
 //    a slow medium gets all eight.
@@ -97,6 +97,7 @@ class EnginePool final : public BlockBackend {
   void work();
   void serve(ElementList& busy, ElementList& finished);
   bool may_block(const Element& element) const;
+  std::chrono::nanoseconds copy_time(const BlockRequest& request) const;
   static size_t pace_kind(const BlockRequest& request);
   void take_group(ElementList& busy) ACRN_REQUIRES(mutex_);
   void retire(ElementList& finished) ACRN_REQUIRES(mutex_);

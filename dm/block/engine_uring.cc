@@ -26,7 +26,7 @@ namespace {
 constexpr unsigned kMaxOps = 256;
 // One by one, adjacent requests do not merge; all at once, the medium waits for the last to be made (docs/adr/0020).
 constexpr unsigned kSubmitGroup = 8;
-constexpr unsigned kReapGroup = 32;
+constexpr unsigned kReapGroup = 32, kReapGroups = 8;  // completions looked at together, and how often in a turn
 
 int result_of(int res) { return res < 0 ? -res : 0; }
 
@@ -71,6 +71,7 @@ class EngineUring::Ring {
   }
 
   io_uring& get() { return ring_; }
+  bool started() const { return started_; }
 
  private:
   io_uring ring_{};
@@ -79,7 +80,7 @@ class EngineUring::Ring {
 
 int EngineUring::unavailable() {
   Ring ring;
-  if (const int error = ring.start(1); error != 0) return error;
+  if (const int error = ring.start(kMaxOps); error != 0) return error;
   return ring.knows_operations() ? 0 : EOPNOTSUPP;
 }
 
@@ -164,6 +165,7 @@ Result<void> EngineUring::Channel::start(unsigned depth) {
 }
 
 EngineUring::Channel::~Channel() {
+  if (!ring_.started()) return;
   // The kernel must not write into memory that is about to be somebody else's.
   for (take_more(); busy_ops_ != 0; reap()) io_uring_submit_and_wait(&ring_.get(), 1);
   if (loop_polls_) loop_.remove_poller(*this);
@@ -316,7 +318,7 @@ void EngineUring::Channel::submit_queued() {
 bool EngineUring::Channel::next_step(Op& op, int res, int& error) {
   const BlockRequest& request = *op.request;
   error = result_of(res);
-  if (error == EINTR || error == EAGAIN) return op.again++ < kMaxAgain;
+  if ((error == EINTR || error == EAGAIN) && op.again++ < kMaxAgain) return true;
   switch (op.step) {
     case Step::kTransfer:
     case Step::kZeroBytes: {
@@ -383,7 +385,9 @@ void EngineUring::Channel::reap() {
   SinkGroup group;
   std::array<io_uring_cqe*, kReapGroup> entries;
   working_ = true;
-  while (const unsigned count = io_uring_peek_batch_cqe(&ring, entries.data(), kReapGroup)) {
+  for (unsigned groups = 0; groups < kReapGroups; groups++) {
+    const unsigned count = io_uring_peek_batch_cqe(&ring, entries.data(), kReapGroup);
+    if (count == 0) break;
     for (unsigned i = 0; i < count; i++) {
       // SAFETY: queue() set it.
       Op& op = *static_cast<Op*>(io_uring_cqe_get_data(entries[i]));
@@ -396,6 +400,7 @@ void EngineUring::Channel::reap() {
     }
     io_uring_cq_advance(&ring, count);
   }
+  if (io_uring_cq_ready(&ring) != 0) completed_->notify();  // others of the loop have their turn
   take_waiting(group);
   group.end();
 }

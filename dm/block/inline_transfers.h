@@ -11,6 +11,8 @@ namespace acrn {
 
 class InlineTransfers {
  public:
+  static constexpr uint64_t kMax = 64 << 10;  // bytes of one transfer: some 10 us
+
   explicit InlineTransfers(RawFile& file) : file_(file) {}
 
   enum class Outcome : uint8_t { kDone, kNotTried, kWouldWait };
@@ -18,8 +20,6 @@ class InlineTransfers {
   Outcome attempt(BlockRequest& request, bool writes_are_fast);
 
  private:
-  static constexpr uint64_t kMax = 64 << 10;  // bytes of one transfer: at most some 10 us
-
   // After an attempt that did not pay some are left out, more each time.
   class Backoff {
    public:

@@ -20,6 +20,9 @@
 namespace acrn {
 namespace {
 
+// A process that was killed with requests in io_uring is gone some milliseconds before its locks are.
+constexpr unsigned kLockTries = 30;  // 10 ms apart
+
 struct Window {
   uint64_t start = 0, size = 0;
 };  // bytes
@@ -54,9 +57,11 @@ uint32_t physical_of(const BlockOptions& options, uint32_t found) {
 
 // What `aio=auto` stands for. The disk decides how fast direct I/O is, so what counts is how many requests it has at a
 // time; cached I/O is a copy, which a ring would hand to a kernel thread (docs/adr/0020).
-Result<BlockEngine> choose_engine(const BlockOptions& options, const std::string& name) {
+// A ring has no BLKDISCARD, which some block devices need.
+Result<BlockEngine> choose_engine(const BlockOptions& options, bool block_device, const std::string& name) {
   if (options.engine == BlockEngine::kThreads) return options.engine;
-  if (options.engine == BlockEngine::kAuto && !options.nocache) return BlockEngine::kThreads;
+  const bool suits = options.nocache && !(block_device && options.discard);
+  if (options.engine == BlockEngine::kAuto && !suits) return BlockEngine::kThreads;
   const int error = EngineUring::unavailable();
   if (error == 0) return BlockEngine::kIoUring;
   if (options.engine == BlockEngine::kAuto) return BlockEngine::kThreads;
@@ -95,7 +100,7 @@ Result<FilePlan> plan_file(const BlockOptions& options, const std::string& path,
     if (auto direct = check_direct(plan.probe, plan.window, path); !direct) return direct.error();
   }
   DiskFacts& facts = plan.facts;
-  auto engine = choose_engine(options, path);
+  auto engine = choose_engine(options, plan.probe.block_device, path);
   if (!engine) return engine.error();
   facts.engine = engine.value();
   facts.info.size = plan.window.size;
@@ -139,7 +144,7 @@ Result<OpenedDisk> open_file(const BlockOptions& options, const std::string& pat
   FilePlan plan = std::move(planned).value();
   if (options.lock) {
     auto locked =
-        lock_bytes(plan.probe.fd.fd(), plan.window.start, plan.window.size, options.read_only, path);
+        lock_bytes(plan.probe.fd.fd(), plan.window.start, plan.window.size, options.read_only, path, kLockTries);
     if (!locked) return locked.error();
   }
   auto engine = start_engine(options, path, slot, plan);

@@ -9,6 +9,7 @@
 
 #include "acrn/base/concat.h"
 #include "dm/base/errno_text.h"
+#include "dm/block/inline_transfers.h"
 #include "dm/block/request_list.h"
 
 namespace acrn {
@@ -78,15 +79,30 @@ class RamDisk final : public BlockBackend {
   const BlockInfo info_;
 };
 
+// What is long is done later and one by one, so that neither a kicking thread nor the loop's other queues wait for it all.
 class RamChannel final : public BlockChannel {
  public:
   explicit RamChannel(RamDisk& disk) : disk_(disk) {}
+  ~RamChannel() override {
+    while (!long_ones_.empty()) do_long_one();
+  }
+  Result<void> listen(EventLoop& loop) {
+    auto notifier = loop.make_notifier([this] { do_long_one(); });
+    if (!notifier) return notifier.error();
+    later_ = std::move(notifier).value();
+    return {};
+  }
 
   // A sink may submit from request_done(); such a call only queues, so the stack does not grow.
   void submit(std::span<BlockRequest* const> batch) override {
     for (BlockRequest* request : batch) incoming_.push(*request);
     if (std::exchange(working_, true)) return;
     while (BlockRequest* request = incoming_.pop()) {
+      if (request->length > InlineTransfers::kMax) {
+        if (long_ones_.empty()) later_->notify();
+        long_ones_.push(*request);
+        continue;
+      }
       request->error = disk_.execute(*request);
       request->sink->request_done(*request);
     }
@@ -94,13 +110,26 @@ class RamChannel final : public BlockChannel {
   }
 
  private:
+  void do_long_one() {
+    BlockRequest* const request = long_ones_.pop();
+    if (request == nullptr) return;
+    if (!long_ones_.empty()) later_->notify();
+    request->error = disk_.execute(*request);
+    SinkGroup group;
+    group.done(*request);
+    group.end();
+  }
+
   RamDisk& disk_;
-  RequestFifo incoming_;
+  std::unique_ptr<Notifier> later_;
+  RequestFifo incoming_, long_ones_;
   bool working_ = false;
 };
 
-Result<std::unique_ptr<BlockChannel>> RamDisk::open_channel(EventLoop&, unsigned) {
-  return std::unique_ptr<BlockChannel>(std::make_unique<RamChannel>(*this));
+Result<std::unique_ptr<BlockChannel>> RamDisk::open_channel(EventLoop& loop, unsigned) {
+  auto channel = std::make_unique<RamChannel>(*this);
+  if (auto listening = channel->listen(loop); !listening) return listening.error();
+  return std::unique_ptr<BlockChannel>(std::move(channel));
 }
 
 }  // namespace

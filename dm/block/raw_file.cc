@@ -247,18 +247,18 @@ Result<uint64_t> RawFile::refresh_size() {
   return size;
 }
 
-Result<void> lock_bytes(int fd, uint64_t start, uint64_t length, bool shared, const std::string& name) {
+Result<void> lock_bytes(int fd, uint64_t start, uint64_t length, bool shared, const std::string& name,
+                        unsigned tries) {
   struct flock lock {};
   lock.l_type = shared ? F_RDLCK : F_WRLCK;
   lock.l_whence = SEEK_SET;
   lock.l_start = static_cast<off_t>(start);
   lock.l_len = static_cast<off_t>(length);
-  // A process that was killed with requests in io_uring is gone some milliseconds before its locks are.
   int error = 0;
-  for (int tries = 0; tries < 30; tries++) {
+  for (;;) {
     if (::fcntl(fd, F_OFD_SETLK, &lock) == 0) return {};
     error = errno;
-    if (error != EAGAIN && error != EACCES) break;
+    if ((error != EAGAIN && error != EACCES) || --tries == 0) break;
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
   const std::string bytes = concat("bytes ", start, "..", start + length - 1);

@@ -35,9 +35,10 @@ class EpollLoop::Source {
   virtual void run(uint32_t events) = 0;
 
  protected:
-  bool add(int fd, uint32_t events) { return control(EPOLL_CTL_ADD, fd, events); }
+  bool add(int fd, uint32_t events) { return added_ = control(EPOLL_CTL_ADD, fd, events); }
   bool change(int fd, uint32_t events) { return control(EPOLL_CTL_MOD, fd, events); }
   void remove(int fd) {
+    if (!added_) return;
     ACRN_CHECK(loop_.is_current() || !loop_.thread_.joinable());
     epoll_ctl(loop_.epoll_.fd(), EPOLL_CTL_DEL, fd, nullptr);
     for (Ready& ready : loop_.ready_) {
@@ -53,6 +54,7 @@ class EpollLoop::Source {
     return epoll_ctl(loop_.epoll_.fd(), operation, fd, &interest) == 0;
   }
   EpollLoop& loop_;
+  bool added_ = false;
 };
 
 class EpollLoop::EpollNotifier final : public Notifier, public Source {

@@ -119,6 +119,38 @@ TEST(a_virtual_cpu_is_back_after_its_share) {
   EXPECT(watched.by_guest() - before <= 8);  // a group is begun at once and not broken off
 }
 
+// These never reach the disk. They are cheap at first, so that a kick takes on many, and then they are not.
+TEST(chains_without_a_transfer_are_part_of_the_share_too) {
+  BenchDisk bench({.device = {.queue_size = 1024, .kick = KickMode::kInline}, .habits = kLends});
+  Watched watched(bench, {});
+  RawGuest guest = bench.guest();
+  kick_until_served_here(guest, watched);
+  const Gpa table = guest.memory(1000 * sizeof(VringDesc));
+  const Gpa header = guest.header(VIRTIO_BLK_T_GET_ID, 0), status = guest.status();
+  for (uint32_t i = 0; i < 1000; i++) {
+    const VringDesc desc{raw(i == 0 ? header : status), i == 0 ? uint32_t{sizeof(VirtioBlkOuthdr)} : 1u,
+                         static_cast<uint16_t>((i == 0 ? 0 : VRING_DESC_F_WRITE) | (i < 999 ? VRING_DESC_F_NEXT : 0)),
+                         static_cast<uint16_t>(i + 1)};
+    guest.at(table, 1000 * sizeof(VringDesc)).store(i * sizeof(VringDesc), desc);
+  }
+  for (int round = 0; round < 5; round++) {
+    for (int cheap = 0; cheap < 20; cheap++) {
+      for (uint16_t head = 0; head < 200; head++) guest.offer(ready_request(guest, head, VIRTIO_BLK_T_GET_ID, 0, 20).head);
+      guest.kick();
+      reap(guest, 200);
+    }
+    guest.offer(ready_request(guest, 0, VIRTIO_BLK_T_IN, 0, kSector).head);
+    for (uint16_t head = 1; head < 500; head++) {
+      guest.set(head, table, 1000 * sizeof(VringDesc), VRING_DESC_F_INDIRECT);
+      guest.offer(head);
+    }
+    const uint16_t before = guest.ring().used_index();
+    guest.kick();
+    EXPECT(static_cast<uint16_t>(guest.ring().used_index() - before) < 500);  // they take milliseconds
+    reap(guest, 500);
+  }
+}
+
 TEST(kicks_that_were_served_before_their_handler_ran_are_no_mistake) {
   for (int round = 0; round < 300; round++) {
     BenchDisk bench({.habits = kLends});

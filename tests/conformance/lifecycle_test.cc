@@ -1,5 +1,6 @@
 // Reset and teardown with requests in flight (rows Q14, Q15).
 #include "tests/support/bench_disk.h"
+#include "tests/support/few_descriptors.h"
 #include "tests/support/temp_dir.h"
 
 namespace acrn {
@@ -36,6 +37,18 @@ void expect_still_reused(RawGuest& guest, const std::vector<ReadyRequest>& old) 
 void zero_ring(RawGuest& guest, Gpa ring) {
   const auto bytes = filled(ring_layout(64).total_bytes, 0);
   guest.at(ring, bytes.size()).copy_in(0, bytes.data(), bytes.size());
+}
+
+TEST(a_device_that_cannot_have_its_doorbells_is_an_error) {
+  BenchDisk bench;
+  auto loop = MUST(EpollLoop::create("few", {}));
+  for (unsigned more = 0; more < 4; more++) {  // two queues with a doorbell and an alarm each
+    FewDescriptors few(more);
+    GuestMistakes mistakes("few");
+    EXPECT(!VirtioBlk::create({.queues = 2}, bench.machine().memory(), mistakes, {loop.get()}).ok());
+  }
+  RawGuest guest = bench.guest();
+  expect_serves(guest);
 }
 
 TEST(reset_waits_for_64_requests_in_flight_and_none_of_them_touches_the_guest_later) {

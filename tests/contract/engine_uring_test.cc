@@ -10,6 +10,7 @@
 #include "tests/contract/block_rig.h"
 #include "tests/contract/host_media.h"
 #include "tests/contract/steady.h"
+#include "tests/support/few_descriptors.h"
 
 namespace acrn::test {
 namespace {
@@ -49,6 +50,19 @@ TEST(a_request_allocates_nothing_in_the_ring) {
   TempDir dir;
   auto ring = make_ring(dir.file("disk", kSize));
   expect_no_allocations(*ring);
+}
+
+TEST(a_channel_that_cannot_have_its_ring_is_an_error) {
+  TempDir dir;
+  auto ring = make_ring(dir.file("disk", kSize));
+  BlockRig rig(*ring);
+  for (unsigned more = 0; more < 3; more++) {  // a ring and two doorbells
+    FewDescriptors few(more);
+    rig.loop().run([&] { EXPECT(!ring->open_channel(rig.loop(), 64).ok()); });
+  }
+  auto writes = writes_of(10);
+  rig.run(writes);
+  expect_written(rig, writes);
 }
 
 TEST(more_requests_than_the_kernel_is_given_wait_and_complete) {

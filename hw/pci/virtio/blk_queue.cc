@@ -5,12 +5,12 @@
 namespace acrn {
 namespace {
 
-// How many chains a turn takes: as many as usually take this long, then other queues of the loop have theirs.
+// How many chains a turn takes: as many as usually take this long, then other queues of the loop have theirs. None is begun
+// after twice as long.
 constexpr std::chrono::nanoseconds kLongestTurn = std::chrono::microseconds(500);
 constexpr unsigned kRingsPerTurn = 2;
 
-// The same for a kick on its own thread, a virtual CPU's: half as long again if that empties the ring, and none is begun
-// after twice as long.
+// The same for a kick on its own thread, a virtual CPU's: half as long again if that empties the ring.
 constexpr std::chrono::nanoseconds kLongestKick = std::chrono::microseconds(64);
 // A driver that has been given something comes back with more, and its next kick takes what the last one left. If it does
 // not come for so long, the loop does it. Setting an alarm is dear, so it is not set anew by each kick.
@@ -64,7 +64,10 @@ Result<std::unique_ptr<BlkQueue>> BlkQueue::create(unsigned index, uint16_t size
   if (!notifier) return notifier.error();
   queue->kicked_ = std::move(notifier).value();
   auto alarm = loop.make_alarm([raw = queue.get()] { raw->on_alarm(); });
-  if (!alarm) return alarm.error();
+  if (!alarm) {
+    loop.run([&] { queue->close(); });
+    return alarm.error();
+  }
   queue->left_over_ = std::move(alarm).value();
   return queue;
 }
@@ -202,14 +205,14 @@ void BlkQueue::drain() {
   read_features();
   const Clock::time_point begin = Clock::now();
   bool over = false;
-  const unsigned popped = take_turn(begin + 2 * kLongestKick, over);
+  const unsigned popped = take_turn(begin + 2 * (lent_ ? kLongestKick : kLongestTurn), over);
   if (stopped_) return;
   note_turn(popped, begin);
   if (over) leave_over();
 }
 
 // Starts what the ring has, as much as fits into a turn; returns how many requests that were, and `over` if there are more.
-// `end`: while lent.
+// None is begun after `end`.
 unsigned BlkQueue::take_turn(Clock::time_point end, bool& over) {
   unsigned share = share_of_a_turn(), popped = 0;
   if (lent_ && ring_.waiting() <= share + share / 2) share += share / 2;
@@ -221,7 +224,8 @@ unsigned BlkQueue::take_turn(Clock::time_point end, bool& over) {
       if (!chain) break;
       popped++;
       start_request(std::move(*chain));
-      late = lent_ && batch_.empty() && Clock::now() > end;  // a group has just been submitted
+      // A group has just been submitted, or so many have been refused.
+      if (batch_.empty() || popped % kSubmitGroup == 0) late = Clock::now() > end;
     }
     submit_batch();
     signal();
@@ -230,6 +234,7 @@ unsigned BlkQueue::take_turn(Clock::time_point end, bool& over) {
       ring_.suppress_kicks_for_good();  // the rest is for the next tick
       break;
     }
+    late_ = late;
     over = (late || popped >= share) && ring_.has_more();
     if (over) break;
     if (loop_polls_ && !lent_) break;  // the loop looks again, and calls rest() before it no longer does
@@ -239,7 +244,7 @@ unsigned BlkQueue::take_turn(Clock::time_point end, bool& over) {
 
 // The turn is over and the ring not empty.
 void BlkQueue::leave_over() {
-  if (!lent_ || in_flight_ != 0 || ring_.waiting() * cost_ > kLongestKick / 2) {
+  if (!lent_ || late_ || in_flight_ != 0 || ring_.waiting() * cost_ > kLongestKick / 2) {
     was_lent_ = false;
     return kicked_->notify();
   }
@@ -379,11 +384,13 @@ void BlkQueue::submit_later(Slot& slot) {
   slot.io.error = 0;
   slot.io.context = &slot;
   batch_.push_back(&slot.io);
-  if (batch_.size() == kSubmitGroup) submit_batch();
+  batch_bytes_ += slot.io.length;
+  if (batch_.size() == kSubmitGroup || batch_bytes_ >= kSubmitBytes) submit_batch();
 }
 
 void BlkQueue::submit_batch() {
   group_begun_ = {};
+  batch_bytes_ = 0;
   if (batch_.empty()) return;
   channel_->submit(batch_);
   batch_.clear();

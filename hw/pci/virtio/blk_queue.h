@@ -80,6 +80,7 @@ class BlkQueue final : private BlockSink, private Poller {
   // gets requests in groups while the rest is still being parsed (docs/adr/0009).
   static constexpr unsigned kPublishGroup = 4;
   static constexpr unsigned kSubmitGroup = 8;
+  static constexpr uint64_t kSubmitBytes = 128 << 10;
   // An interrupt is dearer for both than a look at the used index, so a driver that sleeps is woken for a few groups.
   static constexpr unsigned kSignalGroup = 16;
 
@@ -148,6 +149,7 @@ class BlkQueue final : private BlockSink, private Poller {
   bool was_set_up_ = false;
   std::unique_ptr<Alarm> left_over_;              // for what a kick has left in the ring
   bool alarm_set_ = false, came_back_ = false;    // came: another kick since it was set
+  bool late_ = false;                             // the last turn took longer than it should
   bool loop_polls_ = false;                       // for us, between two sleeps
   bool lent_ = false;                             // the loop is, to a thread that kicks
   bool was_lent_ = false;                         // to the last one, which left nothing to wait for
@@ -163,6 +165,7 @@ class BlkQueue final : private BlockSink, private Poller {
   std::unique_ptr<iovec[]> buffer_storage_;
   std::unique_ptr<VirtioBlkDiscardWriteZeroes[]> segment_storage_;
   std::vector<BlockRequest*> batch_;  // parsed and not yet submitted; capacity reserved
+  uint64_t batch_bytes_ = 0;
   unsigned in_flight_ = 0;
   unsigned unpublished_ = 0;          // completed, used.idx not moved yet
   std::array<Clock::time_point, kPublishGroup> unpublished_begun_;  // when those were taken

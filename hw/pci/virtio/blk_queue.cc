@@ -244,10 +244,9 @@ unsigned BlkQueue::take_turn(Clock::time_point end, bool& over) {
 
 // The turn is over and the ring not empty.
 void BlkQueue::leave_over() {
-  if (!lent_ || late_ || in_flight_ != 0 || ring_.waiting() * cost_ > kLongestKick / 2) {
-    was_lent_ = false;
-    return kicked_->notify();
-  }
+  const bool much = ring_.waiting() * cost_ > kLongestKick / 2;
+  if (much) was_lent_ = false;  // the loop polls
+  if (!lent_ || late_ || much || in_flight_ != 0) return kicked_->notify();
   ring_.expect_kicks();
   came_back_ = alarm_set_;
   set_alarm();
@@ -385,7 +384,7 @@ void BlkQueue::submit_later(Slot& slot) {
   slot.io.context = &slot;
   batch_.push_back(&slot.io);
   batch_bytes_ += slot.io.length;
-  if (batch_.size() == kSubmitGroup || batch_bytes_ >= kSubmitBytes) submit_batch();
+  if (batch_.size() == kSubmitGroup || (lent_ && batch_bytes_ >= kKickBytes)) submit_batch();
 }
 
 void BlkQueue::submit_batch() {

@@ -80,7 +80,7 @@ class BlkQueue final : private BlockSink, private Poller {
   // gets requests in groups while the rest is still being parsed (docs/adr/0009).
   static constexpr unsigned kPublishGroup = 4;
   static constexpr unsigned kSubmitGroup = 8;
-  static constexpr uint64_t kSubmitBytes = 128 << 10;
+  static constexpr uint64_t kKickBytes = 128 << 10;  // the same while a kick is served, whose time is short
   // An interrupt is dearer for both than a look at the used index, so a driver that sleeps is woken for a few groups.
   static constexpr unsigned kSignalGroup = 16;
 

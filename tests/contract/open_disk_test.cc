@@ -137,6 +137,17 @@ TEST(cached_disks_have_workers_and_direct_ones_a_ring_unless_they_are_told_other
   EXPECT(engine() == BlockEngine::kIoUring);
 }
 
+TEST(a_block_device_that_is_discarded_has_workers) {
+  TempDir dir;
+  LoopDevice device(dir.file("disk", 1 << 20), 512);
+  BlockOptions options = options_for(device.path());
+  options.nocache = true;
+  const bool ring = EngineUring::unavailable() == 0;
+  EXPECT(facts_of(options).engine == (ring ? BlockEngine::kIoUring : BlockEngine::kThreads));
+  options.discard = DiscardLimits{};
+  EXPECT(facts_of(options).engine == BlockEngine::kThreads);
+}
+
 TEST(a_disk_that_cannot_be_written_names_ro) {
   TempDir dir;
   LoopDevice device(dir.file("disk", 1 << 20), 512, true);

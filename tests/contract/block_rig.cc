@@ -1,5 +1,6 @@
 #include "tests/contract/block_rig.h"
 
+#include <cerrno>
 #include <cstring>
 #include <random>
 #include <utility>
@@ -113,6 +114,28 @@ int BlockRig::run(TestRequest& request) {
 
 void BlockRig::request_done(BlockRequest&) {
   if (--outstanding_ == 0) all_done_.release();
+}
+
+void expect_one_read_to_fail_alone(BlockRig& rig, uint64_t size) {
+  for (int round = 0; round < 10; round++) {
+    std::vector<TestRequest> reads;
+    for (uint64_t i = 0; i < 60; i++) {
+      reads.push_back(TestRequest::read(i == 30 ? size - 4096 : i * 4096, 4096));
+      reads.back().lay_out(4096);
+    }
+    rig.run(reads);
+    for (size_t i = 0; i < reads.size(); i++) EXPECT_EQ(reads[i].error, i == 30 ? EIO : 0);
+  }
+}
+
+void expect_one_flush_to_fail_alone(BlockRig& rig) {
+  EXPECT_EQ(rig.run(TestRequest::write(0, pattern(1, 2 << 20))), 0);
+  std::vector<TestRequest> batch;
+  for (uint64_t i = 0; i < 40; i++) batch.push_back(TestRequest::read((3 << 20) + i * 512, 512));
+  batch[20] = TestRequest(BlockOp::kFlush, 0, 0);
+  rig.run(batch);
+  for (size_t i = 0; i < batch.size(); i++) EXPECT_EQ(batch[i].error, i == 20 ? EIO : 0);
+  EXPECT_EQ(rig.run(TestRequest(BlockOp::kFlush, 0, 0)), EIO);
 }
 
 BlockOptions options_for(const std::string& path) {

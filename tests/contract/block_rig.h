@@ -74,6 +74,11 @@ class BlockRig final : private BlockSink {
   std::binary_semaphore all_done_{0};
 };
 
+// For every engine. One read of many goes past the end of a file that was truncated from `size` by 4096 bytes.
+void expect_one_read_to_fail_alone(BlockRig& rig, uint64_t size);
+// One flush among reads, after a write of 2 MiB that the medium cannot take.
+void expect_one_flush_to_fail_alone(BlockRig& rig);
+
 // open_disk() for a path; the error is the test's failure.
 std::unique_ptr<BlockBackend> open_backend(const BlockOptions& options);
 BlockOptions options_for(const std::string& path);

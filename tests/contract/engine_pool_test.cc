@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <filesystem>
 #include <fstream>
 
@@ -73,13 +72,7 @@ TEST(one_failed_request_among_many_fails_alone) {
   auto pool = make_pool(path, true);
   EXPECT_EQ(::truncate(path.c_str(), kSize - 4096), 0);
   BlockRig rig(*pool);
-  for (int round = 0; round < 10; round++) {
-    std::vector<TestRequest> reads;
-    for (uint64_t i = 0; i < 60; i++)
-      reads.push_back(TestRequest::read(i == 30 ? kSize - 4096 : i * 4096, 4096));
-    rig.run(reads);
-    for (size_t i = 0; i < reads.size(); i++) EXPECT_EQ(reads[i].error, i == 30 ? EIO : 0);
-  }
+  expect_one_read_to_fail_alone(rig, kSize);
 }
 
 TEST(a_failed_fsync_among_good_requests_fails_alone) {
@@ -89,13 +82,7 @@ TEST(a_failed_fsync_among_good_requests_fails_alone) {
   options.writeback = true;
   auto backend = open_backend(options);
   BlockRig rig(*backend);
-  EXPECT_EQ(rig.run(TestRequest::write(0, pattern(1, 2 << 20))), 0);
-  std::vector<TestRequest> batch;
-  for (uint64_t i = 0; i < 40; i++) batch.push_back(TestRequest::read((3 << 20) + i * 512, 512));
-  batch[20] = TestRequest(BlockOp::kFlush, 0, 0);
-  rig.run(batch);
-  for (size_t i = 0; i < batch.size(); i++) EXPECT_EQ(batch[i].error, i == 20 ? EIO : 0);
-  EXPECT_EQ(rig.run(TestRequest(BlockOp::kFlush, 0, 0)), EIO);
+  expect_one_flush_to_fail_alone(rig);
 }
 
 TEST(eight_workers_with_names_block_every_signal_but_those_of_a_crash) {

@@ -655,7 +655,7 @@ bool HsmStandIn::send_vm_event(uint32_t type, std::span<const std::byte> data) {
   if (next == head.load(std::memory_order_acquire)) return false;  // pairs with the reader's release
   std::array<std::byte, kVmEventSize> event{};
   std::memcpy(event.data(), &type, sizeof(type));
-  std::memcpy(event.data() + sizeof(type), data.data(), std::min(data.size(), event.size() - sizeof(type)));
+  std::ranges::copy(data.first(std::min(data.size(), event.size() - sizeof(type))), event.begin() + sizeof(type));
   // SAFETY: the elements follow the ring's start, in the same page.
   std::memcpy(reinterpret_cast<std::byte*>(ring + 1) + at, event.data(), event.size());
   tail.store(next, std::memory_order_release);  // pairs with the reader's acquire

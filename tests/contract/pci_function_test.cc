@@ -9,6 +9,7 @@
 #include "dm/loopback/legacy_driver.h"
 #include "dm/loopback/raw_guest.h"
 #include "tests/contract/pci_reach.h"
+#include "tests/support/soon.h"
 #include "tests/support/temp_dir.h"
 
 namespace acrn {
@@ -53,17 +54,6 @@ void expect_keeps_data(LegacyDriver& driver, unsigned seed = 1) {
   std::vector<std::byte> back(data.size());
   EXPECT_EQ(must(driver.read(3, back)), VIRTIO_BLK_S_OK);
   EXPECT(back == data);
-}
-
-// Waits for what another thread is certain to do soon.
-template <class Condition>
-bool soon(Condition&& condition) {
-  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > end) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  }
-  return true;
 }
 
 RawGuest raw_guest(Reach& reach, InterruptMode interrupts) {

@@ -4,9 +4,12 @@
 #pragma once
 
 #include <linux/acrn.h>
+#include <sys/ioctl.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 
 #include "dm/hypervisor/acrn/hsm_device.h"
 
@@ -30,16 +33,49 @@ class HsmHypervisor {
   virtual int notify_request_finish(unsigned vcpu) = 0;
 };
 
+// Requests that ACRN's own kernel has and mainline has not. The first two take the address of a page with a ring in it.
+inline constexpr unsigned long kSetupAsyncio = _IOW(ACRN_IOCTL_TYPE, 0x90, __u64);
+inline constexpr unsigned long kSetupVmEventRing = _IOW(ACRN_IOCTL_TYPE, 0xa0, __u64);
+inline constexpr unsigned long kSetupVmEventFd = _IOW(ACRN_IOCTL_TYPE, 0xa1, int);
+inline constexpr uint32_t kIoeventfdAsyncio = 0x08;
+
+// The start of such a page; elements follow. Positions are bytes from the first element.
+struct HsmRing {
+  static constexpr uint64_t kMagic = 0x5aa57aa71aa13aa3;
+  uint64_t magic;
+  uint32_t elements, element_size;
+  uint32_t head, tail;
+  uint64_t flags;
+  uint32_t overruns, size;
+  uint32_t padding[6];
+};
+inline constexpr size_t kVmEventSize = 32;  // a type of four bytes, and what belongs to it
+
+struct HsmStandInOptions {
+  bool newer_requests = false;      // those above
+  bool interrupt_is_error = false; // an ATTACH that a signal ends fails with EINTR; mainline's returns 0
+};
+
 class HsmStandIn final : public HsmDevice {
  public:
-  explicit HsmStandIn(HsmHypervisor& hypervisor);
-  ~HsmStandIn() override;  // as close(2)
+  explicit HsmStandIn(HsmHypervisor& hypervisor, HsmStandInOptions options = {});
+  ~HsmStandIn() override;  // as close()
   int call(unsigned long request, uintptr_t argument) override;
+  // As close(2): the VM goes. Later calls are of a file without a VM.
+  void close();
 
   // For the hypervisor. The request page, null before CREATE_VM and after DESTROY_VM.
   acrn_io_request_buffer* requests();
   // Its interrupt to the Service VM: some slot is PENDING. Returns when the module has looked at all of them.
+  // On CREATE_VM and RESET_VM all slots become FREE, as the hypervisor does it.
   void upcall();
+  // A write to that address is of an ioeventfd that needs no request: it is signalled, and the virtual CPU goes on.
+  bool signal_async(uint32_t type, uint64_t address);
+  // Into the VM's event ring. False: there is none, or it is full.
+  bool send_vm_event(uint32_t type, std::span<const std::byte> data);
+
+  // How many requests were notified that the device model did not have. The real module completes such a slot all the same.
+  unsigned stray_notifies() const;
 
  private:
   struct State;

@@ -93,9 +93,9 @@ void trace(unsigned long request, int result) {
 
 }  // namespace
 
-#define INTERPOSED extern "C" __attribute__((visibility("default")))
+extern "C" {
 
-INTERPOSED int open(const char* path, int flags, ...) {
+int open(const char* path, int flags, ...) {
   if (std::strcmp(path, kDevice) == 0) return open_handle(flags);
   va_list more;
   va_start(more, flags);
@@ -105,7 +105,7 @@ INTERPOSED int open(const char* path, int flags, ...) {
   return real(path, flags, mode);
 }
 
-INTERPOSED int close(int fd) {
+int close(int fd) {
   std::shared_ptr<Handle> closed;
   {
     acrn::MutexLock lock(table().mutex);
@@ -118,7 +118,7 @@ INTERPOSED int close(int fd) {
   return real(fd);
 }
 
-INTERPOSED int ioctl(int fd, unsigned long request, ...) noexcept {
+int ioctl(int fd, unsigned long request, ...) noexcept {
   va_list more;
   va_start(more, request);
   void* const argument = va_arg(more, void*);
@@ -133,3 +133,5 @@ INTERPOSED int ioctl(int fd, unsigned long request, ...) noexcept {
   static const auto real = next<int(int, unsigned long, ...)>("ioctl");
   return real(fd, request, argument);
 }
+
+}  // extern "C"

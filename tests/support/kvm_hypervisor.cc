@@ -22,9 +22,9 @@ constexpr int kRefused = -EINVAL;
 
 int kick_signal() { return SIGRTMIN + 1; }
 
-// KVM does what acrn-dm's own port would have it do; what it does not is this program's mistake, or the host's.
-[[noreturn]] void give_up(const char* what) {
-  std::fprintf(stderr, "KvmHypervisor: %s: %s\n", what, std::strerror(errno));
+// What ACRN has no words for.
+[[noreturn]] void give_up(const char* what, int number) {
+  std::fprintf(stderr, "KvmHypervisor: %s: %d\n", what, number);
   std::abort();
 }
 
@@ -104,39 +104,39 @@ void set_line(int vm, unsigned number, bool asserted) {
   kvm_irq_level line{};
   line.irq = number;
   line.level = asserted;
-  if (::ioctl(vm, KVM_IRQ_LINE, &line) != 0) give_up("KVM_IRQ_LINE");
+  if (::ioctl(vm, KVM_IRQ_LINE, &line) != 0) give_up("KVM_IRQ_LINE", errno);
 }
 
 }  // namespace
 
+void KvmHypervisor::Vcpu::unmap() {
+  if (run != nullptr) ::munmap(run, run_size);
+  run = nullptr;
+}
+
 int KvmHypervisor::create_vm(acrn_vm_creation& creation) {
   if (state_ != State::kNone) return kRefused;
+  unsigned vcpus = static_cast<unsigned>(std::popcount(creation.cpu_affinity));
+  if (vcpus == 0) vcpus = std::max<unsigned>(creation.vcpu_num, 1);
+  if (vcpus > ACRN_IO_REQUEST_MAX) return kRefused;
   system_ = UniqueFd(::open("/dev/kvm", O_RDWR | O_CLOEXEC));
   if (!system_) return -errno;
-  vcpu_count_ = static_cast<unsigned>(std::popcount(creation.cpu_affinity));
-  if (vcpu_count_ == 0) vcpu_count_ = std::max<unsigned>(creation.vcpu_num, 1);
-  if (vcpu_count_ > ACRN_IO_REQUEST_MAX) return kRefused;
+  for (unsigned index = 0; index < vcpus; index++) vcpus_.emplace_back(*module_, index);
   if (const int error = build(); error != 0) return error;
   creation.vmid = 1;
-  creation.vcpu_num = static_cast<uint16_t>(vcpu_count_);
+  creation.vcpu_num = static_cast<uint16_t>(vcpus);
   state_ = State::kCreated;
   return 0;
 }
 
 int KvmHypervisor::build() {
-  struct sigaction action = {};
-  action.sa_handler = [](int) {};  // its arrival is all that counts
-  sigaction(kick_signal(), &action, nullptr);
-
   MutexLock lock(pins_mutex_);
   vm_ = UniqueFd(::ioctl(system_.fd(), KVM_CREATE_VM, 0L));
   if (!vm_ || build_controllers() != 0) return -errno;
   for (unsigned slot = 0; slot < memory_.size(); slot++) {
     if (add_slot(slot, memory_[slot]) != 0) return -errno;
   }
-  for (unsigned index = 0; index < vcpu_count_; index++) {
-    Vcpu& vcpu = vcpus_.emplace_back();
-    vcpu.index = index;
+  for (Vcpu& vcpu : vcpus_) {
     if (build_vcpu(vcpu) != 0) return -errno;
   }
   // A pin that nobody has driven is low, and an active-low line is asserted then.
@@ -161,15 +161,17 @@ int KvmHypervisor::build_controllers() {
 }
 
 int KvmHypervisor::build_vcpu(Vcpu& vcpu) {
+  vcpu.unmap();
   vcpu.fd = UniqueFd(::ioctl(vm_.fd(), KVM_CREATE_VCPU, static_cast<unsigned long>(vcpu.index)));
   const int size = ::ioctl(system_.fd(), KVM_GET_VCPU_MMAP_SIZE, 0L);
   if (!vcpu.fd || size < 0) return -1;
-  void* const shared = ::mmap(nullptr, static_cast<size_t>(size), PROT_READ | PROT_WRITE, MAP_SHARED, vcpu.fd.fd(), 0);
+  vcpu.run_size = static_cast<size_t>(size);
+  void* const shared = ::mmap(nullptr, vcpu.run_size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu.fd.fd(), 0);
   if (shared == MAP_FAILED) return -1;
   vcpu.run = static_cast<kvm_run*>(shared);
   const auto supported = supported_cpuid(system_.fd());
   if (!supported) return -1;
-  const auto leaves = guest_cpuid(supported.value(), vcpu.index, vcpu_count_);
+  const auto leaves = guest_cpuid(supported.value(), vcpu.index, static_cast<unsigned>(vcpus_.size()));
   if (acrn_kvm_set_cpuid(vcpu.fd.fd(), leaves.data(), static_cast<unsigned>(leaves.size())) != 0) return -1;
   const kvm_msr_entry memory_types = {0x2ff, 0, 0x806};  // on, all write-back
   return acrn_kvm_set_msrs(vcpu.fd.fd(), &memory_types, 1) == 1 ? 0 : -1;
@@ -184,14 +186,6 @@ int KvmHypervisor::add_slot(unsigned number, const acrn_vm_memmap& memory) const
   return ::ioctl(vm_.fd(), KVM_SET_USER_MEMORY_REGION, &region);
 }
 
-void KvmHypervisor::tear_down() {
-  const int size = ::ioctl(system_.fd(), KVM_GET_VCPU_MMAP_SIZE, 0L);
-  for (Vcpu& vcpu : vcpus_) {
-    if (vcpu.run != nullptr) ::munmap(vcpu.run, static_cast<size_t>(size));
-  }
-  vcpus_.clear();
-}
-
 int KvmHypervisor::add_memory(const acrn_vm_memmap& memory) {
   if (state_ == State::kNone || memory.type != ACRN_MEMMAP_RAM) return kRefused;
   if (add_slot(static_cast<unsigned>(memory_.size()), memory) != 0) return -errno;
@@ -201,7 +195,7 @@ int KvmHypervisor::add_memory(const acrn_vm_memmap& memory) {
 
 int KvmHypervisor::set_vcpu_regs(const acrn_vcpu_regs& regs) {
   if (state_ == State::kNone || state_ == State::kRunning || regs.vcpu_id >= vcpus_.size()) return kRefused;
-  const int fd = std::next(vcpus_.begin(), regs.vcpu_id)->fd.fd();
+  const int fd = vcpus_[regs.vcpu_id].fd.fd();
   const acrn_regs& from = regs.vcpu_regs;
   kvm_sregs special;
   if (::ioctl(fd, KVM_GET_SREGS, &special) != 0) return -errno;
@@ -216,16 +210,21 @@ int KvmHypervisor::set_vcpu_regs(const acrn_vcpu_regs& regs) {
 }
 
 int KvmHypervisor::start_vm() {
-  if (state_ != State::kCreated || module_->requests() == nullptr) return kRefused;
-  free_requests();
+  if (state_ != State::kCreated) return kRefused;
+  struct sigaction action = {};
+  action.sa_handler = [](int) {};  // its arrival is all that counts
+  sigaction(kick_signal(), &action, nullptr);
+  // The program's signals are for its own threads.
+  sigset_t others, before;
+  sigfillset(&others);
+  sigdelset(&others, kick_signal());
+  pthread_sigmask(SIG_SETMASK, &others, &before);
   state_ = State::kRunning;
   stopping_ = false;
-  // The program's signals are for its own threads.
-  sigset_t all, before;
-  sigfillset(&all);
-  sigdelset(&all, kick_signal());
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  for (Vcpu& vcpu : vcpus_) vcpu.thread = std::thread([this, &vcpu] { serve(vcpu); });
+  for (Vcpu& vcpu : vcpus_) {
+    vcpu.requests.run();
+    vcpu.thread = std::thread([this, &vcpu] { serve(vcpu); });
+  }
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
   return 0;
 }
@@ -239,46 +238,29 @@ int KvmHypervisor::pause_vm() {
 }
 
 void KvmHypervisor::stop() {
-  {
-    MutexLock lock(mutex_);
-    stopping_ = true;
-    notified_.notify_all();
-  }
+  stopping_ = true;
   for (Vcpu& vcpu : vcpus_) {
+    vcpu.requests.end();
     if (!vcpu.thread.joinable()) continue;
     // For a thread that is just about to enter the kernel; the signal is for one that is there.
     __atomic_store_n(&vcpu.run->immediate_exit, 1, __ATOMIC_RELAXED);
     pthread_kill(vcpu.thread.native_handle(), kick_signal());
-  }
-  for (Vcpu& vcpu : vcpus_) {
-    if (vcpu.thread.joinable()) vcpu.thread.join();
+    vcpu.thread.join();
   }
 }
 
 int KvmHypervisor::reset_vm() {
   if (state_ != State::kPaused) return kRefused;
-  tear_down();
-  free_requests();
   state_ = State::kCreated;
   return build();
 }
 
 int KvmHypervisor::destroy_vm() {
   if (state_ != State::kPaused) return kRefused;
-  tear_down();
-  memory_.clear();
+  state_ = State::kNone;
   MutexLock lock(pins_mutex_);
   vm_.reset();
-  state_ = State::kNone;
   return 0;
-}
-
-void KvmHypervisor::free_requests() {
-  acrn_io_request_buffer* const requests = module_->requests();
-  if (requests == nullptr) return;
-  for (acrn_io_request& slot : requests->req_slot) {
-    std::atomic_ref(slot.processed).store(ACRN_IOREQ_STATE_FREE, std::memory_order_release);
-  }
 }
 
 // ACRN sets the level of a pin; whether that asserts it is said by the I/O APIC's entry. The PIC's pins are active high.
@@ -292,7 +274,7 @@ void KvmHypervisor::drive(unsigned gsi, bool high) {
 bool KvmHypervisor::active_low(unsigned gsi) const {
   kvm_irqchip chip{};
   chip.chip_id = KVM_IRQCHIP_IOAPIC;
-  if (::ioctl(vm_.fd(), KVM_GET_IRQCHIP, &chip) != 0) give_up("KVM_GET_IRQCHIP");
+  if (::ioctl(vm_.fd(), KVM_GET_IRQCHIP, &chip) != 0) give_up("KVM_GET_IRQCHIP", errno);
   constexpr uint64_t kMasked = 1 << 16, kActiveLow = 1 << 13;
   const uint64_t entry = chip.chip.ioapic.redirtbl[gsi].bits;
   return (entry & kMasked) != 0 ? gsi >= kPicInputs : (entry & kActiveLow) != 0;
@@ -328,9 +310,8 @@ int KvmHypervisor::inject_msi(uint64_t address, uint64_t data) {
 }
 
 int KvmHypervisor::notify_request_finish(unsigned vcpu) {
-  if (vcpu >= vcpu_count_) return kRefused;
-  MutexLock lock(mutex_);
-  notified_.notify_all();
+  if (vcpu >= vcpus_.size()) return kRefused;
+  vcpus_[vcpu].requests.finished();
   return 0;
 }
 
@@ -339,16 +320,17 @@ void KvmHypervisor::serve(Vcpu& vcpu) {
     if (::ioctl(vcpu.fd.fd(), KVM_RUN, 0L) != 0) {
       // The kick, or (EAGAIN) a processor that is still to be started.
       if (errno == EINTR || errno == EAGAIN) continue;
-      give_up("KVM_RUN");
+      give_up("KVM_RUN", errno);
     }
     switch (vcpu.run->exit_reason) {
       case KVM_EXIT_IO: port_access(vcpu); break;
       case KVM_EXIT_MMIO: memory_access(vcpu); break;
       case KVM_EXIT_INTR: break;
-      case KVM_EXIT_SHUTDOWN: return triple_fault(vcpu);
-      default:
-        std::fprintf(stderr, "KvmHypervisor: exit %u\n", vcpu.run->exit_reason);
-        std::abort();
+      case KVM_EXIT_SHUTDOWN:
+        // A triple fault: ACRN asks for a power-off (S5 by PM1a), and the virtual CPU does not go on.
+        request(vcpu, {ACRN_IOREQ_TYPE_PORTIO, ACRN_IOREQ_DIR_WRITE, 0x404, 2, 0x2000 | 5 << 10});
+        return;
+      default: give_up("exit reason", static_cast<int>(vcpu.run->exit_reason));
     }
   }
 }
@@ -357,59 +339,32 @@ void KvmHypervisor::port_access(Vcpu& vcpu) {
   const auto& io = vcpu.run->io;
   auto* data = reinterpret_cast<uint8_t*>(vcpu.run) + io.data_offset;
   for (uint32_t i = 0; i < io.count; i++, data += io.size) {
-    acrn_io_request request{};
-    auto& access = request.reqs.pio_request;
-    access.direction = io.direction == KVM_EXIT_IO_OUT ? ACRN_IOREQ_DIR_WRITE : ACRN_IOREQ_DIR_READ;
-    access.address = io.port;
-    access.size = io.size;
-    if (access.direction == ACRN_IOREQ_DIR_WRITE) std::memcpy(&access.value, data, io.size);
-    if (!emulate(vcpu, ACRN_IOREQ_TYPE_PORTIO, request)) return;
-    if (access.direction == ACRN_IOREQ_DIR_READ) std::memcpy(data, &access.value, io.size);
+    HsmAccess access{.address = io.port, .size = io.size};
+    if (io.direction == KVM_EXIT_IO_OUT) {
+      access.direction = ACRN_IOREQ_DIR_WRITE;
+      std::memcpy(&access.value, data, io.size);
+    }
+    const auto value = request(vcpu, access);
+    if (value && io.direction == KVM_EXIT_IO_IN) std::memcpy(data, &*value, io.size);
   }
 }
 
 void KvmHypervisor::memory_access(Vcpu& vcpu) {
   auto& memory = vcpu.run->mmio;
-  acrn_io_request request{};
-  auto& access = request.reqs.mmio_request;
-  access.direction = memory.is_write != 0 ? ACRN_IOREQ_DIR_WRITE : ACRN_IOREQ_DIR_READ;
-  access.address = memory.phys_addr;
-  access.size = memory.len;
-  if (memory.is_write != 0) std::memcpy(&access.value, memory.data, memory.len);
-  if (!emulate(vcpu, ACRN_IOREQ_TYPE_MMIO, request)) return;
-  if (memory.is_write == 0) std::memcpy(memory.data, &access.value, memory.len);
-}
-
-// ACRN asks for a power-off then (S5 by PM1a), and the virtual CPU does not go on.
-void KvmHypervisor::triple_fault(const Vcpu& vcpu) {
-  acrn_io_request request{};
-  auto& access = request.reqs.pio_request;
-  access.direction = ACRN_IOREQ_DIR_WRITE;
-  access.address = 0x404;
-  access.size = 2;
-  access.value = 0x2000 | 5 << 10;
-  emulate(vcpu, ACRN_IOREQ_TYPE_PORTIO, request);
-}
-
-// A request to the Service VM, and what became of it. False: the virtual CPU is to end.
-bool KvmHypervisor::emulate(const Vcpu& vcpu, uint32_t type, acrn_io_request& request) {
-  acrn_io_request& slot = module_->requests()->req_slot[vcpu.index];
-  slot.type = type;
-  slot.completion_polling = 0;
-  slot.reqs = request.reqs;
-  const std::atomic_ref state(slot.processed);
-  state.store(ACRN_IOREQ_STATE_PENDING, std::memory_order_release);
-  module_->upcall();
-  {
-    MutexLock lock(mutex_);
-    while (state.load(std::memory_order_acquire) != ACRN_IOREQ_STATE_COMPLETE) {
-      if (stopping_) return false;
-      notified_.wait(mutex_);
-    }
+  HsmAccess access{.type = ACRN_IOREQ_TYPE_MMIO, .address = memory.phys_addr, .size = memory.len};
+  if (memory.is_write != 0) {
+    access.direction = ACRN_IOREQ_DIR_WRITE;
+    std::memcpy(&access.value, memory.data, memory.len);
   }
-  request.reqs = slot.reqs;
-  state.store(ACRN_IOREQ_STATE_FREE, std::memory_order_release);
-  return true;
+  const auto value = request(vcpu, access);
+  if (value && memory.is_write == 0) std::memcpy(memory.data, &*value, memory.len);
+}
+
+// Nothing: the virtual CPU is to end.
+std::optional<uint64_t> KvmHypervisor::request(Vcpu& vcpu, const HsmAccess& access) const {
+  const auto value = vcpu.requests.access(access);
+  if (!value && !stopping_) give_up("its request's slot is not free: virtual CPU", static_cast<int>(vcpu.index));
+  return value;
 }
 
 }  // namespace acrn::test

@@ -6,13 +6,15 @@
 
 #include <array>
 #include <atomic>
-#include <list>
+#include <deque>
+#include <optional>
 #include <thread>
 #include <vector>
 
 #include "acrn/base/mutex.h"
 #include "acrn/base/unique_fd.h"
 #include "tests/support/hsm_stand_in.h"
+#include "tests/support/hsm_vcpu.h"
 
 namespace acrn::test {
 
@@ -39,41 +41,41 @@ class KvmHypervisor final : public HsmHypervisor {
   static constexpr unsigned kIoApicInputs = 24, kPicInputs = 16;
   enum class State { kNone, kCreated, kRunning, kPaused };
   struct Vcpu {
-    unsigned index = 0;
+    Vcpu(HsmStandIn& module, unsigned number) : index(number), requests(module, number) {}
+    ~Vcpu() { unmap(); }
+    void unmap();
+
+    const unsigned index;
+    HsmVcpu requests;
     UniqueFd fd;
     kvm_run* run = nullptr;  // shared with the kernel
+    size_t run_size = 0;     // bytes
     std::thread thread;
   };
 
   int build();
   int build_controllers();
   int build_vcpu(Vcpu& vcpu);
-  void tear_down();
   int add_slot(unsigned number, const acrn_vm_memmap& memory) const;
-  void free_requests();
   void drive(unsigned gsi, bool high) ACRN_REQUIRES(pins_mutex_);
   bool active_low(unsigned gsi) const;
 
   void serve(Vcpu& vcpu);
   void port_access(Vcpu& vcpu);
   void memory_access(Vcpu& vcpu);
-  void triple_fault(const Vcpu& vcpu);
-  bool emulate(const Vcpu& vcpu, uint32_t type, acrn_io_request& request);
+  std::optional<uint64_t> request(Vcpu& vcpu, const HsmAccess& access) const;
 
   HsmStandIn* module_ = nullptr;
   State state_ = State::kNone;
-  unsigned vcpu_count_ = 0;
   UniqueFd system_;
   std::vector<acrn_vm_memmap> memory_;
-  std::list<Vcpu> vcpus_;
+  std::deque<Vcpu> vcpus_;  // from CREATE_VM on
 
   Mutex pins_mutex_;  // over the VM as well, for interrupts while it is reset
   UniqueFd vm_;
   std::array<bool, kIoApicInputs> pins_ ACRN_GUARDED_BY(pins_mutex_){};  // high; they stay through a reset
 
   std::atomic<bool> stopping_ = false;
-  Mutex mutex_;  // leaf; for `notified_`
-  CondVar notified_;
 };
 
 }  // namespace acrn::test

@@ -48,6 +48,7 @@ bool accept_serial_port(DmConfig& config, Text value) {
 bool accept_uuid(DmConfig& config, Text value) {
   const auto uuid = parse_uuid(value);
   if (uuid) config.uuid = *uuid;
+  config.uuid_given = uuid.has_value();
   return uuid.has_value();
 }
 

@@ -1,7 +1,5 @@
 #include "dm/registry.h"
 
-#include <unistd.h>
-
 #include <ctime>
 #include <thread>
 
@@ -10,8 +8,11 @@
 #include "dm/block/open.h"
 #include "dm/block_config.h"
 #include "dm/event/epoll_loop.h"
+#include "dm/hypervisor/acrn/acrn.h"
+#include "dm/hypervisor/acrn/affinity.h"
 #include "dm/hypervisor/kvm/kvm.h"
 #include "dm/ident/disk_serial.h"
+#include "dm/machine/hypervisor_probe.h"
 #include "hw/pci/identity_function.h"
 #include "hw/pci/virtio/virtio_blk.h"
 #include "hw/pci/virtio/virtio_pci_legacy.h"
@@ -178,14 +179,42 @@ Result<std::unique_ptr<ConfiguredFunction>> create_function(const PciSlotConfig&
   return std::unique_ptr<ConfiguredFunction>(std::make_unique<Bridge>(slot, bridge_identity(slot)));
 }
 
-Result<std::unique_ptr<Hypervisor>> create_hypervisor(const DmConfig& config, std::vector<unsigned> level_lines) {
-  const bool has_acrn = ::access("/dev/acrn_hsm", F_OK) == 0;
-  if (config.hypervisor.value_or(has_acrn ? HypervisorKind::kAcrn : HypervisorKind::kKvm) == HypervisorKind::kAcrn) {
-    return Error{ErrorKind::kUnavailable, "--hypervisor acrn: not in this version; give --hypervisor kvm"};
+namespace {
+
+Result<std::unique_ptr<Hypervisor>> create_kvm(const DmConfig& config) {
+  const KvmOptions options{.vcpus = config.vcpus, .cpu_affinity = config.cpu_affinity};
+  {
+    auto trial = Kvm::create(options);
+    if (!trial) return trial.error();
+    if (auto usable = probe_hypervisor(*trial.value()); !usable) return usable.error();
   }
-  auto kvm = Kvm::create({.vcpus = config.vcpus, .cpu_affinity = config.cpu_affinity, .level_lines = std::move(level_lines)});
+  auto kvm = Kvm::create(options);
   if (!kvm) return kvm.error();
   return std::unique_ptr<Hypervisor>(std::move(kvm).value());
+}
+
+Result<std::unique_ptr<Hypervisor>> create_acrn(const DmConfig& config, EventLoop& loop) {
+  auto hsm = open_hsm();
+  if (!hsm) return hsm.error();
+  AcrnOptions options{.vm_name = config.vm_name, .uuid = {}, .vcpus = config.vcpus, .loop = &loop};
+  if (config.uuid_given) options.uuid = config.uuid.bytes;
+  if (!config.cpu_affinity.empty()) {
+    const auto madt = read_madt();
+    if (!madt) return madt.error();
+    const auto bitmap = affinity_bitmap(config.cpu_affinity, madt.value());
+    if (!bitmap) return bitmap.error();
+    options.cpu_affinity = bitmap.value();
+  }
+  auto acrn = Acrn::create(options, std::move(hsm).value());
+  if (!acrn) return acrn.error();
+  return std::unique_ptr<Hypervisor>(std::move(acrn).value());
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Hypervisor>> create_hypervisor(const DmConfig& config, EventLoop& loop) {
+  const auto found = has_hsm() ? HypervisorKind::kAcrn : HypervisorKind::kKvm;
+  return config.hypervisor.value_or(found) == HypervisorKind::kAcrn ? create_acrn(config, loop) : create_kvm(config);
 }
 
 std::vector<BoardDevice> create_board(const DmConfig& config, BoardControl& control) {

@@ -76,9 +76,9 @@ FunctionFace describe_function(const PciSlotConfig& slot, bool windows);
 Result<std::unique_ptr<ConfiguredFunction>> create_function(const PciSlotConfig& slot, const MachineServices& services,
                                                             IrqPin& pin);
 
-// The one that `--hypervisor` names, or the host has. `level_lines`: inputs of the interrupt controllers that are
-// level-triggered from the start.
-Result<std::unique_ptr<Hypervisor>> create_hypervisor(const DmConfig& config, std::vector<unsigned> level_lines);
+// The one that `--hypervisor` names, or the host has, if it can run a guest. `loop`: where it tells of what happens to its VM;
+// outlives it.
+Result<std::unique_ptr<Hypervisor>> create_hypervisor(const DmConfig& config, EventLoop& loop);
 
 // A device of the board and where it is.
 struct BoardDevice {

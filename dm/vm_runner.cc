@@ -2,8 +2,6 @@
 
 #include "acrn/base/concat.h"
 #include "acrn/base/log.h"
-#include "dm/machine/hypervisor_probe.h"
-#include "dm/machine/irq_routing.h"
 
 namespace acrn {
 
@@ -42,17 +40,11 @@ Result<LinuxLoader> VmRunner::open_kernel() const {
 }
 
 Result<void> VmRunner::make_machine() {
-  const std::vector<unsigned> level_lines(kPciLines.begin(), kPciLines.end());
-  {
-    auto trial = create_hypervisor(config_, level_lines);
-    if (!trial) return trial.error();
-    if (auto usable = probe_hypervisor(*trial.value()); !usable) return usable.error();
-  }
-  auto hypervisor = create_hypervisor(config_, level_lines);
+  auto hypervisor = create_hypervisor(config_, loop_);
   if (!hypervisor) return hypervisor.error();
-  Machine::Options options{.ram = ram_layout(config_.memory), .acpi = {.vcpus = config_.vcpus}};
+  Machine::Options options{.ram = ram_layout(config_.memory)};
   for (const SerialPortConfig& port : config_.serial_ports) {
-    options.acpi.serial_ports = static_cast<uint8_t>(options.acpi.serial_ports | 1u << (port.com - 1));
+    options.serial_ports = static_cast<uint8_t>(options.serial_ports | 1u << (port.com - 1));
   }
   const auto cpu_failed = [this](std::string what) {
     loop_.post([this, what = std::move(what)] { end(Error{ErrorKind::kInternal, what}); });
@@ -117,6 +109,7 @@ void VmRunner::restart() {
 
 Result<void> VmRunner::pause() {
   if (over()) return Error{ErrorKind::kUsage, "the VM has ended"};
+  if (!machine_->traits().resumes) return Error{ErrorKind::kUnavailable, "this hypervisor cannot resume what it has paused"};
   if (!std::exchange(paused_, true)) machine_->pause();
   return {};
 }

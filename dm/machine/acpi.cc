@@ -5,10 +5,11 @@
 #include <bit>
 #include <cstring>
 #include <span>
+#include <string_view>
+#include <tuple>
 
 #include "acrn/base/check.h"
 #include "dm/machine/dsdt.hex"
-#include "dm/machine/irq_routing.h"
 #include "dm/machine/memory_layout.h"
 
 namespace acrn {
@@ -150,15 +151,23 @@ void seal(Bytes& table) {
   table[offsetof(TableHeader, checksum)] = std::byte{checksum(table)};
 }
 
+// The place where the compiler has put what is to be patched.
+Bytes::iterator find_in(Bytes& aml, std::string_view encoded) {
+  const auto found = std::search(aml.begin(), aml.end(), encoded.begin(), encoded.end(),
+                                 [](std::byte byte, char wanted) { return byte == static_cast<std::byte>(wanted); });
+  ACRN_CHECK(found != aml.end());
+  return found;
+}
+
 Bytes dsdt(const AcpiBoard& board) {
   Bytes table;
   for (const unsigned char byte : dsdt_aml_code) table.push_back(std::byte{byte});
   // Name (COMS, 0xA5): NameOp, four characters, BytePrefix, the byte.
-  constexpr std::array<std::byte, 7> kName{std::byte{0x08}, std::byte{'C'}, std::byte{'O'}, std::byte{'M'},
-                                           std::byte{'S'},  std::byte{0x0a}, std::byte{0xa5}};
-  const auto found = std::search(table.begin(), table.end(), kName.begin(), kName.end());
-  ACRN_CHECK(found != table.end());
-  found[6] = std::byte{board.serial_ports};
+  find_in(table, "\x08" "COMS" "\x0a\xa5")[6] = std::byte{board.serial_ports};
+  // Name (LINE, Package () { 5, 10, 11 }): PackageOp, its length, how many, and each with a BytePrefix.
+  static_assert(std::tuple_size_v<PciLines> == 3);
+  const auto lines = find_in(table, "\x08" "LINE" "\x12\x08\x03\x0a\x05\x0a\x0a\x0a\x0b");
+  for (int i = 0; i < 3; i++) lines[9 + 2 * i] = std::byte{board.pci_lines[static_cast<size_t>(i)]};
   seal(table);
   return table;
 }
@@ -208,7 +217,10 @@ Bytes madt(const AcpiBoard& board) {
   append(table, MadtIoApic{.id = static_cast<uint8_t>(board.vcpus), .address = kIoApicAddress, .gsi_base = 0});
   append(table, MadtOverride{.irq = 0, .gsi = 2, .flags = kEdgeHigh});  // the PIT, as on every PC
   append(table, MadtOverride{.irq = kSciIrq, .gsi = kSciIrq, .flags = kLevelHigh});
-  for (const uint8_t line : kPciLines) append(table, MadtOverride{.irq = line, .gsi = line, .flags = kLevelHigh});
+  // Above the ISA's sixteen, PCI's lines are level-triggered and active low without saying.
+  for (const uint8_t line : board.pci_lines) {
+    if (line < 16) append(table, MadtOverride{.irq = line, .gsi = line, .flags = kLevelHigh});
+  }
   append(table, MadtLocalNmi{.flags = 0});
   seal(table);
   return table;

@@ -6,12 +6,15 @@
 #include <cstdint>
 #include <vector>
 
+#include "dm/machine/irq_routing.h"
+
 namespace acrn {
 
 // Ports and values that the tables name and the board's devices answer.
 struct AcpiBoard {
   unsigned vcpus = 1;
   uint8_t serial_ports = 0;  // bit n: there is a COM(n+1)
+  PciLines pci_lines{5, 10, 11};
 };
 
 inline constexpr uint16_t kPm1aEventPort = 0x400;

@@ -25,8 +25,8 @@ DefinitionBlock ("dsdt.aml", "DSDT", 2, "ACRNDM", "BOARD", 1)
                 DWordMemory (ResourceProducer, PosDecode, MinFixed, MaxFixed, NonCacheable, ReadWrite,
                     0x00000000, 0x80000000, 0xDFFFFFFF, 0x00000000, 0x60000000)
             })
-            // INTA# of slot n is one of the lines 5, 10 and 11, as INTERRUPT_LINE says: n mod 3. The pins of a slot
-            // follow one another.
+            // INTA# of slot n is one of the lines, as INTERRUPT_LINE says: n mod 3. The pins of a slot follow one another.
+            // Patched at start, like COMS.
             Name (LINE, Package () { 5, 10, 11 })
             Method (_PRT, 0, NotSerialized)
             {

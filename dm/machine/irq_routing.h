@@ -1,5 +1,4 @@
-// Which interrupt line a PCI pin is wired to. The same line serves the PIC (INTERRUPT_LINE) and, as a global system
-// interrupt, the I/O APIC (_PRT in dsdt.asl), so a guest may use either (docs/adr/0011).
+// Which interrupt line a PCI pin is wired to: what INTERRUPT_LINE and ACPI's _PRT (dsdt.asl) say (docs/adr/0011).
 #pragma once
 
 #include <array>
@@ -9,11 +8,11 @@
 
 namespace acrn {
 
-inline constexpr std::array<uint8_t, 3> kPciLines{5, 10, 11};  // level-triggered
+using PciLines = std::array<uint8_t, 3>;  // global system interrupts, see HypervisorTraits
 
 // `pin`: 1 is INTA#, as in the configuration space.
-constexpr uint8_t pci_line(PciAddress address, uint8_t pin) {
-  return kPciLines[(address.slot + (pin - 1u) % 4) % kPciLines.size()];
+constexpr uint8_t pci_line(const PciLines& lines, PciAddress address, uint8_t pin) {
+  return lines[(address.slot + (pin - 1u) % 4) % lines.size()];
 }
 
 }  // namespace acrn

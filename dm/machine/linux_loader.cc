@@ -119,7 +119,7 @@ Result<LinuxLoader::Placement> LinuxLoader::place() const {
   return placement;
 }
 
-Result<BootState> LinuxLoader::load(const MemoryMap& memory) const {
+Result<BootState> LinuxLoader::load(const MemoryMap& memory, bool long_mode) const {
   const auto placed = place();  // again: the file may be another by now
   if (!placed) return placed.error();
   const BzImage& kernel = placed.value().image;
@@ -148,8 +148,9 @@ Result<BootState> LinuxLoader::load(const MemoryMap& memory) const {
   describe_ram(options_.ram, zero_page);
   must_slice(memory, kZeroPage, sizeof(zero_page)).copy_in(0, &zero_page, sizeof(zero_page));
 
-  BootState boot = write_boot_environment(memory, kernel.long_mode);
-  boot.instruction = kKernelBase + (kernel.long_mode ? kEntry64 : 0);
+  long_mode = long_mode && kernel.long_mode;
+  BootState boot = write_boot_environment(memory, long_mode);
+  boot.instruction = kKernelBase + (long_mode ? kEntry64 : 0);
   boot.parameter = kZeroPage;
   return boot;
 }

@@ -25,8 +25,8 @@ class LinuxLoader {
   // Opens the files and checks that all fits, so that a bad one is refused before anything is started.
   static Result<LinuxLoader> open(Options options);
 
-  // Fills the RAM; returns how to enter the kernel.
-  Result<BootState> load(const MemoryMap& memory) const;
+  // Fills the RAM; returns how to enter the kernel: at its 64-bit entry if it has one and `long_mode` is allowed.
+  Result<BootState> load(const MemoryMap& memory, bool long_mode) const;
 
  private:
   struct File {

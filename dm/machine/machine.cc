@@ -1,13 +1,13 @@
 #include "dm/machine/machine.h"
 
-#include "dm/machine/irq_routing.h"
 #include "dm/machine/pci_setup.h"
 #include "dm/mem/guest_ram.h"
 
 namespace acrn {
 
 Machine::Machine(const Options& options, std::unique_ptr<Hypervisor> hypervisor, Events events)
-    : options_(options), events_(std::move(events)), hypervisor_(std::move(hypervisor)), irqs_(*hypervisor_) {
+    : options_(options), events_(std::move(events)), hypervisor_(std::move(hypervisor)),
+      traits_(hypervisor_->traits()), irqs_(*hypervisor_) {
   pci_.connect(hypervisor_.get());
 }
 
@@ -17,7 +17,7 @@ Result<std::unique_ptr<Machine>> Machine::create(const Options& options, std::un
   std::vector<MemoryRegion> regions;
   for (const auto& [base, size] : {std::pair(uint64_t{0}, options.ram.low), std::pair(kHighRamBase, options.ram.high)}) {
     if (size == 0) continue;
-    auto region = create_guest_ram(Gpa{base}, size);
+    auto region = create_guest_ram(Gpa{base}, size, machine->traits_.pins_ram ? RamKind::kFile : RamKind::kPrivate);
     if (!region) return region.error();
     if (auto mapped = machine->hypervisor_->map_ram(region.value()); !mapped) return mapped.error();
     regions.push_back(std::move(region).value());
@@ -31,14 +31,15 @@ Machine::~Machine() { hypervisor_->stop(); }
 
 IrqPin& Machine::pci_pin(PciAddress address) {
   constexpr uint8_t kIntA = 1;
-  return irqs_.wire(pci_line(address, kIntA));
+  return irqs_.wire(pci_line(traits_.pci_lines, address, kIntA));
 }
 
 Result<void> Machine::boot(const LinuxLoader& kernel) {
-  if (auto set_up = set_up_pci(pci_); !set_up) return set_up.error();
-  const auto boot = kernel.load(*map_);
+  if (auto set_up = set_up_pci(pci_, traits_.pci_lines); !set_up) return set_up.error();
+  const auto boot = kernel.load(*map_, traits_.enters_long_mode);
   if (!boot) return boot.error();
-  const std::vector<std::byte> tables = acpi_tables(options_.acpi, kAcpiTables);
+  const std::vector<std::byte> tables = acpi_tables(
+      {.vcpus = traits_.vcpus, .serial_ports = options_.serial_ports, .pci_lines = traits_.pci_lines}, kAcpiTables);
   const auto area = map_->slice(Gpa{kAcpiTables}, kKernelBase - kAcpiTables);
   ACRN_CHECK(area && tables.size() <= area->size());  // LinuxLoader has seen to enough RAM
   area->copy_in(0, tables.data(), tables.size());

@@ -24,7 +24,7 @@ class Machine final : private ExitHandler {
  public:
   struct Options {
     RamLayout ram;
-    AcpiBoard acpi;
+    uint8_t serial_ports = 0;  // bit n: there is a COM(n+1)
   };
   // Where the board's own events go. Any thread.
   struct Events {
@@ -36,6 +36,7 @@ class Machine final : private ExitHandler {
                                                  Events events);
   ~Machine();
 
+  const HypervisorTraits& traits() const { return traits_; }
   const GuestMemory& memory() const { return *memory_; }
   MsiSink& msi() { return *hypervisor_; }
   IrqPin& pci_pin(PciAddress address);
@@ -68,6 +69,7 @@ class Machine final : private ExitHandler {
   const Options options_;
   Events events_;
   std::unique_ptr<Hypervisor> hypervisor_;
+  const HypervisorTraits traits_;
   std::shared_ptr<const MemoryMap> map_;
   std::unique_ptr<GuestMemory> memory_;
   IrqLines irqs_;

@@ -1,6 +1,5 @@
 #include "dm/machine/pci_setup.h"
 
-#include "dm/machine/irq_routing.h"
 #include "dm/machine/memory_layout.h"
 
 namespace acrn {
@@ -23,7 +22,7 @@ struct Window {
 
 }  // namespace
 
-Result<void> set_up_pci(PciBus& bus) {
+Result<void> set_up_pci(PciBus& bus, const PciLines& lines) {
   Window io{kPciIoBase, kPciIoEnd}, memory{kPciMemoryBase, kPciMemoryEnd};
   for (const PciAddress address : bus.addresses()) {
     uint32_t decode = 0;
@@ -37,7 +36,7 @@ Result<void> set_up_pci(PciBus& bus) {
       decode |= is_io ? kDecodeIo : kDecodeMemory;
     }
     if (const uint32_t pin = bus.config_read(address, kInterruptPin, 1); pin != 0) {
-      bus.config_write(address, kInterruptLine, 1, pci_line(address, static_cast<uint8_t>(pin)));
+      bus.config_write(address, kInterruptLine, 1, pci_line(lines, address, static_cast<uint8_t>(pin)));
     }
     if (decode != 0) bus.config_write(address, kCommand, 2, decode);
   }

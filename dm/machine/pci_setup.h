@@ -3,11 +3,12 @@
 #pragma once
 
 #include "acrn/base/result.h"
+#include "dm/machine/irq_routing.h"
 #include "dm/machine/pci_bus.h"
 
 namespace acrn {
 
 // Fails if the BARs do not fit the windows.
-Result<void> set_up_pci(PciBus& bus);
+Result<void> set_up_pci(PciBus& bus, const PciLines& lines);
 
 }  // namespace acrn

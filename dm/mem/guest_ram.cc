@@ -7,6 +7,7 @@
 #include <cerrno>
 
 #include "acrn/base/concat.h"
+#include "acrn/base/log.h"
 #include "acrn/base/unique_fd.h"
 #include "dm/base/errno_text.h"
 
@@ -19,13 +20,17 @@ struct Mapping {
   std::byte* ram = nullptr;
 };
 
-// Mapping reserves the pages, so a host that has too few of them says so here and not by a signal later.
-Mapping map_huge_pages(uint64_t size) {
-  if (size % kHugePage != 0) return {};
-  const UniqueFd fd(memfd_create("guest-ram", MFD_CLOEXEC | MFD_HUGETLB | MFD_HUGE_2MB));
+Mapping map_file(uint64_t size, unsigned pages) {
+  const UniqueFd fd(memfd_create("guest-ram", MFD_CLOEXEC | pages));
   if (!fd || ::ftruncate(fd.fd(), static_cast<off_t>(size)) != 0) return {};
   void* const address = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd.fd(), 0);
   return {address, size, static_cast<std::byte*>(address)};
+}
+
+// Mapping reserves the pages, so a host that has too few of them says so here and not by a signal later.
+Mapping map_huge_pages(uint64_t size) {
+  if (size % kHugePage != 0) return {};
+  return map_file(size, MFD_HUGETLB | MFD_HUGE_2MB);
 }
 
 // Aligned like huge pages, so that both the host and the hypervisor may use transparent ones.
@@ -42,9 +47,15 @@ Mapping map_anonymous(uint64_t size) {
 
 }  // namespace
 
-Result<MemoryRegion> create_guest_ram(Gpa base, uint64_t size) {
+Result<MemoryRegion> create_guest_ram(Gpa base, uint64_t size, RamKind kind) {
   Mapping mapping = map_huge_pages(size);
-  if (mapping.address == MAP_FAILED) mapping = map_anonymous(size);
+  if (mapping.address == MAP_FAILED && kind == RamKind::kFile) {
+    log(LogLevel::kWarning, concat("guest RAM of ", size >> 20, " MiB is in small pages, which is slow: the host has no ",
+                                   size / kHugePage, " huge pages to spare; see sysctl vm.nr_hugepages"));
+    mapping = map_file(size, 0);
+  } else if (mapping.address == MAP_FAILED) {
+    mapping = map_anonymous(size);
+  }
   if (mapping.address == MAP_FAILED) {
     return Error{ErrorKind::kInternal, concat("guest RAM of ", size, " bytes: ", errno_text(errno))};
   }

@@ -1,4 +1,4 @@
-// Guest RAM: huge pages of a memfd, or anonymous memory (docs/adr/0012). Unmapped when the last map that holds it is gone.
+// Guest RAM: huge pages of a memfd, or ordinary memory (docs/adr/0012). Unmapped when the last map that holds it is gone.
 #pragma once
 
 #include <cstdint>
@@ -11,8 +11,14 @@ namespace acrn {
 
 inline constexpr uint64_t kHugePage = uint64_t{2} << 20;
 
+// What RAM is where there are no huge pages for it.
+enum class RamKind {
+  kPrivate,  // anonymous, in transparent huge pages
+  kFile,     // a memfd, for a hypervisor that pins it; with a warning
+};
+
 // `size` bytes of zeroed RAM at guest-physical `base`; in reserved huge pages if the host has so many to spare and `size` is a
 // multiple of them.
-Result<MemoryRegion> create_guest_ram(Gpa base, uint64_t size);
+Result<MemoryRegion> create_guest_ram(Gpa base, uint64_t size, RamKind kind = RamKind::kPrivate);
 
 }  // namespace acrn

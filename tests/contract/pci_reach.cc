@@ -75,6 +75,7 @@ class CallerCpu final : public Hypervisor {
     }
     exits->io_write(port, size, value);
   }
+  HypervisorTraits traits() const override { return {}; }
   size_t doorbells() const { return doorbells_.size(); }
 
   Result<void> map_ram(const MemoryRegion& region) override {
@@ -150,7 +151,7 @@ class MachineReach final : public Reach {
     auto hypervisor = std::make_unique<CallerCpu>();
     cpu_ = hypervisor.get();
     const RamLayout layout = ram_layout(kRam);
-    machine_ = must(Machine::create({.ram = layout, .acpi = {}}, std::move(hypervisor), {control_, [](const std::string&) {}}));
+    machine_ = must(Machine::create({.ram = layout}, std::move(hypervisor), {control_, [](const std::string&) {}}));
     // The same RAM, without its first megabyte.
     MemoryRegion ram = cpu_->ram.at(0);
     ram.base = Gpa{LoopbackMachine::kRamBase};
@@ -159,7 +160,7 @@ class MachineReach final : public Reach {
     board_ = std::make_unique<LoopbackMachine>(std::move(ram));
     cpu_->messages = &board_->msi();
     cpu_->line = &board_->pin(kAddress);
-    cpu_->line_number = pci_line(kAddress, 1);
+    cpu_->line_number = pci_line(machine_->traits().pci_lines, kAddress, 1);
     const MachineServices services{.memory = machine_->memory(),
                                    .msi = machine_->msi(),
                                    .shared_loop = *loop_,

@@ -77,8 +77,10 @@ struct Doorbells final : DoorbellSink {
 };
 
 constexpr PciAddress kSlot9{0, 9, 0};
+constexpr PciLines kLines{5, 10, 11};
 
 struct RecordingHypervisor final : Hypervisor {
+  HypervisorTraits traits() const override { return {}; }
   Result<void> map_ram(const MemoryRegion&) override { return {}; }
   Result<void> start(const BootState&, ExitHandler&) override { return {}; }
   void pause() override {}
@@ -130,13 +132,13 @@ TEST(firmware_places_bars_turns_decoding_on_and_writes_the_line_down) {
   DoorbellFunction first, second;
   bus.attach(kSlot9, first);
   bus.attach({0, 10, 0}, second);
-  EXPECT(set_up_pci(bus).ok());
+  EXPECT(set_up_pci(bus, kLines).ok());
   EXPECT_EQ(first.bar_address(0).value(), 0x2000u);
   EXPECT_EQ(second.bar_address(0).value(), 0x2080u);
   EXPECT_EQ(first.bar_address(1).value(), 0x8000'0000u);
   EXPECT_EQ(second.bar_address(1).value(), 0x8000'1000u);
-  EXPECT_EQ(bus.config_read(kSlot9, 0x3c, 1), pci_line(kSlot9, 1));
-  EXPECT(pci_line(kSlot9, 1) != pci_line({0, 10, 0}, 1));
+  EXPECT_EQ(bus.config_read(kSlot9, 0x3c, 1), pci_line(kLines, kSlot9, 1));
+  EXPECT(pci_line(kLines, kSlot9, 1) != pci_line(kLines, {0, 10, 0}, 1));
 }
 
 TEST(more_bars_than_the_window_holds_are_refused) {
@@ -146,7 +148,7 @@ TEST(more_bars_than_the_window_holds_are_refused) {
     functions.push_back(std::make_unique<DoorbellFunction>());
     bus.attach({static_cast<uint8_t>(i / 256), static_cast<uint8_t>(i / 8 % 32), static_cast<uint8_t>(i % 8)}, *functions.back());
   }
-  EXPECT(!set_up_pci(bus).ok());
+  EXPECT(!set_up_pci(bus, kLines).ok());
 }
 
 TEST(doorbells_follow_the_bar_and_go_with_its_decoding) {

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/ioctl.h>
+#include <unistd.h>
 
 #include <cerrno>
 
@@ -34,6 +35,8 @@ const char* hint(int error) {
 }
 
 }  // namespace
+
+bool has_hsm() { return ::access(kDevice, F_OK) == 0; }
 
 Result<std::unique_ptr<HsmDevice>> open_hsm() {
   UniqueFd fd(::open(kDevice, O_RDWR | O_CLOEXEC));

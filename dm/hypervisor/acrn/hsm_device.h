@@ -17,6 +17,8 @@ class HsmDevice {
   virtual int call(unsigned long request, uintptr_t argument) = 0;
 };
 
+bool has_hsm();
+
 // ErrorKind::kUnavailable: there is none here, or it is not for us.
 Result<std::unique_ptr<HsmDevice>> open_hsm();
 

@@ -100,14 +100,14 @@ Result<void> Kvm::build_vm() {
   return make_vcpus();
 }
 
-// As firmware sets the PIC's edge/level register.
+// As firmware sets the PIC's edge/level register: PCI's lines are level-triggered.
 Result<void> Kvm::set_level_lines() {
   constexpr unsigned kInputs = 8;
   for (const unsigned chip_id : {KVM_IRQCHIP_PIC_MASTER, KVM_IRQCHIP_PIC_SLAVE}) {
     kvm_irqchip chip{};
     chip.chip_id = chip_id;
     if (kvm_ioctl(vm_.fd(), KVM_GET_IRQCHIP, &chip) != 0) return kvm_error("KVM_GET_IRQCHIP");
-    for (const unsigned line : options_.level_lines) {
+    for (const unsigned line : traits().pci_lines) {
       if (line / kInputs == chip_id) chip.chip.pic.elcr = static_cast<uint8_t>(chip.chip.pic.elcr | 1u << line % kInputs);
     }
     if (kvm_ioctl(vm_.fd(), KVM_SET_IRQCHIP, &chip) != 0) return kvm_error("KVM_SET_IRQCHIP");
@@ -176,7 +176,7 @@ void Kvm::set_irq(unsigned gsi, bool asserted) {
   kvm_ioctl(vm_.fd(), KVM_IRQ_LINE, &level);  // fails only while a reset replaces the controllers
 }
 
-void Kvm::send(uint64_t address, uint32_t data) { routes_.send(vm_.fd(), address, data); }
+void Kvm::send(uint64_t address, uint32_t data) { routes_.send({address, data}); }
 
 bool Kvm::add_doorbell(const Doorbell& doorbell) {
   kvm_ioeventfd request = ioeventfd(doorbell, 0);

@@ -10,7 +10,7 @@
 #include "acrn/base/mutex.h"
 #include "acrn/base/unique_fd.h"
 #include "acrn/vm/hypervisor.h"
-#include "dm/hypervisor/kvm/msi_routes.h"
+#include "dm/hypervisor/kvm/kvm_msi_routes.h"
 #include "dm/hypervisor/kvm/vcpu.h"
 
 namespace acrn {
@@ -18,7 +18,6 @@ namespace acrn {
 struct KvmOptions {
   unsigned vcpus = 1;
   std::vector<unsigned> cpu_affinity;  // host CPU of the n-th vCPU; empty: not pinned
-  std::vector<unsigned> level_lines;   // PIC inputs that are level-triggered from the start
 };
 
 class Kvm final : public Hypervisor {
@@ -26,6 +25,7 @@ class Kvm final : public Hypervisor {
   static Result<std::unique_ptr<Kvm>> create(const KvmOptions& options);
   ~Kvm() override;
 
+  HypervisorTraits traits() const override { return {.vcpus = options_.vcpus}; }
   Result<void> map_ram(const MemoryRegion& region) override;
   Result<void> start(const BootState& boot, ExitHandler& exits) override;
   void pause() override;
@@ -51,7 +51,7 @@ class Kvm final : public Hypervisor {
   std::vector<kvm_cpuid_entry2> cpuid_;  // what it supports
   UniqueFd vm_;
   std::vector<MemoryRegion> ram_;  // kept mapped for as long as the VM may use it
-  MsiRoutes routes_;
+  KvmMsiRoutes routes_;
   std::vector<std::unique_ptr<Vcpu>> vcpus_;
 };
 

@@ -2,27 +2,18 @@
 
 #include <sys/mman.h>
 
-#include <csignal>
 #include <cstring>
 #include <utility>
 #include <vector>
 
 #include "acrn/base/check.h"
+#include "dm/hypervisor/kick_signal.h"
 #include "dm/hypervisor/kvm/cpuid.h"
 #include "dm/hypervisor/kvm/kernel_lists.h"
 #include "dm/hypervisor/kvm/kvm_ioctl.h"
 
 namespace acrn {
 namespace {
-
-// Its arrival is all that counts: it ends a KVM_RUN that is going on.
-int kick_signal() { return SIGRTMIN; }
-
-void install_kick_handler() {
-  struct sigaction action = {};
-  action.sa_handler = [](int) {};
-  sigaction(kick_signal(), &action, nullptr);
-}
 
 void set_flat_segments(const BootState& boot, kvm_sregs& sregs) {
   constexpr uint8_t kCodeType = 0xb, kDataType = 0x3, kTssType = 0xb;
@@ -159,10 +150,7 @@ bool Vcpu::pass_gate() {
 }
 
 void Vcpu::serve() {
-  sigset_t kick;  // whoever started us may have blocked it
-  sigemptyset(&kick);
-  sigaddset(&kick, kick_signal());
-  pthread_sigmask(SIG_UNBLOCK, &kick, nullptr);
+  accept_kicks();
   while (pass_gate()) {
     do {
       if (::ioctl(fd_.fd(), KVM_RUN, 0) == 0) continue;

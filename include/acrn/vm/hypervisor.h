@@ -4,6 +4,7 @@
 // Threads: the machine's control thread makes, starts, pauses, resets and destroys. Interrupts and doorbells: any thread.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 
@@ -12,6 +13,18 @@
 #include "acrn/pci/pci_function.h"
 
 namespace acrn {
+
+// What a machine has to know of its hypervisor.
+struct HypervisorTraits {
+  unsigned vcpus = 1;  // that the VM has
+  // Global system interrupts that INTA# to INTD# of the PCI slots are wired to in turn. One below 16 is an input of the
+  // PIC too, and level-triggered, active high; others are active low. ACPI says so.
+  std::array<uint8_t, 3> pci_lines{5, 10, 11};
+  bool has_timer = true;         // an 8254 of its own
+  bool enters_long_mode = true;  // false: a kernel starts at its 32-bit entry, even where it has another one
+  bool resumes = true;           // what was paused can go on; else only a reset follows
+  bool pins_ram = false;         // page by page: RAM is a memfd, of huge pages if there are any
+};
 
 // Where exits of the virtual CPUs go. On the thread of the virtual CPU, or on the one that serves them all;
 // several at a time. Unclaimed reads are all ones, unclaimed writes are dropped.
@@ -70,12 +83,14 @@ class Hypervisor : public MsiSink, public DoorbellSink {
  public:
   virtual ~Hypervisor() = default;
 
+  virtual HypervisorTraits traits() const = 0;
+
   // Before the first start.
   virtual Result<void> map_ram(const MemoryRegion& region) = 0;
 
   // Lets the virtual CPUs run: the first one as `boot` says, the others as they wait for a start-up message.
   virtual Result<void> start(const BootState& boot, ExitHandler& exits) = 0;
-  // Returns when no virtual CPU runs or handles an exit. They go on with resume().
+  // Returns when no virtual CPU runs or handles an exit. They go on with resume(), where traits() says so.
   virtual void pause() = 0;
   virtual void resume() = 0;
   // Everything as at power-on but RAM: virtual CPUs, interrupt controllers, timers; doorbells are gone. Ends

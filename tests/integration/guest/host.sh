@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The host that the guest tests run on: this machine if its KVM can run a guest, else an emulated one.
 #   host.sh start <folder> <programs' folder>...   acrn-dm and what guests need, in these folders of the build
-#   host.sh run   <folder> <case.sh>
+#   host.sh run   <folder> <case.sh> [acrn]            acrn: over the ACRN port, with a stand-in for ACRN
 #   host.sh stop  <folder>
 # Exit status 77: something is missing that cannot be fetched; "skipped: " and what.
 source "$(dirname "$0")/../../../samples/guest/lib.sh"
@@ -68,7 +68,8 @@ case $verb in
 
     "$guest_dir/make_root.sh" "$root" --file mkfs.ext4 --file e2fsck --file debugfs --file socat \
       --file "$(program acrn-dm):/usr/bin/acrn-dm" --file "$(program kvm_probe):/usr/bin/kvm_probe" \
-      --file "$(program libslow_sync.so):/guest/libslow_sync.so"
+      --file "$(program libslow_sync.so):/guest/libslow_sync.so" \
+      --file "$(program libhsm_on_kvm.so):/guest/libhsm_on_kvm.so"
     strip "$root/usr/bin/acrn-dm" 2>/dev/null || true # half of it is for its debugger
     cp "$here"/*.sh "$kernel/vmlinuz" "$root/guest/"
     initramfs "$root/guest/base.gz" "$kernel" 'virtio_pci virtio_blk'
@@ -91,13 +92,14 @@ case $verb in
       --memory 1536M --owner "$owner"
     ;;
   run)
-    [ $# = 1 ] || usage 64
+    [ $# -ge 1 ] || usage 64
     [ ! -e "$folder/skipped" ] || { cat "$folder/skipped" && exit 77; }
     if [ -e "$folder/direct" ]; then
-      export ACRN_GUEST=$root/guest PATH=$root/usr/bin:$root/usr/sbin
+      export ACRN_GUEST=$root/guest ACRN_GUEST_HYPERVISOR=${2:-kvm} PATH=$root/usr/bin:$root/usr/sbin
       exec busybox sh "$here/$1"
     fi
-    "$guest_dir/emulated_host.sh" exec --state "$state" --timeout 150 -- "ACRN_GUEST=/guest exec sh /guest/$1"
+    "$guest_dir/emulated_host.sh" exec --state "$state" --timeout 150 -- \
+      "ACRN_GUEST=/guest ACRN_GUEST_HYPERVISOR=${2:-kvm} exec sh /guest/$1"
     ;;
   stop)
     "$guest_dir/emulated_host.sh" stop --state "$state"

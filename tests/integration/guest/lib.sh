@@ -2,6 +2,7 @@
 # shellcheck shell=sh
 # They run with busybox's shell and programs, in the emulated host or where KVM is usable, see host.sh.
 # $ACRN_GUEST: the folder with kernels, initramfs and images; acrn-dm and socat are in PATH.
+# $ACRN_GUEST_HYPERVISOR: kvm, or acrn with a stand-in.
 set -u
 export LC_ALL=C
 
@@ -67,15 +68,18 @@ job() {
 # start <vm> [<option of acrn-dm>...]: leaves $pid; <vm>.console is what the guest prints, what is written to <vm>.in
 # comes to it as input. $append: for the kernel's command line. $preload: a library for acrn-dm.
 # The time limit kills it, status 137.
-append='' preload='' limit=60 memory=256M kernel=$ACRN_GUEST/vmlinuz
+append='' preload='' limit=60 memory=256M kernel=$ACRN_GUEST/vmlinuz hypervisor=$ACRN_GUEST_HYPERVISOR
 start() {
   vm=$1
   shift
   rm -f "$vm.in"
   mkfifo "$vm.in"
   : >"$vm.console"
-  LD_PRELOAD=$preload timeout -s KILL "$limit" acrn-dm -m "$memory" -k "$kernel" -r "$vm.gz" -B "console=ttyS0 quiet $append" \
-    -s 0:0,hostbridge -s 1:0,lpc -l com1,stdio "$@" "$vm" <>"$vm.in" >"$vm.console" 2>"$vm.err" &
+  libraries=$preload
+  [ "$hypervisor" = kvm ] || libraries="$ACRN_GUEST/libhsm_on_kvm.so $preload"
+  LD_PRELOAD=$libraries timeout -s KILL "$limit" acrn-dm --hypervisor "$hypervisor" -m "$memory" -k "$kernel" -r "$vm.gz" \
+    -B "console=ttyS0 quiet $append" -s 0:0,hostbridge -s 1:0,lpc -l com1,stdio "$@" "$vm" \
+    <>"$vm.in" >"$vm.console" 2>"$vm.err" &
   pid=$!
   echo $pid >"$vm.pid"
 }

@@ -1,0 +1,137 @@
+// Preloaded into acrn-dm: a Service VM of ACRN, where there is only KVM. /dev/acrn_hsm opens, and is an HsmStandIn over a
+// KvmHypervisor. HSM_TRACE=<file>: a line for each request to it, "<name> <result>", as they return.
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdarg>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "acrn/base/mutex.h"
+#include "tests/support/hsm_stand_in.h"
+#include "tests/support/kvm_hypervisor.h"
+
+namespace {
+
+constexpr const char* kDevice = "/dev/acrn_hsm";
+
+struct Handle {
+  Handle() { hypervisor.attach(module); }
+  ~Handle() { hypervisor.stop(); }
+  acrn::test::KvmHypervisor hypervisor;
+  acrn::test::HsmStandIn module{hypervisor};
+};
+
+// What is open, by the descriptor that stands for it. A call that is under way keeps its handle.
+struct Table {
+  acrn::Mutex mutex;
+  std::map<int, std::shared_ptr<Handle>> handles ACRN_GUARDED_BY(mutex);
+};
+
+Table& table() {
+  static Table& made = *new Table;  // for the threads that are there until the very end
+  return made;
+}
+
+std::shared_ptr<Handle> find(int fd) {
+  acrn::MutexLock lock(table().mutex);
+  const auto found = table().handles.find(fd);
+  return found == table().handles.end() ? nullptr : found->second;
+}
+
+template <class Function>
+Function* next(const char* name) {
+  return reinterpret_cast<Function*>(dlsym(RTLD_NEXT, name));
+}
+
+int open_handle(int flags) {
+  const int fd = eventfd(0, (flags & O_CLOEXEC) != 0 ? EFD_CLOEXEC : 0);
+  if (fd < 0) return -1;
+  acrn::MutexLock lock(table().mutex);
+  table().handles[fd] = std::make_shared<Handle>();
+  return fd;
+}
+
+const char* name_of(unsigned long request) {
+  switch (request) {
+    case ACRN_IOCTL_CREATE_VM: return "CREATE_VM";
+    case ACRN_IOCTL_DESTROY_VM: return "DESTROY_VM";
+    case ACRN_IOCTL_START_VM: return "START_VM";
+    case ACRN_IOCTL_PAUSE_VM: return "PAUSE_VM";
+    case ACRN_IOCTL_RESET_VM: return "RESET_VM";
+    case ACRN_IOCTL_SET_VCPU_REGS: return "SET_VCPU_REGS";
+    case ACRN_IOCTL_INJECT_MSI: return "INJECT_MSI";
+    case ACRN_IOCTL_SET_IRQLINE: return "SET_IRQLINE";
+    case ACRN_IOCTL_NOTIFY_REQUEST_FINISH: return "NOTIFY_REQUEST_FINISH";
+    case ACRN_IOCTL_CREATE_IOREQ_CLIENT: return "CREATE_IOREQ_CLIENT";
+    case ACRN_IOCTL_ATTACH_IOREQ_CLIENT: return "ATTACH_IOREQ_CLIENT";
+    case ACRN_IOCTL_DESTROY_IOREQ_CLIENT: return "DESTROY_IOREQ_CLIENT";
+    case ACRN_IOCTL_CLEAR_VM_IOREQ: return "CLEAR_VM_IOREQ";
+    case ACRN_IOCTL_SET_MEMSEG: return "SET_MEMSEG";
+    case ACRN_IOCTL_UNSET_MEMSEG: return "UNSET_MEMSEG";
+    case ACRN_IOCTL_IOEVENTFD: return "IOEVENTFD";
+    case ACRN_IOCTL_IRQFD: return "IRQFD";
+    default: return "unknown";
+  }
+}
+
+void trace(unsigned long request, int result) {
+  static const int file = [] {
+    const char* const path = std::getenv("HSM_TRACE");
+    return path == nullptr ? -1 : ::open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+  }();
+  if (file < 0) return;
+  const std::string line = std::string(name_of(request)) + ' ' + std::to_string(result) + '\n';
+  [[maybe_unused]] const ssize_t written = ::write(file, line.data(), line.size());
+}
+
+}  // namespace
+
+extern "C" {
+
+int open(const char* path, int flags, ...) {
+  if (std::strcmp(path, kDevice) == 0) return open_handle(flags);
+  va_list more;
+  va_start(more, flags);
+  const mode_t mode = (flags & (O_CREAT | O_TMPFILE)) != 0 ? va_arg(more, mode_t) : 0;
+  va_end(more);
+  static const auto real = next<int(const char*, int, ...)>("open");
+  return real(path, flags, mode);
+}
+
+int close(int fd) {
+  std::shared_ptr<Handle> closed;
+  {
+    acrn::MutexLock lock(table().mutex);
+    if (const auto found = table().handles.find(fd); found != table().handles.end()) {
+      closed = std::move(found->second);
+      table().handles.erase(found);
+    }
+  }
+  static const auto real = next<int(int)>("close");
+  return real(fd);
+}
+
+int ioctl(int fd, unsigned long request, ...) noexcept {
+  va_list more;
+  va_start(more, request);
+  void* const argument = va_arg(more, void*);
+  va_end(more);
+  if (const auto handle = find(fd)) {
+    const int result = handle->module.call(request, reinterpret_cast<uintptr_t>(argument));
+    const int error = errno;
+    trace(request, result < 0 ? -error : result);
+    errno = error;
+    return result;
+  }
+  static const auto real = next<int(int, unsigned long, ...)>("ioctl");
+  return real(fd, request, argument);
+}
+
+}  // extern "C"

@@ -50,7 +50,19 @@ struct HsmStandInOptions {
   bool interrupt_is_error = false; // an ATTACH that a signal ends fails with EINTR; mainline's returns 0
 };
 
-class HsmStandIn final : public HsmDevice {
+// The module as the hypervisor sees it.
+class HsmModule {
+ public:
+  virtual ~HsmModule() = default;
+  // The request page; null while there is none.
+  virtual acrn_io_request_buffer* requests() = 0;
+  // The hypervisor's interrupt to the Service VM: some slot is PENDING.
+  virtual void upcall() = 0;
+  // A write to that address is of an ioeventfd that needs no request: it is signalled, and the virtual CPU goes on.
+  virtual bool signal_async(uint32_t type, uint64_t address) = 0;
+};
+
+class HsmStandIn final : public HsmDevice, public HsmModule {
  public:
   // Newer requests; the first two take the address of a page that starts with an HsmRing.
   static constexpr unsigned long kSetupAsyncio = _IOW(ACRN_IOCTL_TYPE, 0x90, __u64);
@@ -65,13 +77,11 @@ class HsmStandIn final : public HsmDevice {
   // As close(2): the VM goes. Later calls are of a file without a VM.
   void close();
 
-  // For the hypervisor. The request page, null before CREATE_VM and after DESTROY_VM.
-  acrn_io_request_buffer* requests();
-  // Its interrupt to the Service VM: some slot is PENDING. Returns when the module has looked at all of them.
-  // On CREATE_VM and RESET_VM all slots become FREE, as the hypervisor does it.
-  void upcall();
-  // A write to that address is of an ioeventfd that needs no request: it is signalled, and the virtual CPU goes on.
-  bool signal_async(uint32_t type, uint64_t address);
+  // The request page is there from CREATE_VM to DESTROY_VM. On CREATE_VM and RESET_VM all slots become FREE, as the hypervisor
+  // does it.
+  acrn_io_request_buffer* requests() override;
+  void upcall() override;  // returns when the module has looked at all slots
+  bool signal_async(uint32_t type, uint64_t address) override;
   // Into the VM's event ring. False: there is none, or it is full.
   bool send_vm_event(uint32_t type, std::span<const std::byte> data);
 

@@ -22,7 +22,7 @@ class KvmHypervisor final : public HsmHypervisor {
  public:
   ~KvmHypervisor() override { stop(); }
   // Before any call.
-  void attach(HsmStandIn& module) { module_ = &module; }
+  void attach(HsmModule& module) { module_ = &module; }
   // The virtual CPUs end, whatever they wait for.
   void stop();
 
@@ -41,7 +41,7 @@ class KvmHypervisor final : public HsmHypervisor {
   static constexpr unsigned kIoApicInputs = 24, kPicInputs = 16;
   enum class State { kNone, kCreated, kRunning, kPaused };
   struct Vcpu {
-    Vcpu(HsmStandIn& module, unsigned number) : index(number), requests(module, number) {}
+    Vcpu(HsmModule& module, unsigned number) : index(number), requests(module, number) {}
     ~Vcpu() { unmap(); }
     void unmap();
 
@@ -65,7 +65,7 @@ class KvmHypervisor final : public HsmHypervisor {
   void memory_access(Vcpu& vcpu);
   std::optional<uint64_t> request(Vcpu& vcpu, const HsmAccess& access) const;
 
-  HsmStandIn* module_ = nullptr;
+  HsmModule* module_ = nullptr;
   State state_ = State::kNone;
   UniqueFd system_;
   std::vector<acrn_vm_memmap> memory_;

@@ -39,6 +39,9 @@ forbid "a seam includes more than seams and the standard library" 'hw/|dm/|CLI|n
 
 forbid "the machine knows a hypervisor" 'dm/hypervisor/|linux/kvm\.h|linux/acrn\.h' dm/machine dm/serial dm/control
 home "KVM's interface" 'linux/kvm\.h' 'dm/hypervisor/kvm/'
+home "ACRN's interface" 'linux/acrn\.h' 'dm/hypervisor/acrn/'
+forbid "one hypervisor knows another" 'dm/hypervisor/acrn/' dm/hypervisor/kvm dm/hypervisor/*.h dm/hypervisor/*.cc
+forbid "one hypervisor knows another" 'dm/hypervisor/kvm/' dm/hypervisor/acrn dm/hypervisor/*.h dm/hypervisor/*.cc
 home liburing 'liburing\.h' 'dm/server/vfio_user/irq_trigger\.cc|dm/block/engine_uring\.cc|dm/tools/bench_ring\.cc'
 forbid "a server knows a machine or a disk" 'dm/(machine|hypervisor|loopback|block|control)/' dm/server
 home OpenSSL 'openssl/' 'dm/ident/sha256\.cc'

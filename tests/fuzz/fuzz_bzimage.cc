@@ -29,6 +29,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     return 0;
   }
   const acrn::MemoryMap memory({{acrn::Gpa{0}, kRam, rig.ram.data(), nullptr}});
-  if (!loader.value().load(memory)) __builtin_trap();
+  for (const bool long_mode : {true, false}) {
+    if (!loader.value().load(memory, long_mode)) __builtin_trap();
+  }
   return 0;
 }

@@ -1,5 +1,5 @@
 #!/bin/bash
-# The sample launch script starts what it says.
+# The sample launch script starts what it says, and the unit starts the script.
 # usage: launch_script_test.sh <acrn-dm> <launch_user_vm.sh>
 . "$(dirname "$0")/lib.sh"
 export ACRN_DM=$1
@@ -18,8 +18,25 @@ expect_contains 'kernel' "$out" "\"kernel\": \"$KERNEL\""
 expect_contains 'boot arguments' "$out" '"bootargs": "console=ttyS0 root=/dev/vda1 rw"'
 expect_contains 'serial port' "$out" '"backend": "stdio"'
 
+CPU_AFFINITY=0,2 UUID=615db82a-e189-4b4f-8dbb-d321343e4ab3 CONSOLE=/dev/null MEMORY=1G run bash "$script" --dry_run
+expect_equal 'with more variables: exit code' "$status" 0
+expect_contains 'vCPUs' "$out" '"vcpus": 2'
+expect_contains 'UUID' "$out" '"uuid": "615db82a-e189-4b4f-8dbb-d321343e4ab3"'
+expect_contains 'console' "$out" '"backend": "/dev/null"'
+expect_contains 'more memory' "$out" '"memory_bytes": 1073741824'
+
 RAMDISK=$work/missing run bash "$script" --dry_run
 expect_equal 'a missing ramdisk: exit code' "$status" 66
 DISK=$work/missing run bash "$script" --dry_run
 expect_equal 'a missing disk: exit code' "$status" 66
+
+unit=$(dirname "$script")/acrn-dm@.service
+expect_contains 'the unit' "$(cat "$unit")" 'ExecStart=/usr/share/acrn-dm/launch_user_vm.sh'
+if command -v systemd-analyze >/dev/null; then
+  sed "s|/usr/share/acrn-dm/|$(cd "$(dirname "$script")" && pwd)/|" "$unit" >"$work/acrn-dm@vm1.service"
+  run systemd-analyze verify --man=no "$work/acrn-dm@vm1.service"
+  expect_equal "the unit, by systemd: $err" "$status" 0
+else
+  echo 'systemd has not looked at the unit: there is no systemd-analyze here'
+fi
 finish

@@ -15,6 +15,13 @@ enum class Level : uint64_t { kHigh = 0, kLow = 1 };
 
 uint64_t irqline(unsigned gsi, Level level) { return gsi | static_cast<uint64_t>(level) << 32; }
 
+void warn_of(const char* call) { log(LogLevel::kWarning, hsm_error(call).message); }
+
+// Of what a guest can bring about again and again.
+void warn_once(std::atomic<bool>& warned, const char* call) {
+  if (!warned.exchange(true)) warn_of(call);
+}
+
 constexpr unsigned kIsaInputs = 16;
 constexpr uint16_t kNoVm = 0xffff;
 
@@ -35,7 +42,7 @@ Result<std::unique_ptr<Acrn>> Acrn::create(const AcrnOptions& options, std::uniq
 
 Acrn::~Acrn() {
   stop();
-  if (vmid_) hsm_call(*hsm_, ACRN_IOCTL_DESTROY_VM);
+  if (vmid_ && hsm_call(*hsm_, ACRN_IOCTL_DESTROY_VM) < 0) warn_of("DESTROY_VM");
 }
 
 Result<void> Acrn::create_vm() {
@@ -132,7 +139,7 @@ Result<void> Acrn::map_ram(const MemoryRegion& region) {
 }
 
 Result<void> Acrn::start(const BootState& boot, ExitHandler& exits) {
-  if (auto released = release_lines(); !released) return released;
+  release_lines();
   if (auto set = set_registers(boot); !set) return set;
   if (!serving_) {
     if (auto created = requests_->create_client(); !created) return created;
@@ -149,11 +156,8 @@ Result<void> Acrn::start(const BootState& boot, ExitHandler& exits) {
 }
 
 // At power-on all inputs are low, which for PCI's would be asserted.
-Result<void> Acrn::release_lines() {
-  for (const unsigned line : traits().pci_lines) {
-    if (hsm_call(*hsm_, ACRN_IOCTL_SET_IRQLINE, irqline(line, Level::kHigh)) < 0) return hsm_error("SET_IRQLINE");
-  }
-  return {};
+void Acrn::release_lines() {
+  for (const unsigned line : traits().pci_lines) set_irq(line, false);
 }
 
 // Segments but CS get flat ones from the hypervisor.
@@ -185,9 +189,7 @@ Result<void> Acrn::set_registers(const BootState& boot) {
 }
 
 void Acrn::pause() {
-  if (vmid_ && !paused_ && hsm_call(*hsm_, ACRN_IOCTL_PAUSE_VM) < 0) {
-    log(LogLevel::kWarning, hsm_error("PAUSE_VM").message);
-  }
+  if (vmid_ && !paused_ && hsm_call(*hsm_, ACRN_IOCTL_PAUSE_VM) < 0) warn_of("PAUSE_VM");
   paused_ = true;
   requests_->hold();
 }
@@ -210,8 +212,8 @@ void Acrn::stop() {
 // The timer's interrupt comes in where ACRN takes it to input 0 of the PIC, and to 2 of the I/O APIC.
 void Acrn::set_irq(unsigned gsi, bool asserted) {
   const bool active_low = gsi >= kIsaInputs;
-  hsm_call(*hsm_, ACRN_IOCTL_SET_IRQLINE,
-           irqline(gsi == 0 ? 2 : gsi, asserted == active_low ? Level::kLow : Level::kHigh));
+  const Level level = asserted == active_low ? Level::kLow : Level::kHigh;
+  if (hsm_call(*hsm_, ACRN_IOCTL_SET_IRQLINE, irqline(gsi == 0 ? 2 : gsi, level)) < 0) warn_once(line_warned_, "SET_IRQLINE");
 }
 
 bool Acrn::Msis::connect(unsigned, const MsiMessage& message, int event_fd) {
@@ -230,7 +232,7 @@ void Acrn::Msis::disconnect(int event_fd) {
 
 void Acrn::Msis::send_directly(const MsiMessage& message) {
   acrn_msi_entry request{message.address, message.data};
-  hsm_call(hsm_, ACRN_IOCTL_INJECT_MSI, &request);
+  if (hsm_call(hsm_, ACRN_IOCTL_INJECT_MSI, &request) < 0) warn_once(warned_, "INJECT_MSI");
 }
 
 }  // namespace acrn

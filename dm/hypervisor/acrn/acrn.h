@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <memory>
 #include <optional>
@@ -59,6 +60,7 @@ class Acrn final : public Hypervisor {
     void disconnect(int event_fd) override;
     void send_directly(const MsiMessage& message) override;
     HsmDevice& hsm_;
+    std::atomic<bool> warned_{false};
   };
 
   Acrn(const AcrnOptions& options, std::unique_ptr<HsmDevice> hsm);
@@ -66,7 +68,7 @@ class Acrn final : public Hypervisor {
   void set_up_asyncio();
   void set_up_events();
   void tell_events();
-  Result<void> release_lines();
+  void release_lines();
   Result<void> set_registers(const BootState& boot);
 
   const AcrnOptions options_;
@@ -78,6 +80,7 @@ class Acrn final : public Hypervisor {
   const std::unique_ptr<HsmDevice> hsm_;
   std::optional<uint16_t> vmid_;  // once there is a VM
   bool paused_ = false;
+  std::atomic<bool> line_warned_{false};
   bool serving_ = false;  // requests_ has its thread
   Ioeventfds ioeventfds_{*hsm_};
   Msis msis_{*hsm_};

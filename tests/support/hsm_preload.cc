@@ -1,5 +1,6 @@
-// Preloaded into acrn-dm: a Service VM of ACRN, where there is only KVM. /dev/acrn_hsm opens, and is an HsmStandIn over a
-// KvmHypervisor. HSM_TRACE=<file>: a line for each request to it, "<name> <result>", as they return.
+// Preloaded into acrn-dm: a Service VM of ACRN, where there is only KVM. /dev/acrn_hsm is there, and is an HsmStandIn over a
+// KvmHypervisor. HSM_TRACE=<file>: a line for each request to it, "<name> <result>", as they return. HSM_NEWER: the module
+// of ACRN's own kernels, not mainline's.
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <sys/eventfd.h>
@@ -25,7 +26,7 @@ struct Handle {
   Handle() { hypervisor.attach(module); }
   ~Handle() { hypervisor.stop(); }
   acrn::test::KvmHypervisor hypervisor;
-  acrn::test::HsmStandIn module{hypervisor};
+  acrn::test::HsmStandIn module{hypervisor, {.newer_requests = std::getenv("HSM_NEWER") != nullptr}};
 };
 
 // What is open, by the descriptor that stands for it. A call that is under way keeps its handle.
@@ -77,6 +78,9 @@ const char* name_of(unsigned long request) {
     case ACRN_IOCTL_UNSET_MEMSEG: return "UNSET_MEMSEG";
     case ACRN_IOCTL_IOEVENTFD: return "IOEVENTFD";
     case ACRN_IOCTL_IRQFD: return "IRQFD";
+    case acrn::test::kSetupAsyncio: return "SETUP_ASYNCIO";
+    case acrn::test::kSetupVmEventRing: return "SETUP_VM_EVENT_RING";
+    case acrn::test::kSetupVmEventFd: return "SETUP_VM_EVENT_FD";
     default: return "unknown";
   }
 }
@@ -103,6 +107,12 @@ int open(const char* path, int flags, ...) {
   va_end(more);
   static const auto real = next<int(const char*, int, ...)>("open");
   return real(path, flags, mode);
+}
+
+int access(const char* path, int mode) noexcept {
+  if (std::strcmp(path, kDevice) == 0) return 0;
+  static const auto real = next<int(const char*, int)>("access");
+  return real(path, mode);
 }
 
 int close(int fd) {

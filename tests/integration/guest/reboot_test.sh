@@ -4,7 +4,10 @@
 
 ext4 disk.img 48M
 truncate -s 2M raw.img
-job reboot <<'END'
+# A triple fault is a power-off with ACRN, see acrn_test.sh.
+types='acpi kbd triple'
+[ "$hypervisor" = kvm ] || types='acpi kbd'
+job reboot "types='$types'" <<'END'
 check 'mount' mount /dev/vda /mnt
 count=$(cat /mnt/count 2>/dev/null || echo 0)
 echo "@boot $count $(cat /sys/kernel/reboot/type)"
@@ -13,12 +16,9 @@ echo $((count + 1)) >/mnt/count
 dd if=/dev/urandom of=/mnt/synced bs=64k count=8 2>/dev/null
 sum /mnt/synced >/mnt/sum
 sync
-case $count in
-  0) type=acpi ;;
-  1) type=kbd ;;
-  2) type=triple ;;
-  3) type='' ;;
-esac
+set -- $types
+shift "$count"
+type=${1:-}
 if [ -n "$type" ]; then
   echo $type >/sys/kernel/reboot/type
   while :; do dd if=/dev/zero of=/mnt/load bs=64k count=64 2>/dev/null; done &
@@ -33,6 +33,6 @@ umount /mnt
 END
 limit=100
 boot reboot --logger_setting console,level=3 -s 9,virtio-blk,disk.img,writeback -s 10,virtio-blk,raw.img
-expect_equal 'starts' "$(console reboot | grep -c '^@boot')" 4
+expect_equal 'starts' "$(console reboot | grep -c '^@boot')" $(($(echo "$types" | wc -w) + 1))
 expect_clean disk.img
 finish

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The host that the guest tests run on: this machine if its KVM can run a guest, else an emulated one.
 #   host.sh start <folder> <programs' folder>...   acrn-dm and what guests need, in these folders of the build
-#   host.sh run   <folder> <case.sh> [acrn]            acrn: over the ACRN port, with a stand-in for ACRN
+#   host.sh run   <folder> <case.sh> [acrn|driver]   over the ACRN port: with a stand-in for ACRN and its module, or
+#                                                    with Linux's own module over a stand-in for ACRN
 #   host.sh stop  <folder>
 # Exit status 77: something is missing that cannot be fetched; "skipped: " and what.
 source "$(dirname "$0")/../../../samples/guest/lib.sh"
@@ -72,6 +73,13 @@ case $verb in
       --file "$(program libhsm_on_kvm.so):/guest/libhsm_on_kvm.so"
     strip "$root/usr/bin/acrn-dm" 2>/dev/null || true # half of it is for its debugger
     cp "$here"/*.sh "$kernel/vmlinuz" "$root/guest/"
+    add_file "$root" "$(program acrn_hypervisor):/usr/bin/acrn_hypervisor"
+    if [ -e "$folder/direct" ]; then
+      echo "this host's kernel is not ours to change" >"$folder/no_driver"
+    elif driver=$("$here/../acrn_driver/build.sh" "$kernel" 2>"$folder/no_driver"); then
+      rm "$folder/no_driver"
+      cp "$driver"/*.ko "$root/guest/"
+    fi
     initramfs "$root/guest/base.gz" "$kernel" 'virtio_pci virtio_blk'
     another_kernel newer linux-image-cloud-amd64/trixie 'virtio_pci virtio_blk ext4'
     [ -z "$full" ] || another_kernel full linux-image-amd64 'virtio_pci virtio_blk ext4'
@@ -94,6 +102,10 @@ case $verb in
   run)
     [ $# -ge 1 ] || usage 64
     [ ! -e "$folder/skipped" ] || { cat "$folder/skipped" && exit 77; }
+    if [ "${2:-}" = driver ] && [ -e "$folder/no_driver" ]; then
+      printf "skipped: there is no ACRN driver: %s\n" "$(tail -n 1 "$folder/no_driver")"
+      exit 77
+    fi
     if [ -e "$folder/direct" ]; then
       export ACRN_GUEST=$root/guest ACRN_GUEST_HYPERVISOR=${2:-kvm} PATH=$root/usr/bin:$root/usr/sbin
       exec busybox sh "$here/$1"

@@ -15,7 +15,7 @@
 #include <vector>
 
 #include "acrn/base/concat.h"
-#include "tests/integration/acrn_module/acrn_hypercalls.h"
+#include "tests/integration/acrn_driver/acrn_hypercalls.h"
 #include "tests/support/kvm_hypervisor.h"
 
 namespace acrn::test {

@@ -2,7 +2,7 @@
 # shellcheck shell=sh
 # They run with busybox's shell and programs, in the emulated host or where KVM is usable, see host.sh.
 # $ACRN_GUEST: the folder with kernels, initramfs and images; acrn-dm and socat are in PATH.
-# $ACRN_GUEST_HYPERVISOR: kvm, or acrn with a stand-in.
+# $ACRN_GUEST_HYPERVISOR: kvm, acrn with a stand-in, or driver: acrn with Linux's own module, see host.sh.
 set -u
 export LC_ALL=C HSM_PIT=1 # until acrn-dm has a timer of its own
 
@@ -76,7 +76,7 @@ start() {
   mkfifo "$vm.in"
   : >"$vm.console"
   libraries=$preload
-  [ "$hypervisor" = kvm ] || libraries="$ACRN_GUEST/libhsm_on_kvm.so $preload"
+  [ "$hypervisor" != acrn ] || libraries="$ACRN_GUEST/libhsm_on_kvm.so $preload"
   LD_PRELOAD=$libraries timeout -s KILL "$limit" acrn-dm -m "$memory" -k "$kernel" -r "$vm.gz" \
     -B "console=ttyS0 quiet $append" -s 0:0,hostbridge -s 1:0,lpc -l com1,stdio "$@" "$vm" \
     <>"$vm.in" >"$vm.console" 2>"$vm.err" &
@@ -125,6 +125,25 @@ boot() {
 # said <vm> <word>: what the guest printed after "@<word> "
 said() { console "$1" | sed -n "s/^@$2 //p"; }
 
+# Linux's ACRN driver, and what plays the hypervisor beneath it. At the end nobody uses them, and the kernel has not complained.
+load_driver() {
+  rmmod acrn acrn_hypercalls 2>/dev/null
+  dmesg -c >/dev/null
+  insmod "$ACRN_GUEST/acrn_hypercalls.ko" && insmod "$ACRN_GUEST/acrn.ko" || { fail 'the ACRN driver is not taken' && finish; }
+  acrn_hypervisor 2>hypervisor.log &
+  echo $! >hypervisor.pid
+}
+unload_driver() {
+  rmmod acrn || fail 'the ACRN driver is still in use'
+  kill "$(cat hypervisor.pid)"
+  wait "$(cat hypervisor.pid)"
+  rm hypervisor.pid
+  expect_equal 'the hypervisor beneath' "$(cat hypervisor.log)" ''
+  rmmod acrn_hypercalls || fail 'hypercalls are still waited for'
+  expect_equal 'the kernel' "$(dmesg | grep -iE 'BUG|WARNING|Call Trace|acrn_hsm')" ''
+}
+[ "$hypervisor" != driver ] || load_driver
+
 # control <socket> <request>: prints the reply
 control() { echo "$2" | timeout 20 socat -t 15 - "UNIX-CONNECT:$1"; }
 # ok <what> <socket> <request>: leaves $reply
@@ -138,6 +157,7 @@ skipped() {
   exit 77
 }
 finish() {
+  [ ! -e hypervisor.pid ] || unload_driver
   if [ $failures = 0 ]; then
     echo "all checks passed"
     exit 0

@@ -78,9 +78,9 @@ const char* name_of(unsigned long request) {
     case ACRN_IOCTL_UNSET_MEMSEG: return "UNSET_MEMSEG";
     case ACRN_IOCTL_IOEVENTFD: return "IOEVENTFD";
     case ACRN_IOCTL_IRQFD: return "IRQFD";
-    case acrn::test::kSetupAsyncio: return "SETUP_ASYNCIO";
-    case acrn::test::kSetupVmEventRing: return "SETUP_VM_EVENT_RING";
-    case acrn::test::kSetupVmEventFd: return "SETUP_VM_EVENT_FD";
+    case acrn::test::HsmStandIn::kSetupAsyncio: return "SETUP_ASYNCIO";
+    case acrn::test::HsmStandIn::kSetupVmEventRing: return "SETUP_VM_EVENT_RING";
+    case acrn::test::HsmStandIn::kSetupVmEventFd: return "SETUP_VM_EVENT_FD";
     default: return "unknown";
   }
 }

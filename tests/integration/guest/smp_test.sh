@@ -24,7 +24,7 @@ read -r line
 END
 # Each of the guest's processors on another one of the host, if there are two, and it is for us to say.
 pinned='' threads=''
-[ "$hypervisor" = acrn ] || [ "$(nproc)" = 1 ] || pinned='--cpu_affinity 1,0' threads='vcpu0:1 vcpu1:0'
+[ "$hypervisor" != kvm ] || [ "$(nproc)" = 1 ] || pinned='--cpu_affinity 1,0' threads='vcpu0:1 vcpu1:0'
 # shellcheck disable=SC2086
 start smp --cpus 2 $pinned --cmd_monitor smp.sock -s 9,virtio-blk,iothread=2,mq=2,disk.img,writeback
 if await smp @ready; then

@@ -223,6 +223,7 @@ std::vector<BoardDevice> create_board(const DmConfig& config, BoardControl& cont
     board.push_back({Device::kFirstPort, Device::kPorts, std::move(device)});
   };
   add(std::make_unique<Rtc>([] { return std::time(nullptr); }));
+  add(std::make_unique<KeyboardData>());
   add(std::make_unique<KeyboardReset>(control));
   add(std::make_unique<ResetControl>(control));
   add(std::make_unique<Pm1a>(control));

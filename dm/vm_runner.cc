@@ -73,7 +73,9 @@ Result<void> VmRunner::make_functions() {
 }
 
 Result<void> VmRunner::make_board() {
-  board_ = create_board(config_, *this);
+  auto board = create_board(config_, *this, std::nullopt);
+  if (!board) return board.error();
+  board_ = std::move(board).value();
   for (const BoardDevice& device : board_) machine_->attach(device.first_port, device.ports, *device.device);
   return {};
 }

@@ -96,6 +96,7 @@ Result<std::vector<BoardDevice>> create_board(const DmConfig& config, BoardContr
                                               const std::optional<PitServices>& pit);
 // COM1 to COM4. Line and pin outlive the device.
 BoardDevice create_uart(unsigned com, SerialLine& line, IrqPin& pin);
+inline constexpr unsigned kTimerIrq = 0;
 constexpr unsigned uart_irq(unsigned com) { return com % 2 == 1 ? 4 : 3; }
 
 }  // namespace acrn

@@ -147,11 +147,6 @@ int KvmHypervisor::build() {
 int KvmHypervisor::build_controllers() {
   constexpr unsigned long kTaskState = 0xfffb'd000;  // what Intel's processors need, out of RAM's way
   if (::ioctl(vm_.fd(), KVM_SET_TSS_ADDR, kTaskState) != 0 || ::ioctl(vm_.fd(), KVM_CREATE_IRQCHIP, 0L) != 0) return -1;
-  if (std::getenv("HSM_PIT") != nullptr) {
-    kvm_pit_config timer{};
-    timer.flags = KVM_PIT_SPEAKER_DUMMY;
-    if (::ioctl(vm_.fd(), KVM_CREATE_PIT2, &timer) != 0) return -1;
-  }
   std::vector<kvm_irq_routing_entry> entries;
   for (unsigned pin = 0; pin < kIoApicInputs; pin++) entries.push_back(input(pin, KVM_IRQCHIP_IOAPIC, pin));
   for (unsigned pin = 0; pin < kPicInputs; pin++) {

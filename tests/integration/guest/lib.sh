@@ -4,7 +4,7 @@
 # $ACRN_GUEST: the folder with kernels, initramfs and images; acrn-dm and socat are in PATH.
 # $ACRN_GUEST_HYPERVISOR: kvm, or acrn with a stand-in.
 set -u
-export LC_ALL=C HSM_PIT=1 # until acrn-dm has a timer of its own
+export LC_ALL=C
 
 name=$(basename "$0" .sh)
 failures=0 pid=''

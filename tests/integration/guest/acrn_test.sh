@@ -54,12 +54,17 @@ start triple -s 9,virtio-blk,disk.img
 ended triple
 expect_equal 'in the guest' "$(console triple | grep FAILED)" ''
 
-# RAM on both sides of the window for devices.
+# RAM on both sides of the window for devices, and no interrupts of a clock but our timer's.
 truncate -s 2M high.img
 job high <<'END'
 contains 'RAM above 4 GiB' "$(cat /proc/iomem)" '100000000-10fffffff : System RAM'
+ticks() { awk '$1 == "0:" { print $2 }' /proc/interrupts; }
+before=$(ticks)
+sleep 1
+[ "$(ticks)" -gt $((before + 50)) ] || fail "ticks in a second: from $before to $(ticks)"
+equal 'ticks of the local APIC' "$(awk '$1 == "LOC:" { print $2 }' /proc/interrupts)" 0
 fill /dev/vda 2048
 END
-memory=2304M
+memory=2304M append='no-kvmclock nolapic_timer'
 boot high -s 9,virtio-blk,high.img,writeback
 finish

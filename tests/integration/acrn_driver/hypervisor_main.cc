@@ -42,10 +42,24 @@ struct MemoryRegionOp {
   uint64_t user_vm_pa, service_vm_pa, size;
 };
 
+// Where a mapping of `pages` pages from `begin` on has the frame at `address`: bytes from its start.
+std::optional<uint64_t> find_frame(int pagemap, uint64_t begin, uint64_t pages, uint64_t address) {
+  constexpr uint64_t kFrameMask = (uint64_t{1} << 55) - 1;
+  std::vector<uint64_t> frames(pages);
+  const size_t size = pages * sizeof(uint64_t);
+  if (::pread(pagemap, frames.data(), size, static_cast<off_t>(begin / kPage * sizeof(uint64_t))) != static_cast<ssize_t>(size)) {
+    return {};
+  }
+  for (uint64_t i = 0; i < pages; i++) {
+    if ((frames[i] & kFrameMask) * kPage == address) return i * kPage;
+  }
+  return {};
+}
+
 // Maps what a process has mapped, shared, from physical address `address` on; null: it has not.
 void* map_of_process(uint32_t process, uint64_t address, uint64_t size) {
   const std::string folder = concat("/proc/", process, "/");
-  const UniqueFd frames(::open((folder + "pagemap").c_str(), O_RDONLY | O_CLOEXEC));
+  const UniqueFd pagemap(::open((folder + "pagemap").c_str(), O_RDONLY | O_CLOEXEC));
   std::FILE* const maps = std::fopen((folder + "maps").c_str(), "re");
   void* found = nullptr;
   char line[512];
@@ -53,15 +67,13 @@ void* map_of_process(uint32_t process, uint64_t address, uint64_t size) {
     uint64_t begin, end, offset;
     char rights[5];
     if (std::sscanf(line, "%" SCNx64 "-%" SCNx64 " %4s %" SCNx64, &begin, &end, rights, &offset) != 4) continue;
-    uint64_t frame = 0;
     if (std::strcmp(rights, "rw-s") != 0 || end - begin < size) continue;
-    if (::pread(frames.fd(), &frame, sizeof(frame), static_cast<off_t>(begin / kPage * sizeof(frame))) != sizeof(frame)) continue;
-    constexpr uint64_t kFrameMask = (uint64_t{1} << 55) - 1;
-    if ((frame & kFrameMask) * kPage != address) continue;
+    const auto at = find_frame(pagemap.fd(), begin, (end - begin) / kPage, address);
+    if (!at || end - begin - *at < size) continue;
     char name[64];
     std::snprintf(name, sizeof(name), "map_files/%" PRIx64 "-%" PRIx64, begin, end);
     const UniqueFd file(::open((folder + name).c_str(), O_RDWR | O_CLOEXEC));
-    found = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, file.fd(), static_cast<off_t>(offset));
+    found = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, file.fd(), static_cast<off_t>(offset + *at));
     if (found == MAP_FAILED) found = nullptr;
   }
   if (maps != nullptr) std::fclose(maps);

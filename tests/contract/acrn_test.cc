@@ -264,6 +264,27 @@ TEST(doorbells_at_one_port_are_told_apart_by_their_data) {
   EXPECT_EQ(first.count(), 1u);
 }
 
+TEST(doorbells_beside_requests_are_counted_once_each) {
+  constexpr unsigned kVcpus = 4, kRounds = 1000;
+  AcrnRig rig({.vcpus = kVcpus});
+  rig.running();
+  const Bell bell;
+  EXPECT(rig.acrn->add_doorbell({kBell, 2, 0, bell.fd()}));
+  std::atomic<unsigned> done = 0;
+  std::vector<HsmVcpuThread> cpus;
+  for (unsigned index = 0; index < kVcpus; index++) {
+    cpus.emplace_back(rig.cpu(index), [&, index] {
+      for (unsigned i = 0; i < kRounds; i++) done += rig.cpu(index).out(kBell, 2, 0) && rig.answers(index);
+    });
+  }
+  for (HsmVcpuThread& cpu : cpus) cpu.join();
+  EXPECT_EQ(done.load(), kVcpus * kRounds);
+  EXPECT_EQ(bell.count(), kVcpus * kRounds);
+  EXPECT_EQ(rig.board.reads(), kVcpus * kRounds);
+  EXPECT(rig.board.writes().empty());
+  EXPECT_EQ(rig.module.stray_notifies(), 0u);
+}
+
 TEST(a_doorbell_that_is_moved_or_removed_rings_where_it_is) {
   AcrnRig rig;
   rig.running();

@@ -124,6 +124,12 @@ struct Client {
 
 std::atomic_ref<uint32_t> state_of(acrn_io_request& slot) { return std::atomic_ref<uint32_t>(slot.processed); }
 
+// Who scans the page may look at the slot of a request of the kernel's that is over. Each store of an x86 is a release.
+void give_to(acrn_io_request& slot, uint32_t kernel) {
+  std::atomic_ref<uint32_t>(slot.kernel_handled).store(kernel, std::memory_order_release);
+  state_of(slot).store(ACRN_IOREQ_STATE_PROCESSING, std::memory_order_release);
+}
+
 // What all kinds of requests have at the same place.
 struct Access {
   uint32_t direction;
@@ -459,8 +465,7 @@ void HsmStandIn::State::upcall() {
         continue;
       }
       if (!client) break;  // those behind it are not looked at either
-      slot.kernel_handled = 0;
-      state_of(slot).store(ACRN_IOREQ_STATE_PROCESSING, std::memory_order_release);
+      give_to(slot, 0);
       client->add(vcpu);
     }
   }
@@ -500,8 +505,7 @@ bool HsmStandIn::State::serve_ioevent(acrn_io_request& slot) {
            access.address + access.size - 1 <= io.address + io.length - 1;
   };
   if (std::ranges::none_of(ioevents, covers)) return false;
-  slot.kernel_handled = 1;
-  state_of(slot).store(ACRN_IOREQ_STATE_PROCESSING, std::memory_order_release);
+  give_to(slot, 1);
   if (access.direction == ACRN_IOREQ_DIR_READ) {
     if (slot.type == ACRN_IOREQ_TYPE_MMIO) {
       slot.reqs.mmio_request.value = 0;

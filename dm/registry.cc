@@ -1,5 +1,6 @@
 #include "dm/registry.h"
 
+#include <chrono>
 #include <ctime>
 #include <thread>
 
@@ -17,6 +18,7 @@
 #include "hw/pci/virtio/virtio_blk.h"
 #include "hw/pci/virtio/virtio_pci_legacy.h"
 #include "hw/platform/board_ports.h"
+#include "hw/platform/pit_8254.h"
 #include "hw/platform/rtc.h"
 #include "hw/platform/uart_16550.h"
 
@@ -24,6 +26,10 @@ namespace acrn {
 namespace {
 
 constexpr uint16_t kOracleVendor = 0x108e;  // --windows: what the Windows driver of ACRN binds to
+
+uint64_t monotonic_nanoseconds() {
+  return static_cast<uint64_t>(std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count());
+}
 
 Error not_a_disk() { return {ErrorKind::kUsage, "this slot is not a virtio-blk disk"}; }
 
@@ -217,16 +223,25 @@ Result<std::unique_ptr<Hypervisor>> create_hypervisor(const DmConfig& config, Ev
   return config.hypervisor.value_or(found) == HypervisorKind::kAcrn ? create_acrn(config, loop) : create_kvm(config);
 }
 
-std::vector<BoardDevice> create_board(const DmConfig& config, BoardControl& control) {
+Result<std::vector<BoardDevice>> create_board(const DmConfig& config, BoardControl& control,
+                                              const std::optional<PitServices>& pit) {
   std::vector<BoardDevice> board;
   const auto add = [&]<class Device>(std::unique_ptr<Device> device) {
     board.push_back({Device::kFirstPort, Device::kPorts, std::move(device)});
   };
   add(std::make_unique<Rtc>([] { return std::time(nullptr); }));
+  add(std::make_unique<KeyboardData>());
   add(std::make_unique<KeyboardReset>(control));
   add(std::make_unique<ResetControl>(control));
   add(std::make_unique<Pm1a>(control));
   if (config.debug_exit) add(std::make_unique<DebugExit>(control));
+  if (pit) {
+    auto timer = Pit8254::create(pit->loop, pit->pin, monotonic_nanoseconds);
+    if (!timer) return timer.error();
+    auto port_b = std::make_unique<SystemPortB>(*timer.value());
+    add(std::move(timer).value());
+    add(std::move(port_b));
+  }
   return board;
 }
 

@@ -85,10 +85,18 @@ struct BoardDevice {
   uint16_t first_port = 0, ports = 0;
   std::unique_ptr<PortDevice> device;
 };
-// Clock, reset and power, and the debug exit if it is asked for. The control outlives them.
-std::vector<BoardDevice> create_board(const DmConfig& config, BoardControl& control);
+// For a timer of our own; both outlive it.
+struct PitServices {
+  EventLoop& loop;  // runs what interrupts; a late one makes late interrupts
+  IrqPin& pin;      // the timer's input of the interrupt controllers
+};
+// Clock, reset and power, the debug exit if it is asked for, and the timer if the hypervisor has none. The control
+// outlives them.
+Result<std::vector<BoardDevice>> create_board(const DmConfig& config, BoardControl& control,
+                                              const std::optional<PitServices>& pit);
 // COM1 to COM4. Line and pin outlive the device.
 BoardDevice create_uart(unsigned com, SerialLine& line, IrqPin& pin);
+inline constexpr unsigned kTimerIrq = 0;
 constexpr unsigned uart_irq(unsigned com) { return com % 2 == 1 ? 4 : 3; }
 
 }  // namespace acrn

@@ -73,7 +73,11 @@ Result<void> VmRunner::make_functions() {
 }
 
 Result<void> VmRunner::make_board() {
-  board_ = create_board(config_, *this);
+  std::optional<PitServices> pit;
+  if (!machine_->traits().has_timer) pit.emplace(PitServices{loop_, machine_->isa_pin(kTimerIrq)});
+  auto board = create_board(config_, *this, pit);
+  if (!board) return board.error();
+  board_ = std::move(board).value();
   for (const BoardDevice& device : board_) machine_->attach(device.first_port, device.ports, *device.device);
   return {};
 }

@@ -5,8 +5,6 @@
 namespace acrn {
 namespace {
 
-enum : unsigned { kKeyboardData = 0, kKeyboardStatus = 4 };
-
 constexpr uint8_t kResetBits = 0x0e;  // what ResetControl keeps
 
 enum : unsigned { kPm1Enable = 2, kPm1Control = 4, kPm1ControlHigh = 5 };
@@ -18,15 +16,17 @@ constexpr uint8_t kSleepEnableHigh = Pm1a::kSleepEnable >> 8;
 
 }  // namespace
 
+uint32_t KeyboardData::read(uint16_t offset, unsigned size) {
+  return read_bytes(offset, size, kPorts, [](unsigned) { return uint8_t{0}; });
+}
+
 uint32_t KeyboardReset::read(uint16_t offset, unsigned size) {
-  return read_bytes(offset, size, kPorts, [](unsigned port) {
-    return port == kKeyboardData || port == kKeyboardStatus ? uint8_t{0} : uint8_t{0xff};
-  });
+  return read_bytes(offset, size, kPorts, [](unsigned) { return uint8_t{0}; });
 }
 
 void KeyboardReset::write(uint16_t offset, unsigned size, uint32_t value) {
-  write_bytes(offset, size, kPorts, value, [this](unsigned port, uint8_t byte) {
-    if (port == kKeyboardStatus && byte == kPulseReset) board_.request_reset();
+  write_bytes(offset, size, kPorts, value, [this](unsigned, uint8_t byte) {
+    if (byte == kPulseReset) board_.request_reset();
   });
 }
 

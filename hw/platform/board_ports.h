@@ -12,10 +12,20 @@
 
 namespace acrn {
 
-// The part of a keyboard controller that is left without a keyboard: status at 0x64, always idle, and its reset line.
+// The part of a keyboard controller that is left without a keyboard: no data,
+class KeyboardData final : public PortDevice {
+ public:
+  static constexpr uint16_t kFirstPort = 0x60, kPorts = 1;
+
+  uint32_t read(uint16_t offset, unsigned size) override;
+  void write(uint16_t, unsigned, uint32_t) override {}
+  void reset() override {}
+};
+
+// a status that is always idle, and its reset line.
 class KeyboardReset final : public PortDevice {
  public:
-  static constexpr uint16_t kFirstPort = 0x60, kPorts = 5;  // 0x61 to 0x63 are not its own: ones
+  static constexpr uint16_t kFirstPort = 0x64, kPorts = 1;
   static constexpr uint8_t kPulseReset = 0xfe;
 
   explicit KeyboardReset(BoardControl& board) : board_(board) {}

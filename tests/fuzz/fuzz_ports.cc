@@ -1,12 +1,14 @@
-// Any sequence of accesses to the board's ports, of any width and at any offset, with a console that is slow.
+// Any sequence of accesses to the board's ports, of any width and at any offset, with a console that is slow and time
+// that leaps.
 #include <array>
-#include <memory>
 
 #include "acrn/platform/board_control.h"
 #include "acrn/platform/serial_line.h"
 #include "hw/platform/board_ports.h"
+#include "hw/platform/pit_8254.h"
 #include "hw/platform/rtc.h"
 #include "hw/platform/uart_16550.h"
+#include "tests/support/inline_loop.h"
 
 namespace {
 
@@ -32,24 +34,36 @@ struct Board final : acrn::BoardControl, acrn::SerialLine, acrn::IrqPin {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   Board board;
-  const std::array<std::unique_ptr<acrn::PortDevice>, 6> devices{
-      std::make_unique<acrn::Uart16550>(board, board), std::make_unique<acrn::Rtc>([] { return 1'700'000'000; }),
-      std::make_unique<acrn::KeyboardReset>(board),    std::make_unique<acrn::ResetControl>(board),
-      std::make_unique<acrn::Pm1a>(board),             std::make_unique<acrn::DebugExit>(board)};
+  acrn::test::InlineLoop loop;
+  uint64_t nanoseconds = 0;
+  const auto pit = acrn::Pit8254::create(loop, board, [&] { return nanoseconds; }).value();
+  acrn::Uart16550 uart(board, board);
+  acrn::Rtc rtc([] { return 1'700'000'000; });
+  acrn::KeyboardData keyboard_data;
+  acrn::KeyboardReset keyboard_reset(board);
+  acrn::ResetControl reset_control(board);
+  acrn::Pm1a pm1a(board);
+  acrn::DebugExit debug_exit(board);
+  acrn::SystemPortB port_b(*pit);
+  const std::array<acrn::PortDevice*, 9> devices{&uart,       &rtc,           &keyboard_reset, &reset_control, &pm1a,
+                                                 &debug_exit, &keyboard_data, pit.get(),       &port_b};
   for (; size >= 3; data += 3, size -= 3) {
     // Three bytes: what, where and how wide, value.
-    const unsigned what = data[0] % 10;
+    const unsigned what = data[0] % 13;
     const auto offset = static_cast<uint16_t>(data[1] & 0x0f);
     const unsigned width = 1u << (data[1] >> 4) % 3;
     const uint32_t value = data[2] * 0x01010101u;
     if (what < devices.size()) {
       if ((data[0] & 0x80) != 0) devices[what]->write(offset, width, value);
       else devices[what]->read(offset, width);
-    } else if (what == 6) {
+    } else if (what == 9) {
       devices[data[1] % devices.size()]->reset();
-    } else if (what == 7) {
+    } else if (what == 10) {
       board.room += data[2];
       board.listener->room_arrived();
+    } else if (what == 11) {
+      nanoseconds += uint64_t{data[2]} << data[1] % 40;
+      loop.pump(1);
     } else {
       board.input = data[2];
       board.listener->input_arrived();

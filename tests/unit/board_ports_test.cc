@@ -1,5 +1,6 @@
 #include "hw/platform/board_ports.h"
 
+#include <initializer_list>
 #include <string>
 
 #include "tests/support/test.h"
@@ -20,20 +21,20 @@ class FakeBoard final : public BoardControl {
 TEST(the_keyboard_controllers_pulse_resets) {
   FakeBoard board;
   KeyboardReset keyboard(board);
-  keyboard.write(4, 1, 0xd1);
-  keyboard.write(0, 1, 0xfe);  // data, not a command
+  keyboard.write(0, 1, 0xd1);
   EXPECT_EQ(board.asked, "");
-  keyboard.write(4, 1, 0xfe);
+  keyboard.write(0, 1, 0xfe);
   EXPECT_EQ(board.asked, "reset ");
 }
 
 TEST(the_keyboard_controller_is_idle_and_does_not_answer_for_its_neighbours) {
   FakeBoard board;
+  KeyboardData data;
   KeyboardReset keyboard(board);
-  EXPECT_EQ(keyboard.read(0, 1), 0u);
-  EXPECT_EQ(keyboard.read(4, 1), 0u);
-  EXPECT_EQ(keyboard.read(1, 1), 0xffu);
-  EXPECT_EQ(keyboard.read(0, 4), 0xffffff00u);
+  for (PortDevice* device : std::initializer_list<PortDevice*>{&data, &keyboard}) {
+    EXPECT_EQ(device->read(0, 1), 0u);
+    EXPECT_EQ(device->read(0, 4), 0xffffff00u);
+  }
 }
 
 TEST(bit_2_of_the_reset_register_resets_and_what_was_written_reads_back) {
@@ -91,12 +92,12 @@ TEST(debug_exit_ends_once_with_the_low_byte) {
 
 TEST(every_board_port_takes_every_width_and_offset) {
   FakeBoard board;
+  KeyboardData data;
   KeyboardReset keyboard(board);
   ResetControl control(board);
   Pm1a pm1a(board);
   DebugExit debug_exit(board);
-  for (PortDevice* device : {static_cast<PortDevice*>(&keyboard), static_cast<PortDevice*>(&control),
-                             static_cast<PortDevice*>(&pm1a), static_cast<PortDevice*>(&debug_exit)}) {
+  for (PortDevice* device : std::initializer_list<PortDevice*>{&data, &keyboard, &control, &pm1a, &debug_exit}) {
     for (const uint32_t offset : {0u, 1u, 2u, 3u, 4u, 5u, 6u, 7u, 0xfffdu, 0xffffu}) {
       for (unsigned size = 0; size <= 8; size++) {
         device->read(static_cast<uint16_t>(offset), size);

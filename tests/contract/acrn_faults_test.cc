@@ -2,6 +2,7 @@
 // middle of something.
 #include <signal.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <fstream>

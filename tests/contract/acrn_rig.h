@@ -2,22 +2,17 @@
 // remembers what it was asked.
 #pragma once
 
-#include <fcntl.h>
-#include <sys/eventfd.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include <atomic>
-#include <filesystem>
 #include <functional>
-#include <iterator>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "acrn/base/mutex.h"
-#include "acrn/base/unique_fd.h"
 #include "dm/hypervisor/acrn/acrn.h"
+#include "tests/support/bell.h"
 #include "tests/support/faulty_hsm.h"
 #include "tests/support/scripted_hypervisor.h"
 #include "tests/support/soon.h"
@@ -98,24 +93,6 @@ inline MemoryRegion some_ram(uint64_t base) {
   EXPECT(bytes != MAP_FAILED);
   const std::shared_ptr<const void> owner(bytes, [](void* mapped) { ::munmap(mapped, kSize); });
   return {Gpa{base}, kSize, static_cast<std::byte*>(bytes), owner};
-}
-
-// An eventfd that counts.
-class Bell {
- public:
-  int fd() const { return fd_.fd(); }
-  // Signals since the last call.
-  uint64_t count() const {
-    uint64_t signals = 0;
-    return ::read(fd_.fd(), &signals, sizeof(signals)) == sizeof(signals) ? signals : 0;
-  }
-
- private:
-  UniqueFd fd_{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
-};
-
-inline size_t open_fds() {
-  return static_cast<size_t>(std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {}));
 }
 
 class AcrnRig {

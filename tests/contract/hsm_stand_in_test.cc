@@ -1,21 +1,17 @@
 // The stand-in for ACRN's kernel module does what the module does, request by request (Linux, drivers/virt/acrn).
 #include "tests/support/hsm_stand_in.h"
 
-#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
-#include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <array>
 #include <atomic>
-#include <cstring>
-#include <filesystem>
-#include <iterator>
+#include <optional>
 #include <thread>
 
 #include "acrn/base/unique_fd.h"
+#include "tests/support/bell.h"
 #include "tests/support/scripted_hypervisor.h"
 #include "tests/support/soon.h"
 #include "tests/support/test.h"
@@ -28,24 +24,10 @@ using namespace test;  // NOLINT(google-build-using-namespace)
 constexpr size_t kPage = 4096;
 constexpr uint64_t kBell = 0x3010;
 
-UniqueFd event_fd() { return UniqueFd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)); }
-
-// How often it was signalled since it was last asked.
-uint64_t count_of(const UniqueFd& fd) {
-  uint64_t count = 0;
-  return ::read(fd.fd(), &count, sizeof(count)) == sizeof(count) ? count : 0;
-}
-
-void signal(const UniqueFd& fd) {
-  const uint64_t one = 1;
-  EXPECT(::write(fd.fd(), &one, sizeof(one)) == sizeof(one));
-}
-
-size_t open_fds() { return static_cast<size_t>(std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {})); }
-
 class Rig {
  public:
-  explicit Rig(ScriptedHypervisor::Options below = {}, HsmStandInOptions options = {}) : hypervisor(below), module(hypervisor, options) {
+  explicit Rig(ScriptedHypervisor::Options below = {}, HsmStandInOptions options = {})
+      : hypervisor(below), module(hypervisor, options) {
     hypervisor.connect(module);
     creation.ioreq_buf = reinterpret_cast<uintptr_t>(&pages[0]);
   }
@@ -73,19 +55,20 @@ class Rig {
     return *this;
   }
 
-  int add_bell(const UniqueFd& fd, uint64_t address = kBell, std::optional<uint64_t> data = {}, uint32_t length = 2, uint32_t flags = 0) {
+  int add_bell(int fd, uint64_t address = kBell, std::optional<uint64_t> data = {}, uint32_t length = 2,
+               uint32_t flags = 0) {
     acrn_ioeventfd request{};
-    request.fd = static_cast<uint32_t>(fd.fd());
+    request.fd = static_cast<uint32_t>(fd);
     request.flags = ACRN_IOEVENTFD_FLAG_PIO | flags | (data ? ACRN_IOEVENTFD_FLAG_DATAMATCH : 0);
     request.addr = address;
     request.len = length;
     request.data = data.value_or(0);
     return ask(ACRN_IOCTL_IOEVENTFD, &request);
   }
-  int remove_bell(const UniqueFd& fd) { return add_bell(fd, 0, {}, 0, ACRN_IOEVENTFD_FLAG_DEASSIGN); }
-  int irqfd(const UniqueFd& fd, uint64_t address, uint32_t flags = 0) {
+  int remove_bell(int fd) { return add_bell(fd, 0, {}, 0, ACRN_IOEVENTFD_FLAG_DEASSIGN); }
+  int irqfd(int fd, uint64_t address, uint32_t flags = 0) {
     acrn_irqfd request{};
-    request.fd = fd.fd();
+    request.fd = fd;
     request.flags = flags;
     request.msi = {address, 0x41};
     return ask(ACRN_IOCTL_IRQFD, &request);
@@ -275,10 +258,10 @@ TEST(a_running_vm_is_not_destroyed_but_loses_its_clients) {
 TEST(close_tries_to_destroy_the_vm) {
   Rig rig;
   rig.running();
-  const UniqueFd bell = event_fd();
+  const Bell bell;
   const size_t before = open_fds();
-  EXPECT_EQ(rig.add_bell(bell), 0);
-  EXPECT_EQ(rig.irqfd(bell, 0xfee00000), 0);
+  EXPECT_EQ(rig.add_bell(bell.fd()), 0);
+  EXPECT_EQ(rig.irqfd(bell.fd(), 0xfee00000), 0);
   EXPECT(open_fds() > before);
   rig.module.close();
   EXPECT_EQ(rig.hypervisor.calls().back(), std::string("destroy_vm"));
@@ -333,7 +316,9 @@ TEST(an_interrupt_line_is_set_by_value) {
   Rig rig;
   rig.created();
   EXPECT(!rig.hypervisor.line(17));
-  for (uint64_t operation = 0; operation < 4; operation++) EXPECT_EQ(rig.ask(ACRN_IOCTL_SET_IRQLINE, 17 | operation << 32), 0);
+  for (uint64_t operation = 0; operation < 4; operation++) {
+    EXPECT_EQ(rig.ask(ACRN_IOCTL_SET_IRQLINE, 17 | operation << 32), 0);
+  }
   EXPECT_EQ(rig.ask(ACRN_IOCTL_SET_IRQLINE, 17 | uint64_t{4} << 32), -EINVAL);
   EXPECT(rig.hypervisor.line_operations(17) == std::vector<uint32_t>({0, 1, 2, 3}));
   EXPECT(rig.hypervisor.line(17));  // a falling pulse ends high
@@ -451,17 +436,23 @@ TEST(a_signal_ends_an_attach_with_nothing_or_with_an_error) {
   }
 }
 
-TEST(without_a_client_requests_wait) {
+TEST(without_a_client_requests_wait_and_those_behind_them) {
   Rig rig({.vcpus = 2});
   rig.running();
   EXPECT_EQ(rig.ask(ACRN_IOCTL_DESTROY_IOREQ_CLIENT), 0);
-  HsmVcpuThread cpu(rig.hypervisor.vcpu(0), [&] { rig.hypervisor.vcpu(0).in(0x64, 1); });
+  HsmVcpu &first = rig.hypervisor.vcpu(0), &second = rig.hypervisor.vcpu(1);
+  HsmVcpuThread waits(first, [&] { first.in(0x64, 1); });
   EXPECT(soon([&] { return rig.slot_state(0) == ACRN_IOREQ_STATE_PENDING; }));
+  HsmVcpuThread waits_too(second, [&] { second.out(0xcf8, 4, 0); });  // which takes no client
+  EXPECT(soon([&] { return rig.slot_state(1) == ACRN_IOREQ_STATE_PENDING; }));
+  rig.module.upcall();
+  EXPECT_EQ(rig.slot_state(1), ACRN_IOREQ_STATE_PENDING);
   EXPECT_EQ(rig.ask(ACRN_IOCTL_CREATE_IOREQ_CLIENT), 0);
   rig.module.upcall();
   EXPECT_EQ(rig.slot_state(0), ACRN_IOREQ_STATE_PROCESSING);
   EXPECT_EQ(rig.notify(0), 0);
-  cpu.join();
+  waits.join();
+  waits_too.join();
 }
 
 TEST(clearing_completes_what_the_client_has) {
@@ -469,7 +460,9 @@ TEST(clearing_completes_what_the_client_has) {
   rig.running();
   HsmVcpu &first = rig.hypervisor.vcpu(0), &last = rig.hypervisor.vcpu(2);
   HsmVcpuThread cpus[] = {{first, [&] { first.in(0x64, 1); }}, {last, [&] { last.read(0xd000'0000, 4); }}};
-  EXPECT(soon([&] { return rig.slot_state(0) == ACRN_IOREQ_STATE_PROCESSING && rig.slot_state(2) == ACRN_IOREQ_STATE_PROCESSING; }));
+  EXPECT(soon([&] {
+    return rig.slot_state(0) == ACRN_IOREQ_STATE_PROCESSING && rig.slot_state(2) == ACRN_IOREQ_STATE_PROCESSING;
+  }));
   EXPECT_EQ(rig.ask(ACRN_IOCTL_CLEAR_VM_IOREQ), 0);
   for (HsmVcpuThread& cpu : cpus) cpu.join();
   EXPECT_EQ(rig.hypervisor.finished(), 2u);
@@ -542,30 +535,30 @@ TEST(the_reset_port_beside_the_configuration_address_is_the_clients) {
 TEST(a_write_of_its_data_signals_an_ioeventfd_without_a_request) {
   Rig rig;
   rig.running();
-  const UniqueFd first = event_fd(), second = event_fd();
-  EXPECT_EQ(rig.add_bell(first, kBell, 0), 0);
-  EXPECT_EQ(rig.add_bell(second, kBell, 1), 0);
+  const Bell first, second;
+  EXPECT_EQ(rig.add_bell(first.fd(), kBell, 0), 0);
+  EXPECT_EQ(rig.add_bell(second.fd(), kBell, 1), 0);
   HsmVcpu& cpu = rig.hypervisor.vcpu(0);
   EXPECT(cpu.out(kBell, 2, 1));
   EXPECT(cpu.out(kBell, 2, 1));
   EXPECT(cpu.out(kBell, 2, 0));
-  EXPECT_EQ(count_of(first), 1u);
-  EXPECT_EQ(count_of(second), 2u);
+  EXPECT_EQ(first.count(), 1u);
+  EXPECT_EQ(second.count(), 2u);
   EXPECT_EQ(rig.slot(0).kernel_handled, 1u);
 }
 
 TEST(a_range_with_an_ioeventfd_belongs_to_the_kernel_whatever_the_data) {
   Rig rig;
   rig.running();
-  const UniqueFd bell = event_fd();
-  EXPECT_EQ(rig.add_bell(bell, kBell, 1), 0);
+  const Bell bell;
+  EXPECT_EQ(rig.add_bell(bell.fd(), kBell, 1), 0);
   HsmVcpu& cpu = rig.hypervisor.vcpu(0);
   EXPECT(cpu.out(kBell, 2, 7));  // dropped
   EXPECT(cpu.out(kBell + 1, 1, 1));
   EXPECT_EQ(cpu.in(kBell, 2).value_or(9), 0u);
-  EXPECT_EQ(count_of(bell), 0u);
+  EXPECT_EQ(bell.count(), 0u);
   EXPECT(cpu.out(kBell, 1, 1));  // narrower, with the data
-  EXPECT_EQ(count_of(bell), 1u);
+  EXPECT_EQ(bell.count(), 1u);
   Answerer answerer(rig);
   EXPECT_EQ(cpu.in(kBell, 4).value_or(0), Answerer::answer(ACRN_IOREQ_TYPE_PORTIO, kBell));  // beyond its end
   EXPECT_EQ(cpu.read(kBell, 2).value_or(0), Answerer::answer(ACRN_IOREQ_TYPE_MMIO, kBell) & 0xffff);
@@ -574,60 +567,61 @@ TEST(a_range_with_an_ioeventfd_belongs_to_the_kernel_whatever_the_data) {
 TEST(an_ioeventfd_without_data_takes_any) {
   Rig rig;
   rig.running();
-  const UniqueFd bell = event_fd();
+  const Bell bell;
   acrn_ioeventfd request{};
   request.fd = static_cast<uint32_t>(bell.fd());
   request.addr = 0xd000'0050;
   request.len = 4;
   EXPECT_EQ(rig.ask(ACRN_IOCTL_IOEVENTFD, &request), 0);
   EXPECT(rig.hypervisor.vcpu(0).write(0xd000'0050, 4, 0x1234));
-  EXPECT_EQ(count_of(bell), 1u);
+  EXPECT_EQ(bell.count(), 1u);
 }
 
 TEST(an_ioeventfd_that_cannot_be_is_refused) {
   Rig rig;
   rig.created();
-  const UniqueFd bell = event_fd();
+  const Bell bell;
   acrn_ioeventfd reserved{};
   reserved.reserved = 1;
   EXPECT_EQ(rig.ask(ACRN_IOCTL_IOEVENTFD, &reserved), -EINVAL);
-  EXPECT_EQ(rig.add_bell(bell, ~0ull, 0, 2), -EINVAL);
-  for (const uint32_t length : {0u, 3u, 16u}) EXPECT_EQ(rig.add_bell(bell, kBell, 0, length), -EINVAL);
-  EXPECT_EQ(rig.add_bell(UniqueFd()), -EBADF);
+  EXPECT_EQ(rig.add_bell(bell.fd(), ~0ull, 0, 2), -EINVAL);
+  for (const uint32_t length : {0u, 3u, 16u}) EXPECT_EQ(rig.add_bell(bell.fd(), kBell, 0, length), -EINVAL);
+  EXPECT_EQ(rig.add_bell(-1), -EBADF);
   const UniqueFd other(::dup(STDERR_FILENO));
-  EXPECT_EQ(rig.add_bell(other), -EINVAL);
+  EXPECT_EQ(rig.add_bell(other.fd()), -EINVAL);
 }
 
 TEST(the_same_ioeventfd_twice_is_a_conflict_and_another_there_is_none) {
   Rig rig;
   rig.created();
-  const UniqueFd bell = event_fd(), other = event_fd();
-  EXPECT_EQ(rig.add_bell(bell, kBell, 1), 0);
-  EXPECT_EQ(rig.add_bell(bell, kBell, 1), -EEXIST);
-  EXPECT_EQ(rig.add_bell(bell, kBell), -EEXIST);
-  EXPECT_EQ(rig.add_bell(bell, kBell, 2), 0);
-  EXPECT_EQ(rig.add_bell(bell, kBell + 2, 1), 0);
-  EXPECT_EQ(rig.add_bell(other, kBell, 1), 0);
+  const Bell bell, other;
+  EXPECT_EQ(rig.add_bell(bell.fd(), kBell, 1), 0);
+  EXPECT_EQ(rig.add_bell(bell.fd(), kBell, 1), -EEXIST);
+  EXPECT_EQ(rig.add_bell(bell.fd(), kBell), -EEXIST);
+  EXPECT_EQ(rig.add_bell(bell.fd(), kBell, 2), 0);
+  EXPECT_EQ(rig.add_bell(bell.fd(), kBell + 2, 1), 0);
+  EXPECT_EQ(rig.add_bell(other.fd(), kBell, 1), 0);
 }
 
 TEST(an_ioeventfd_is_taken_away_by_its_eventfd_alone_the_oldest_first) {
   Rig rig;
   rig.running();
-  const UniqueFd bell = event_fd(), copy(::dup(bell.fd()));
-  EXPECT_EQ(rig.add_bell(bell, kBell, 1), 0);
-  EXPECT_EQ(rig.add_bell(bell, kBell + 2, 1), 0);
-  EXPECT_EQ(rig.remove_bell(event_fd()), 0);  // none of them
+  const Bell bell;
+  const UniqueFd copy(::dup(bell.fd()));
+  EXPECT_EQ(rig.add_bell(bell.fd(), kBell, 1), 0);
+  EXPECT_EQ(rig.add_bell(bell.fd(), kBell + 2, 1), 0);
+  EXPECT_EQ(rig.remove_bell(Bell().fd()), 0);  // none of them
   HsmVcpu& cpu = rig.hypervisor.vcpu(0);
   EXPECT(cpu.out(kBell, 2, 1));
-  EXPECT_EQ(rig.remove_bell(copy), 0);
+  EXPECT_EQ(rig.remove_bell(copy.fd()), 0);
   EXPECT(cpu.out(kBell + 2, 2, 1));
-  EXPECT_EQ(count_of(bell), 2u);
+  EXPECT_EQ(bell.count(), 2u);
   {
     Answerer answerer(rig);
     EXPECT_EQ(cpu.in(kBell, 2).value_or(0), Answerer::answer(ACRN_IOREQ_TYPE_PORTIO, kBell));
   }
-  EXPECT_EQ(rig.remove_bell(bell), 0);
-  EXPECT_EQ(rig.remove_bell(bell), 0);
+  EXPECT_EQ(rig.remove_bell(bell.fd()), 0);
+  EXPECT_EQ(rig.remove_bell(bell.fd()), 0);
 }
 
 // Irqfds.
@@ -635,41 +629,41 @@ TEST(an_ioeventfd_is_taken_away_by_its_eventfd_alone_the_oldest_first) {
 TEST(each_signal_of_an_irqfd_is_its_message) {
   Rig rig;
   rig.created();
-  const UniqueFd irq = event_fd();
-  EXPECT_EQ(rig.irqfd(irq, 0xfee0'1000), 0);
+  const Bell irq;
+  EXPECT_EQ(rig.irqfd(irq.fd(), 0xfee0'1000), 0);
   for (size_t i = 1; i <= 5; i++) {
-    signal(irq);
+    irq.signal();
     EXPECT(soon([&] { return rig.hypervisor.messages().size() == i; }));
   }
   EXPECT_EQ(rig.hypervisor.messages().back().msi_addr, 0xfee0'1000u);
   EXPECT_EQ(rig.hypervisor.messages().back().msi_data, 0x41u);
-  EXPECT_EQ(count_of(irq), 5u);  // the counter is not the module's to read
+  EXPECT_EQ(irq.count(), 5u);  // the counter is not the module's to read
 }
 
 TEST(a_signal_before_the_irqfd_is_not_lost) {
   Rig rig;
   rig.created();
-  const UniqueFd irq = event_fd();
-  signal(irq);
-  EXPECT_EQ(rig.irqfd(irq, 0xfee0'1000), 0);
+  const Bell irq;
+  irq.signal();
+  EXPECT_EQ(rig.irqfd(irq.fd(), 0xfee0'1000), 0);
   EXPECT(soon([&] { return rig.hypervisor.messages().size() == 1; }));
 }
 
 TEST(an_eventfd_is_one_irqfd_until_it_is_taken_away) {
   Rig rig;
   rig.created();
-  const UniqueFd irq = event_fd(), other = event_fd();
-  EXPECT_EQ(rig.irqfd(UniqueFd(), 1), -EBADF);
-  EXPECT_EQ(rig.irqfd(irq, 0xfee0'1000), 0);
-  EXPECT_EQ(rig.irqfd(irq, 0xfee0'2000), -EBUSY);
-  EXPECT_EQ(rig.irqfd(other, 0xfee0'2000), 0);
-  signal(irq);
+  const Bell irq, other;
+  EXPECT_EQ(rig.irqfd(-1, 1), -EBADF);
+  EXPECT_EQ(rig.irqfd(irq.fd(), 0xfee0'1000), 0);
+  EXPECT_EQ(rig.irqfd(irq.fd(), 0xfee0'2000), -EBUSY);
+  EXPECT_EQ(rig.irqfd(other.fd(), 0xfee0'2000), 0);
+  irq.signal();
   EXPECT(soon([&] { return rig.hypervisor.messages().size() == 1; }));
-  EXPECT_EQ(rig.irqfd(irq, 0, ACRN_IRQFD_FLAG_DEASSIGN), 0);
-  EXPECT_EQ(count_of(irq), 0u);  // its signals go with it
-  EXPECT_EQ(rig.irqfd(irq, 0, ACRN_IRQFD_FLAG_DEASSIGN), 0);
-  signal(irq);
-  signal(other);
+  EXPECT_EQ(rig.irqfd(irq.fd(), 0, ACRN_IRQFD_FLAG_DEASSIGN), 0);
+  EXPECT_EQ(irq.count(), 0u);  // its signals go with it
+  EXPECT_EQ(rig.irqfd(irq.fd(), 0, ACRN_IRQFD_FLAG_DEASSIGN), 0);
+  irq.signal();
+  other.signal();
   EXPECT(soon([&] { return rig.hypervisor.messages().size() == 2; }));
   EXPECT_EQ(rig.hypervisor.messages().back().msi_addr, 0xfee0'2000u);
 }
@@ -704,21 +698,21 @@ TEST(a_ring_is_a_whole_page_of_the_right_shape_and_given_once) {
 TEST(an_asynchronous_ioeventfd_makes_no_request_and_asks_for_no_data) {
   Rig rig({}, {.newer_requests = true});
   rig.running();
-  const UniqueFd bell = event_fd(), other = event_fd();
+  const Bell bell, other;
   constexpr uint32_t kAsync = HsmStandIn::kIoeventfdAsyncio;
-  EXPECT_EQ(rig.add_bell(bell, kBell, 1, 2, kAsync), -ENODEV);
+  EXPECT_EQ(rig.add_bell(bell.fd(), kBell, 1, 2, kAsync), -ENODEV);
   RingPage page(8);
   EXPECT_EQ(rig.ask(HsmStandIn::kSetupAsyncio, &page), 0);
-  EXPECT_EQ(rig.add_bell(bell, kBell, 1, 2, kAsync), 0);
+  EXPECT_EQ(rig.add_bell(bell.fd(), kBell, 1, 2, kAsync), 0);
   HsmVcpu& cpu = rig.hypervisor.vcpu(0);
   EXPECT(cpu.out(kBell, 2, 7));
-  EXPECT_EQ(count_of(bell), 1u);
+  EXPECT_EQ(bell.count(), 1u);
   EXPECT_EQ(rig.hypervisor.finished(), 0u);
-  EXPECT_EQ(rig.add_bell(other, kBell, 1, 2, kAsync | ACRN_IOEVENTFD_FLAG_DEASSIGN), -EINVAL);
-  EXPECT_EQ(rig.add_bell(bell, kBell, 1, 2, kAsync | ACRN_IOEVENTFD_FLAG_DEASSIGN), 0);
+  EXPECT_EQ(rig.add_bell(other.fd(), kBell, 1, 2, kAsync | ACRN_IOEVENTFD_FLAG_DEASSIGN), -EINVAL);
+  EXPECT_EQ(rig.add_bell(bell.fd(), kBell, 1, 2, kAsync | ACRN_IOEVENTFD_FLAG_DEASSIGN), 0);
   Answerer answerer(rig);
   EXPECT(cpu.out(kBell, 2, 1));
-  EXPECT_EQ(count_of(bell), 0u);
+  EXPECT_EQ(bell.count(), 0u);
 }
 
 TEST(events_of_the_vm_go_through_the_ring_until_it_is_full) {
@@ -727,12 +721,12 @@ TEST(events_of_the_vm_go_through_the_ring_until_it_is_full) {
   RingPage page(HsmStandIn::kVmEventSize);
   EXPECT(!rig.module.send_vm_event(1, {}));
   EXPECT_EQ(rig.ask(HsmStandIn::kSetupVmEventRing, &page), 0);
-  const UniqueFd told = event_fd();
+  const Bell told;
   EXPECT_EQ(rig.ask(HsmStandIn::kSetupVmEventFd, static_cast<uintptr_t>(-1)), -EBADF);
   EXPECT_EQ(rig.ask(HsmStandIn::kSetupVmEventFd, static_cast<uintptr_t>(told.fd())), 0);
   const std::array data{std::byte{0xaa}};
   EXPECT(rig.module.send_vm_event(2, data));
-  EXPECT_EQ(count_of(told), 1u);
+  EXPECT_EQ(told.count(), 1u);
   EXPECT_EQ(page.ring.tail, 32u);
   EXPECT(page.elements[0] == std::byte{2} && page.elements[4] == std::byte{0xaa} && page.elements[5] == std::byte{0});
   unsigned sent = 1;

@@ -50,6 +50,7 @@ class HsmVcpu {
   Mutex mutex_;  // not held across upcall()
   CondVar changed_;
   bool running_ ACRN_GUARDED_BY(mutex_) = false;
+  unsigned ends_ ACRN_GUARDED_BY(mutex_) = 0;
   bool in_upcall_ ACRN_GUARDED_BY(mutex_) = false;
 };
 

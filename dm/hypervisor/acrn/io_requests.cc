@@ -165,7 +165,11 @@ bool IoRequests::answer_all() {
 bool IoRequests::answer(unsigned vcpu) {
   acrn_io_request& slot = page_->req_slot[vcpu];
   // pairs with the module's release of PROCESSING: the request is there
-  if (__atomic_load_n(&slot.processed, __ATOMIC_ACQUIRE) != ACRN_IOREQ_STATE_PROCESSING || slot.kernel_handled != 0) return false;
+  const auto processing = [&slot] { return __atomic_load_n(&slot.processed, __ATOMIC_ACQUIRE) == ACRN_IOREQ_STATE_PROCESSING; };
+  if (!processing() || __atomic_load_n(&slot.kernel_handled, __ATOMIC_ACQUIRE) != 0) return false;
+  // That could be the state of a request that the kernel has handled since, and the flag of the next one, which the module is
+  // about to hand over.
+  if (!processing()) return false;
   const uint32_t type = slot.type;
   switch (type) {
     case ACRN_IOREQ_TYPE_PORTIO: carry_out(slot.reqs.pio_request, *exits_); break;

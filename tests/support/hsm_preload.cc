@@ -103,7 +103,7 @@ int open(const char* path, int flags, ...) {
   if (std::strcmp(path, kDevice) == 0) return open_handle(flags);
   va_list more;
   va_start(more, flags);
-  const mode_t mode = (flags & (O_CREAT | O_TMPFILE)) != 0 ? va_arg(more, mode_t) : 0;
+  const mode_t mode = (flags & O_CREAT) != 0 ? va_arg(more, mode_t) : 0;
   va_end(more);
   static const auto real = next<int(const char*, int, ...)>("open");
   return real(path, flags, mode);

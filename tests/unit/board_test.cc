@@ -127,6 +127,32 @@ TEST(the_serial_ports_of_the_command_line_are_patched_into_the_dsdt) {
   EXPECT_EQ(different, 2u);  // the byte and the checksum
 }
 
+TEST(the_lines_of_the_hypervisor_are_patched_into_the_dsdt) {
+  const auto high_area = acpi_tables({.pci_lines = {16, 17, 18}}, kAcpiTables);
+  const auto low_area = acpi_tables({.pci_lines = {5, 10, 11}}, kAcpiTables);
+  const auto high = tables_of(high_area)["DSDT"], low = tables_of(low_area)["DSDT"];
+  EXPECT_EQ(high.size(), low.size());
+  std::vector<std::pair<int, int>> different;
+  for (size_t i = 36; i < low.size(); i++) {
+    if (low[i] != high[i]) different.emplace_back(std::to_integer<int>(low[i]), std::to_integer<int>(high[i]));
+  }
+  EXPECT(different == (std::vector<std::pair<int, int>>{{5, 16}, {10, 17}, {11, 18}}));
+}
+
+TEST(the_madt_says_how_lines_below_sixteen_differ_from_isa) {
+  const auto overrides = [](const PciLines& lines) {
+    const auto area = acpi_tables({.pci_lines = lines}, kAcpiTables);
+    const auto madt = tables_of(area)["APIC"];
+    std::vector<unsigned> irqs;
+    for (size_t entry = 44; entry < madt.size(); entry += at<uint8_t>(madt, entry + 1)) {
+      if (at<uint8_t>(madt, entry) == 2) irqs.push_back(at<uint8_t>(madt, entry + 3));
+    }
+    return irqs;
+  };
+  EXPECT(overrides({5, 10, 11}) == (std::vector<unsigned>{0, 9, 5, 10, 11}));
+  EXPECT(overrides({16, 17, 18}) == (std::vector<unsigned>{0, 9}));
+}
+
 TEST(firmware_places_bars_turns_decoding_on_and_writes_the_line_down) {
   PciBus bus;
   DoorbellFunction first, second;

@@ -22,6 +22,7 @@ void warn_once(std::atomic<bool>& warned, const char* call) {
   if (!warned.exchange(true)) warn_of(call);
 }
 
+constexpr uint64_t kHugePage = uint64_t{2} << 20;
 constexpr unsigned kIsaInputs = 16;
 constexpr uint16_t kNoVm = 0xffff;
 
@@ -127,15 +128,25 @@ HypervisorTraits Acrn::traits() const {
 }
 
 Result<void> Acrn::map_ram(const MemoryRegion& region) {
+  ram_.push_back(region);
+  if (set_memory(raw(region.base), reinterpret_cast<uintptr_t>(region.host), region.size)) return {};
+  return hsm_error("SET_MEMSEG");
+}
+
+// Linux's module lists the pages of a range in one allocation, which for many small pages is more than it gets: then it is
+// asked for the halves. False, with errno.
+bool Acrn::set_memory(uint64_t guest, uintptr_t host, uint64_t size) {
+  constexpr uint64_t kSmallest = uint64_t{32} << 20;
   acrn_vm_memmap request{};
   request.type = ACRN_MEMMAP_RAM;
   request.attr = ACRN_MEM_ACCESS_RWX | ACRN_MEM_TYPE_WB;
-  request.user_vm_pa = raw(region.base);
-  request.vma_base = reinterpret_cast<uintptr_t>(region.host);
-  request.len = region.size;
-  ram_.push_back(region);
-  if (hsm_call(*hsm_, ACRN_IOCTL_SET_MEMSEG, &request) < 0) return hsm_error("SET_MEMSEG");
-  return {};
+  request.user_vm_pa = guest;
+  request.vma_base = host;
+  request.len = size;
+  if (hsm_call(*hsm_, ACRN_IOCTL_SET_MEMSEG, &request) >= 0) return true;
+  if (errno != ENOMEM || size <= kSmallest) return false;
+  const uint64_t half = size / 2 / kHugePage * kHugePage;
+  return set_memory(guest, host, half) && set_memory(guest + half, host + half, size - half);
 }
 
 Result<void> Acrn::start(const BootState& boot, ExitHandler& exits) {

@@ -68,6 +68,7 @@ class Acrn final : public Hypervisor {
   void set_up_asyncio();
   void set_up_events();
   void tell_events();
+  bool set_memory(uint64_t guest, uintptr_t host, uint64_t size);
   void release_lines();
   Result<void> set_registers(const BootState& boot);
 

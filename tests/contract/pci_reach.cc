@@ -2,17 +2,24 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+#include <bit>
+#include <condition_variable>
 #include <cstdint>
 #include <fstream>
+#include <mutex>
 
 #include "dm/base/log_setup.h"
 #include "dm/event/epoll_loop.h"
+#include "dm/hypervisor/acrn/acrn.h"
 #include "dm/machine/irq_routing.h"
 #include "dm/machine/machine.h"
 #include "dm/mem/guest_ram.h"
 #include "dm/server/vfio_user/server.h"
 #include "dm/slot_config.h"
 #include "tests/support/bzimage_file.h"
+#include "tests/support/faulty_hsm.h"
+#include "tests/support/scripted_hypervisor.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/vfio_user_client.h"
 
@@ -56,34 +63,55 @@ class DirectReach final : public Reach {
   std::unique_ptr<ConfiguredFunction> function_;
 };
 
-// A hypervisor whose virtual CPU is whoever calls: interrupts go to the test's board.
-class CallerCpu final : public Hypervisor {
+// Whoever calls is a virtual CPU of the machine. Any thread.
+class GuestCpu {
  public:
-  std::vector<MemoryRegion> ram;
-  ExitHandler* exits = nullptr;
-  MsiSink* messages = nullptr;
-  IrqPin* line = nullptr;
-  unsigned line_number = 0;
+  virtual ~GuestCpu() = default;
+  // Before the machine boots.
+  virtual void connect(LoopbackMachine& board, unsigned line) = 0;
+  virtual uint32_t config_read(PciAddress function, unsigned offset, unsigned size) = 0;
+  virtual void config_write(PciAddress function, unsigned offset, unsigned size, uint32_t value) = 0;
+  virtual uint32_t in(uint16_t port, unsigned size) = 0;
+  virtual void out(uint16_t port, unsigned size, uint32_t value) = 0;
+  virtual uint64_t memory_read(uint64_t address, unsigned size) = 0;
+  virtual void memory_write(uint64_t address, unsigned size, uint64_t value) = 0;
+  virtual size_t doorbells() = 0;
+  virtual bool hears_every_kick() const { return true; }
+};
 
+// A hypervisor whose virtual CPU calls the machine itself: interrupts go to the test's board.
+class CallerCpu final : public Hypervisor, public GuestCpu {
+ public:
+  void connect(LoopbackMachine& board, unsigned line) override {
+    messages_ = &board.msi();
+    line_ = &board.pin(Reach::kAddress);
+    line_number_ = line;
+  }
+  uint32_t config_read(PciAddress function, unsigned offset, unsigned size) override {
+    return exits_->config_read(function, offset, size);
+  }
+  void config_write(PciAddress function, unsigned offset, unsigned size, uint32_t value) override {
+    exits_->config_write(function, offset, size, value);
+  }
+  uint32_t in(uint16_t port, unsigned size) override { return exits_->io_read(port, size); }
   // As a hypervisor treats a port write: a doorbell's is no exit.
-  void out(uint16_t port, unsigned size, uint32_t value) {
+  void out(uint16_t port, unsigned size, uint32_t value) override {
     for (const Doorbell& doorbell : doorbells_) {
       if (doorbell.port != port || doorbell.size != size || doorbell.data != value) continue;
       const uint64_t one = 1;
       EXPECT(::write(doorbell.event_fd, &one, sizeof(one)) == sizeof(one));
       return;
     }
-    exits->io_write(port, size, value);
+    exits_->io_write(port, size, value);
   }
-  HypervisorTraits traits() const override { return {}; }
-  size_t doorbells() const { return doorbells_.size(); }
+  uint64_t memory_read(uint64_t address, unsigned size) override { return exits_->memory_read(address, size); }
+  void memory_write(uint64_t address, unsigned size, uint64_t value) override { exits_->memory_write(address, size, value); }
+  size_t doorbells() override { return doorbells_.size(); }
 
-  Result<void> map_ram(const MemoryRegion& region) override {
-    ram.push_back(region);
-    return {};
-  }
+  HypervisorTraits traits() const override { return {}; }
+  Result<void> map_ram(const MemoryRegion&) override { return {}; }
   Result<void> start(const BootState&, ExitHandler& handler) override {
-    exits = &handler;
+    exits_ = &handler;
     return {};
   }
   void pause() override {}
@@ -91,9 +119,9 @@ class CallerCpu final : public Hypervisor {
   Result<void> reset() override { return {}; }
   void stop() override {}
   void set_irq(unsigned gsi, bool asserted) override {
-    if (line != nullptr && gsi == line_number) line->set_level(asserted);
+    if (line_ != nullptr && gsi == line_number_) line_->set_level(asserted);
   }
-  void send(uint64_t address, uint32_t data) override { messages->send(address, data); }
+  void send(uint64_t address, uint32_t data) override { messages_->send(address, data); }
   bool add_doorbell(const Doorbell& doorbell) override {
     doorbells_.push_back(doorbell);
     return true;
@@ -101,32 +129,114 @@ class CallerCpu final : public Hypervisor {
   void remove_doorbell(const Doorbell& doorbell) override { std::erase(doorbells_, doorbell); }
 
  private:
+  ExitHandler* exits_ = nullptr;
+  MsiSink* messages_ = nullptr;
+  IrqPin* line_ = nullptr;
+  unsigned line_number_ = 0;
   std::vector<Doorbell> doorbells_;
+};
+
+// Virtual CPUs of ACRN, as many as make requests at once, above the module that the port is opened with.
+class HsmCpus final : public GuestCpu {
+ public:
+  static constexpr uint16_t kVcpus = 4;
+
+  HsmCpus() { below_.connect(module_); }
+  std::unique_ptr<Hypervisor> port() {
+    return must(Acrn::create({.vm_name = "reach", .vcpus = kVcpus}, std::make_unique<FaultyHsm>(module_, trace_)));
+  }
+
+  void connect(LoopbackMachine& board, unsigned line) override {
+    messages_ = &board.msi();
+    line_ = &board.pin(Reach::kAddress);
+    line_number_ = line;
+  }
+  uint32_t config_read(PciAddress function, unsigned offset, unsigned size) override {
+    MutexLock lock(config_);
+    select(function, offset);
+    return in(static_cast<uint16_t>(0xcfc + offset % 4), size);
+  }
+  void config_write(PciAddress function, unsigned offset, unsigned size, uint32_t value) override {
+    MutexLock lock(config_);
+    select(function, offset);
+    out(static_cast<uint16_t>(0xcfc + offset % 4), size, value);
+  }
+  uint32_t in(uint16_t port, unsigned size) override {
+    return static_cast<uint32_t>(access({.address = port, .size = size}));
+  }
+  void out(uint16_t port, unsigned size, uint32_t value) override {
+    access({.direction = ACRN_IOREQ_DIR_WRITE, .address = port, .size = size, .value = value});
+  }
+  uint64_t memory_read(uint64_t address, unsigned size) override {
+    return access({.type = ACRN_IOREQ_TYPE_MMIO, .address = address, .size = size});
+  }
+  void memory_write(uint64_t address, unsigned size, uint64_t value) override {
+    access({ACRN_IOREQ_TYPE_MMIO, ACRN_IOREQ_DIR_WRITE, address, size, value});
+  }
+  size_t doorbells() override {
+    const auto trace = trace_.trace();
+    return static_cast<size_t>(std::ranges::count(trace, "IOEVENTFD"));
+  }
+  bool hears_every_kick() const override { return false; }  // the module has the whole register
+
+ private:
+  void select(PciAddress function, unsigned offset) {
+    out(0xcf8, 4, 0x8000'0000u | function.bus << 16 | function.slot << 11 | function.function << 8 | (offset & 0xfc));
+  }
+  // By the first virtual CPU that is free.
+  uint64_t access(const HsmAccess& access) {
+    std::unique_lock lock(mutex_);
+    free_.wait(lock, [&] { return busy_ != (1u << kVcpus) - 1; });
+    const auto index = static_cast<unsigned>(std::countr_one(busy_));
+    busy_ |= 1u << index;
+    lock.unlock();
+    const auto value = below_.vcpu(index).access(access);
+    lock.lock();
+    busy_ &= ~(1u << index);
+    free_.notify_one();
+    EXPECT(value.has_value());
+    return *value;
+  }
+  void message(uint64_t address, uint64_t data) { messages_->send(address, static_cast<uint32_t>(data)); }
+  void line(uint32_t gsi, bool high) {
+    if (line_ != nullptr && gsi == line_number_) line_->set_level(!high);
+  }
+
+  MsiSink* messages_ = nullptr;
+  IrqPin* line_ = nullptr;
+  unsigned line_number_ = 0;
+  HsmFaults trace_;
+  ScriptedHypervisor below_{{.vcpus = kVcpus,
+                             .on_msi = [this](uint64_t address, uint64_t data) { message(address, data); },
+                             .on_line = [this](uint32_t gsi, bool high) { line(gsi, high); }}};
+  HsmStandIn module_{below_};
+  Mutex config_;  // as a guest's kernel has one
+  std::mutex mutex_;
+  std::condition_variable free_;
+  unsigned busy_ = 0;  // a bit for each virtual CPU
 };
 
 // The function as the machine's guest sees it: by exits at the addresses where it is.
 class ExitFunction final : public PciFunction {
  public:
-  ExitFunction(CallerCpu& cpu, const PciFunction& shape) : cpu_(cpu), shape_(shape) {}
+  ExitFunction(GuestCpu& cpu, const PciFunction& shape) : cpu_(cpu), shape_(shape) {}
 
-  uint32_t config_read(unsigned offset, unsigned size) override {
-    return cpu_.exits->config_read(Reach::kAddress, offset, size);
-  }
+  uint32_t config_read(unsigned offset, unsigned size) override { return cpu_.config_read(Reach::kAddress, offset, size); }
   void config_write(unsigned offset, unsigned size, uint32_t value) override {
-    cpu_.exits->config_write(Reach::kAddress, offset, size, value);
+    cpu_.config_write(Reach::kAddress, offset, size, value);
   }
   BarShape bar_shape(unsigned bar) const override { return shape_.bar_shape(bar); }
   std::optional<uint64_t> bar_address(unsigned bar) const override { return placed_bar(*this, bar); }
   uint64_t bar_read(unsigned bar, uint64_t offset, unsigned size) override {
     const uint64_t at = bar_address(bar).value_or(0) + offset;
-    return is_io(bar) ? cpu_.exits->io_read(static_cast<uint16_t>(at), size) : cpu_.exits->memory_read(at, size);
+    return is_io(bar) ? cpu_.in(static_cast<uint16_t>(at), size) : cpu_.memory_read(at, size);
   }
   void bar_write(unsigned bar, uint64_t offset, unsigned size, uint64_t value) override {
     const uint64_t at = bar_address(bar).value_or(0) + offset;
     if (is_io(bar)) {
       cpu_.out(static_cast<uint16_t>(at), size, static_cast<uint32_t>(value));
     } else {
-      cpu_.exits->memory_write(at, size, value);
+      cpu_.memory_write(at, size, value);
     }
   }
   void reset() override {}  // is the machine's
@@ -134,7 +244,7 @@ class ExitFunction final : public PciFunction {
  private:
   bool is_io(unsigned bar) const { return shape_.bar_shape(bar).kind == BarKind::kIo; }
 
-  CallerCpu& cpu_;
+  GuestCpu& cpu_;
   const PciFunction& shape_;
 };
 
@@ -147,20 +257,19 @@ class NoControl final : public BoardControl {
 
 class MachineReach final : public Reach {
  public:
-  explicit MachineReach(const ReachOptions& options) {
-    auto hypervisor = std::make_unique<CallerCpu>();
-    cpu_ = hypervisor.get();
+  // `below`: what `cpu` and the hypervisor stand on.
+  MachineReach(const ReachOptions& options, GuestCpu& cpu, std::unique_ptr<Hypervisor> hypervisor,
+               std::unique_ptr<GuestCpu> below = {})
+      : cpu_(cpu), below_(std::move(below)) {
     const RamLayout layout = ram_layout(kRam);
     machine_ = must(Machine::create({.ram = layout}, std::move(hypervisor), {control_, [](const std::string&) {}}));
     // The same RAM, without its first megabyte.
-    MemoryRegion ram = cpu_->ram.at(0);
+    MemoryRegion ram = machine_->memory().map()->regions()[0];
     ram.base = Gpa{LoopbackMachine::kRamBase};
     ram.host += LoopbackMachine::kRamBase;
     ram.size -= LoopbackMachine::kRamBase;
     board_ = std::make_unique<LoopbackMachine>(std::move(ram));
-    cpu_->messages = &board_->msi();
-    cpu_->line = &board_->pin(kAddress);
-    cpu_->line_number = pci_line(machine_->traits().pci_lines, kAddress, 1);
+    cpu.connect(*board_, pci_line(machine_->traits().pci_lines, kAddress, 1));
     const MachineServices services{.memory = machine_->memory(),
                                    .msi = machine_->msi(),
                                    .shared_loop = *loop_,
@@ -172,8 +281,8 @@ class MachineReach final : public Reach {
         .write(reinterpret_cast<const char*>(kernel.data()), static_cast<std::streamsize>(kernel.size()));
     loader_ = must(LinuxLoader::open({.kernel = folder_.path("bzImage"), .ramdisk = {}, .bootargs = "", .ram = layout}));
     must(machine_->boot(*loader_));
-    EXPECT_EQ(cpu_->doorbells(), function_->function().doorbells().size());
-    seen_ = std::make_unique<ExitFunction>(*cpu_, function_->function());
+    EXPECT_EQ(cpu.doorbells(), function_->function().doorbells().size());
+    seen_ = std::make_unique<ExitFunction>(cpu, function_->function());
     board_->bus().attach(kAddress, *seen_);
   }
   ~MachineReach() override {
@@ -182,14 +291,16 @@ class MachineReach final : public Reach {
   }
   LoopbackMachine& board() override { return *board_; }
   ConfiguredFunction& function() override { return *function_; }
+  bool hears_every_kick() const override { return cpu_.hears_every_kick(); }
 
  private:
+  GuestCpu& cpu_;
   TempDir folder_;
   NoControl control_;
   std::optional<LinuxLoader> loader_;
   std::unique_ptr<EpollLoop> loop_ = must(EpollLoop::create("queues", {}));
-  CallerCpu* cpu_ = nullptr;  // inside machine_
   std::unique_ptr<LoopbackMachine> board_;
+  std::unique_ptr<GuestCpu> below_;
   std::unique_ptr<Machine> machine_;
   std::unique_ptr<ConfiguredFunction> function_;
   std::unique_ptr<ExitFunction> seen_;
@@ -230,7 +341,16 @@ class VfioUserReach final : public Reach {
 }  // namespace
 
 std::unique_ptr<Reach> reach_directly(const ReachOptions& options) { return std::make_unique<DirectReach>(options); }
-std::unique_ptr<Reach> reach_on_the_machine(const ReachOptions& options) { return std::make_unique<MachineReach>(options); }
+std::unique_ptr<Reach> reach_on_the_machine(const ReachOptions& options) {
+  auto cpu = std::make_unique<CallerCpu>();
+  CallerCpu& caller = *cpu;
+  return std::make_unique<MachineReach>(options, caller, std::move(cpu));
+}
+std::unique_ptr<Reach> reach_over_the_hsm(const ReachOptions& options) {
+  auto cpus = std::make_unique<HsmCpus>();
+  HsmCpus& callers = *cpus;
+  return std::make_unique<MachineReach>(options, callers, callers.port(), std::move(cpus));
+}
 std::unique_ptr<Reach> reach_over_vfio_user(const ReachOptions& options) { return std::make_unique<VfioUserReach>(options); }
 
 }  // namespace acrn::test

@@ -18,6 +18,8 @@ class Reach {
   virtual ~Reach() = default;
   virtual LoopbackMachine& board() = 0;
   virtual ConfiguredFunction& function() = 0;  // for what an operator does
+  // False: a kick of a queue that is not there ends before it gets to the device.
+  virtual bool hears_every_kick() const { return true; }
 };
 
 struct ReachOptions {
@@ -30,6 +32,9 @@ using MakeReach = std::unique_ptr<Reach> (*)(const ReachOptions& options);
 std::unique_ptr<Reach> reach_directly(const ReachOptions& options);
 // It is plugged into a Machine whose virtual CPU is the test: accesses are exits, kicks are doorbells.
 std::unique_ptr<Reach> reach_on_the_machine(const ReachOptions& options);
+// The same, and the machine's hypervisor is the port to ACRN over a stand-in for its module: accesses are requests of
+// virtual CPUs, configuration space is ports 0xcf8 and 0xcfc.
+std::unique_ptr<Reach> reach_over_the_hsm(const ReachOptions& options);
 // It is served over a socket, and the board has the client.
 std::unique_ptr<Reach> reach_over_vfio_user(const ReachOptions& options);
 

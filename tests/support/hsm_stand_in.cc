@@ -61,6 +61,18 @@ int64_t eventfd_id(int fd) {
   return -EINVAL;
 }
 
+void ring(const UniqueFd& event) {
+  const uint64_t one = 1;
+  [[maybe_unused]] const ssize_t written = ::write(event.fd(), &one, sizeof(one));  // a counter that is full stands
+}
+
+void drain(const UniqueFd& event) {
+  uint64_t count = 0;
+  pollfd ready{event.fd(), POLLIN, 0};
+  if (::poll(&ready, 1, 0) <= 0) return;
+  [[maybe_unused]] const ssize_t got = ::read(event.fd(), &count, sizeof(count));
+}
+
 // The kernel holds the eventfd itself, not its number.
 struct EventFd {
   UniqueFd fd;
@@ -71,11 +83,6 @@ struct EventFd {
     if (id < 0) return static_cast<int>(id);
     fd = UniqueFd(::fcntl(number, F_DUPFD_CLOEXEC, 0));
     return fd ? 0 : -EMFILE;
-  }
-  void signal() const {
-    const uint64_t one = 1;
-    // Only a counter that is full takes no more, and it stands.
-    [[maybe_unused]] const ssize_t written = ::write(fd.fd(), &one, sizeof(one));
   }
 };
 
@@ -101,28 +108,27 @@ struct Client {
 
   void add(unsigned vcpu) {
     pending |= 1u << vcpu;
-    signal();
+    ring(wake);
   }
   bool take(unsigned vcpu) {
     const bool had = (pending >> vcpu & 1) != 0;
     pending &= ~(1u << vcpu);
-    uint64_t count = 0;
-    if (pending == 0 && !destroyed) {
-      [[maybe_unused]] const ssize_t got = ::read(wake.fd(), &count, sizeof(count));
-    }
+    if (pending == 0 && !destroyed) drain(wake);
     return had;
   }
   void destroy() {
     destroyed = true;
-    signal();
-  }
-  void signal() const {
-    const uint64_t one = 1;
-    [[maybe_unused]] const ssize_t written = ::write(wake.fd(), &one, sizeof(one));
+    ring(wake);
   }
 };
 
 std::atomic_ref<uint32_t> state_of(acrn_io_request& slot) { return std::atomic_ref<uint32_t>(slot.processed); }
+
+// Who scans the page may look at the slot of a request of the kernel's that is over. Each store of an x86 is a release.
+void give_to(acrn_io_request& slot, uint32_t kernel) {
+  std::atomic_ref<uint32_t>(slot.kernel_handled).store(kernel, std::memory_order_release);
+  state_of(slot).store(ACRN_IOREQ_STATE_PROCESSING, std::memory_order_release);
+}
 
 // What all kinds of requests have at the same place.
 struct Access {
@@ -326,8 +332,7 @@ int HsmStandIn::State::destroy() {
     page = nullptr;
   }
   if (watcher.joinable()) {
-    const uint64_t one = 1;
-    [[maybe_unused]] const ssize_t written = ::write(stop.fd(), &one, sizeof(one));
+    ring(stop);
     watcher.join();
     epoll.reset();
     stop.reset();
@@ -459,8 +464,7 @@ void HsmStandIn::State::upcall() {
         continue;
       }
       if (!client) break;  // those behind it are not looked at either
-      slot.kernel_handled = 0;
-      state_of(slot).store(ACRN_IOREQ_STATE_PROCESSING, std::memory_order_release);
+      give_to(slot, 0);
       client->add(vcpu);
     }
   }
@@ -500,8 +504,7 @@ bool HsmStandIn::State::serve_ioevent(acrn_io_request& slot) {
            access.address + access.size - 1 <= io.address + io.length - 1;
   };
   if (std::ranges::none_of(ioevents, covers)) return false;
-  slot.kernel_handled = 1;
-  state_of(slot).store(ACRN_IOREQ_STATE_PROCESSING, std::memory_order_release);
+  give_to(slot, 1);
   if (access.direction == ACRN_IOREQ_DIR_READ) {
     if (slot.type == ACRN_IOREQ_TYPE_MMIO) {
       slot.reqs.mmio_request.value = 0;
@@ -514,7 +517,7 @@ bool HsmStandIn::State::serve_ioevent(acrn_io_request& slot) {
     return !io.async && io.type == slot.type && io.address == access.address && io.length >= access.size &&
            io.data.value_or(access.value) == access.value;
   });
-  if (wanted != ioevents.end()) wanted->event.signal();
+  if (wanted != ioevents.end()) ring(wanted->event.fd);
   return true;
 }
 
@@ -562,7 +565,7 @@ bool HsmStandIn::signal_async(uint32_t type, uint64_t address) {
     return io.async && io.type == type && io.address == address;
   });
   if (found == state_->ioevents.end()) return false;
-  found->event.signal();
+  ring(found->event.fd);
   return true;
 }
 
@@ -579,12 +582,7 @@ int HsmStandIn::State::irqfd(uintptr_t argument) {
   if ((wanted.flags & ACRN_IRQFD_FLAG_DEASSIGN) != 0) {
     if (same == irqevents.end()) return 0;
     ::epoll_ctl(epoll.fd(), EPOLL_CTL_DEL, same->event.fd.fd(), nullptr);
-    // Taking an irqfd away takes what its counter holds.
-    uint64_t count = 0;
-    pollfd ready{same->event.fd.fd(), POLLIN, 0};
-    if (::poll(&ready, 1, 0) > 0) {
-      [[maybe_unused]] const ssize_t got = ::read(same->event.fd.fd(), &count, sizeof(count));
-    }
+    drain(same->event.fd);  // goes with it
     irqevents.erase(same);
     while (injecting == irq.event.id) injected.wait(mutex);
     return 0;
@@ -647,19 +645,19 @@ int HsmStandIn::State::setup_ring(uintptr_t argument, uint32_t element_size, Hsm
 
 bool HsmStandIn::send_vm_event(uint32_t type, std::span<const std::byte> data) {
   MutexLock lock(state_->mutex);
-  HsmRing* const ring = state_->vm_events;
-  if (ring == nullptr) return false;
-  const std::atomic_ref<uint32_t> head(ring->head), tail(ring->tail);
+  HsmRing* const events = state_->vm_events;
+  if (events == nullptr) return false;
+  const std::atomic_ref<uint32_t> head(events->head), tail(events->tail);
   const uint32_t at = tail.load(std::memory_order_relaxed);
-  const uint32_t next = (at + ring->element_size) % ring->size;
+  const uint32_t next = (at + events->element_size) % events->size;
   if (next == head.load(std::memory_order_acquire)) return false;  // pairs with the reader's release
   std::array<std::byte, kVmEventSize> event{};
   std::memcpy(event.data(), &type, sizeof(type));
-  std::memcpy(event.data() + sizeof(type), data.data(), std::min(data.size(), event.size() - sizeof(type)));
+  std::ranges::copy(data.first(std::min(data.size(), event.size() - sizeof(type))), event.begin() + sizeof(type));
   // SAFETY: the elements follow the ring's start, in the same page.
-  std::memcpy(reinterpret_cast<std::byte*>(ring + 1) + at, event.data(), event.size());
+  std::memcpy(reinterpret_cast<std::byte*>(events + 1) + at, event.data(), event.size());
   tail.store(next, std::memory_order_release);  // pairs with the reader's acquire
-  if (state_->vm_event_fd.fd) state_->vm_event_fd.signal();
+  if (state_->vm_event_fd.fd) ring(state_->vm_event_fd.fd);
   return true;
 }
 

@@ -33,13 +33,8 @@ class HsmHypervisor {
   virtual int notify_request_finish(unsigned vcpu) = 0;
 };
 
-// Requests that ACRN's own kernel has and mainline has not. The first two take the address of a page with a ring in it.
-inline constexpr unsigned long kSetupAsyncio = _IOW(ACRN_IOCTL_TYPE, 0x90, __u64);
-inline constexpr unsigned long kSetupVmEventRing = _IOW(ACRN_IOCTL_TYPE, 0xa0, __u64);
-inline constexpr unsigned long kSetupVmEventFd = _IOW(ACRN_IOCTL_TYPE, 0xa1, int);
-inline constexpr uint32_t kIoeventfdAsyncio = 0x08;
-
-// The start of such a page; elements follow. Positions are bytes from the first element.
+// The start of a page with a ring, for requests that ACRN's own kernel has and mainline has not; elements follow.
+// Positions are bytes from the first element.
 struct HsmRing {
   static constexpr uint64_t kMagic = 0x5aa57aa71aa13aa3;
   uint64_t magic;
@@ -49,15 +44,21 @@ struct HsmRing {
   uint32_t overruns, size;
   uint32_t padding[6];
 };
-inline constexpr size_t kVmEventSize = 32;  // a type of four bytes, and what belongs to it
 
 struct HsmStandInOptions {
-  bool newer_requests = false;      // those above
+  bool newer_requests = false;      // those that mainline has not
   bool interrupt_is_error = false; // an ATTACH that a signal ends fails with EINTR; mainline's returns 0
 };
 
 class HsmStandIn final : public HsmDevice {
  public:
+  // Newer requests; the first two take the address of a page that starts with an HsmRing.
+  static constexpr unsigned long kSetupAsyncio = _IOW(ACRN_IOCTL_TYPE, 0x90, __u64);
+  static constexpr unsigned long kSetupVmEventRing = _IOW(ACRN_IOCTL_TYPE, 0xa0, __u64);
+  static constexpr unsigned long kSetupVmEventFd = _IOW(ACRN_IOCTL_TYPE, 0xa1, int);
+  static constexpr uint32_t kIoeventfdAsyncio = 0x08;
+  static constexpr uint32_t kVmEventSize = 32;  // a type of four bytes, and what belongs to it
+
   explicit HsmStandIn(HsmHypervisor& hypervisor, HsmStandInOptions options = {});
   ~HsmStandIn() override;  // as close()
   int call(unsigned long request, uintptr_t argument) override;

@@ -21,6 +21,7 @@ std::optional<uint64_t> HsmVcpu::access(const HsmAccess& access) {
   slot.reqs.mmio_request = {access.direction, 0, access.address, access.size, access.value};
   state.store(ACRN_IOREQ_STATE_PENDING, std::memory_order_release);
 
+  const unsigned ends = ends_;  // it may run again before this thread looks
   in_upcall_ = true;
   lock.unlock();
   module_.upcall();
@@ -28,7 +29,7 @@ std::optional<uint64_t> HsmVcpu::access(const HsmAccess& access) {
   in_upcall_ = false;
   changed_.notify_all();
 
-  while (running_ && state.load(std::memory_order_acquire) != ACRN_IOREQ_STATE_COMPLETE) {
+  while (ends_ == ends && state.load(std::memory_order_acquire) != ACRN_IOREQ_STATE_COMPLETE) {
     if (polling_) {
       lock.unlock();
       std::this_thread::yield();
@@ -37,7 +38,7 @@ std::optional<uint64_t> HsmVcpu::access(const HsmAccess& access) {
       changed_.wait(mutex_);
     }
   }
-  if (!running_) return {};
+  if (ends_ != ends) return {};
   const bool wide = slot.type == ACRN_IOREQ_TYPE_MMIO;
   const uint64_t value = wide ? slot.reqs.mmio_request.value : slot.reqs.pio_request.value;
   state.store(ACRN_IOREQ_STATE_FREE, std::memory_order_release);
@@ -53,6 +54,7 @@ void HsmVcpu::run() {
 void HsmVcpu::end() {
   MutexLock lock(mutex_);
   running_ = false;
+  ends_++;
   changed_.notify_all();
   while (in_upcall_) changed_.wait(mutex_);
 }

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <thread>
 
 #include "acrn/base/mutex.h"
 #include "tests/support/hsm_stand_in.h"
@@ -49,7 +50,26 @@ class HsmVcpu {
   Mutex mutex_;  // not held across upcall()
   CondVar changed_;
   bool running_ ACRN_GUARDED_BY(mutex_) = false;
+  unsigned ends_ ACRN_GUARDED_BY(mutex_) = 0;
   bool in_upcall_ ACRN_GUARDED_BY(mutex_) = false;
+};
+
+// A thread that is this virtual CPU. A test that fails before join() ends it.
+class HsmVcpuThread {
+ public:
+  template <class Body>
+  HsmVcpuThread(HsmVcpu& vcpu, Body body) : vcpu_(&vcpu), thread_(std::move(body)) {}
+  HsmVcpuThread(HsmVcpuThread&&) = default;
+  ~HsmVcpuThread() {
+    if (!thread_.joinable()) return;
+    vcpu_->end();
+    thread_.join();
+  }
+  void join() { thread_.join(); }
+
+ private:
+  HsmVcpu* vcpu_;
+  std::thread thread_;
 };
 
 }  // namespace acrn::test

@@ -165,7 +165,9 @@ bool IoRequests::answer_all() {
 bool IoRequests::answer(unsigned vcpu) {
   acrn_io_request& slot = page_->req_slot[vcpu];
   // pairs with the module's release of PROCESSING: the request is there
-  if (__atomic_load_n(&slot.processed, __ATOMIC_ACQUIRE) != ACRN_IOREQ_STATE_PROCESSING || slot.kernel_handled != 0) return false;
+  if (__atomic_load_n(&slot.processed, __ATOMIC_ACQUIRE) != ACRN_IOREQ_STATE_PROCESSING) return false;
+  // One of the kernel's can be over by now, and the slot's next request ours: pairs with the module's store, too
+  if (__atomic_load_n(&slot.kernel_handled, __ATOMIC_ACQUIRE) != 0) return false;
   const uint32_t type = slot.type;
   switch (type) {
     case ACRN_IOREQ_TYPE_PORTIO: carry_out(slot.reqs.pio_request, *exits_); break;

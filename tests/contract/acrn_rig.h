@@ -87,12 +87,11 @@ class RecordingBoard final : public ExitHandler {
   std::atomic<unsigned> reads_ = 0;
 };
 
-inline MemoryRegion some_ram(uint64_t base) {
-  constexpr size_t kSize = 1 << 20;
-  void* const bytes = ::mmap(nullptr, kSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+inline MemoryRegion some_ram(uint64_t base, size_t size = 1 << 20) {
+  void* const bytes = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   EXPECT(bytes != MAP_FAILED);
-  const std::shared_ptr<const void> owner(bytes, [](void* mapped) { ::munmap(mapped, kSize); });
-  return {Gpa{base}, kSize, static_cast<std::byte*>(bytes), owner};
+  const std::shared_ptr<const void> owner(bytes, [size](void* mapped) { ::munmap(mapped, size); });
+  return {Gpa{base}, size, static_cast<std::byte*>(bytes), owner};
 }
 
 class AcrnRig {

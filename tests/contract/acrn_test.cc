@@ -86,6 +86,22 @@ TEST(ram_is_mapped_where_the_guest_has_it) {
   EXPECT_EQ(mapped.attr, ACRN_MEM_ACCESS_RWX | ACRN_MEM_TYPE_WB);
 }
 
+TEST(ram_too_large_for_one_call_is_mapped_in_parts) {
+  AcrnRig rig;
+  EXPECT(rig.create().ok());
+  rig.faults.fail(ACRN_IOCTL_SET_MEMSEG, ENOMEM, 2);  // the whole, and its first half
+  const MemoryRegion ram = some_ram(1ull << 32, (129 << 20) + 4096);
+  EXPECT(rig.acrn->map_ram(ram).ok());
+  uint64_t mapped = 0;
+  for (const acrn_vm_memmap& part : rig.hypervisor.memory()) {
+    EXPECT_EQ(part.user_vm_pa, (1ull << 32) + mapped);
+    EXPECT_EQ(part.vma_base, reinterpret_cast<uintptr_t>(ram.host) + mapped);
+    mapped += part.len;
+  }
+  EXPECT_EQ(rig.hypervisor.memory().size(), 3u);
+  EXPECT_EQ(mapped, ram.size);
+}
+
 TEST(the_first_virtual_cpu_enters_the_kernel_as_told) {
   AcrnRig rig;
   rig.running();

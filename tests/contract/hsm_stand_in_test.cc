@@ -436,17 +436,23 @@ TEST(a_signal_ends_an_attach_with_nothing_or_with_an_error) {
   }
 }
 
-TEST(without_a_client_requests_wait) {
+TEST(without_a_client_requests_wait_and_those_behind_them) {
   Rig rig({.vcpus = 2});
   rig.running();
   EXPECT_EQ(rig.ask(ACRN_IOCTL_DESTROY_IOREQ_CLIENT), 0);
-  HsmVcpuThread cpu(rig.hypervisor.vcpu(0), [&] { rig.hypervisor.vcpu(0).in(0x64, 1); });
+  HsmVcpu &first = rig.hypervisor.vcpu(0), &second = rig.hypervisor.vcpu(1);
+  HsmVcpuThread waits(first, [&] { first.in(0x64, 1); });
   EXPECT(soon([&] { return rig.slot_state(0) == ACRN_IOREQ_STATE_PENDING; }));
+  HsmVcpuThread waits_too(second, [&] { second.out(0xcf8, 4, 0); });  // which takes no client
+  EXPECT(soon([&] { return rig.slot_state(1) == ACRN_IOREQ_STATE_PENDING; }));
+  rig.module.upcall();
+  EXPECT_EQ(rig.slot_state(1), ACRN_IOREQ_STATE_PENDING);
   EXPECT_EQ(rig.ask(ACRN_IOCTL_CREATE_IOREQ_CLIENT), 0);
   rig.module.upcall();
   EXPECT_EQ(rig.slot_state(0), ACRN_IOREQ_STATE_PROCESSING);
   EXPECT_EQ(rig.notify(0), 0);
-  cpu.join();
+  waits.join();
+  waits_too.join();
 }
 
 TEST(clearing_completes_what_the_client_has) {

@@ -377,13 +377,9 @@ int HsmStandIn::State::create_client() {
 }
 
 int HsmStandIn::State::destroy_client() {
-  {
-    MutexLock lock(mutex);
-    if (!client) return 0;
-    client->destroy();
-    client.reset();
-  }
-  upcall();
+  MutexLock lock(mutex);
+  if (client) client->destroy();
+  client.reset();
   return 0;
 }
 

@@ -20,13 +20,16 @@
 
 namespace {
 
+using acrn::test::HsmStandIn;
+using acrn::test::KvmHypervisor;
+
 constexpr const char* kDevice = "/dev/acrn_hsm";
 
 struct Handle {
   Handle() { hypervisor.attach(module); }
   ~Handle() { hypervisor.stop(); }
-  acrn::test::KvmHypervisor hypervisor;
-  acrn::test::HsmStandIn module{hypervisor, {.newer_requests = std::getenv("HSM_NEWER") != nullptr}};
+  KvmHypervisor hypervisor;
+  HsmStandIn module{hypervisor, {.newer_requests = std::getenv("HSM_NEWER") != nullptr}};
 };
 
 // What is open, by the descriptor that stands for it. A call that is under way keeps its handle.
@@ -78,9 +81,9 @@ const char* name_of(unsigned long request) {
     case ACRN_IOCTL_UNSET_MEMSEG: return "UNSET_MEMSEG";
     case ACRN_IOCTL_IOEVENTFD: return "IOEVENTFD";
     case ACRN_IOCTL_IRQFD: return "IRQFD";
-    case acrn::test::HsmStandIn::kSetupAsyncio: return "SETUP_ASYNCIO";
-    case acrn::test::HsmStandIn::kSetupVmEventRing: return "SETUP_VM_EVENT_RING";
-    case acrn::test::HsmStandIn::kSetupVmEventFd: return "SETUP_VM_EVENT_FD";
+    case HsmStandIn::kSetupAsyncio: return "SETUP_ASYNCIO";
+    case HsmStandIn::kSetupVmEventRing: return "SETUP_VM_EVENT_RING";
+    case HsmStandIn::kSetupVmEventFd: return "SETUP_VM_EVENT_FD";
     default: return "unknown";
   }
 }
@@ -103,7 +106,7 @@ int open(const char* path, int flags, ...) {
   if (std::strcmp(path, kDevice) == 0) return open_handle(flags);
   va_list more;
   va_start(more, flags);
-  const mode_t mode = (flags & (O_CREAT | O_TMPFILE)) != 0 ? va_arg(more, mode_t) : 0;
+  const mode_t mode = (flags & O_CREAT) != 0 ? va_arg(more, mode_t) : 0;
   va_end(more);
   static const auto real = next<int(const char*, int, ...)>("open");
   return real(path, flags, mode);

@@ -121,6 +121,7 @@ int KvmHypervisor::create_vm(acrn_vm_creation& creation) {
   if (vcpus > ACRN_IO_REQUEST_MAX) return kRefused;
   system_ = UniqueFd(::open("/dev/kvm", O_RDWR | O_CLOEXEC));
   if (!system_) return -errno;
+  vcpus_.clear();  // of a try that failed
   for (unsigned index = 0; index < vcpus; index++) vcpus_.emplace_back(*module_, index);
   if (const int error = build(); error != 0) return error;
   creation.vmid = 1;

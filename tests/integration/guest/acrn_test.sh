@@ -34,7 +34,10 @@ reboot -f
 sleep 20
 fail 'no reboot'
 END
-boot order --cpu_affinity 0 -s 9,virtio-blk,disk.img
+affinity=''
+[ ! -r /sys/firmware/acpi/tables/APIC ] || affinity='--cpu_affinity 0'
+# shellcheck disable=SC2086
+boot order $affinity -s 9,virtio-blk,disk.img
 expect_equal 'order of requests' "$(grep -vE '^(ATTACH|NOTIFY|SET_IRQLINE|INJECT_MSI|IOEVENTFD|IRQFD)' trace | xargs)" \
   "CREATE_VM 0 SETUP_ASYNCIO -25 SETUP_VM_EVENT_RING -25 SET_MEMSEG 0 SET_VCPU_REGS 0 CREATE_IOREQ_CLIENT 0 START_VM 0 \
 PAUSE_VM 0 CLEAR_VM_IOREQ 0 RESET_VM 0 SET_VCPU_REGS 0 START_VM 0 PAUSE_VM 0 DESTROY_IOREQ_CLIENT 0 DESTROY_VM 0"

@@ -49,7 +49,7 @@ disk='-s 9,virtio-blk,disk.img'
   refused 66 "another process serves it" -k "$kernel" -r "$ramdisk" $disk --cmd_monitor live.sock
   refused 66 "not a socket" -k "$kernel" -r "$ramdisk" $disk --cmd_monitor disk.img
   refused 66 "missing.img" -k "$kernel" -r "$ramdisk" -s 9,virtio-blk,missing.img
-  refused 69 "--hypervisor acrn" --hypervisor acrn -k "$kernel" -r "$ramdisk" $disk
+  refused 69 "/dev/acrn_hsm" --hypervisor acrn -k "$kernel" -r "$ramdisk" $disk
 }
 ok 'the machine that has the socket' live.sock '{"command": "status"}'
 echo >holder.in

@@ -203,7 +203,7 @@ Result<std::unique_ptr<Hypervisor>> create_acrn(const DmConfig& config, EventLoo
   auto hsm = open_hsm();
   if (!hsm) return hsm.error();
   AcrnOptions options{.vm_name = config.vm_name, .uuid = {}, .vcpus = config.vcpus, .loop = &loop};
-  if (config.uuid_given) options.uuid = config.uuid.bytes;
+  if (config.uuid_given || config.vm_name.size() > Acrn::kMaxName) options.uuid = config.uuid.bytes;
   if (!config.cpu_affinity.empty()) {
     const auto madt = read_madt();
     if (!madt) return madt.error();

@@ -106,9 +106,10 @@ void VmRunner::request_reset() {
 void VmRunner::restart() {
   if (over() || paused_ || !reset_asked_) return;  // resume() comes back to it, or has done so
   log(LogLevel::kInfo, concat("VM ", config_.vm_name, " restarts"));
-  if (auto reset = machine_->reset(); !reset) return end(reset.error());
+  const auto failed = [this](const Error& error) { end(Error{ErrorKind::kInternal, error.message}); };
+  if (auto reset = machine_->reset(); !reset) return failed(reset.error());
   reset_asked_ = false;
-  if (auto booted = machine_->boot(*kernel_); !booted) end(booted.error());
+  if (auto booted = machine_->boot(*kernel_); !booted) failed(booted.error());
 }
 
 Result<void> VmRunner::pause() {

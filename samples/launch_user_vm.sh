@@ -41,8 +41,14 @@ fi
 [ -z "$ramdisk" ] || dm_options+=(-r "$ramdisk")
 [ -z "$uuid" ] || dm_options+=(-U "$uuid")
 
+case $give_up_cpus in
+  *[!0-9\ ]*)
+    echo "GIVE_UP_CPUS='$give_up_cpus': give the CPUs' numbers, like '2 3'" >&2
+    exit 64
+    ;;
+esac
 for cpu in $give_up_cpus; do
   [ "$(cat "/sys/devices/system/cpu/cpu$cpu/online")" = 0 ] || echo "$cpu" >/sys/devices/virtual/misc/acrn_hsm/remove_cpu
 done
 
-exec "$acrn_dm" "${dm_options[@]}" "$@" "$vm_name"
+exec "$acrn_dm" "${dm_options[@]}" "$@" -- "$vm_name"

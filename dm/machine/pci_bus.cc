@@ -50,7 +50,8 @@ void PciBus::place_doorbells(Attached& attached) {
     const uint64_t port = attached.base[wanted.bar] + wanted.offset;
     if (attached.base[wanted.bar] == 0 || attached.shape[wanted.bar].kind != BarKind::kIo || port > UINT16_MAX) continue;
     const Doorbell doorbell{static_cast<uint16_t>(port), wanted.size, wanted.data, wanted.event_fd};
-    if (doorbell_sink_->add_doorbell(doorbell)) attached.placed.push_back(doorbell);
+    doorbell_sink_->add_doorbell(doorbell);
+    attached.placed.push_back(doorbell);
   }
 }
 

@@ -48,7 +48,7 @@ class PciBus {
     // Where each BAR answers, 0 for nowhere. Refreshed after each write to the configuration space.
     std::array<std::atomic<uint64_t>, kPciBars> base{};
     std::vector<BarDoorbell> doorbells;
-    std::vector<Doorbell> placed;  // where the hypervisor has them now
+    std::vector<Doorbell> placed;  // what the hypervisor was asked for
   };
   struct Hit {
     PciFunction* function;

@@ -39,11 +39,12 @@ TEST(a_vms_calls_come_in_acrns_order) {
 
 TEST(a_vm_is_asked_for_by_name_or_by_uuid) {
   AcrnRig named({.vcpus = 3});
-  named.options.vm_name = "a name of more than sixteen bytes";
+  named.options.vm_name = "fifteen letters";
   named.options.cpu_affinity = 0b111;
   EXPECT(named.create().ok());
   const acrn_vm_creation by_name = named.hypervisor.creation();
-  EXPECT(std::equal(std::begin(by_name.uuid.b), std::end(by_name.uuid.b), named.options.vm_name.begin()));
+  EXPECT(std::equal(named.options.vm_name.begin(), named.options.vm_name.end(), std::begin(by_name.uuid.b)));
+  EXPECT_EQ(by_name.uuid.b[15], 0);
   EXPECT_EQ(by_name.cpu_affinity, 0b111u);
   AcrnRig identified;
   identified.options.uuid = std::array<uint8_t, 16>{0xde, 0xc7};

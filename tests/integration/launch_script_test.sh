@@ -25,15 +25,26 @@ expect_contains 'UUID' "$out" '"uuid": "615db82a-e189-4b4f-8dbb-d321343e4ab3"'
 expect_contains 'console' "$out" '"backend": "/dev/null"'
 expect_contains 'more memory' "$out" '"memory_bytes": 1073741824'
 
+GIVE_UP_CPUS='2 *' run bash "$script" --dry_run
+expect_equal 'CPUs that are none: exit code' "$status" 64
+expect_contains 'CPUs that are none' "$err" "GIVE_UP_CPUS='2 *': give the CPUs' numbers"
+VM_NAME=--version run bash "$script" --dry_run
+expect_contains 'a name like an option' "$out" '"name": "--version"'
 RAMDISK=$work/missing run bash "$script" --dry_run
 expect_equal 'a missing ramdisk: exit code' "$status" 66
 DISK=$work/missing run bash "$script" --dry_run
 expect_equal 'a missing disk: exit code' "$status" 66
 
 unit=$(dirname "$script")/acrn-dm@.service
-expect_contains 'the unit' "$(cat "$unit")" 'ExecStart=/usr/share/acrn-dm/launch_user_vm.sh'
+mkdir -p "$work"/prefix/{bin,share/acrn-dm}
+cp "$ACRN_DM" "$work/prefix/bin/acrn-dm"
+cp "$script" "$work/prefix/share/acrn-dm/"
+command=$(sed -n "s/^ExecStart=\/bin\/sh -c '\(.*\)'$/\1/p" "$unit" | sed 's/\$\$/$/g; s/%i/vm1/g')
+VM_NAME=vm1 ACRN_DM='' PATH="$work/prefix/bin:$PATH" run sh -c "$command --dry_run"
+expect_equal "what the unit starts: $err" "$status" 0
+expect_contains 'what the unit starts' "$out" '"cmd_monitor": "/run/acrn-dm/vm1/control.sock"'
 if command -v systemd-analyze >/dev/null; then
-  sed "s|/usr/share/acrn-dm/|$(cd "$(dirname "$script")" && pwd)/|" "$unit" >"$work/acrn-dm@vm1.service"
+  cp "$unit" "$work/acrn-dm@vm1.service"
   run systemd-analyze verify --man=no "$work/acrn-dm@vm1.service"
   expect_equal "the unit, by systemd: $err" "$status" 0
 else

@@ -52,13 +52,14 @@ Result<void> Acrn::create_vm() {
   if (options_.uuid) {
     std::memcpy(&creation.uuid, options_.uuid->data(), sizeof(creation.uuid));
   } else {
-    std::memcpy(&creation.uuid, options_.vm_name.data(), std::min(options_.vm_name.size(), sizeof(creation.uuid)));
+    std::memcpy(&creation.uuid, options_.vm_name.data(), std::min(options_.vm_name.size(), kMaxName));
   }
   creation.ioreq_buf = requests_->page();
   creation.cpu_affinity = options_.cpu_affinity;
   // The VM's last run may still be about to end.
   for (unsigned tries = 1;; tries++) {
     acrn_vm_creation answer = creation;
+    errno = EINVAL;
     if (hsm_call(*hsm_, ACRN_IOCTL_CREATE_VM, &answer) >= 0 && answer.vmid != kNoVm) {
       vmid_ = answer.vmid;
       creation = answer;
@@ -67,7 +68,9 @@ Result<void> Acrn::create_vm() {
     if (tries == kTries) {
       return Error{ErrorKind::kUnavailable,
                    concat(hsm_error("CREATE_VM").message, ", ", kTries, " times; is there a VM with this ",
-                          options_.uuid ? "UUID (-U)" : "name", " in ACRN's configuration, and does it not run already?")};
+                          options_.uuid ? "UUID (-U)" : "name", " in ACRN's configuration",
+                          options_.cpu_affinity != 0 ? " that may use these CPUs (--cpu_affinity)" : "",
+                          ", and does it not run already?")};
     }
     if (tries == 1) log(LogLevel::kNotice, concat(hsm_error("CREATE_VM").message, "; trying again"));
     std::this_thread::sleep_for(options_.pause_between_tries);
@@ -75,7 +78,7 @@ Result<void> Acrn::create_vm() {
   // 0: a hypervisor that takes our number.
   if (creation.vcpu_num != 0 && creation.vcpu_num < options_.vcpus) {
     return Error{ErrorKind::kUsage, concat("--cpus ", options_.vcpus, ": ACRN gives this VM ", creation.vcpu_num,
-                                           "; give it more by --cpu_affinity or in ACRN's configuration")};
+                                           "; give that, or the VM more CPUs in ACRN's configuration")};
   }
   if (creation.vcpu_num > options_.vcpus) {
     log(LogLevel::kNotice, concat("ACRN gives this VM ", creation.vcpu_num, " vCPUs; it uses ", options_.vcpus, " (--cpus)"));
@@ -107,7 +110,7 @@ void Acrn::tell_events() {
     uint32_t type;
     std::memcpy(&type, events_.data() + head, sizeof(type));
     switch (type) {
-      case kRtcChanged: log(LogLevel::kInfo, "ACRN: the guest has set its clock"); break;
+      case kRtcChanged: log(LogLevel::kDebug, "ACRN: the guest has set its clock"); break;
       case kPoweredOff: log(LogLevel::kInfo, "ACRN: the guest has powered off"); break;
       case kTripleFault: log(LogLevel::kWarning, "ACRN: a processor of the guest has shut down (a triple fault)"); break;
       default: log(LogLevel::kDebug, concat("ACRN: event ", type)); break;
@@ -199,18 +202,25 @@ Result<void> Acrn::set_registers(const BootState& boot) {
   return {};
 }
 
+// False, with errno. A VM that is not paused is neither reset nor destroyed.
+bool Acrn::pause_vm() {
+  if (vmid_ && !paused_) paused_ = hsm_call(*hsm_, ACRN_IOCTL_PAUSE_VM) >= 0;
+  return paused_ || !vmid_;
+}
+
 void Acrn::pause() {
-  if (vmid_ && !paused_ && hsm_call(*hsm_, ACRN_IOCTL_PAUSE_VM) < 0) warn_of("PAUSE_VM");
-  paused_ = true;
+  if (!pause_vm()) warn_of("PAUSE_VM");
   requests_->hold();
 }
 
 Result<void> Acrn::reset() {
-  pause();
+  if (!pause_vm()) return hsm_error("PAUSE_VM");
+  requests_->hold();
   ioeventfds_.remove_all();
   msis_.forget_all();
   if (hsm_call(*hsm_, ACRN_IOCTL_CLEAR_VM_IOREQ) < 0) return hsm_error("CLEAR_VM_IOREQ");
   if (hsm_call(*hsm_, ACRN_IOCTL_RESET_VM) < 0) return hsm_error("RESET_VM");
+  paused_ = false;  // as if it were new
   return {};
 }
 
@@ -218,6 +228,12 @@ void Acrn::stop() {
   if (!requests_) return;
   pause();
   requests_->stop();
+}
+
+void Acrn::send(uint64_t address, uint32_t data) {
+  // Anything else is no message to a local APIC (Intel SDM 3 11.11.1), and Linux's module would log each refusal.
+  constexpr uint64_t kMessageAddresses = 0xfee;  // in MiB
+  if (address >> 20 == kMessageAddresses) msis_.send({address, data});
 }
 
 // The timer's interrupt comes in where ACRN takes it to input 0 of the PIC, and to 2 of the I/O APIC.

@@ -21,18 +21,20 @@
 namespace acrn {
 
 struct AcrnOptions {
-  // What the hypervisor knows the VM by: up to ACRN 2 its UUID, from ACRN 3 on its name, of which 16 bytes count.
+  // What the hypervisor knows the VM by: up to ACRN 2 its UUID, from ACRN 3 on its name. Without a UUID the name counts, of
+  // kMaxName characters at most.
   std::string vm_name;
   std::optional<std::array<uint8_t, 16>> uuid;
   unsigned vcpus = 1;
   uint64_t cpu_affinity = 0;  // bit n: ACRN's CPU n; 0: as its configuration says
-  EventLoop* loop = nullptr;  // where events of the VM are told; null: nowhere
+  EventLoop* loop = nullptr;  // where events of the VM are told, and the Acrn is destroyed; null: nowhere
   std::chrono::milliseconds pause_between_tries{500};
 };
 
 class Acrn final : public Hypervisor {
  public:
   static constexpr unsigned kTries = 10;
+  static constexpr size_t kMaxName = 15;
 
   static Result<std::unique_ptr<Acrn>> create(const AcrnOptions& options, std::unique_ptr<HsmDevice> hsm);
   ~Acrn() override;
@@ -45,7 +47,7 @@ class Acrn final : public Hypervisor {
   Result<void> reset() override;
   void stop() override;
   void set_irq(unsigned gsi, bool asserted) override;
-  void send(uint64_t address, uint32_t data) override { msis_.send({address, data}); }
+  void send(uint64_t address, uint32_t data) override;
   bool add_doorbell(const Doorbell& doorbell) override { return ioeventfds_.add(doorbell); }
   void remove_doorbell(const Doorbell& doorbell) override { ioeventfds_.remove(doorbell); }
 
@@ -65,6 +67,7 @@ class Acrn final : public Hypervisor {
 
   Acrn(const AcrnOptions& options, std::unique_ptr<HsmDevice> hsm);
   Result<void> create_vm();
+  bool pause_vm();
   void set_up_asyncio();
   void set_up_events();
   void tell_events();

@@ -1,10 +1,14 @@
 #include "dm/hypervisor/acrn/hsm_device.h"
 
 #include <fcntl.h>
+#include <linux/acrn.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
 
 #include "acrn/base/concat.h"
 #include "acrn/base/unique_fd.h"
@@ -15,13 +19,58 @@ namespace {
 
 constexpr const char* kDevice = "/dev/acrn_hsm";
 
+// ACRN does not destroy a VM that runs, and Linux's module asks for just that when its file is closed: what a device model
+// leaves behind that is killed would be there until the Service VM restarts. So a process waits for our end, with the same file
+// open, and then pauses the VM first.
+class Guardian {
+ public:
+  // Without one, an end in good order is as good.
+  explicit Guardian(int hsm) {
+    int ends[2];
+    if (::pipe2(ends, O_CLOEXEC) != 0) return;
+    const UniqueFd theirs(ends[0]);
+    ours_ = UniqueFd(ends[1]);
+    process_ = ::fork();
+    if (process_ == 0) wait_for_end(theirs.fd(), hsm);
+  }
+  ~Guardian() {
+    ours_.reset();
+    if (process_ > 0) ::waitpid(process_, nullptr, 0);
+  }
+  Guardian(const Guardian&) = delete;
+  Guardian& operator=(const Guardian&) = delete;
+
+ private:
+  // A copy of one thread of many: nothing but system calls.
+  [[noreturn]] static void wait_for_end(int pipe, int hsm) {
+    sigset_t all;
+    sigfillset(&all);
+    sigprocmask(SIG_BLOCK, &all, nullptr);
+    ::setsid();
+    ::prctl(PR_SET_NAME, "acrn guardian");
+    ::dup2(pipe, 0);
+    ::dup2(hsm, 1);
+    ::close_range(2, ~0u, 0);
+    char nothing;
+    while (::read(0, &nothing, 1) < 0 && errno == EINTR) {
+    }
+    ::ioctl(1, ACRN_IOCTL_PAUSE_VM, 0);
+    ::ioctl(1, ACRN_IOCTL_DESTROY_VM, 0);
+    ::_exit(0);
+  }
+
+  UniqueFd ours_;  // its closing is our end
+  pid_t process_ = -1;
+};
+
 class HsmFile final : public HsmDevice {
  public:
-  explicit HsmFile(UniqueFd fd) : fd_(std::move(fd)) {}
+  explicit HsmFile(UniqueFd fd) : fd_(std::move(fd)), guardian_(fd_.fd()) {}
   int call(unsigned long request, uintptr_t argument) override { return ::ioctl(fd_.fd(), request, argument); }
 
  private:
-  UniqueFd fd_;
+  const UniqueFd fd_;
+  const Guardian guardian_;
 };
 
 const char* hint(int error) {

@@ -22,8 +22,6 @@ acrn_ioeventfd request_for(const Doorbell& doorbell, bool async, uint32_t flags)
 
 bool Ioeventfds::add(const Doorbell& doorbell) {
   MutexLock lock(mutex_);
-  // One that could not be placed is tried anew.
-  std::erase_if(entries_, [&](const Entry& old) { return old.doorbell == doorbell && !old.placed; });
   Entry entry{.doorbell = doorbell};
   bool alone = true, wanted = true;
   for (Entry& other : entries_) {

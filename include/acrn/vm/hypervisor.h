@@ -71,7 +71,7 @@ struct Doorbell {
 
 class DoorbellSink {
  public:
-  // False: this one cannot be had, and its writes come as exits.
+  // False: this one cannot be had, and its writes come as exits. It is to be removed all the same.
   virtual bool add_doorbell(const Doorbell& doorbell) = 0;
   virtual void remove_doorbell(const Doorbell& doorbell) = 0;
 

@@ -68,7 +68,7 @@ job() {
 # start <vm> [<option of acrn-dm>...]: leaves $pid; <vm>.console is what the guest prints, what is written to <vm>.in
 # comes to it as input. $append: for the kernel's command line. $preload: a library for acrn-dm.
 # The time limit kills it, status 137.
-append='' preload='' limit=60 memory=256M kernel=$ACRN_GUEST/vmlinuz hypervisor=$ACRN_GUEST_HYPERVISOR
+append='' preload='' limit=60 memory=256M kernel=$ACRN_GUEST/vmlinuz hypervisor=${ACRN_GUEST_HYPERVISOR:-kvm}
 start() {
   vm=$1
   shift

@@ -105,6 +105,42 @@ TEST(a_reset_that_fails_is_one_line_with_the_requests_name) {
   }
 }
 
+TEST(a_vm_that_does_not_start_again_after_a_reset_is_destroyed) {
+  constexpr unsigned long kNoSecondStart = 0;
+  for (const auto request : std::initializer_list<unsigned long>{kNoSecondStart, ACRN_IOCTL_SET_VCPU_REGS, ACRN_IOCTL_START_VM}) {
+    AcrnRig rig;
+    rig.running();
+    EXPECT(rig.acrn->reset().ok());
+    if (request != kNoSecondStart) {
+      rig.faults.fail(request, EBUSY, HsmFaults::kAlways);
+      const auto result = rig.start();
+      EXPECT(!result.ok());
+      EXPECT_CONTAINS(result.error().message, hsm_request_name(request));
+    }
+    rig.acrn->stop();
+    rig.acrn.reset();
+    EXPECT(rig.hypervisor.state() == VmState::kPoweredOff);
+  }
+}
+
+TEST(a_pause_that_fails_once_is_made_again) {
+  AcrnRig ending;
+  ending.running();
+  ending.faults.fail(ACRN_IOCTL_PAUSE_VM, EBUSY);
+  ending.acrn->stop();
+  ending.acrn.reset();
+  EXPECT(ending.hypervisor.state() == VmState::kPoweredOff);
+
+  AcrnRig resetting;
+  resetting.running();
+  resetting.faults.fail(ACRN_IOCTL_PAUSE_VM, EBUSY);
+  const auto result = resetting.acrn->reset();
+  EXPECT(!result.ok());
+  EXPECT_CONTAINS(result.error().message, "PAUSE_VM");
+  resetting.acrn.reset();
+  EXPECT(resetting.hypervisor.state() == VmState::kPoweredOff);
+}
+
 TEST(every_request_may_be_interrupted_once) {
   AcrnRig rig;
   for (const Request& request : kRequests) rig.faults.fail(request.number, EINTR);

@@ -427,6 +427,16 @@ TEST(a_message_without_an_irqfd_is_injected) {
   }
 }
 
+TEST(a_message_to_no_local_apic_does_not_get_to_the_module) {
+  AcrnRig rig;
+  rig.running();
+  for (const uint64_t address : {0x1000ull, 0xfed0'0000ull, 0xfef0'0000ull, 0x1'fee0'0000ull}) rig.acrn->send(address, 0x41);
+  rig.acrn->send(0xfeef'f000, 0x42);
+  EXPECT(soon([&] { return !rig.hypervisor.messages().empty(); }));
+  EXPECT_EQ(rig.hypervisor.messages().size(), 1u);
+  EXPECT_EQ(rig.hypervisor.messages().at(0).msi_data, 0x42u);
+}
+
 TEST(more_messages_than_irqfds_all_arrive_before_and_after_a_reset) {
   constexpr size_t kMessages = 100;
   AcrnRig rig;

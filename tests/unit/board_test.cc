@@ -153,6 +153,25 @@ TEST(the_madt_says_how_lines_below_sixteen_differ_from_isa) {
   EXPECT(overrides({16, 17, 18}) == (std::vector<unsigned>{0, 9}));
 }
 
+TEST(a_doorbell_that_was_refused_is_removed_like_the_others) {
+  struct : DoorbellSink {
+    bool add_doorbell(const Doorbell& doorbell) override {
+      asked.push_back(doorbell);
+      return doorbell.data != 1;
+    }
+    void remove_doorbell(const Doorbell& doorbell) override { std::erase(asked, doorbell); }
+    std::vector<Doorbell> asked;
+  } refusing;
+  PciBus bus;
+  bus.connect(&refusing);
+  DoorbellFunction function;
+  bus.attach(kSlot9, function);
+  EXPECT(set_up_pci(bus, kLines).ok());
+  EXPECT_EQ(refusing.asked.size(), 2u);
+  bus.config_write(kSlot9, 0x04, 2, 0);
+  EXPECT(refusing.asked.empty());
+}
+
 TEST(firmware_places_bars_turns_decoding_on_and_writes_the_line_down) {
   PciBus bus;
   DoorbellFunction first, second;

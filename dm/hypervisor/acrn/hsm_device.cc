@@ -33,9 +33,12 @@ class Guardian {
     process_ = ::fork();
     if (process_ == 0) wait_for_end(theirs.fd(), hsm);
   }
+  // An end in good order: there is nothing to do.
   ~Guardian() {
+    if (process_ <= 0) return;
+    [[maybe_unused]] const ssize_t told = ::write(ours_.fd(), "", 1);
     ours_.reset();
-    if (process_ > 0) ::waitpid(process_, nullptr, 0);
+    ::waitpid(process_, nullptr, 0);
   }
   Guardian(const Guardian&) = delete;
   Guardian& operator=(const Guardian&) = delete;
@@ -45,17 +48,17 @@ class Guardian {
   [[noreturn]] static void wait_for_end(int pipe, int hsm) {
     sigset_t all;
     sigfillset(&all);
-    sigprocmask(SIG_BLOCK, &all, nullptr);
+    pthread_sigmask(SIG_BLOCK, &all, nullptr);
     ::setsid();
     ::prctl(PR_SET_NAME, "acrn guardian");
     ::dup2(pipe, 0);
     ::dup2(hsm, 1);
     ::close_range(2, ~0u, 0);
-    char nothing;
-    while (::read(0, &nothing, 1) < 0 && errno == EINTR) {
+    char word;
+    if (::read(0, &word, 1) == 0) {
+      ::ioctl(1, ACRN_IOCTL_PAUSE_VM, 0);
+      ::ioctl(1, ACRN_IOCTL_DESTROY_VM, 0);
     }
-    ::ioctl(1, ACRN_IOCTL_PAUSE_VM, 0);
-    ::ioctl(1, ACRN_IOCTL_DESTROY_VM, 0);
     ::_exit(0);
   }
 

@@ -18,7 +18,7 @@ while [ $i -lt 60 ]; do
 done
 END
 rounds='1:writeback:900 2:writethru:500'
-[ "$hypervisor" = acrn ] || rounds="$rounds 3:writeback,nocache:1700 4:writethru:1300"
+[ "$hypervisor" != kvm ] || rounds="$rounds 3:writeback,nocache:1700 4:writethru:1300"
 for round in $rounds; do
   vm=round${round%%:*}
   mode=${round#*:}

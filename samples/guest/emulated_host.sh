@@ -146,7 +146,17 @@ job() {
   local reader=$!
   { printf 'run %s %s %s %s\n' "$word" "$2" "$(stat -c %s "$1")" "$3" && cat "$1"; } | request ||
     broken "the machine takes no script"
+  # Now and then such a machine misses its timer's interrupt and sleeps on; any input wakes it, and the agent skips empty lines.
+  # To wait is the shell's own work: a program would outlive it, with the lock.
+  local never nudge
+  exec {never}<> <(:)
+  while kill -0 "$reader"; do
+    read -r -t 5 -u "$never" _ || echo | request || true
+  done >/dev/null 2>&1 &
+  nudge=$!
   wait "$reader" || true
+  kill "$nudge" 2>/dev/null || true
+  exec {never}>&-
   status=$(cat "$state/status" 2>/dev/null || true)
   [ -n "$status" ] || broken "the machine gave no answer"
 }

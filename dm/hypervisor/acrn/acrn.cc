@@ -6,6 +6,7 @@
 
 #include "acrn/base/log.h"
 #include "dm/hypervisor/acrn/hsm_call.h"
+#include "dm/mem/guest_ram.h"
 
 namespace acrn {
 namespace {
@@ -22,7 +23,6 @@ void warn_once(std::atomic<bool>& warned, const char* call) {
   if (!warned.exchange(true)) warn_of(call);
 }
 
-constexpr uint64_t kHugePage = uint64_t{2} << 20;
 constexpr unsigned kIsaInputs = 16;
 constexpr uint16_t kNoVm = 0xffff;
 

@@ -81,22 +81,29 @@ Json queue_json(const QueueStats& stats) {
   return {{"requests", std::move(requests)},
           {"bytes_read", stats.bytes_read},
           {"bytes_written", stats.bytes_written},
-          {"errors",
-           {{"ioerr", stats.io_errors}, {"unsupp", stats.unsupported}, {"without_status", stats.without_status}}},
+          {"errors", {{"ioerr", stats.io_errors}, {"unsupp", stats.unsupported}}},
+          {"stopped", stats.stopped},
+          {"stops", stats.stops},
           {"kicks", stats.kicks},
           {"polls", stats.polls},
           {"interrupts", stats.interrupts},
           {"latency_us_below", latency_json(stats)}};
 }
 
+Json counts_json(const FunctionReport::Counts& counts) {
+  Json json = Json::object();
+  for (const auto& [name, count] : counts) json[std::string(name)] = count;
+  return json;
+}
+
 Json function_json(const FunctionReport& report) {
-  Json queues = Json::array(), mistakes = Json::object();
+  Json queues = Json::array();
   for (const QueueStats& stats : report.queues) queues.push_back(queue_json(stats));
-  for (const auto& [rule, count] : report.mistakes) mistakes[std::string(rule)] = count;
   Json json = {{"slot", report.slot}, {"emulation", report.emulation}};
   if (!report.source.empty()) json["source"] = report.source;
   json["queues"] = std::move(queues);
-  json["mistakes"] = std::move(mistakes);
+  json["mistakes"] = counts_json(report.mistakes);
+  json["vmm_mistakes"] = counts_json(report.vmm_mistakes);
   return json;
 }
 

@@ -26,7 +26,8 @@ struct FunctionReport {
   std::string emulation;  // "virtio-blk"
   std::string source;     // a path, "ram:<bytes>" or "nodisk"; empty for a bridge
   std::vector<QueueStats> queues;
-  std::vector<std::pair<std::string_view, uint64_t>> mistakes;  // rules that the guest broke, by name; no zeroes
+  using Counts = std::vector<std::pair<std::string_view, uint64_t>>;  // by name; no zeroes
+  Counts mistakes, vmm_mistakes;  // rules that the guest broke, and the VMM that has it
 };
 
 class ControlTarget {

@@ -9,11 +9,12 @@ namespace acrn {
 inline FunctionReport report_function(const ConfiguredFunction& function) {
   FunctionDescription description = function.describe();
   FunctionReport report{std::move(description.slot), std::move(description.emulation), std::move(description.source),
-                        function.stats(), {}};
+                        function.stats(), {}, {}};
   const GuestMistakes* mistakes = function.mistakes();
   for (size_t i = 0; mistakes != nullptr && i < kGuestRules; i++) {
     const auto rule = static_cast<GuestRule>(i);
-    if (const uint64_t count = mistakes->count(rule); count != 0) report.mistakes.emplace_back(text(rule).name, count);
+    auto& counts = is_vmms(rule) ? report.vmm_mistakes : report.mistakes;
+    if (const uint64_t count = mistakes->count(rule); count != 0) counts.emplace_back(text(rule).name, count);
   }
   return report;
 }

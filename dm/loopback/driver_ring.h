@@ -49,6 +49,10 @@ class DriverRing {
   void write_avail_entry(uint16_t slot, uint16_t head) const { avail_.store(avail_entry(slot), Le16(head)); }
   void write_avail_index(uint16_t index) const { avail_.store16(kRingIndex, index, __ATOMIC_RELEASE); }
   void write_avail_flags(uint16_t flags) const { avail_.store16(kRingFlags, flags, __ATOMIC_RELAXED); }
+  // For a queue that is set up once more: nothing available, nothing used. Descriptors stay.
+  void rewind() const {
+    for (const GuestSlice& ring : {avail_, used_}) ring.store16(kRingIndex, 0, __ATOMIC_RELAXED);
+  }
   uint16_t avail_index() const { return avail_.load16(kRingIndex, __ATOMIC_RELAXED); }
   uint16_t used_index() const { return used_.load16(kRingIndex, __ATOMIC_ACQUIRE); }
   uint16_t used_flags() const { return used_.load16(kRingFlags, __ATOMIC_RELAXED); }

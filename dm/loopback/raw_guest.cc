@@ -49,6 +49,14 @@ Result<void> RawGuest::restart(uint64_t features) {
   return {};
 }
 
+void RawGuest::restart_queue() {
+  function_.out(VIRTIO_PCI_QUEUE_SEL, 2, 0);
+  function_.out(VIRTIO_PCI_QUEUE_PFN, 4, 0);
+  ring_->rewind();
+  next_avail_ = next_used_ = 0;
+  function_.out(VIRTIO_PCI_QUEUE_PFN, 4, ring_->pfn());
+}
+
 Gpa RawGuest::memory(uint64_t bytes, uint64_t alignment) {
   const auto gpa = machine().allocate(bytes, alignment);
   ACRN_CHECK(gpa.has_value());

@@ -24,6 +24,8 @@ class RawGuest {
                                 InterruptMode interrupts = InterruptMode::kMsix);
   // Reset, and all of it again.
   Result<void> restart(uint64_t features);
+  // Tears queue 0 down and sets it up again, on the same ring.
+  void restart_queue();
 
   GuestFunction& function() { return function_; }
   LoopbackMachine& machine() { return function_.machine(); }

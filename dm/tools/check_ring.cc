@@ -7,6 +7,7 @@ namespace {
 
 using Piece = RawGuest::Piece;
 constexpr uint32_t kId = VIRTIO_BLK_ID_BYTES;
+constexpr std::chrono::milliseconds kSilence{50};  // a queue that says nothing for so long has stopped
 
 // The device still serves a request that needs no medium.
 Verdict still_serves(RawGuest& guest) {
@@ -16,16 +17,25 @@ Verdict still_serves(RawGuest& guest) {
   return holds();
 }
 
-Verdict refused(RawGuest& guest, const std::optional<VringUsedElem>& used, const char* what) {
-  REQUIRE(used.has_value(), what, ": the chain did not come back");
-  REQUIRE(used->len == 0, what, ": it came back with length ", uint32_t{used->len}, ", not 0");
+// Offers chain 0, which must not be carried out. Its status byte, if it has one, says IOERR; else it does not come back and
+// the queue serves again after a reset.
+Verdict refused(RawGuest& guest, const Gpa* status, const char* what) {
+  guest.offer(0);
+  guest.kick();
+  const auto used = guest.next_used(kSilence);
+  if (used) {
+    REQUIRE(status != nullptr, what, ": it came back, though it cannot be told that it failed");
+    REQUIRE(guest.byte(*status) == VIRTIO_BLK_S_IOERR, what, ": it came back with status ", unsigned{guest.byte(*status)});
+    return still_serves(guest);
+  }
+  REQUIRE(status == nullptr, what, ": the chain did not come back");
+  if (auto again = guest.restart(guest.accepted()); !again) return broken(again.error().message);
   return still_serves(guest);
 }
 
 Verdict free_framing(CheckContext& context) {
   RawGuest& guest = context.guest;
   if (guest.size() < 8) return skipped("the ring is too small for the chains");
-  if (!context.has_disk()) return skipped("there is no disk");
   const Gpa header = guest.header(VIRTIO_BLK_T_GET_ID, 0), data = guest.memory(64), status = guest.status();
   const auto at = [](Gpa gpa, uint64_t offset) { return Gpa{raw(gpa) + offset}; };
   // The header in three parts, and the status behind the data in one descriptor.
@@ -43,7 +53,8 @@ Verdict free_framing(CheckContext& context) {
 Verdict status_missing(CheckContext& context) {
   RawGuest& guest = context.guest;
   const Piece only_header[] = {{guest.header(VIRTIO_BLK_T_GET_ID, 0), 16, false}};
-  return refused(guest, guest.run(only_header), "no status byte");
+  guest.chain(0, only_header);
+  return refused(guest, nullptr, "no status byte");
 }
 
 Verdict loop(CheckContext& context) {
@@ -52,61 +63,97 @@ Verdict loop(CheckContext& context) {
   const Gpa buffer = guest.memory(16);
   guest.set(0, buffer, 16, VRING_DESC_F_NEXT, 1);
   guest.set(1, buffer, 16, VRING_DESC_F_NEXT, 0);
-  return refused(guest, guest.run(uint16_t{0}), "a loop of descriptors");
+  return refused(guest, nullptr, "a loop of descriptors");
 }
 
 Verdict next_out_of_range(CheckContext& context) {
   RawGuest& guest = context.guest;
   guest.set(0, guest.memory(16), 16, VRING_DESC_F_NEXT, guest.size());
-  return refused(guest, guest.run(uint16_t{0}), "next past the table");
+  return refused(guest, nullptr, "next past the table");
 }
 
 Verdict buffers_outside_ram(CheckContext& context) {
   RawGuest& guest = context.guest;
   for (const uint64_t address : {uint64_t{0}, uint64_t{0x8000'0000}, ~uint64_t{0} - 8, uint64_t{1} << 52}) {
-    const Piece pieces[] = {{Gpa{address}, 16, false}, {guest.status(), 1, true}};
-    if (Verdict verdict = refused(guest, guest.run(pieces), "a buffer outside RAM"); verdict.kind != Verdict::kHolds) return verdict;
+    const Gpa status = guest.status();
+    const Piece pieces[] = {{Gpa{address}, 16, false}, {status, 1, true}};
+    guest.chain(0, pieces);
+    if (Verdict verdict = refused(guest, &status, "a buffer outside RAM"); verdict.kind != Verdict::kHolds) return verdict;
   }
   return holds();
 }
 
+// A table with a GET_ID in it: its length in bytes is 48.
+struct IdTable {
+  Gpa table, data, status;
+
+  explicit IdTable(RawGuest& guest)
+      : table(guest.memory(64)), data(guest.memory(kId)), status(guest.status()) {
+    const auto memory = guest.at(table, 64);
+    memory.store(0, VringDesc{raw(guest.header(VIRTIO_BLK_T_GET_ID, 0)), 16u, VRING_DESC_F_NEXT, uint16_t{1}});
+    memory.store(16, VringDesc{raw(data), kId, VRING_DESC_F_NEXT | VRING_DESC_F_WRITE, uint16_t{2}});
+    memory.store(32, VringDesc{raw(status), 1u, VRING_DESC_F_WRITE, uint16_t{0}});
+  }
+};
+
 Verdict indirect_tables(CheckContext& context) {
   RawGuest& guest = context.guest;
-  const Gpa table = guest.memory(64), header = guest.header(VIRTIO_BLK_T_GET_ID, 0), status = guest.status();
-  const auto memory = guest.at(table, 64);
-  memory.store(0, VringDesc{raw(header), 16u, VRING_DESC_F_NEXT, uint16_t{1}});
-  memory.store(16, VringDesc{raw(status), 1u, VRING_DESC_F_WRITE, uint16_t{0}});
-  guest.set(0, table, 32, VRING_DESC_F_INDIRECT);
-  const auto good = guest.run(uint16_t{0});
-  REQUIRE(good && good->len == 1, "a good indirect table is not served");
-
+  for (const int flags : {0, int{VRING_DESC_F_WRITE}}) {
+    const IdTable good(guest);
+    guest.set(0, good.table, 48, static_cast<uint16_t>(VRING_DESC_F_INDIRECT | flags));
+    const auto used = guest.run(uint16_t{0});
+    REQUIRE(used && used->len == kId + 1 && guest.byte(good.status) == VIRTIO_BLK_S_OK, "a good indirect table is not served");
+  }
   struct Case {
     const char* what;
-    Gpa address;
+    std::optional<uint64_t> address;
     uint32_t length;
     uint16_t flags;
+    bool answered;
   };
-  const uint32_t too_long = static_cast<uint32_t>(sizeof(VringDesc)) * (guest.size() + 1u);
-  const Case cases[] = {{"an empty table", table, 0, 0},
-                        {"a table of 24 bytes", table, 24, 0},
-                        {"a table longer than the ring", table, too_long, 0},
-                        {"a table outside RAM", Gpa{0x8000'0000}, 32, 0},
-                        {"a table with NEXT", table, 32, VRING_DESC_F_NEXT},
-                        {"a table with WRITE", table, 32, VRING_DESC_F_WRITE}};
+  const Case cases[] = {{"an empty table", {}, 0, 0, false},
+                        {"a table of 24 bytes", {}, 24, 0, false},
+                        {"a table of 56 bytes", {}, 56, 0, true},
+                        {"a table outside RAM", 0x8000'0000, 48, 0, false},
+                        {"a table with NEXT", {}, 48, VRING_DESC_F_NEXT, false}};
   for (const Case& wrong : cases) {
-    guest.set(0, wrong.address, wrong.length, static_cast<uint16_t>(VRING_DESC_F_INDIRECT | wrong.flags));
-    if (Verdict verdict = refused(guest, guest.run(uint16_t{0}), wrong.what); verdict.kind != Verdict::kHolds) return verdict;
+    const IdTable id(guest);
+    guest.set(0, wrong.address ? Gpa{*wrong.address} : id.table, wrong.length, static_cast<uint16_t>(VRING_DESC_F_INDIRECT | wrong.flags));
+    if (Verdict verdict = refused(guest, wrong.answered ? &id.status : nullptr, wrong.what); verdict.kind != Verdict::kHolds) return verdict;
   }
-  memory.store(0, VringDesc{raw(table), 32u, VRING_DESC_F_INDIRECT, uint16_t{0}});
-  guest.set(0, table, 32, VRING_DESC_F_INDIRECT);
-  return refused(guest, guest.run(uint16_t{0}), "a nested table");
+  const IdTable inner(guest);
+  const Gpa outer = guest.memory(16);
+  guest.at(outer, 16).store(0, VringDesc{raw(inner.table), 48u, VRING_DESC_F_INDIRECT, uint16_t{0}});
+  guest.set(0, outer, 16, VRING_DESC_F_INDIRECT);
+  return refused(guest, &inner.status, "a nested table");
+}
+
+// The ID scattered over one byte each, and empty descriptors around it, as far as 1024 descriptors go.
+Verdict long_table(CheckContext& context) {
+  constexpr uint16_t kEntries = 1024;
+  RawGuest& guest = context.guest;
+  const Gpa table = guest.memory(kEntries * sizeof(VringDesc)), data = guest.memory(kId);
+  const Gpa header = guest.header(VIRTIO_BLK_T_GET_ID, 0), status = guest.status();
+  const auto memory = guest.at(table, kEntries * sizeof(VringDesc));
+  for (uint16_t i = 0; i < kEntries; i++) {
+    VringDesc desc{raw(data), 0u, uint16_t{VRING_DESC_F_NEXT | VRING_DESC_F_WRITE}, static_cast<uint16_t>(i + 1)};
+    if (i == 0) desc.addr = raw(header), desc.len = 16u, desc.flags = VRING_DESC_F_NEXT;
+    if (i > 0 && i <= kId) desc.addr = raw(data) + i - 1, desc.len = 1u;
+    if (i == kEntries - 1) desc.addr = raw(status), desc.len = 1u, desc.flags = VRING_DESC_F_WRITE;
+    memory.store(sizeof(VringDesc) * i, desc);
+  }
+  guest.set(0, table, kEntries * sizeof(VringDesc), VRING_DESC_F_INDIRECT);
+  const auto used = guest.run(uint16_t{0});
+  REQUIRE(used && used->len == kId + 1 && guest.byte(status) == VIRTIO_BLK_S_OK, "a table of ", kEntries, " descriptors is not served");
+  return holds();
 }
 
 Verdict indirect_not_accepted(CheckContext& context) {
   RawGuest& guest = context.guest;
   if (auto again = guest.restart(guest.offered() & ~feature(VIRTIO_RING_F_INDIRECT_DESC)); !again) return broken(again.error().message);
-  guest.set(0, guest.memory(32), 32, VRING_DESC_F_INDIRECT);
-  return refused(guest, guest.run(uint16_t{0}), "INDIRECT without the feature");
+  const IdTable id(guest);
+  guest.set(0, id.table, 48, VRING_DESC_F_INDIRECT);
+  return refused(guest, &id.status, "INDIRECT without the feature");
 }
 
 // What makes the ring itself unusable stops the queue, and a reset brings it back.
@@ -115,13 +162,13 @@ Verdict unusable_ring(CheckContext& context) {
   guest.ring().write_avail_entry(0, guest.size());
   guest.ring().write_avail_index(1);
   guest.kick();
-  REQUIRE(!guest.next_used(std::chrono::milliseconds(50)), "a head out of range came back");
+  REQUIRE(!guest.next_used(kSilence), "a head out of range came back");
   if (auto again = guest.restart(guest.offered()); !again) return broken(again.error().message);
   if (Verdict verdict = still_serves(guest); verdict.kind != Verdict::kHolds) return verdict;
   if (auto again = guest.restart(guest.offered()); !again) return broken(again.error().message);
   guest.ring().write_avail_index(static_cast<uint16_t>(guest.size() + 1));
   guest.kick();
-  REQUIRE(!guest.next_used(std::chrono::milliseconds(50)), "a jump of avail.idx was served");
+  REQUIRE(!guest.next_used(kSilence), "a jump of avail.idx was served");
   if (auto again = guest.restart(guest.offered()); !again) return broken(again.error().message);
   return still_serves(guest);
 }
@@ -161,12 +208,13 @@ Verdict index_wrap(CheckContext& context) {
 
 constexpr Clause kClauses[] = {
     {"ring.framing", "header, data and status may be split over descriptors or share one", "virtio 1.2 2.7.4", free_framing},
-    {"ring.no-status", "a chain without a writable byte comes back with length 0", "device page, 7", status_missing},
-    {"ring.loop", "a loop is walked at most ring-size steps and comes back", "virtio 1.2 2.7.5.2", loop},
-    {"ring.next", "a next index past the table is refused", "virtio 0.9.5 2.3.2", next_out_of_range},
-    {"ring.buffers", "a buffer outside guest RAM is refused", "virtio 0.9.5 2.3.2", buffers_outside_ram},
-    {"ring.indirect", "indirect tables are served; malformed ones are refused", "virtio 1.2 2.7.5.3", indirect_tables},
-    {"ring.indirect-off", "INDIRECT is refused if the feature was not accepted", "virtio 0.9.5 2.3.3", indirect_not_accepted},
+    {"ring.no-status", "a chain without a writable byte stops the queue", "device page, 7", status_missing},
+    {"ring.loop", "a loop of descriptors stops the queue", "virtio 1.2 2.7.5.2", loop},
+    {"ring.next", "a next index past the table stops the queue", "virtio 0.9.5 2.3.2", next_out_of_range},
+    {"ring.buffers", "a buffer outside guest RAM is an error", "virtio 0.9.5 2.3.2", buffers_outside_ram},
+    {"ring.indirect", "indirect tables are served; malformed ones are not", "virtio 1.2 2.7.5.3", indirect_tables},
+    {"ring.long-table", "a table of up to 1024 descriptors is served on any ring", "device page, 7", long_table},
+    {"ring.indirect-off", "INDIRECT is an error if the feature was not accepted", "virtio 0.9.5 2.3.3", indirect_not_accepted},
     {"ring.unusable", "an unusable ring stops its queue until reset", "device page, 7", unusable_ring},
     {"ring.early-kicks", "kicks without a ring and of no queue are ignored", "device page, 4", kicks_without_ring},
     {"ring.wrap", "no kick and no interrupt is lost when indices wrap", "virtio 0.9.5 2.4.2", index_wrap},

@@ -42,7 +42,8 @@ TEST(a_write_is_stable_as_option_features_and_guest_say) {
       {"writeback, neither, on", kNeither, 1, true, true},
       {"writeback, flush", kNeither | kFlush, {}, true, false},
       {"writeback, flush, off", kNeither | kFlush, 0, true, false},
-      {"writeback, wce", kNeither | kWce, {}, true, false},
+      {"writeback, wce", kNeither | kWce, {}, true, true},
+      {"writeback, wce, on", kNeither | kWce, 1, true, false},
       {"writeback, wce, off", kNeither | kWce, 0, true, true},
       {"writeback, both", kNoEventIndex, {}, true, false},
       {"writeback, both, off", kNoEventIndex, 0, true, true},
@@ -56,6 +57,16 @@ TEST(a_write_is_stable_as_option_features_and_guest_say) {
       EXPECT_EQ(write_is_stable(bench, guest), mode.stable);
       expect_serves(guest);
     });
+  }
+}
+
+TEST(writeback_begins_as_0_for_who_accepts_config_wce_without_flush) {
+  for (const bool option : {false, true}) {
+    BenchDisk bench({.device = {.writeback = option}});
+    RawGuest guest = bench.guest(kNeither | kWce);
+    EXPECT_EQ(guest.config(kWriteback, 1), 0u);
+    MUST(guest.restart(kNoEventIndex));
+    EXPECT_EQ(guest.config(kWriteback, 1), option ? 1u : 0u);
   }
 }
 

@@ -183,12 +183,12 @@ TEST(a_read_only_disk_refuses_everything_that_writes_and_flushes_fine) {
   expect_serves(guest);
 }
 
-TEST(a_function_without_a_disk_answers_every_request_with_an_error) {
+TEST(a_function_without_a_disk_answers_every_request_but_get_id_with_an_error) {
   BenchDisk bench({.device = {.discard = true}, .attached = false});
   RawGuest guest = bench.guest();
   EXPECT_EQ(guest.capacity(), 0u);
   uint64_t refused = 0;
-  for (const uint32_t type : {VIRTIO_BLK_T_IN, VIRTIO_BLK_T_OUT, VIRTIO_BLK_T_FLUSH, VIRTIO_BLK_T_GET_ID,
+  for (const uint32_t type : {VIRTIO_BLK_T_IN, VIRTIO_BLK_T_OUT, VIRTIO_BLK_T_FLUSH,
                               VIRTIO_BLK_T_DISCARD, VIRTIO_BLK_T_WRITE_ZEROES, 99u}) {
     std::vector<std::byte> data(kSector);
     const auto outcome = guest.request(type, 0, data);
@@ -196,6 +196,17 @@ TEST(a_function_without_a_disk_answers_every_request_with_an_error) {
     EXPECT_EQ(outcome->written, 1u);
     EXPECT_EQ(bench.mistakes(GuestRule::kNoMedium), ++refused);
   }
+}
+
+TEST(the_id_needs_no_disk) {
+  BenchDisk bench({.device = {.serial = "SLOT-9"}, .attached = false});
+  RawGuest guest = bench.guest();
+  std::vector<std::byte> id(VIRTIO_BLK_ID_BYTES);
+  const auto outcome = guest.request(VIRTIO_BLK_T_GET_ID, 0, id);
+  EXPECT_EQ(outcome->status, VIRTIO_BLK_S_OK);
+  EXPECT_EQ(outcome->written, VIRTIO_BLK_ID_BYTES + 1u);
+  EXPECT_EQ(std::string(reinterpret_cast<const char*>(id.data()), id.size()), std::string("SLOT-9") + std::string(14, '\0'));
+  EXPECT_EQ(bench.mistakes(GuestRule::kNoMedium), 0u);
 }
 
 }  // namespace

@@ -25,7 +25,7 @@ struct GoodRead {
   // Entries 0, 1, 2 of a table; descriptor 0 of the ring refers to it. Returns the table, which has room for
   // more.
   Gpa indirect() {
-    const Gpa table = guest.memory(128 * sizeof(VringDesc));
+    const Gpa table = guest.memory(4096 * sizeof(VringDesc));
     entry(table, 0, {raw(header), uint32_t{16}, VRING_DESC_F_NEXT, uint16_t{1}});
     entry(table, 1,
           {raw(data.gpa()), data.bytes(), uint16_t{VRING_DESC_F_NEXT | VRING_DESC_F_WRITE}, uint16_t{2}});
@@ -44,15 +44,37 @@ struct GoodRead {
     EXPECT_EQ(guest.byte(status), VIRTIO_BLK_S_OK);
     EXPECT(data.holds_disk(0) && data.canaries_intact());
   }
-  // Refused without a status: returned once, length 0, nothing written.
-  void expect_returned_untouched() {
+  // Refused: an error in the status byte, and nothing else written.
+  void expect_error() {
     const auto used = guest.run(uint16_t{0});
     EXPECT(used.has_value());
     EXPECT_EQ(uint32_t{used->id}, 0u);
-    EXPECT_EQ(uint32_t{used->len}, 0u);
+    EXPECT_EQ(uint32_t{used->len}, 1u);
+    EXPECT_EQ(guest.byte(status), VIRTIO_BLK_S_IOERR);
+    EXPECT(data.untouched());
+  }
+  // Not to be answered: it does not come back, which a driver could take for success, and the queue stops.
+  void expect_stopped(BenchDisk& bench) {
+    const uint64_t stops = bench.device().stats(0).stops;
+    const uint16_t used = guest.ring().used_index();
+    guest.offer(0);
+    guest.kick();
+    EVENTUALLY(bench.device().stats(0).stopped);
+    EXPECT_EQ(bench.device().stats(0).stops, stops + 1);
+    bench.settle();
+    EXPECT_EQ(guest.ring().used_index(), used);
     EXPECT_EQ(guest.byte(status), RawGuest::kNoStatus);
     EXPECT(data.untouched());
   }
+  // Nothing comes back of a queue that has stopped, until it is reset.
+  void expect(bool answered, BenchDisk& bench) {
+    if (answered) return expect_error();
+    expect_stopped(bench);
+    MUST(guest.restart(guest.accepted()));
+    EXPECT(!bench.device().stats(0).stopped);
+  }
 };
+
+inline constexpr bool kAnswered = true, kStops = false;
 
 }  // namespace acrn::test

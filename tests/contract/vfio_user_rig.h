@@ -73,6 +73,7 @@ struct Guest {
     ring->write_avail_entry(offered & 63, head);
     ring->write_avail_index(++offered);
     last_data = data;
+    last_status = status;
     return status;
   }
   void kick() { client.write(VirtioPciLegacy::kRegisterBar, VIRTIO_PCI_QUEUE_NOTIFY, 2, 0); }
@@ -83,7 +84,7 @@ struct Guest {
   VfioUserClient client;
   std::optional<DriverRing> ring;
   uint16_t offered = 0;
-  Gpa last_data{};
+  Gpa last_data{}, last_status{};
 };
 
 }  // namespace acrn::test

@@ -1,5 +1,7 @@
 // The vfio-user server, message by message, as QEMU's docs/interop/vfio-user.rst has it and QEMU 11.1 uses it.
+#include <fcntl.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -50,7 +52,8 @@ TEST(the_version_reply_is_never_longer_than_its_request) {
     EXPECT(reply.payload.size() <= request.size());
     const std::string text(reply.payload.begin() + sizeof(Version), reply.payload.end());
     if (json < 3) EXPECT(text.empty());
-    if (json == 3 || json == 40) EXPECT_EQ(text, std::string("{}\0", 3));
+    if (json == 3) EXPECT_EQ(text, std::string("{}\0", 3));
+    if (json == 40) EXPECT_EQ(text, std::string("{\"capabilities\":{}}\0", 20));
     if (json >= 200) EXPECT_CONTAINS(text, "\"max_msg_fds\":16");
   }
 }
@@ -246,14 +249,88 @@ TEST(memory_granted_for_reading_only_is_not_written) {
   Guest guest(served.path);
   guest.start_queue();
   guest.board.allocate(8 * kMiB, 4096);
-  const Gpa status = guest.offer_read();  // far from the ring
+  guest.offer_read();  // far from the ring
   const uint64_t half = guest.memory.size / 2;
   EXPECT_EQ(guest.client.unmap(raw(kBase), guest.memory.size), 0);
   EXPECT_EQ(guest.client.map(raw(kBase), half, 0, guest.memory.fd.fd()), 0);
   EXPECT_EQ(guest.client.map(raw(kBase) + half, half, half, guest.memory.fd.fd(), VFIO_DMA_MAP_FLAG_READ), 0);
   guest.kick();
+  EVENTUALLY(served.mistakes.count(GuestRule::kBufferNotInRam) == 1);
+  EXPECT_EQ(guest.byte(guest.last_status), 0xffu);
+  EXPECT_EQ(guest.ring->used_index(), 0);
+  EXPECT_EQ(served.mistakes.count(GuestRule::kMemoryUnreachable), 0u);
+}
+
+// As QEMU grants memory that is not shared: a DIMM that was plugged in later.
+TEST(memory_granted_without_a_descriptor_is_an_error_and_the_vmms_fault) {
+  Served served;
+  Guest guest(served.path);
+  guest.start_queue();
+  constexpr uint64_t kFar = uint64_t{1} << 32;
+  EXPECT_EQ(guest.client.map(kFar, kMiB, 0, -1), 0);
+  const Gpa status = guest.offer_read();
+  guest.ring->write_desc(1, {kFar + 4096, 512, VRING_DESC_F_NEXT | VRING_DESC_F_WRITE, 2});
+  guest.kick();
   EVENTUALLY(guest.ring->used_index() == 1);
-  EXPECT_EQ(guest.byte(status), 0xffu);
+  EXPECT_EQ(guest.byte(status), VIRTIO_BLK_S_IOERR);
+  EXPECT_EQ(served.mistakes.count(GuestRule::kMemoryUnreachable), 1u);
+  EXPECT_EQ(served.mistakes.count(GuestRule::kBufferNotInRam), 0u);
+  EXPECT_EQ(guest.client.unmap(kFar, kMiB), 0);
+  guest.offer_read();
+  guest.ring->write_desc(4, {kFar + 4096, 512, VRING_DESC_F_NEXT | VRING_DESC_F_WRITE, 5});
+  guest.kick();
+  EVENTUALLY(guest.ring->used_index() == 2);
+  EXPECT_EQ(served.mistakes.count(GuestRule::kBufferNotInRam), 1u);
+}
+
+// QEMU's memory-backend-file without share=on.
+TEST(memory_that_the_client_has_mapped_privately_is_refused_until_it_runs_and_not_used_then) {
+  Served served;
+  TempDir folder;
+  const UniqueFd file(::open(folder.path("ram").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  EXPECT_EQ(::ftruncate(file.fd(), static_cast<off_t>(kMiB)), 0);
+  const auto mapped = [&](int how) {
+    void* const address = ::mmap(nullptr, kMiB, PROT_READ | PROT_WRITE, how, file.fd(), 0);
+    EXPECT(address != MAP_FAILED);
+    return std::shared_ptr<void>(address, [](void* begin) { ::munmap(begin, kMiB); });
+  };
+  auto memory = mapped(MAP_PRIVATE);
+  {
+    VfioUserClient client(served.path);
+    EXPECT_EQ(client.negotiate(), 0);
+    EXPECT_EQ(client.map(0, kMiB, 0, file.fd()), EINVAL);
+    memory = mapped(MAP_SHARED);
+    EXPECT_EQ(client.map(0, kMiB, 0, file.fd()), 0);
+  }
+  memory = mapped(MAP_PRIVATE);
+  Guest guest(served.path);
+  EXPECT_EQ(guest.client.ask(VFIO_USER_DEVICE_GET_INFO, DeviceInfo{.argsz = sizeof(DeviceInfo)}).error(), 0);
+  guest.start_queue();
+  constexpr uint64_t kFar = uint64_t{1} << 32;
+  EXPECT_EQ(guest.client.map(kFar, kMiB, 0, file.fd()), 0);
+  const Gpa status = guest.offer_read();
+  guest.ring->write_desc(1, {kFar, 512, VRING_DESC_F_NEXT | VRING_DESC_F_WRITE, 2});
+  guest.kick();
+  EVENTUALLY(guest.ring->used_index() == 1);
+  EXPECT_EQ(guest.byte(status), VIRTIO_BLK_S_IOERR);
+  EXPECT_EQ(served.mistakes.count(GuestRule::kMemoryUnreachable), 1u);
+}
+
+TEST(a_kick_of_a_queue_whose_ring_went_is_counted) {
+  Served served;
+  Guest guest(served.path);
+  guest.start_queue();
+  EXPECT_EQ(guest.client.unmap(raw(kBase), guest.memory.size), 0);
+  guest.kick();
+  EVENTUALLY(served.mistakes.count(GuestRule::kRingNotInRam) == 1);
+  EXPECT_EQ(guest.client.map(raw(kBase), guest.memory.size, 0, -1), 0);
+  guest.kick();
+  EVENTUALLY(served.mistakes.count(GuestRule::kMemoryUnreachable) == 1);
+  EXPECT_EQ(guest.client.unmap(raw(kBase), guest.memory.size), 0);
+  EXPECT_EQ(guest.client.map(kBase, guest.memory), 0);
+  const Gpa status = guest.offer_read();
+  guest.kick();
+  EVENTUALLY(guest.byte(status) == VIRTIO_BLK_S_OK);
 }
 
 TEST(an_unmap_is_answered_when_no_request_uses_the_memory) {

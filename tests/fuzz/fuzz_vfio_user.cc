@@ -98,7 +98,7 @@ class Host {
     interrupts_.attach(*function_);
     dma_.emplace(memory_, *function_);
     fresh_ = space();
-    session_.emplace(*function_, *dma_, interrupts_);
+    session_.emplace(*function_, *dma_, interrupts_, 0);
   }
 
   void message(uint16_t command, uint32_t flags, std::span<const uint8_t> payload, std::vector<UniqueFd> fds) {
@@ -118,7 +118,7 @@ class Host {
     session_.reset();
     ACRN_CHECK(dma_->empty() && memory_.map()->regions().empty());
     ACRN_CHECK(space() == fresh_);
-    session_.emplace(*function_, *dma_, interrupts_);
+    session_.emplace(*function_, *dma_, interrupts_, 0);
   }
 
   InlineLoop& loop() { return loop_; }

@@ -131,14 +131,17 @@ int MemoryDisk::copy(const BlockRequest& request) {
 
 namespace {
 
-std::shared_ptr<const MemoryMap> map_of(LoopbackMachine& machine, bool hole) {
+std::shared_ptr<const MemoryMap> map_of(LoopbackMachine& machine, const BenchOptions& options) {
   auto map = machine.memory().map();
-  if (!hole) return map;
+  if (!options.hole) return map;
+  std::vector<GpaRange> unreachable;
+  if (options.hole_is_ram) unreachable.push_back({BenchDisk::kHole, kMiB});
   const MemoryRegion& ram = map->regions()[0];
   const uint64_t below = raw(BenchDisk::kHole) - raw(ram.base), above = below + kMiB;
   return std::make_shared<const MemoryMap>(
       std::vector<MemoryRegion>{{ram.base, below, ram.host, ram.owner},
-                                {Gpa{raw(ram.base) + above}, ram.size - above, ram.host + above, ram.owner}});
+                                {Gpa{raw(ram.base) + above}, ram.size - above, ram.host + above, ram.owner}},
+      std::move(unreachable));
 }
 
 }  // namespace
@@ -146,7 +149,7 @@ std::shared_ptr<const MemoryMap> map_of(LoopbackMachine& machine, bool hole) {
 BenchDisk::BenchDisk(BenchOptions options) {
   quiet();
   machine_ = MUST(LoopbackMachine::create(options.ram));
-  memory_ = std::make_unique<GuestMemory>(map_of(*machine_, options.hole));
+  memory_ = std::make_unique<GuestMemory>(map_of(*machine_, options));
   const MemoryRegion& last = machine_->memory().map()->regions().back();
   ram_end_ = Gpa{raw(last.base) + last.size};
   std::vector<EventLoop*> loops;

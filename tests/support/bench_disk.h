@@ -80,6 +80,7 @@ struct BenchOptions {
   std::unique_ptr<BlockBackend> backend;  // instead of a MemoryDisk of that shape
   bool attached = true;                   // false: `nodisk`
   bool hole = false;                      // the device sees no RAM at [kHole, kHole + 1 MiB)
+  bool hole_is_ram = false;               // and that is the VMM's fault
   uint64_t ram = 64 * kMiB;
   unsigned loops = 1;
   std::optional<LoopHabits> habits;       // of the loops; absent: by ACRN_TEST_LOOP

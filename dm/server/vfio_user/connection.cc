@@ -27,12 +27,24 @@ void take_descriptors(msghdr& message, std::vector<UniqueFd>& to) {
   }
 }
 
+// 0: not to be known, like that of a process in another name space.
+pid_t peer_of(int socket) {
+  ucred peer{};
+  socklen_t size = sizeof(peer);
+  return ::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 ? peer.pid : 0;
+}
+
 }  // namespace
+
+Connection::Connection(UniqueFd socket, PciFunction& function, DmaTable& memory, IrqTable& interrupts, Gone gone)
+    : socket_(std::move(socket)),
+      session_(function, memory, interrupts, peer_of(socket_.fd())),
+      gone_(std::move(gone)),
+      watched_(EPOLLIN) {}
 
 std::unique_ptr<Connection> Connection::create(EpollLoop& loop, UniqueFd socket, PciFunction& function,
                                                DmaTable& memory, IrqTable& interrupts, Gone gone) {
-  std::unique_ptr<Connection> connection(
-      new Connection(std::move(socket), function, memory, interrupts, std::move(gone)));
+  std::unique_ptr<Connection> connection(new Connection(std::move(socket), function, memory, interrupts, std::move(gone)));
   connection->watch_ = loop.watch(connection->socket_.fd(), connection->watched_,
                                   [raw = connection.get()](uint32_t events) { raw->handle(events); });
   if (connection->watch_ == nullptr) return nullptr;

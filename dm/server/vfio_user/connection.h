@@ -28,8 +28,7 @@ class Connection {
   bool hung_up() const;
 
  private:
-  Connection(UniqueFd socket, PciFunction& function, DmaTable& memory, IrqTable& interrupts, Gone gone)
-      : socket_(std::move(socket)), session_(function, memory, interrupts), gone_(std::move(gone)), watched_(EPOLLIN) {}
+  Connection(UniqueFd socket, PciFunction& function, DmaTable& memory, IrqTable& interrupts, Gone gone);
 
   void handle(uint32_t events);
   bool serve();

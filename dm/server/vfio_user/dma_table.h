@@ -22,7 +22,7 @@ class DmaTable {
   DmaTable(GuestMemory& memory, PciFunction& function) : memory_(memory), function_(function) {}
 
   // These return 0 or an errno; after an error nothing has changed.
-  // Without a descriptor, or not for writing, the piece is one that the function does not see.
+  // Without a descriptor the piece is memory that the function cannot reach; not for writing, it is none to the function.
   int map(const DmaMap& piece, const UniqueFd& fd);
   int unmap(const DmaUnmap& piece);
   void clear();
@@ -38,16 +38,19 @@ class DmaTable {
  private:
   struct Piece {
     uint64_t size = 0;  // bytes
-    std::shared_ptr<const SharedMapping> memory;  // null: not seen
+    bool is_ram = false;  // granted for reading and writing
+    std::shared_ptr<const SharedMapping> memory;  // null: not reachable
   };
 
   bool overlaps(uint64_t address, uint64_t size) const;
   void replace();
+  void warn_of_unreachable(uint64_t address, uint64_t size);
 
   GuestMemory& memory_;
   PciFunction& function_;
   std::map<uint64_t, Piece> pieces_;  // by address
   uint64_t bytes_ = 0;
+  uint64_t unreachable_ = 0;  // grants of this client
   uint64_t unusable_ = 0;
 };
 

@@ -3,6 +3,8 @@
 // wait for requests in flight, when memory goes or the function is reset.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -20,8 +22,8 @@ namespace acrn::vfio_user {
 
 class Session {
  public:
-  // All of it outlives the session. The function is as after a reset.
-  Session(PciFunction& function, DmaTable& memory, IrqTable& interrupts);
+  // All of it outlives the session. The function is as after a reset. `client`: its process, 0 if that is not known.
+  Session(PciFunction& function, DmaTable& memory, IrqTable& interrupts, pid_t client);
   // As if the power were gone: the function reset, nothing of the client's kept.
   ~Session();
   Session(const Session&) = delete;
@@ -48,6 +50,7 @@ class Session {
   int carry_out(uint16_t command, const Request& request);
   int version(const Request& request);
   int dma_map(const Request& request);
+  int refuse_private(const DmaMap& piece);
   int dma_unmap(const Request& request);
   int device_info(const Request& request);
   int region_info(const Request& request);
@@ -65,11 +68,13 @@ class Session {
   void append(const T& value);
   void append_bytes(uint64_t value, uint32_t size);
 
+  const pid_t client_;
   PciFunction& function_;
   DmaTable& memory_;
   IrqTable& interrupts_;
   const std::vector<BarDoorbell> doorbells_;
   bool negotiated_ = false;
+  bool introduced_ = false;  // the client knows the device, so its machine may run
   std::string_view end_;  // why the client is to go
   std::vector<uint8_t> reply_;
   std::optional<BarWrite> kick_;

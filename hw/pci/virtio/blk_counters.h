@@ -19,16 +19,18 @@ class LoopCounter {
 
 struct BlkCounters {
   std::array<LoopCounter, kDiskRequestNames.size()> requests;
-  LoopCounter bytes_read, bytes_written, io_errors, unsupported, without_status;
+  LoopCounter bytes_read, bytes_written, io_errors, unsupported, stops;
   std::array<LoopCounter, kLatencyBuckets> latency;
   LoopCounter kicks, polls, interrupts;
+  std::atomic<bool> stopped{false};
 
   QueueStats snapshot() const {
     QueueStats stats{.bytes_read = bytes_read.value(),
                      .bytes_written = bytes_written.value(),
                      .io_errors = io_errors.value(),
                      .unsupported = unsupported.value(),
-                     .without_status = without_status.value(),
+                     .stopped = stopped.load(std::memory_order_relaxed),
+                     .stops = stops.value(),
                      .kicks = kicks.value(),
                      .polls = polls.value(),
                      .interrupts = interrupts.value()};

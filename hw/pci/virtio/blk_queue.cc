@@ -39,27 +39,28 @@ bool BlkState::write_through() const {
   return !writeback_option;
 }
 
-BlkQueue::BlkQueue(unsigned index, uint16_t size, const BlkState& state, GuestMistakes& mistakes, EventLoop& loop)
+BlkQueue::BlkQueue(unsigned index, uint16_t size, const BlkSerial& serial, const BlkState& state, GuestMistakes& mistakes,
+                   EventLoop& loop)
     : index_(index),
       state_(state),
       mistakes_(mistakes),
       loop_(loop),
+      serial_(serial),
       ring_(size, mistakes),
       slots_(size),
       // Left uninitialised: pages are touched by the requests that need them.
-      buffer_storage_(new iovec[size_t{size} * (size + ChainBuffers::kCrossings)]),
+      buffer_storage_(new iovec[size_t{size} * ChainBuffers::kVectors]),
       segment_storage_(new VirtioBlkDiscardWriteZeroes[size_t{size} * state.max_discard_segments]) {
   for (size_t i = 0; i < size; i++) {
-    const size_t vectors = size + ChainBuffers::kCrossings;
-    slots_[i].buffers.storage = {&buffer_storage_[i * vectors], vectors};
+    slots_[i].buffers.storage = {&buffer_storage_[i * ChainBuffers::kVectors], ChainBuffers::kVectors};
     slots_[i].segments = {&segment_storage_[i * state.max_discard_segments], state.max_discard_segments};
   }
   batch_.reserve(size);
 }
 
-Result<std::unique_ptr<BlkQueue>> BlkQueue::create(unsigned index, uint16_t size, const BlkState& state,
-                                                   GuestMistakes& mistakes, EventLoop& loop) {
-  std::unique_ptr<BlkQueue> queue(new BlkQueue(index, size, state, mistakes, loop));
+Result<std::unique_ptr<BlkQueue>> BlkQueue::create(unsigned index, uint16_t size, const BlkSerial& serial,
+                                                   const BlkState& state, GuestMistakes& mistakes, EventLoop& loop) {
+  std::unique_ptr<BlkQueue> queue(new BlkQueue(index, size, serial, state, mistakes, loop));
   auto notifier = loop.make_notifier([raw = queue.get()] { raw->on_kick(); });
   if (!notifier) return notifier.error();
   queue->kicked_ = std::move(notifier).value();
@@ -109,8 +110,12 @@ void BlkQueue::close() {
 
 bool BlkQueue::start(std::shared_ptr<const MemoryMap> map, Gpa ring) {
   ACRN_CHECK(loop_.is_current() && in_flight_ == 0 && unpublished_ == 0);
-  suspended_ = false;
-  if (!ring_.start(std::move(map), ring)) return false;
+  suspended_ = ring_missing_ = false;
+  if (!ring_.start(map, ring)) {
+    mistakes_.note(ring_.why_missing(*map), raw(ring));
+    return false;
+  }
+  counters_.stopped.store(false, std::memory_order_relaxed);
   set_up_.store(true, std::memory_order_relaxed);
   was_set_up_ = true;
   if (!loop_polls_) loop_polls_ = loop_.add_poller(*this);
@@ -131,7 +136,8 @@ void BlkQueue::start_polling() {
 
 void BlkQueue::stop(std::function<void()> stopped) {
   set_up_.store(false, std::memory_order_relaxed);
-  suspended_ = false;
+  counters_.stopped.store(false, std::memory_order_relaxed);
+  suspended_ = ring_missing_ = false;
   finish_requests(std::move(stopped));
 }
 
@@ -142,7 +148,12 @@ void BlkQueue::suspend(std::function<void()> suspended) {
 
 void BlkQueue::resume(std::shared_ptr<const MemoryMap> map) {
   ACRN_CHECK(loop_.is_current() && !stopped_);
-  if (!suspended_ || !ring_.resume(std::move(map))) return;
+  if (!suspended_) return;
+  ring_missing_ = !ring_.resume(map);
+  if (ring_missing_) {
+    why_missing_ = ring_.why_missing(*map);
+    return;
+  }
   suspended_ = false;
   if (state_.poll_nanoseconds != 0) start_polling();
   drain();  // what came meanwhile
@@ -173,8 +184,13 @@ void BlkQueue::kick() {
 
 void BlkQueue::on_kick() {
   counters_.kicks.add();
+  if (ring_missing_) mistakes_.note(why_missing_, raw(ring_.place()));
   if (suspended_) return;  // resume() will look
-  if (ring_.running()) return drain();
+  if (ring_.running()) {
+    drain();
+    if (ring_.is_blank()) mistakes_.note(GuestRule::kRingBlank, raw(ring_.place()));
+    return;
+  }
   // A doorbell that no ring was ever behind. Later it may have been rung while there was one.
   if (!was_set_up_) mistakes_.note(GuestRule::kKickBeforeRing, index_);
 }
@@ -207,8 +223,15 @@ void BlkQueue::drain() {
   bool over = false;
   const unsigned popped = take_turn(begin + 2 * (lent_ ? kLongestKick : kLongestTurn), over);
   if (stopped_) return;
+  if (ring_.broken()) note_broken_ring();
   note_turn(popped, begin);
   if (over) leave_over();
+}
+
+void BlkQueue::note_broken_ring() {
+  if (counters_.stopped.exchange(true, std::memory_order_relaxed)) return;
+  counters_.stops.add();
+  mistakes_.note_stop(index_);
 }
 
 // Starts what the ring has, as much as fits into a turn; returns how many requests that were, and `over` if there are more.
@@ -285,31 +308,33 @@ BlkQueue::Clock::time_point BlkQueue::begun() {
 
 void BlkQueue::start_request(DescChain chain) {
   Slot& slot = slots_[chain.head()];
-  // Its first incarnation is still in flight and keeps the slot.
-  if (slot.chain.pending()) return give_back(std::move(chain), GuestRule::kHeadInFlight);
-  const auto broken = ring_.read_chain(chain.head(), slot.buffers);
-  if (broken && *broken != GuestRule::kReadableAfterWritable) return give_back(std::move(chain), *broken);
-  const BlkFraming request = frame_request(slot.buffers);
-  if (request.status == nullptr) return give_back(std::move(chain), *request.broken);
+  if (slot.chain.pending()) {
+    // Its first incarnation keeps slot and status byte, and this one has none of its own.
+    mistakes_.note(GuestRule::kHeadInFlight, chain.head());
+    return ring_.give_up(std::move(chain));
+  }
+  const bool good = ring_.read_chain(chain.head(), slot.buffers);
+  if (slot.buffers.status == nullptr) {
+    if (good) mistakes_.note(GuestRule::kStatusMissing, chain.head());
+    return ring_.give_up(std::move(chain));
+  }
   slot.chain = std::move(chain);
-  slot.status = request.status;
   slot.begun = begun();
   in_flight_++;
-  const bool whole = !broken && !request.broken;
-  counters_.requests[static_cast<size_t>(whole ? kind_of(request.header.type) : DiskRequestKind::kOther)].add();
-  if (broken) return refuse(slot, VIRTIO_BLK_S_IOERR, *broken, slot.chain.head());
+  if (!good) {
+    count_request(DiskRequestKind::kOther);
+    return finish(slot, VIRTIO_BLK_S_IOERR, 1);
+  }
+  const BlkFraming request = frame_request(slot.buffers);
+  count_request(request.broken ? DiskRequestKind::kOther : kind_of(request.header.type));
   if (request.broken) return refuse(slot, VIRTIO_BLK_S_IOERR, *request.broken, slot.chain.head());
-  if (channel_ == nullptr) return refuse(slot, VIRTIO_BLK_S_IOERR, GuestRule::kNoMedium, request.header.type);
+  if (channel_ == nullptr && request.header.type != VIRTIO_BLK_T_GET_ID) {
+    return refuse(slot, VIRTIO_BLK_S_IOERR, GuestRule::kNoMedium, request.header.type);
+  }
   dispatch(slot, request);
 }
 
-// A chain that cannot be answered with a status.
-void BlkQueue::give_back(DescChain chain, GuestRule rule) {
-  mistakes_.note(rule, chain.head());
-  chain.complete(0);
-  counters_.without_status.add();
-  count_completion(begun());
-}
+void BlkQueue::count_request(DiskRequestKind kind) { counters_.requests[static_cast<size_t>(kind)].add(); }
 
 void BlkQueue::dispatch(Slot& slot, const BlkFraming& request) {
   switch (request.header.type) {
@@ -419,7 +444,7 @@ void BlkQueue::refuse(Slot& slot, uint8_t status, GuestRule rule, uint64_t detai
 
 // The status byte is the last byte written; the used entry follows it, and the index after that.
 void BlkQueue::finish(Slot& slot, uint8_t status, uint32_t written) {
-  copy_to_shared(slot.status, &status, 1);
+  copy_to_shared(slot.buffers.status, &status, 1);
   slot.chain.complete(written);
   in_flight_--;
   if (status == VIRTIO_BLK_S_IOERR) counters_.io_errors.add();

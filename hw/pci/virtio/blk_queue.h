@@ -43,9 +43,9 @@ using BlkSerial = std::array<char, VIRTIO_BLK_ID_BYTES>;  // zero padded
 
 class BlkQueue final : private BlockSink, private Poller {
  public:
-  // `size` ring entries. State, mistakes, interrupts and loop outlive the queue.
-  static Result<std::unique_ptr<BlkQueue>> create(unsigned index, uint16_t size, const BlkState& state,
-                                                  GuestMistakes& mistakes, EventLoop& loop);
+  // `size` ring entries; `serial`: the ID while there is no disk. State, mistakes, interrupts and loop outlive the queue.
+  static Result<std::unique_ptr<BlkQueue>> create(unsigned index, uint16_t size, const BlkSerial& serial,
+                                                  const BlkState& state, GuestMistakes& mistakes, EventLoop& loop);
 
   // Any thread.
   EventLoop& loop() { return loop_; }
@@ -56,6 +56,7 @@ class BlkQueue final : private BlockSink, private Poller {
   QueueStats stats() const { return counters_.snapshot(); }
 
   // On the loop.
+  // False: the ring is not in the map, which has been counted.
   bool start(std::shared_ptr<const MemoryMap> map, Gpa ring);
   // Pops nothing more; calls `stopped` when nothing is in flight, possibly at once.
   void stop(std::function<void()> stopped);
@@ -88,7 +89,6 @@ class BlkQueue final : private BlockSink, private Poller {
   struct Slot {
     DescChain chain;
     ChainBuffers buffers;
-    std::byte* status = nullptr;
     Clock::time_point begun;
     BlockRequest io;
     uint32_t written_if_ok = 0;        // used length of a success
@@ -101,7 +101,8 @@ class BlkQueue final : private BlockSink, private Poller {
     std::function<void(int)> done;
   };
 
-  BlkQueue(unsigned index, uint16_t size, const BlkState& state, GuestMistakes& mistakes, EventLoop& loop);
+  BlkQueue(unsigned index, uint16_t size, const BlkSerial& serial, const BlkState& state, GuestMistakes& mistakes,
+           EventLoop& loop);
 
   void start_polling();
   void finish_requests(std::function<void()> stopped);
@@ -120,7 +121,8 @@ class BlkQueue final : private BlockSink, private Poller {
   void note_turn(unsigned popped, Clock::time_point begin);
   Clock::time_point begun();
   void start_request(DescChain chain);
-  void give_back(DescChain chain, GuestRule rule);
+  void count_request(DiskRequestKind kind);
+  void note_broken_ring();
   void dispatch(Slot& slot, const BlkFraming& request);
   void transfer(Slot& slot, const BlkFraming& request);
   void flush(Slot& slot);
@@ -158,7 +160,7 @@ class BlkQueue final : private BlockSink, private Poller {
   std::unique_ptr<Timer> poll_timer_;             // while the queue runs and is polled by time
   std::unique_ptr<BlockChannel> opened_channel_;  // not used yet
   std::unique_ptr<BlockChannel> channel_;         // null: no medium
-  BlkSerial serial_{};
+  BlkSerial serial_;
 
   Virtqueue ring_;
   std::vector<Slot> slots_;
@@ -172,6 +174,8 @@ class BlkQueue final : private BlockSink, private Poller {
   Clock::time_point group_begun_{};   // of the requests being parsed; none: the clock was not read for them yet
   unsigned unsignalled_ = 0;          // completed, the driver's wish for an interrupt not looked at yet
   bool suspended_ = false;            // resume() is to go on
+  bool ring_missing_ = false;         // the last resume() did not find it, because:
+  GuestRule why_missing_{};
   BlkCounters counters_;
   std::function<void()> stopped_;     // set while draining for a stop
 };

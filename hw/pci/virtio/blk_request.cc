@@ -19,11 +19,10 @@ std::span<iovec> drop_front(std::span<iovec> buffers, size_t length) {
   return buffers;
 }
 
-// Takes the last byte off; the buffers hold at least one.
-std::span<iovec> take_last_byte(std::span<iovec> buffers, std::byte*& last) {
+// Drops the last byte; the buffers hold at least one.
+std::span<iovec> drop_last_byte(std::span<iovec> buffers) {
   iovec& buffer = buffers.back();
-  last = bytes_of(buffer) + --buffer.iov_len;
-  return buffer.iov_len == 0 ? buffers.first(buffers.size() - 1) : buffers;
+  return --buffer.iov_len == 0 ? buffers.first(buffers.size() - 1) : buffers;
 }
 
 bool inside_capacity(const BlkLimits& limits, uint64_t sector, uint64_t sectors) {
@@ -54,11 +53,7 @@ size_t copy_to_buffers(std::span<const iovec> buffers, const void* from, size_t 
 
 BlkFraming frame_request(ChainBuffers& buffers) {
   BlkFraming request;
-  if (buffers.writable_bytes == 0) {
-    request.broken = GuestRule::kStatusMissing;
-    return request;
-  }
-  request.in = take_last_byte(buffers.writable_part(), request.status);
+  request.in = drop_last_byte(buffers.writable_part());
   request.in_bytes = buffers.writable_bytes - 1;
   if (buffers.readable_bytes < sizeof(VirtioBlkOuthdr)) {
     request.broken = GuestRule::kHeaderTooShort;

@@ -21,17 +21,16 @@ struct BlkLimits {
   uint32_t max_discard_segments = 0;
 };
 
-// A chain taken apart: header, data either way, status byte. Framing is free (VIRTIO_F_ANY_LAYOUT): the header
-// is the first 16 readable bytes and the status the last writable one, wherever descriptors begin and end.
+// A chain taken apart: header and data either way. Framing is free (VIRTIO_F_ANY_LAYOUT): the header is the first
+// 16 readable bytes and the status the last writable one, wherever descriptors begin and end.
 struct BlkFraming {
   VirtioBlkOuthdr header;
   std::span<const iovec> out, in;        // data to the device, data from the device
   uint64_t out_bytes = 0, in_bytes = 0;
-  std::byte* status = nullptr;           // null: there is none, the chain goes back with length 0
   std::optional<GuestRule> broken;
 };
 
-// Shrinks the buffers' I/O vectors in place to what is data.
+// Shrinks the buffers' I/O vectors in place to what is data. There is a status byte.
 BlkFraming frame_request(ChainBuffers& buffers);
 
 // How a request ends that is not carried out.

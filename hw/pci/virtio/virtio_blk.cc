@@ -16,6 +16,12 @@ constexpr uint8_t kHeads = 255, kSectorsPerTrack = 63;
 
 uint32_t or_default(uint32_t value, uint32_t fallback) { return value != 0 ? value : fallback; }
 
+BlkSerial padded(std::string_view serial) {
+  BlkSerial padded{};
+  std::copy_n(serial.begin(), std::min(serial.size(), padded.size()), padded.begin());
+  return padded;
+}
+
 }  // namespace
 
 uint64_t virtio_blk_features(const VirtioBlkOptions& options) {
@@ -59,7 +65,8 @@ Result<std::unique_ptr<VirtioBlk>> VirtioBlk::create(const VirtioBlkOptions& opt
                                                      GuestMistakes& mistakes, std::vector<EventLoop*> loops) {
   std::unique_ptr<VirtioBlk> device(new VirtioBlk(options, memory, mistakes));
   for (unsigned i = 0; i < options.queues; i++) {
-    auto queue = BlkQueue::create(i, options.queue_size, device->state_, mistakes, *loops[i % loops.size()]);
+    auto queue = BlkQueue::create(i, options.queue_size, padded(options.serial), device->state_, mistakes,
+                                  *loops[i % loops.size()]);
     if (!queue) return queue.error();
     device->queues_.push_back(std::move(queue).value());
   }
@@ -85,13 +92,11 @@ Result<void> VirtioBlk::attach(std::unique_ptr<BlockBackend> backend, std::strin
     }
     attaching_ = true;
   }
-  BlkSerial padded{};
-  std::copy_n(serial.begin(), std::min(serial.size(), padded.size()), padded.begin());
   Result<void> result;
   on_queues([&](BlkQueue& queue) {
     if (result.ok()) result = queue.open_channel(*backend);
   });
-  on_queues([&](BlkQueue& queue) { result.ok() ? queue.use_channel(padded) : queue.drop_channel(); });
+  on_queues([&](BlkQueue& queue) { result.ok() ? queue.use_channel(padded(serial)) : queue.drop_channel(); });
   MutexLock lock(mutex_);
   attaching_ = false;
   if (!result.ok()) return result;
@@ -159,7 +164,12 @@ void VirtioBlk::connect(VirtioInterruptSink& sink) {
   for (auto& queue : queues_) queue->connect(sink);
 }
 
-void VirtioBlk::set_features(uint64_t accepted) { state_.accepted = accepted & features_; }
+void VirtioBlk::set_features(uint64_t accepted) {
+  accepted &= features_;
+  if (state_.accepted.exchange(accepted) == accepted) return;
+  const bool could_never_flush = (accepted & feature(VIRTIO_BLK_F_FLUSH)) == 0;
+  state_.writeback = options_.writeback && !could_never_flush;  // virtio 1.2 5.2.5.2
+}
 
 bool VirtioBlk::start_queue(unsigned index, Gpa ring) {
   BlkQueue& queue = *queues_[index];

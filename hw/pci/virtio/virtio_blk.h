@@ -32,6 +32,7 @@ struct VirtioBlkOptions {
   uint32_t discard_alignment = 0;       // 512-byte sectors; 0: what the backend says
   KickMode kick = KickMode::kAuto;
   uint32_t poll_nanoseconds = 0;        // between two looks at a running queue; 0: looks when it is kicked
+  std::string serial = {};              // the ID before attach(), up to 20 bytes
 };
 
 // The device's feature bits for these options (device.md 6); pure.

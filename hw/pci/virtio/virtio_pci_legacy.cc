@@ -237,11 +237,7 @@ void VirtioPciLegacy::write_queue_pfn(uint32_t pfn) {
   if (queue.pfn != 0) device_->stop_queue(selected);
   queue.pfn = 0;
   if (pfn == 0) return;
-  if (device_->start_queue(selected, Gpa{uint64_t{pfn} << VIRTIO_PCI_QUEUE_ADDR_SHIFT})) {
-    queue.pfn = pfn;
-  } else {
-    mistakes_.note(GuestRule::kRingNotInRam, pfn);
-  }
+  if (device_->start_queue(selected, Gpa{uint64_t{pfn} << VIRTIO_PCI_QUEUE_ADDR_SHIFT})) queue.pfn = pfn;
 }
 
 void VirtioPciLegacy::write_status(uint8_t value) {

@@ -1,5 +1,7 @@
 #include "hw/pci/virtio/virtqueue.h"
 
+#include <utility>
+
 #include "acrn/base/fence.h"
 
 namespace acrn {
@@ -14,7 +16,7 @@ void DescChain::complete(uint32_t written) {
   std::exchange(queue_, nullptr)->push_used(head_, written);
 }
 
-bool Virtqueue::place(std::shared_ptr<const MemoryMap> map) {
+bool Virtqueue::find_ring(std::shared_ptr<const MemoryMap> map) {
   const RingLayout layout = ring_layout(size_);
   const auto slice = map->slice(ring_, layout.total_bytes);
   if (!slice) return false;
@@ -28,15 +30,31 @@ bool Virtqueue::place(std::shared_ptr<const MemoryMap> map) {
 
 bool Virtqueue::start(std::shared_ptr<const MemoryMap> map, Gpa ring) {
   ring_ = ring;
-  if (!place(std::move(map))) return false;
+  if (!find_ring(std::move(map))) return false;
   broken_ = kicks_suppressed_ = false;
   avail_index_ = next_avail_ = next_used_ = published_ = signalled_ = 0;
   return true;
 }
 
+GuestRule Virtqueue::why_missing(const MemoryMap& map) const {
+  return map.is_unreachable(ring_, ring_layout(size_).total_bytes) ? GuestRule::kMemoryUnreachable : GuestRule::kRingNotInRam;
+}
+
+bool Virtqueue::is_blank() const {
+  if (next_avail_ != 0 || broken_ || !running()) return false;
+  const auto first = desc_.load<VringDesc>(0);
+  return avail_.load16(kRingIndex, __ATOMIC_RELAXED) == 0 && first.addr == 0 && first.len == 0;
+}
+
 void Virtqueue::break_queue(GuestRule rule, uint64_t detail) {
   broken_ = true;
   mistakes_.note(rule, detail);
+}
+
+void Virtqueue::give_up(DescChain chain) {
+  ACRN_CHECK(chain.queue_ == this);
+  chain.queue_ = nullptr;
+  broken_ = true;
 }
 
 void Virtqueue::suppress_kicks() {
@@ -92,63 +110,114 @@ std::optional<DescChain> Virtqueue::pop() {
   return DescChain(*this, head);
 }
 
-std::optional<GuestRule> Virtqueue::read_chain(uint16_t head, ChainBuffers& buffers) {
+// A walk along one chain. After the first rule that the chain breaks it goes on only to find the chain's last writable byte.
+struct Virtqueue::Walk {
+  const MemoryMap& map;
+  GuestSlice table;
+  uint32_t entries;      // of the table
+  unsigned left;         // entries to look at before the chain must have ended
+  unsigned buffers = 0;  // passed so far, with empty ones
+  bool in_indirect = false;
+  std::optional<GuestRule> broken;
+  uint64_t detail = 0;
+  bool misshapen = false;  // `broken` is about how descriptors refer to each other
+
+  bool good() const { return !broken; }
+  // The first rule about a buffer is told of,
+  void refuse_buffer(GuestRule rule, uint64_t value) {
+    if (good()) broken = rule, detail = value;
+  }
+  // but rather the first one about the chain's shape. Returns false.
+  bool refuse_shape(GuestRule rule, uint64_t value) {
+    if (!std::exchange(misshapen, true)) broken = rule, detail = value;
+    return false;
+  }
+  // For memory that is not in the map: whose fault that is depends on what the VMM granted.
+  GuestRule rule_of(uint64_t address, uint64_t length, GuestRule guests) const {
+    return map.is_unreachable(Gpa{address}, length) ? GuestRule::kMemoryUnreachable : guests;
+  }
+};
+
+bool Virtqueue::read_chain(uint16_t head, ChainBuffers& buffers) {
   buffers.readable = buffers.writable = 0;
   buffers.readable_bytes = buffers.writable_bytes = 0;
-  Table table{desc_, size_};
-  bool nested = false;
-  std::optional<GuestRule> misordered;
-  uint16_t index = head;
-  for (unsigned walked = 0; walked < size_;) {
-    const auto desc = table.slice.load<VringDesc>(sizeof(VringDesc) * index);  // the one copy that decides
+  buffers.status = nullptr;
+  Walk walk{*map_, desc_, size_, size_};
+  if (!find_end(head, buffers, walk)) buffers.status = nullptr;
+  if (walk.broken) mistakes_.note(*walk.broken, walk.detail);
+  return walk.good();
+}
+
+// False: the chain has no end.
+bool Virtqueue::find_end(uint16_t head, ChainBuffers& buffers, Walk& walk) {
+  for (uint32_t index = head; walk.left > 0; walk.left--) {
+    const auto desc = walk.table.load<VringDesc>(sizeof(VringDesc) * index);  // the one copy that decides
     if ((desc.flags & VRING_DESC_F_INDIRECT) != 0) {
-      if (const auto rule = enter_indirect(desc, nested, table)) return rule;
-      nested = true;
+      if (!enter_table(desc, walk)) return false;
       index = 0;
-      continue;  // comes once at most, since a second one is nested
+      continue;
     }
-    walked++;
-    if (const auto rule = add_buffer(desc, buffers)) {
-      if (*rule != GuestRule::kReadableAfterWritable) return rule;
-      misordered = rule;
+    if (++walk.buffers > ChainBuffers::kMaxTable) walk.refuse_shape(GuestRule::kChainTooLong, head);
+    add_buffer(desc, buffers, walk);
+    if ((desc.flags & VRING_DESC_F_NEXT) == 0) {
+      // Served all the same; of a table that is longer than the ring itself this has been counted.
+      if (walk.good() && walk.buffers > size_ && walk.entries <= size_) mistakes_.note(GuestRule::kChainTooLong, head);
+      return true;
     }
-    if ((desc.flags & VRING_DESC_F_NEXT) == 0) return misordered;
     index = desc.next;
-    if (index >= table.entries) return GuestRule::kNextOutOfRange;
+    if (index >= walk.entries) return walk.refuse_shape(GuestRule::kNextOutOfRange, index);
   }
-  return GuestRule::kChainTooLong;
+  return walk.refuse_shape(GuestRule::kChainTooLong, head);
 }
 
-std::optional<GuestRule> Virtqueue::enter_indirect(const VringDesc& desc, bool nested, Table& table) const {
-  if (!indirect_) return GuestRule::kIndirectNotAccepted;
-  if (nested) return GuestRule::kIndirectNested;
-  if ((desc.flags & VRING_DESC_F_NEXT) != 0) return GuestRule::kIndirectWithNext;
-  if ((desc.flags & VRING_DESC_F_WRITE) != 0) return GuestRule::kIndirectWithWrite;
-  const uint32_t length = desc.len;
-  if (length == 0 || length % sizeof(VringDesc) != 0 || length / sizeof(VringDesc) > size_) {
-    return GuestRule::kIndirectLength;
-  }
-  const auto slice = map_->slice(Gpa{uint64_t{desc.addr}}, length);
-  if (!slice) return GuestRule::kIndirectNotInRam;
-  table = Table{*slice, static_cast<uint32_t>(length / sizeof(VringDesc))};
-  return std::nullopt;
+// False: the walk cannot go on there.
+bool Virtqueue::enter_table(const VringDesc& desc, Walk& walk) const {
+  const uint64_t address = desc.addr;
+  const uint32_t length = desc.len, entries = length / sizeof(VringDesc);
+  if (!indirect_) walk.refuse_shape(GuestRule::kIndirectNotAccepted, address);
+  if (walk.in_indirect) walk.refuse_shape(GuestRule::kIndirectNested, address);
+  if (entries == 0) return walk.refuse_shape(GuestRule::kIndirectLength, length);
+  if (length % sizeof(VringDesc) != 0 || entries > ChainBuffers::kMaxTable) walk.refuse_shape(GuestRule::kIndirectLength, length);
+  // Does the chain end in the table, or behind it?
+  if ((desc.flags & VRING_DESC_F_NEXT) != 0) return walk.refuse_shape(GuestRule::kIndirectWithNext, address);
+  const auto slice = map_->slice(Gpa{address}, length);
+  if (!slice) return walk.refuse_shape(walk.rule_of(address, length, GuestRule::kIndirectNotInRam), address);
+  // These two are served. WRITE means nothing here (virtio 1.2 2.7.5.3.2).
+  if (walk.good() && (desc.flags & VRING_DESC_F_WRITE) != 0) mistakes_.note(GuestRule::kIndirectWithWrite, address);
+  if (walk.good() && entries > size_) mistakes_.note(GuestRule::kIndirectLength, length);
+  if (!std::exchange(walk.in_indirect, true)) walk.left = ChainBuffers::kMaxTable + 1;  // with this entry of the ring
+  walk.table = *slice;
+  walk.entries = entries;
+  return true;
 }
 
-std::optional<GuestRule> Virtqueue::add_buffer(const VringDesc& desc, ChainBuffers& buffers) const {
+void Virtqueue::add_buffer(const VringDesc& desc, ChainBuffers& buffers, Walk& walk) const {
+  const uint64_t address = desc.addr;
   const uint32_t length = desc.len;
-  if (length == 0) return std::nullopt;
-  const size_t vectors = resolve(desc.addr, length, buffers.storage.subspan(buffers.readable + buffers.writable));
-  if (vectors == 0) return GuestRule::kBufferNotInRam;
-  if (buffers.readable_bytes + buffers.writable_bytes + length > kMaxChainBytes) return GuestRule::kLengthsOverflow;
-  if ((desc.flags & VRING_DESC_F_WRITE) != 0) {
-    buffers.writable += vectors;
-    buffers.writable_bytes += length;
-  } else {
-    if (buffers.writable != 0) return GuestRule::kReadableAfterWritable;
-    buffers.readable += vectors;
-    buffers.readable_bytes += length;
+  if (length == 0) return;
+  const bool writable = (desc.flags & VRING_DESC_F_WRITE) != 0;
+  const auto room = buffers.storage.subspan(buffers.readable + buffers.writable);
+  if (!writable && buffers.writable != 0) walk.refuse_buffer(GuestRule::kReadableAfterWritable, address);
+  const size_t vectors = walk.good() ? resolve(address, length, room) : 0;
+  if (vectors == 0) walk.refuse_buffer(walk.rule_of(address, length, GuestRule::kBufferNotInRam), address);
+  if (buffers.readable_bytes + buffers.writable_bytes + length > kMaxChainBytes) {
+    walk.refuse_buffer(GuestRule::kLengthsOverflow, length);
   }
-  return std::nullopt;
+  if (!walk.good()) {
+    if (writable) buffers.status = last_byte(desc);
+    return;
+  }
+  (writable ? buffers.writable : buffers.readable) += vectors;
+  (writable ? buffers.writable_bytes : buffers.readable_bytes) += length;
+  if (writable) buffers.status = static_cast<std::byte*>(room[vectors - 1].iov_base) + room[vectors - 1].iov_len - 1;
+}
+
+// The last byte of a buffer that is not empty; null if it cannot be reached.
+std::byte* Virtqueue::last_byte(const VringDesc& desc) const {
+  const uint64_t address = desc.addr, last = address + desc.len - 1;
+  if (address == 0 || last < address) return nullptr;
+  const auto slice = map_->slice(Gpa{last}, 1);
+  return slice ? static_cast<std::byte*>(slice->io_vector().iov_base) : nullptr;
 }
 
 // One vector for each region that the buffer touches; returns how many, 0 if it is not all in RAM.

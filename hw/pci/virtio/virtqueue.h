@@ -46,12 +46,17 @@ class DescChain {
 
 // The buffers of one chain, in storage that its slot preallocated: first the readable ones, then the writable.
 struct ChainBuffers {
+  // Descriptors of an indirect table. More than a ring of 64 has: Windows' drivers take up to 515 whatever the ring's size.
+  static constexpr size_t kMaxTable = 1024;
   // A buffer that crosses from one region of RAM into the next takes more than one vector.
   static constexpr size_t kCrossings = 16;
+  static constexpr size_t kVectors = kMaxTable + kCrossings;
 
-  std::span<iovec> storage;  // as long as the ring, and kCrossings
+  std::span<iovec> storage;  // kVectors
   size_t readable = 0, writable = 0;              // buffers; none is empty
   uint64_t readable_bytes = 0, writable_bytes = 0;
+  // The last writable byte of the chain. Null: there is none, or it cannot be reached, or the chain's end is not known.
+  std::byte* status = nullptr;
 
   std::span<iovec> readable_part() const { return storage.first(readable); }
   std::span<iovec> writable_part() const { return storage.subspan(readable, writable); }
@@ -68,9 +73,14 @@ class Virtqueue {
 
   // False: the ring is not wholly in one region of guest RAM.
   bool start(std::shared_ptr<const MemoryMap> map, Gpa ring);
+  Gpa place() const { return ring_; }
+  // The rule by which the ring is not in that map.
+  GuestRule why_missing(const MemoryMap& map) const;
+  // A running ring in which the driver has written nothing yet.
+  bool is_blank() const;
   void stop() { map_.reset(); }
   // Goes on with a stopped ring where it was, in another map. False: the ring is not in it.
-  bool resume(std::shared_ptr<const MemoryMap> map) { return place(std::move(map)); }
+  bool resume(std::shared_ptr<const MemoryMap> map) { return find_ring(std::move(map)); }
   void set_features(bool indirect, bool event_index) {
     indirect_ = indirect;
     event_index_ = event_index;
@@ -96,10 +106,14 @@ class Virtqueue {
   }
   // The next available chain.
   std::optional<DescChain> pop();
-  // Copies the chain's descriptors once, checks them and resolves its buffers. On an error the chain has to be
-  // returned: the rule that it breaks, with the buffers that are known. kReadableAfterWritable is no reason to
-  // doubt the writable ones.
-  std::optional<GuestRule> read_chain(uint16_t head, ChainBuffers& buffers);
+  // Copies the chain's descriptors once, checks them and resolves its buffers. False: it must not be carried out, for a
+  // reason that has been counted; of the buffers only `status` is known then.
+  bool read_chain(uint16_t head, ChainBuffers& buffers);
+  // For a chain that has no status byte to be told in that it failed. It is not returned, since a driver could take that for
+  // success; the queue is broken.
+  void give_up(DescChain chain);
+  // The queue yields nothing more until it is set up again.
+  bool broken() const { return broken_; }
 
   // Shows the driver what was completed.
   void publish();
@@ -109,16 +123,15 @@ class Virtqueue {
  private:
   friend class DescChain;
 
-  struct Table {
-    GuestSlice slice;
-    uint32_t entries;
-  };
+  struct Walk;
 
-  bool place(std::shared_ptr<const MemoryMap> map);
+  bool find_ring(std::shared_ptr<const MemoryMap> map);
   void break_queue(GuestRule rule, uint64_t detail);
   void push_used(uint16_t head, uint32_t written);
-  std::optional<GuestRule> enter_indirect(const VringDesc& desc, bool nested, Table& table) const;
-  std::optional<GuestRule> add_buffer(const VringDesc& desc, ChainBuffers& buffers) const;
+  bool find_end(uint16_t head, ChainBuffers& buffers, Walk& walk);
+  bool enter_table(const VringDesc& desc, Walk& walk) const;
+  void add_buffer(const VringDesc& desc, ChainBuffers& buffers, Walk& walk) const;
+  std::byte* last_byte(const VringDesc& desc) const;
   size_t resolve(uint64_t address, uint32_t length, std::span<iovec> to) const;
 
   const uint16_t size_;

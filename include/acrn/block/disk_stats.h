@@ -27,7 +27,8 @@ struct QueueStats {
   std::array<uint64_t, kDiskRequestNames.size()> requests{};  // by DiskRequestKind, as they were taken
   uint64_t bytes_read = 0, bytes_written = 0;                 // of those that succeeded
   uint64_t io_errors = 0, unsupported = 0;                    // answered with status 1 and 2
-  uint64_t without_status = 0;                                // chains that could not be answered; in no `requests`
+  bool stopped = false;                                       // until the driver resets it, since it was given what cannot be answered
+  uint64_t stops = 0;                                         // how often that has been
   std::array<uint64_t, kLatencyBuckets> latency{};            // of everything that was returned
   uint64_t kicks = 0;       // runs of the kick's handler; several kicks may be one run
   uint64_t polls = 0;       // looks at the ring by the timer

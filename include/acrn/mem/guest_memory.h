@@ -124,10 +124,16 @@ struct MemoryRegion {
   std::shared_ptr<const void> owner;
 };
 
+struct GpaRange {
+  Gpa base;
+  uint64_t size;  // bytes
+};
+
 class MemoryMap {
  public:
-  // Regions may come in any order and must not overlap.
-  explicit MemoryMap(std::vector<MemoryRegion> regions) : regions_(std::move(regions)) {
+  // Regions may come in any order and must not overlap. `unreachable`: RAM that the guest has and we cannot map.
+  explicit MemoryMap(std::vector<MemoryRegion> regions, std::vector<GpaRange> unreachable = {})
+      : regions_(std::move(regions)), unreachable_(std::move(unreachable)) {
     std::sort(regions_.begin(), regions_.end(),
               [](const MemoryRegion& a, const MemoryRegion& b) { return raw(a.base) < raw(b.base); });
   }
@@ -149,10 +155,18 @@ class MemoryMap {
     return std::nullopt;
   }
 
+  // Whether some of the bytes [gpa, gpa + length) are RAM that we cannot reach.
+  bool is_unreachable(Gpa gpa, uint64_t length) const {
+    return std::any_of(unreachable_.begin(), unreachable_.end(), [&](const GpaRange& range) {
+      return raw(gpa) >= raw(range.base) ? raw(gpa) - raw(range.base) < range.size : raw(range.base) - raw(gpa) < length;
+    });
+  }
+
   std::span<const MemoryRegion> regions() const { return regions_; }
 
  private:
   std::vector<MemoryRegion> regions_;
+  std::vector<GpaRange> unreachable_;
 };
 
 // The current map. Whoever replaces it has stopped the queues first; a queue takes its snapshot when it starts.

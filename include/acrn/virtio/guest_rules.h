@@ -1,11 +1,14 @@
 // The rules that a driver can break, each with the clause it comes from, and GuestMistakes, which counts them
-// and tells the log. For people who write drivers this is the device's other product.
+// and tells the log. For people who write drivers this is the device's other product. Where the VMM that owns the guest is at
+// fault, the rule says so.
 #pragma once
 
 #include <array>
 #include <atomic>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 #include "acrn/base/concat.h"
@@ -18,18 +21,22 @@ enum class GuestRule : uint8_t {
   kRegisterWidth, kRegisterReadOnly, kFeatureNotOffered, kFeaturesAfterDriverOk, kNotifyUnknownQueue,
   kRingNotInRam, kVectorOutOfRange, kConfigReadOnly, kWceNotAccepted,
   // rings and chains
-  kKickBeforeRing, kAvailIndexJump, kHeadOutOfRange, kHeadInFlight, kNextOutOfRange, kChainTooLong,
+  kKickBeforeRing, kRingBlank, kAvailIndexJump, kHeadOutOfRange, kHeadInFlight, kNextOutOfRange, kChainTooLong,
   kIndirectNotAccepted, kIndirectNested, kIndirectWithNext, kIndirectWithWrite, kIndirectLength, kIndirectNotInRam,
   kBufferNotInRam, kLengthsOverflow, kReadableAfterWritable,
   // requests
   kHeaderTooShort, kStatusMissing, kNoMedium, kDataNotSectors, kSectorPastEnd, kWriteToReadOnly, kUnknownType,
   kFeatureNotAccepted, kSegmentList, kSegmentTooLong, kSegmentFlags,
+  // the VMM's
+  kMemoryUnreachable,
 };
-inline constexpr size_t kGuestRules = static_cast<size_t>(GuestRule::kSegmentFlags) + 1;
+inline constexpr size_t kGuestRules = static_cast<size_t>(GuestRule::kMemoryUnreachable) + 1;
+
+constexpr bool is_vmms(GuestRule rule) { return rule >= GuestRule::kMemoryUnreachable; }
 
 struct GuestRuleText {
   std::string_view name;    // stable, for statistics
-  std::string_view rule;    // what a driver does
+  std::string_view rule;    // what a driver, or a VMM, does
   std::string_view source;  // where it says so
 };
 
@@ -39,21 +46,24 @@ inline constexpr std::array<GuestRuleText, kGuestRules> kGuestRuleTexts{{
     {"feature-not-offered", "only offered features are accepted", "virtio 0.9.5 2.2.2.2"},
     {"features-after-driver-ok", "features are settled before DRIVER_OK", "virtio 0.9.5 2.2.1"},
     {"notify-unknown-queue", "QUEUE_NOTIFY names a queue that exists", "virtio 0.9.5 2.2.2"},
-    {"ring-not-in-ram", "the ring at QUEUE_PFN << 12 lies in guest RAM", "virtio 0.9.5 2.3"},
+    {"ring-not-in-ram", "the ring at QUEUE_PFN << 12 lies in guest RAM, also of what a VMM grants", "virtio 0.9.5 2.3"},
     {"vector-out-of-range", "a vector number is below the MSI-X table size, or 0xffff", "virtio 0.9.5 2.2.2"},
     {"config-read-only", "of the device configuration only writeback is written", "virtio 1.2 5.2.4"},
     {"wce-not-accepted", "writeback is written only after CONFIG_WCE was accepted", "virtio 1.2 5.2.4"},
     {"kick-before-ring", "a queue is kicked after its QUEUE_PFN was set", "virtio 0.9.5 2.2.1"},
+    {"ring-blank", "a kick follows an available chain (a VMM that grants memory which is not its guest's, like QEMU without "
+     "share=on, looks like a driver that writes none)", "virtio 0.9.5 2.4.1"},
     {"avail-index-jump", "avail.idx is at most the ring's size ahead of the device", "virtio 0.9.5 2.3.4"},
     {"head-out-of-range", "an available entry is a descriptor of the table", "virtio 0.9.5 2.3.4"},
     {"head-in-flight", "a chain is made available again only after it was used", "virtio 0.9.5 2.3.4"},
     {"next-out-of-range", "next is a descriptor of the table", "virtio 0.9.5 2.3.2"},
-    {"chain-too-long", "a chain has no loop and at most as many descriptors as the ring", "virtio 1.2 2.7.5.2"},
+    {"chain-too-long", "a chain has no loop and at most as many descriptors as the ring (up to 1024 are served)",
+     "virtio 1.2 2.7.5.2"},
     {"indirect-not-accepted", "INDIRECT is used only if the feature was accepted", "virtio 0.9.5 2.3.3"},
     {"indirect-nested", "an indirect table holds no INDIRECT descriptor", "virtio 1.2 2.7.5.3.1"},
     {"indirect-with-next", "INDIRECT and NEXT are not set together", "virtio 1.2 2.7.5.3.1"},
-    {"indirect-with-write", "a table is for the device to read: no WRITE on it", "virtio 0.9.5 2.3.3"},
-    {"indirect-length", "a table is 1..ring-size whole descriptors long", "virtio 1.2 2.7.5.3.1"},
+    {"indirect-with-write", "a table is for the device to read: no WRITE on it (it is served)", "virtio 0.9.5 2.3.3"},
+    {"indirect-length", "a table is 1..ring-size whole descriptors long (up to 1024 are served)", "virtio 1.2 2.7.5.3.1"},
     {"indirect-not-in-ram", "an indirect table lies in guest RAM", "virtio 0.9.5 2.3.3"},
     {"buffer-not-in-ram", "a buffer lies in guest RAM", "virtio 0.9.5 2.3.2"},
     {"lengths-overflow", "the lengths of a chain sum to at most 2^32", "virtio 1.2 2.7.5.2"},
@@ -69,6 +79,8 @@ inline constexpr std::array<GuestRuleText, kGuestRules> kGuestRuleTexts{{
     {"segment-list", "a segment list is 1..max_seg whole segments of 16 bytes", "virtio 1.2 5.2.6.1"},
     {"segment-too-long", "a segment has at most max_sectors sectors", "virtio 1.2 5.2.6.1"},
     {"segment-flags", "only unmap, and only in WRITE_ZEROES, is set in flags", "virtio 1.2 5.2.6.1"},
+    {"memory-unreachable", "RAM is granted as shared memory with its descriptor: share=on for each memory backend of QEMU",
+     "vfio-user DMA_MAP"},
 }};
 
 constexpr const GuestRuleText& text(GuestRule rule) { return kGuestRuleTexts[static_cast<size_t>(rule)]; }
@@ -78,21 +90,35 @@ class GuestMistakes {
  public:
   explicit GuestMistakes(std::string name) : name_(std::move(name)) {}
 
-  // The first few of a kind are logged, then each time the count doubles: a guest cannot flood the log.
   void note(GuestRule rule, uint64_t detail = 0) {
-    const uint64_t count = counts_[static_cast<size_t>(rule)].fetch_add(1, std::memory_order_relaxed) + 1;
-    if ((count > kAlwaysLogged && (count & (count - 1)) != 0) || !log_enabled(LogLevel::kWarning)) return;
-    log(LogLevel::kWarning, concat(name_, ": guest mistake ", text(rule).name, " (number ", count, ", value ", hex(detail),
-                                   "): the rule is: ", text(rule).rule, " (", text(rule).source, ")"));
+    const uint64_t count = add(counts_[static_cast<size_t>(rule)]);
+    if (!worth_telling(count) || !log_enabled(LogLevel::kWarning)) return;
+    log(LogLevel::kWarning,
+        concat(name_, is_vmms(rule) ? ": VMM mistake " : ": guest mistake ", text(rule).name, " (number ", count, ", value ",
+               hex(detail), "): the rule is: ", text(rule).rule, " (", text(rule).source, ")"));
+  }
+  // A queue is broken, for a rule that has just been noted.
+  void note_stop(unsigned queue) {
+    const uint64_t count = add(stops_);
+    if (!worth_telling(count) || !log_enabled(LogLevel::kWarning)) return;
+    log(LogLevel::kWarning, concat(name_, ": queue ", queue, " is stopped until its driver resets it (number ", count,
+                                 "): what it was given last cannot be answered"));
   }
   uint64_t count(GuestRule rule) const {
     return counts_[static_cast<size_t>(rule)].load(std::memory_order_relaxed);
   }
 
  private:
+  using Count = std::atomic<uint64_t>;
   static constexpr uint64_t kAlwaysLogged = 3;
+
+  static uint64_t add(Count& count) { return count.fetch_add(1, std::memory_order_relaxed) + 1; }
+  // The first few of a kind, then each time the count doubles: a guest cannot flood the log.
+  static bool worth_telling(uint64_t count) { return count <= kAlwaysLogged || std::has_single_bit(count); }
+
   std::string name_;
-  std::array<std::atomic<uint64_t>, kGuestRules> counts_{};
+  std::array<Count, kGuestRules> counts_{};
+  Count stops_{0};
 };
 
 }  // namespace acrn

@@ -37,7 +37,7 @@ class VirtioDevice {
   // Accepted features: a subset of features().
   virtual void set_features(uint64_t accepted) = 0;
 
-  // Starts a queue on a legacy ring at `ring` (virtio 0.9.5 2.3). False: the ring is not in guest RAM.
+  // Starts a queue on a legacy ring at `ring` (virtio 0.9.5 2.3). False: the ring is not in guest RAM, which has been counted.
   virtual bool start_queue(unsigned queue, Gpa ring) = 0;
   // Stops popping and returns when nothing of the queue is in flight.
   virtual void stop_queue(unsigned queue) = 0;

@@ -1,6 +1,7 @@
 #include "dm/block_config.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <initializer_list>
 #include <limits>
@@ -202,10 +203,13 @@ Result<void> check_together(BlockOptions& options) {
   return {};
 }
 
-}  // namespace
+// ACRN's `b,` says "bootable" to a firmware that is not there.
+std::span<const std::string> without_boot_mark(std::span<const std::string> fields) {
+  return fields.size() > 1 && fields[0] == "b" ? fields.subspan(1) : fields;
+}
 
-Result<BlockOptions> parse_block_options(std::span<const std::string> fields) {
-  BlockOptions options;
+// Into `options`, after what is there.
+Result<void> apply_fields(std::span<const std::string> fields, BlockOptions& options) {
   const auto path = std::find_if_not(fields.begin(), fields.end(), may_precede_path);
   const auto source = parse_source(path == fields.end() ? std::string() : *path, options.source);
   if (!source) return source.error();
@@ -216,7 +220,41 @@ Result<BlockOptions> parse_block_options(std::span<const std::string> fields) {
     if (const auto applied = apply_option<BlockOptions>(kRows, *field, options); !applied)
       return applied.error();
   }
-  if (const auto checked = check_together(options); !checked) return checked.error();
+  return check_together(options);
+}
+
+// What a guest reads of a slot before it has a disk, and how its queues are served.
+constexpr std::array<Text, 9> kSettledByTheSlot{"writethru", "writeback", "ro",       "sectorsize", "discard",
+                                               "kick",      "iothread",  "mq",       "queue_size"};
+
+Result<void> check_settled(Text field, const BlockOptions& slot) {
+  const Text key = split_key(field).key;
+  if (std::find(kSettledByTheSlot.begin(), kSettledByTheSlot.end(), key) == kSettledByTheSlot.end()) return {};
+  BlockOptions changed = slot;
+  if (auto applied = apply_option<BlockOptions>(kRows, field, changed); !applied) return applied;
+  if (auto checked = check_together(changed); !checked) return checked;
+  if (changed == slot) return {};
+  return usage_error(concat(field, ": ", key, " is settled by the slot's -s, and the guest knows it already; leave it out"));
+}
+
+}  // namespace
+
+Result<BlockOptions> parse_block_options(std::span<const std::string> fields) {
+  BlockOptions options;
+  if (const auto applied = apply_fields(without_boot_mark(fields), options); !applied) return applied.error();
+  return options;
+}
+
+Result<BlockOptions> parse_rescan_options(std::span<const std::string> fields, const BlockOptions& slot) {
+  fields = without_boot_mark(fields);
+  BlockOptions options = slot;
+  if (const auto applied = apply_fields(fields, options); !applied) return applied.error();
+  if (std::holds_alternative<NoDisk>(options.source)) {
+    return usage_error("nodisk is no disk; give a file, a block device or ram:<size>");
+  }
+  for (const std::string& field : fields) {
+    if (const auto checked = check_settled(field, slot); !checked) return checked.error();
+  }
   return options;
 }
 

@@ -41,7 +41,7 @@ class Bridge final : public ConfiguredFunction {
   FunctionDescription describe() const override { return description_; }
   std::vector<QueueStats> stats() const override { return {}; }
   const GuestMistakes* mistakes() const override { return nullptr; }
-  Result<void> rescan(const BlockOptions&) override { return not_a_disk(); }
+  Result<void> rescan(std::span<const std::string>) override { return not_a_disk(); }
   Result<uint64_t> resize() override { return not_a_disk(); }
   Result<void> flush() override { return {}; }
 
@@ -101,18 +101,15 @@ class Disk final : public ConfiguredFunction {
   }
   const GuestMistakes* mistakes() const override { return &mistakes_; }
 
-  Result<void> rescan(const BlockOptions& options) override {
-    if (std::holds_alternative<NoDisk>(options.source)) {
-      return Error{ErrorKind::kUsage, concat("rescan of slot ", slot_, ": nodisk is no disk; give a file, a block "
-                                             "device or ram:<size>")};
+  Result<void> rescan(std::span<const std::string> disk) override {
+    // Before it is opened: its locks would tell of a conflict with ourselves.
+    if (device_->has_disk()) {
+      return Error{ErrorKind::kUsage, concat("blkrescan ", slot_, ": it has a disk already (", describe().source,
+                                             "), and one in use is not replaced")};
     }
-    if (options.read_only != options_.read_only || options.discard.has_value() != options_.discard.has_value() ||
-        options.queues != options_.queues || options.queue_size != options_.queue_size ||
-        options.logical_sector != options_.logical_sector) {
-      return Error{ErrorKind::kUsage, concat("rescan of slot ", slot_, ": ro, discard, mq, queue_size and sectorsize "
-                                             "are already known to the guest; give them as the slot has them")};
-    }
-    return open(options);
+    const auto options = parse_rescan_options(disk, options_);
+    if (!options) return Error{options.error().kind, concat("blkrescan ", slot_, ": ", options.error().message)};
+    return open(options.value());
   }
   Result<uint64_t> resize() override { return device_->resize(); }
   Result<void> flush() override { return device_->flush(); }
@@ -135,8 +132,10 @@ class Disk final : public ConfiguredFunction {
       loops.push_back(iothreads_.back().get());
     }
     if (loops.empty()) loops.push_back(&services.shared_loop);
-    auto device = VirtioBlk::create(device_options(options_, "virtio-blk " + slot_, services.poll_nanoseconds.value_or(0)), services.memory, mistakes_,
-                                    std::move(loops));
+    VirtioBlkOptions options = device_options(options_, "virtio-blk " + slot_, services.poll_nanoseconds.value_or(0));
+    const auto without_disk = inspect_disk({.source = NoDisk{}}, slot_);
+    options.serial = options_.serial.value_or(disk_serial(without_disk.value().identity));
+    auto device = VirtioBlk::create(options, services.memory, mistakes_, std::move(loops));
     if (!device) return device.error();
     device_ = device.value().get();
     function_ = std::make_unique<VirtioPciLegacy>(std::move(device).value(),

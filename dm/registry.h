@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -54,9 +55,8 @@ class ConfiguredFunction {
   virtual std::vector<QueueStats> stats() const = 0;
   // Null for a bridge.
   virtual const GuestMistakes* mistakes() const = 0;
-  // Gives a `nodisk` slot its disk. What the guest has already been told (ro, discard, queues, sector size) must
-  // be as in the slot's own options.
-  virtual Result<void> rescan(const BlockOptions& options) = 0;
+  // Gives a `nodisk` slot its disk: <path>[,opt...], see parse_rescan_options().
+  virtual Result<void> rescan(std::span<const std::string> disk) = 0;
   // Follows the size of the served file; returns bytes.
   virtual Result<uint64_t> resize() = 0;
   // Returns when everything that the guest has written is on stable storage; at once for a bridge, a slot without a

@@ -64,9 +64,9 @@ Result<ConfiguredFunction*> Runner::find(PciAddress address) const {
   return Error{ErrorKind::kUsage, concat("there is no function in slot ", short_name(address))};
 }
 
-Result<void> Runner::blkrescan(const PciSlotConfig& slot) {
-  const auto function = find(slot.address);
-  return function ? function.value()->rescan(*slot.block) : function.error();
+Result<void> Runner::blkrescan(const RescanRequest& request) {
+  const auto function = find(request.address);
+  return function ? function.value()->rescan(request.disk) : function.error();
 }
 
 Result<uint64_t> Runner::resize(PciAddress address) {

@@ -48,7 +48,7 @@ class Runner : protected ControlTarget {
   bool over() const { return over_; }
 
   // The control socket's commands, on the loop like everything else.
-  Result<void> blkrescan(const PciSlotConfig& slot) override;
+  Result<void> blkrescan(const RescanRequest& request) override;
   Result<uint64_t> resize(PciAddress address) override;
   std::vector<FunctionReport> stats() override;
   void stop() override;

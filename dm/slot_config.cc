@@ -30,11 +30,6 @@ std::optional<PciAddress> parse_address(std::string_view text) {
   return PciAddress{static_cast<uint8_t>(*bus), static_cast<uint8_t>(*slot), static_cast<uint8_t>(*function)};
 }
 
-// ACRN's `b,` directly after the name says "bootable" to a firmware that is not there.
-std::span<const std::string> without_boot_mark(std::span<const std::string> config) {
-  return config.size() > 1 && config[0] == "b" ? config.subspan(1) : config;
-}
-
 Error slot_error(const PciSlotConfig& slot, std::string_view detail) {
   return usage_error(concat("-s ", short_name(slot.address), ",", slot.emulation, ": ", detail));
 }
@@ -60,7 +55,7 @@ Result<PciSlotConfig> parse_slot(std::string_view text) {
     return usage_error(concat("-s ", short_name(*address), ",", slot.emulation, ": '", slot.emulation,
                               "' is not an emulation; known: ", known));
   }
-  const auto config = without_boot_mark(std::span(fields).subspan(2));
+  const auto config = std::span(fields).subspan(2);
   if (slot.emulation == kBlock) {
     Result<BlockOptions> block = parse_block_options(config);
     if (!block) return slot_error(slot, block.error().message);
@@ -77,16 +72,12 @@ Result<PciAddress> parse_slot_address(std::string_view text) {
   return usage_error(concat("'", text, "' is not a slot; give <slot>[:<func>] or <bus>:<slot>:<func>, like 9 or 0:9:0"));
 }
 
-Result<PciSlotConfig> parse_rescan(std::string_view text) {
-  const std::vector<std::string> fields = split_fields(text);
+Result<RescanRequest> parse_rescan(std::string_view text) {
+  std::vector<std::string> fields = split_fields(text);
   const auto address = parse_slot_address(fields[0]);
   if (!address) return usage_error(concat("blkrescan ", text, ": ", address.error().message));
-  Result<BlockOptions> block = parse_block_options(without_boot_mark(std::span(fields).subspan(1)));
-  if (!block) return usage_error(concat("blkrescan ", fields[0], ": ", block.error().message));
-  if (std::holds_alternative<NoDisk>(block.value().source)) {
-    return usage_error(concat("blkrescan ", text, ": nodisk is no disk; give a file, a block device or ram:<size>"));
-  }
-  return PciSlotConfig{address.value(), std::string(kBlock), std::move(block).value()};
+  fields.erase(fields.begin());
+  return RescanRequest{address.value(), std::move(fields)};
 }
 
 Result<void> check_slots(const std::vector<PciSlotConfig>& slots, unsigned vcpus) {

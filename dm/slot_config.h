@@ -24,8 +24,13 @@ Result<PciSlotConfig> parse_slot(std::string_view text);
 
 // "9", "9:0" or "0:9:0". Errors are kUsage.
 Result<PciAddress> parse_slot_address(std::string_view text);
-// What `blkrescan` takes: <slot>,<path>[,opt...], as for -s but without the emulation, and with a disk. Errors are kUsage.
-Result<PciSlotConfig> parse_rescan(std::string_view text);
+// What `blkrescan` takes: <slot>,<path>[,opt...].
+struct RescanRequest {
+  PciAddress address;
+  std::vector<std::string> disk;  // <path>[,opt...], for parse_rescan_options()
+};
+// Looks at the slot only. Errors are kUsage.
+Result<RescanRequest> parse_rescan(std::string_view text);
 
 // What the slots may not do together: two functions in one place, two LPC bridges, more queues than vCPUs.
 Result<void> check_slots(const std::vector<PciSlotConfig>& slots, unsigned vcpus);

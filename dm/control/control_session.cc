@@ -116,10 +116,10 @@ Result<Json> blkrescan(ControlTarget& target, const Json& arguments) {
   if (!arguments.is_string()) {
     return usage_error(R"(blkrescan: slot and path are missing; give "arguments": "<slot>,<path>[,opts]")");
   }
-  const auto slot = parse_rescan(arguments.get_ref<const std::string&>());
-  if (!slot) return slot.error();
-  if (const auto scanned = target.blkrescan(slot.value()); !scanned) return scanned.error();
-  return Json{{"slot", full_name(slot.value().address)}};
+  const auto request = parse_rescan(arguments.get_ref<const std::string&>());
+  if (!request) return request.error();
+  if (const auto scanned = target.blkrescan(request.value()); !scanned) return scanned.error();
+  return Json{{"slot", full_name(request.value().address)}};
 }
 
 Result<Json> resize(ControlTarget& target, const Json& arguments) {

@@ -32,8 +32,8 @@ struct FunctionReport {
 
 class ControlTarget {
  public:
-  // Gives the `nodisk` slot at `slot.address` the disk of `slot.block`.
-  virtual Result<void> blkrescan(const PciSlotConfig& slot) = 0;
+  // Gives a `nodisk` slot its disk.
+  virtual Result<void> blkrescan(const RescanRequest& request) = 0;
   // Follows the size of a served file; returns bytes.
   virtual Result<uint64_t> resize(PciAddress address) = 0;
   virtual std::vector<FunctionReport> stats() = 0;

@@ -2,6 +2,7 @@
 #include <filesystem>
 #include <thread>
 
+#include "dm/options.h"
 #include "dm/registry.h"
 #include "tests/support/bench_disk.h"
 #include "tests/support/temp_dir.h"
@@ -163,9 +164,7 @@ struct Configured {
     function = MUST(create_function(slot, services, machine->pin(slot.address)));
     machine->bus().attach(slot.address, function->function());
   }
-  BlockOptions options(const std::string& config) {
-    return *MUST(parse_slot("9,virtio-blk," + config)).block;
-  }
+  Result<void> rescan(const std::string& disk) { return function->rescan(split_fields(disk)); }
 };
 
 TEST(a_nodisk_slot_gets_its_file_by_rescan_once) {
@@ -174,27 +173,69 @@ TEST(a_nodisk_slot_gets_its_file_by_rescan_once) {
   Configured configured("9,virtio-blk,nodisk,mq=2,iothread");
   RawGuest guest = MUST(RawGuest::start(*configured.machine, configured.slot.address, kNoEventIndex));
   EXPECT_EQ(guest.capacity(), 0u);
-  EXPECT(!configured.function->rescan(configured.options(path + ",mq=2,ro")).ok());
-  EXPECT(!configured.function->rescan(configured.options(path)).ok());
-  EXPECT(!configured.function->rescan(configured.options(directory.path("missing") + ",mq=2")).ok());
+  EXPECT(!configured.rescan(directory.path("missing")).ok());
   EXPECT_EQ(guest.capacity(), 0u);
-  MUST(configured.function->rescan(configured.options(path + ",mq=2,serial=later")));
+  MUST(configured.rescan(path + ",mq=2,serial=later"));
   EXPECT_EQ(guest.capacity(), kMiB / kSector);
   expect_serves(guest);
   std::vector<std::byte> id(VIRTIO_BLK_ID_BYTES);
   EXPECT_EQ(guest.request(VIRTIO_BLK_T_GET_ID, 0, id)->status, VIRTIO_BLK_S_OK);
   EXPECT(std::string(reinterpret_cast<const char*>(id.data())) == "later");
-  EXPECT(!configured.function->rescan(configured.options(directory.file("other", kMiB) + ",mq=2")).ok());
+  // Also the same file, which is not in use by another process.
+  for (const std::string& again : {path, directory.file("other", kMiB)}) {
+    EXPECT_CONTAINS(configured.rescan(again).error().message, "it has a disk already (" + path + ")");
+  }
   std::filesystem::resize_file(path, 2 * kMiB);
   EXPECT_EQ(MUST(configured.function->resize()), 2 * kMiB);
   EXPECT_EQ(guest.capacity(), 2 * kMiB / kSector);
   expect_serves(guest);
 }
 
+TEST(the_options_of_a_nodisk_slot_hold_for_the_disk_that_it_gets) {
+  TempDir directory;
+  const std::string path = directory.path("disk");
+  write_pattern(path, kMiB);
+  Configured configured("9,virtio-blk,nodisk,serial=DISK01,range=8/16,writeback,sectorsize=512/4096,discard=64:4:8");
+  RawGuest guest = MUST(RawGuest::start(*configured.machine, configured.slot.address, kNoEventIndex));
+  std::vector<std::byte> id(VIRTIO_BLK_ID_BYTES), data(kSector);
+  const auto serial = [&] {
+    EXPECT_EQ(guest.request(VIRTIO_BLK_T_GET_ID, 0, id)->status, VIRTIO_BLK_S_OK);
+    return std::string(reinterpret_cast<const char*>(id.data()));
+  };
+  EXPECT_EQ(serial(), "DISK01");
+  MUST(configured.rescan(path));
+  EXPECT_EQ(guest.capacity(), 16u);
+  EXPECT_EQ(serial(), "DISK01");
+  EXPECT_EQ(guest.request(VIRTIO_BLK_T_IN, 0, data)->status, VIRTIO_BLK_S_OK);
+  for (size_t i = 0; i < data.size(); i++) EXPECT(data[i] == pattern(8 * kSector + i));
+  EXPECT_EQ(guest.config(32, 1), 1u);
+}
+
+TEST(options_given_with_the_disk_come_after_the_slots_or_are_refused) {
+  TempDir directory;
+  const std::string path = directory.file("disk", kMiB);
+  const std::string_view slot = "writeback,sectorsize=512/4096,discard=64:4:8,mq=2,iothread,queue_size=128,range=0/8,kick=loop";
+  for (const char* refused : {"writethru", "ro", "sectorsize=4096", "sectorsize=512", "discard", "discard=64:4:16", "mq=1",
+                              "mq=4", "iothread=2", "iothread=1@0", "queue_size=64", "kick=inline", "kick=auto"}) {
+    row(refused, [&] {
+      Configured configured(concat("9,virtio-blk,nodisk,", slot));
+      const auto rescanned = configured.rescan(concat(path, ",", refused));
+      EXPECT(!rescanned.ok());
+      EXPECT_CONTAINS(rescanned.error().message, concat("blkrescan 0:9:0: ", refused, ": "));
+      EXPECT_CONTAINS(rescanned.error().message, "settled by the slot's -s");
+      MUST(configured.rescan(path));
+    });
+  }
+  Configured configured(concat("9,virtio-blk,nodisk,", slot));
+  MUST(configured.rescan(concat(path, ",", slot, ",range=8/32,serial=OTHER,aio=threads,lock=off,no_bst_block")));
+  RawGuest guest = MUST(RawGuest::start(*configured.machine, configured.slot.address, kNoEventIndex));
+  EXPECT_EQ(guest.capacity(), 32u);
+}
+
 TEST(a_bridge_is_no_disk) {
   Configured configured("0,hostbridge");
   EXPECT(!configured.function->resize().ok());
-  EXPECT(!configured.function->rescan(configured.options("ram:1048576")).ok());
+  EXPECT(!configured.rescan("ram:1048576").ok());
   EXPECT(configured.function->mistakes() == nullptr);
   EXPECT(!RawGuest::start(*configured.machine, configured.slot.address).ok());
 }

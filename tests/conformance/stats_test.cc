@@ -2,6 +2,7 @@
 #include <numeric>
 #include <thread>
 
+#include "dm/options.h"
 #include "dm/registry.h"
 #include "tests/support/bench_disk.h"
 #include "tests/support/temp_dir.h"
@@ -183,8 +184,8 @@ TEST(a_configured_function_describes_itself) {
   EXPECT_EQ(disk->describe().source, "nodisk");
   EXPECT_EQ(disk->stats().size(), 2u);
   MUST(disk->flush());
-  EXPECT(!disk->rescan(*MUST(parse_slot("9,virtio-blk,nodisk,mq=2")).block).ok());
-  MUST(disk->rescan(*MUST(parse_slot("9,virtio-blk," + path + ",mq=2")).block));
+  EXPECT(!disk->rescan(split_fields("nodisk,mq=2")).ok());
+  MUST(disk->rescan(split_fields(path)));
   EXPECT_EQ(disk->describe().source, path);
   EXPECT_EQ(disk->describe().slot, "0:9:0");
   MUST(disk->flush());

@@ -2,19 +2,21 @@
 // one line. The first byte says how long the pieces are. The target does nothing.
 #include <nlohmann/json.hpp>
 
+#include "dm/block_config.h"
 #include "dm/control/control_session.h"
 
 namespace {
 
 class NoMachine final : public acrn::ControlTarget {
  public:
-  acrn::Result<void> blkrescan(const acrn::PciSlotConfig& slot) override {
-    if (!slot.block) __builtin_trap();
+  acrn::Result<void> blkrescan(const acrn::RescanRequest& request) override {
+    const auto options = acrn::parse_rescan_options(request.disk, {});
+    if (options && (options.value().read_only || options.value().queues != 1)) __builtin_trap();
     return acrn::Error{acrn::ErrorKind::kNoInput, "no \xff file\n"};
   }
   acrn::Result<uint64_t> resize(acrn::PciAddress address) override { return uint64_t{address.slot} << 20; }
   std::vector<acrn::FunctionReport> stats() override {
-    return {{"0:9:0", "virtio-blk", "/a\xc3.img", {acrn::QueueStats{.kicks = 3}}, {{"kick-before-ring", 1}}}};
+    return {{"0:9:0", "virtio-blk", "/a\xc3.img", {acrn::QueueStats{.kicks = 3}}, {{"kick-before-ring", 1}}, {}}};
   }
   acrn::Result<void> pause() override { return {}; }
   acrn::Result<void> resume() override { return {}; }

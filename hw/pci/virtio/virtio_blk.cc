@@ -108,6 +108,11 @@ Result<void> VirtioBlk::attach(std::unique_ptr<BlockBackend> backend, std::strin
   return {};
 }
 
+bool VirtioBlk::has_disk() const {
+  MutexLock lock(mutex_);
+  return attaching_ || backend_ != nullptr;
+}
+
 Result<uint64_t> VirtioBlk::resize() {
   MutexLock lock(mutex_);
   if (backend_ == nullptr) return Error{ErrorKind::kUsage, options_.name + ": there is no disk to resize"};

@@ -51,6 +51,7 @@ class VirtioBlk final : public VirtioDevice {
   // Gives a device without a medium its disk and tells the guest (ACRN's blkrescan). `serial`: up to 20 bytes.
   // Refused while there is one already.
   Result<void> attach(std::unique_ptr<BlockBackend> backend, std::string_view serial);
+  bool has_disk() const;
   // Looks how large the disk is now and tells the guest; returns bytes.
   Result<uint64_t> resize();
   // Returns when everything that was written is on stable storage; at once for a read-only disk or none. Not on a
@@ -92,7 +93,7 @@ class VirtioBlk final : public VirtioDevice {
   BlkState state_;
   std::atomic<VirtioInterruptSink*> interrupts_{nullptr};
 
-  Mutex mutex_;  // rank 2: the configuration space and which disk there is
+  mutable Mutex mutex_;  // rank 2: the configuration space and which disk there is
   VirtioBlkConfig config_ ACRN_GUARDED_BY(mutex_){};
   bool attaching_ ACRN_GUARDED_BY(mutex_) = false;
   CapacitySnapshot capacity_seen_ ACRN_GUARDED_BY(mutex_);

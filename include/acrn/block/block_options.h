@@ -14,17 +14,29 @@ enum class BlockEngine : uint8_t { kAuto, kThreads, kIoUring };
 // Where a kick is served: on its own thread if that pays, always there, or never.
 enum class KickMode : uint8_t { kAuto, kInline, kLoop };
 
-struct NoDisk {};                                // `nodisk`: a slot whose file comes later
-struct RamDiskPath { uint64_t size = 0; };       // `ram:<size>`, bytes
-struct FilePath { std::string path; };           // a regular file or a block device
+struct NoDisk {  // `nodisk`: a slot whose file comes later
+  bool operator==(const NoDisk&) const = default;
+};
+struct RamDiskPath {  // `ram:<size>`
+  uint64_t size = 0;  // bytes
+  bool operator==(const RamDiskPath&) const = default;
+};
+struct FilePath {  // a regular file or a block device
+  std::string path;
+  bool operator==(const FilePath&) const = default;
+};
 using BlockSource = std::variant<NoDisk, RamDiskPath, FilePath>;
 
-struct BlockRange { uint64_t start = 0, size = 0; };  // in logical sectors
+struct BlockRange {
+  uint64_t start = 0, size = 0;  // in logical sectors
+  bool operator==(const BlockRange&) const = default;
+};
 
 struct DiscardLimits {                 // 0: the device's default
   uint32_t max_sectors = 0;            // 512-byte sectors per segment
   uint32_t max_segments = 0;           // segments per request, at most kMaxDiscardSegments
   uint32_t alignment = 0;              // 512-byte sectors
+  bool operator==(const DiscardLimits&) const = default;
 };
 inline constexpr uint32_t kMaxDiscardSegments = 256;
 
@@ -45,6 +57,8 @@ struct BlockOptions {
   unsigned queue_size = 64;                  // ring entries, power of two
   std::optional<std::string> serial;
   bool lock = true;
+
+  bool operator==(const BlockOptions&) const = default;
 };
 
 }  // namespace acrn

@@ -22,6 +22,7 @@ namespace {
 
 // A process that was killed with requests in io_uring is gone some milliseconds before its locks are.
 constexpr unsigned kLockTries = 30;  // 10 ms apart
+constexpr uint32_t kSmallestSector = 512;
 
 struct Window {
   uint64_t start = 0, size = 0;
@@ -31,14 +32,27 @@ Error misfit(const std::string& name, const std::string& why) {
   return Error{ErrorKind::kUsage, concat("virtio-blk ", name, ": ", why)};
 }
 
-// What is served of `size` bytes.
-Result<Window> window_of(const BlockOptions& options, const std::string& name, uint64_t size) {
+// The whole of a file or device is served, and that is no whole number of sectors.
+Error broken_sector(const BlockOptions& options, const std::string& name, uint64_t size, bool can_grow) {
+  const uint64_t sector = options.logical_sector, sectors = size / sector;
+  std::string advice;
+  if (can_grow) advice = concat("truncate -s ", (sectors + 1) * sector, " makes it one");
+  if (sectors != 0) {
+    advice += concat(can_grow ? ", " : "", "range=0/", sectors, " leaves the last ", size % sector, " bytes out");
+  }
+  if (advice.empty()) advice = "it has not even one sector";
+  const bool plain = sector == kSmallestSector;
+  return {plain ? ErrorKind::kNoInput : ErrorKind::kUsage,
+          concat("virtio-blk ", name, plain ? ": " : concat(": sectorsize=", sector, ": "), "size ", size, " is not a multiple of ",
+                 plain ? "512 bytes" : "it", "; ", advice)};
+}
+
+// What is served of `size` bytes. `can_grow`: it is a file that may be written.
+Result<Window> window_of(const BlockOptions& options, const std::string& name, uint64_t size, bool can_grow) {
   const uint64_t sector = options.logical_sector;
   if (!options.range) {
     if (size % sector == 0) return Window{0, size};
-    return misfit(name,
-                  concat("sectorsize=", sector, ": size ", size, " is not a multiple of it; truncate -s ",
-                         (size / sector + 1) * sector, " makes it one"));
+    return broken_sector(options, name, size, can_grow);
   }
   const uint64_t sectors = size / sector;
   const BlockRange& range = *options.range;
@@ -93,7 +107,7 @@ Result<FilePlan> plan_file(const BlockOptions& options, const std::string& path,
   if (!probed) return probed.error();
   FilePlan plan;
   plan.probe = std::move(probed).value();
-  auto window = window_of(options, path, plan.probe.size);
+  auto window = window_of(options, path, plan.probe.size, !options.read_only && !plan.probe.block_device);
   if (!window) return window.error();
   plan.window = window.value();
   if (options.nocache) {
@@ -124,6 +138,7 @@ Result<std::unique_ptr<BlockBackend>> start_engine(const BlockOptions& options, 
   traits.block_device = plan.probe.block_device;
   traits.direct = options.nocache;
   traits.lock_growth = options.lock && !options.range;
+  traits.sector = options.logical_sector;
   if (options.nocache) {
     traits.info.offset_alignment = plan.probe.direct_offset_align;
     // Some file systems want whole blocks in each vector, too.
@@ -165,7 +180,7 @@ struct RamPlan {
 Result<RamPlan> plan_ram(const BlockOptions& options, uint64_t size, const std::string& slot) {
   const std::string name = concat("ram:", size);
   if (size == 0 || size % 512 != 0) return misfit(name, "the size is a multiple of 512 bytes and not 0");
-  auto window = window_of(options, name, size);
+  auto window = window_of(options, name, size, false);
   if (!window) return window.error();
   RamPlan plan;
   plan.window = window.value();

@@ -13,9 +13,9 @@ namespace acrn {
 // What the options and the file together say. Produced without opening anything for writing.
 struct DiskFacts {
   BlockInfo info;  // of the stack, after window and alignment; size 0 for nodisk
-  std::string
-      identity;        // stable over options: "file:<real path>:whole" or ":<start>+<size>", "block:<major>:<minor>:...",
-                       // "ram:<slot>", "nodisk:<slot>"; the disk's serial is made of it (dm/ident)
+  // Stable over options, and over the order in which a host finds its devices: "file:<real path>" or device_identity() with
+  // ":whole" or ":<start>+<size>", "ram:<slot>", "nodisk:<slot>". The disk's serial is made of it (dm/ident).
+  std::string identity;
   std::string medium;  // "file", "block device", "ram", "nodisk"
   BlockEngine engine = BlockEngine::kAuto;  // of a file or device: what it stands for
 };

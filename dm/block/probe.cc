@@ -17,6 +17,7 @@
 
 #include "acrn/base/concat.h"
 #include "dm/base/errno_text.h"
+#include "dm/block/device_identity.h"
 #include "dm/block/raw_file.h"
 
 namespace acrn {
@@ -76,9 +77,11 @@ Result<UniqueFd> open_path(const std::string& path, const ProbeMode& mode) {
   return fd;
 }
 
+std::string sysfs_of(dev_t device) { return concat("/sys/dev/block/", major(device), ":", minor(device)); }
+
 // The value of a file in the queue directory of a disk, or of the disk that a partition is on; 0: none.
 uint64_t queue_limit(dev_t device, const char* name) {
-  const std::string base = concat("/sys/dev/block/", major(device), ":", minor(device));
+  const std::string base = sysfs_of(device);
   for (const char* queue : {"/queue/", "/../queue/"}) {
     std::ifstream file(base + queue + name);
     uint64_t value = 0;
@@ -104,7 +107,7 @@ Result<void> probe_block_device(const std::string& path, const struct stat& stat
   probe.direct_memory_align = probe.direct_offset_align;
   const uint64_t granularity = queue_limit(status.st_rdev, "discard_granularity");
   probe.discard_granularity = std::max(sane_block(granularity), probe.direct_offset_align);
-  probe.identity = concat("block:", major(status.st_rdev), ":", minor(status.st_rdev));
+  probe.identity = device_identity(sysfs_of(status.st_rdev), path);
   return {};
 }
 
@@ -135,10 +138,6 @@ Result<void> probe_size(const std::string& path, DiskProbe& probe) {
     return refuse(path, probe.block_device
                             ? "has no medium, its size is 0"
                             : "is empty; a disk has at least 512 bytes (truncate -s 1G makes one)");
-  }
-  if (probe.size % 512 != 0) {
-    return refuse(path, concat("size ", probe.size, " is not a multiple of 512 bytes; truncate -s ",
-                               (probe.size + 511) / 512 * 512, " makes it one"));
   }
   return {};
 }

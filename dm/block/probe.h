@@ -13,12 +13,12 @@ namespace acrn {
 struct DiskProbe {
   UniqueFd fd;
   bool block_device = false;
-  uint64_t size = 0;                 // bytes, a multiple of 512 and not 0
+  uint64_t size = 0;                 // bytes, not 0
   uint32_t physical_block = 512;     // bytes, power of two
   uint32_t direct_offset_align = 0;  // what O_DIRECT needs, bytes; 0: the file has no O_DIRECT
   uint32_t direct_memory_align = 0;
   uint32_t discard_granularity = 512;
-  std::string identity;  // "file:<real path>" or "block:<major>:<minor>"
+  std::string identity;  // "file:<real path>", or device_identity()
 };
 
 struct ProbeMode {

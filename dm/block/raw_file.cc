@@ -233,10 +233,12 @@ Result<uint64_t> RawFile::refresh_size() {
     return Error{ErrorKind::kNoInput,
                  concat("virtio-blk ", traits_.name, ": its size cannot be read: ", errno_text(error))};
   }
-  const uint64_t unit = std::max<uint64_t>(512, traits_.info.offset_alignment);
-  if (size == 0 || size % unit != 0) {
-    return Error{ErrorKind::kNoInput, concat("virtio-blk ", traits_.name, ": its new size ", size,
-                                             " is not a multiple of ", unit, " bytes")};
+  const auto refuse = [&](const std::string& why) {
+    return Error{ErrorKind::kNoInput, concat("virtio-blk ", traits_.name, ": ", why)};
+  };
+  if (size == 0) return refuse("it is empty now, and a disk has at least one sector; what it held is gone");
+  if (const uint64_t unit = std::max(traits_.sector, traits_.info.offset_alignment); size % unit != 0) {
+    return refuse(concat("its new size ", size, " is not a multiple of ", unit, " bytes; give it ", (size / unit + 1) * unit));
   }
   const uint64_t served = size_.load(std::memory_order_relaxed);  // as in info()
   if (traits_.lock_growth && size > served) {

@@ -21,6 +21,7 @@ struct RawFileTraits {
   bool block_device = false;
   bool direct = false;       // opened with O_DIRECT
   bool lock_growth = false;  // every byte served is locked, so those of a grown file must be too
+  uint32_t sector = 512;     // bytes: what a new size must be a multiple of
 };
 
 class RawFile {

@@ -291,7 +291,9 @@ EACH_WAY(a_grown_file_serves_its_new_end_after_its_size_was_read_again) {
   EXPECT_EQ(::truncate(path.c_str(), kSize + 100), 0);
   auto odd = file->refresh_size();
   EXPECT(!odd.ok());
-  EXPECT_CONTAINS(odd.error().message, "not a multiple of 512");
+  EXPECT_CONTAINS(odd.error().message, "not a multiple of 512 bytes; give it 4194816");
+  EXPECT_EQ(::truncate(path.c_str(), 0), 0);
+  EXPECT_CONTAINS(file->refresh_size().error().message, "it is empty now");
 }
 
 TEST(a_cached_read_needs_no_worker) {

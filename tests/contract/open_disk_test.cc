@@ -7,7 +7,10 @@
 #include <cerrno>
 #include <filesystem>
 #include <fstream>
+#include <map>
 
+#include "acrn/base/concat.h"
+#include "dm/block/device_identity.h"
 #include "dm/block/engine_uring.h"
 #include "dm/block/open.h"
 #include "tests/contract/block_rig.h"
@@ -84,17 +87,36 @@ TEST(what_is_no_disk_is_refused_without_waiting) {
 TEST(a_file_of_a_wrong_size_is_refused_with_the_right_one) {
   TempDir dir;
   EXPECT_CONTAINS(refusal(options_for(dir.file("empty", 0))), "is empty");
-  EXPECT_EQ(refusal(options_for(dir.file("odd", 1000))),
-            "virtio-blk " + dir.path("odd") +
-                ": size 1000 is not a multiple of 512 bytes; truncate -s 1024 makes it one");
-  EXPECT_EQ(std::filesystem::file_size(dir.path("odd")), 1000u);
+  const std::string odd = dir.file("odd", 1000), name = "virtio-blk " + odd + ": ";
+  EXPECT_EQ(refusal(options_for(odd)),
+            name + "size 1000 is not a multiple of 512 bytes; truncate -s 1024 makes it one, range=0/1 leaves the last 488 bytes out");
+  EXPECT_EQ(refusal(read_only(options_for(odd))),
+            name + "size 1000 is not a multiple of 512 bytes; range=0/1 leaves the last 488 bytes out");
+  EXPECT_CONTAINS(refusal(read_only(options_for(dir.file("tiny", 100)))), "it has not even one sector");
+  EXPECT_EQ(std::filesystem::file_size(odd), 1000u);
+}
+
+TEST(what_is_served_must_fit_and_not_the_file) {
+  TempDir dir;
+  const std::string path = dir.file("odd", 123'456'789);
+  for (const bool nocache : {false, true}) {
+    BlockOptions options = read_only(with_range(path, 0, 1000));
+    options.nocache = nocache;
+    auto opened = open_disk(options, "0:9:0");
+    if (nocache && !opened) SKIP(opened.error().message);
+    EXPECT(opened.ok());
+    EXPECT_EQ(opened.value().backend->info().size, 512'000u);
+    EXPECT_EQ(opened.value().backend->refresh_size().value(), 512'000u);
+  }
+  EXPECT_EQ(facts_of(read_only(with_range(path, 0, 241'126))).info.size, 241'126u * 512);
+  EXPECT_CONTAINS(refusal(read_only(with_range(path, 0, 241'127)), ErrorKind::kUsage), "there are 241126 sectors");
 }
 
 TEST(a_size_that_does_not_fit_the_sector_is_refused) {
   TempDir dir;
   BlockOptions options = options_for(dir.file("disk", 4096 + 512));
   options.logical_sector = 4096;
-  EXPECT_CONTAINS(refusal(options, ErrorKind::kUsage), "sectorsize=4096: size 4608");
+  EXPECT_CONTAINS(refusal(options, ErrorKind::kUsage), "sectorsize=4096: size 4608 is not a multiple of it; truncate -s 8192 makes it one, range=0/1");
 }
 
 TEST(a_range_past_the_end_is_refused) {
@@ -206,13 +228,67 @@ TEST(disks_without_a_file_are_named_by_their_slot) {
   EXPECT_EQ(facts_of(none).info.size, 0u);
 }
 
-TEST(a_block_device_tells_its_blocks_and_its_number) {
+TEST(a_block_device_tells_its_blocks_and_its_medium) {
   TempDir dir;
-  LoopDevice device(dir.file("disk", 1 << 20), 4096);
+  const std::string file = dir.file("disk", 1 << 20);
+  LoopDevice device(file, 4096);
   const DiskFacts facts = facts_of(options_for(device.path()));
   EXPECT_EQ(facts.medium, "block device");
-  EXPECT_CONTAINS(facts.identity, "block:7:");
+  EXPECT_EQ(facts.identity, "loop:" + file + ":whole");
   EXPECT_EQ(facts.info.physical_block, 4096u);
+}
+
+TEST(a_device_keeps_its_identity_when_numbers_are_handed_out_anew) {
+  TempDir dir;
+  const std::string first = dir.file("first", 1 << 20), second = dir.file("second", 1 << 20);
+  std::map<std::string, std::string> identity;
+  for (const bool again : {false, true}) {
+    std::vector<LoopDevice> devices;
+    for (const std::string& file : {again ? second : first, again ? first : second}) {
+      devices.emplace_back(file, 512);
+      const std::string found = facts_of(options_for(devices.back().path())).identity;
+      EXPECT_EQ(found, again ? identity[file] : found);
+      identity[file] = found;
+    }
+  }
+  EXPECT(identity[first] != identity[second]);
+}
+
+// Host folders as the kernel makes them, for devices that no test machine has.
+TEST(a_device_is_known_by_what_belongs_to_its_medium) {
+  TempDir dir;
+  struct {
+    const char* name;
+    std::vector<std::pair<const char*, const char*>> attributes;
+    const char* identity;
+  } const devices[] = {
+      {"sda", {{"device/wwid", "naa.5000c500a1b2c3d4\n"}}, "wwid:naa.5000c500a1b2c3d4"},
+      {"sdb", {{"device/wwid", "  t10.ATA     DISK   S1\n"}, {"device/serial", "S1\n"}}, "wwid:t10.ATA     DISK   S1"},
+      {"nvme0n1", {{"wwid", "eui.0025385b71b0a1c3\n"}, {"device/serial", "S4EV\n"}}, "wwid:eui.0025385b71b0a1c3"},
+      {"vda", {{"serial", "20066432\n"}}, "serial:20066432"},
+      {"vdb", {{"serial", "\n"}}, "device:/dev/vdb"},
+      {"mmcblk0", {{"device/cid", "0353445344333247\n"}, {"device/serial", "0x1\n"}}, "serial:0353445344333247"},
+      {"dm-0", {{"dm/uuid", "LVM-abc\n"}, {"dm/name", "vg-lv\n"}}, "dm:LVM-abc"},
+      {"dm-1", {{"dm/uuid", "\n"}, {"dm/name", "plain\n"}}, "device:/dev/dm-1"},
+      {"md0", {{"md/uuid", "1-2-3-4\n"}}, "md:1-2-3-4"},
+      {"loop3", {{"loop/backing_file", "/a b.img\n"}, {"loop/offset", "0\n"}, {"loop/sizelimit", "0\n"}}, "loop:/a b.img"},
+      {"loop4", {{"loop/backing_file", "/a.img\n"}, {"loop/offset", "512\n"}, {"loop/sizelimit", "1024\n"}}, "loop:/a.img:512+1024"},
+      {"zram0", {}, "device:/dev/zram0"},
+      {"nbd0", {}, "device:/dev/nbd0"},
+  };
+  for (const auto& device : devices) {
+    const std::string folder = dir.path(device.name), part = folder + "/part2";
+    std::filesystem::create_directories(part);
+    std::ofstream(part + "/partition") << "2\n";
+    for (const auto& [name, text] : device.attributes) {
+      std::filesystem::create_directories(std::filesystem::path(folder + "/" + name).parent_path());
+      std::ofstream(folder + "/" + name) << text;
+    }
+    EXPECT_EQ(device_identity(folder, concat("/dev/", device.name)), device.identity);
+    const std::string of_part = device_identity(part, concat("/dev/", device.name, "p2"));
+    EXPECT_EQ(of_part, std::string_view(device.identity).starts_with("device:") ? concat(device.identity, "p2")
+                                                                               : concat(device.identity, ":part2"));
+  }
 }
 
 TEST(nocache_refuses_a_window_that_cuts_a_block) {

@@ -5,6 +5,7 @@
 #include <span>
 
 #include "acrn/base/concat.h"
+#include "acrn/base/errno_name.h"
 #include "dm/base/one_line.h"
 #include "dm/options.h"
 
@@ -75,13 +76,21 @@ Json latency_json(const QueueStats& stats) {
   return json;
 }
 
+Json host_errors_json(const QueueStats& stats) {
+  Json json = Json::object();
+  for (const auto& [operation, error, count] : stats.host_errors) {
+    json[std::string(kDiskOperationNames[operation])][errno_name(error)] = count;
+  }
+  return json;
+}
+
 Json queue_json(const QueueStats& stats) {
   Json requests = Json::object();
   for (size_t i = 0; i < kDiskRequestNames.size(); i++) requests[std::string(kDiskRequestNames[i])] = stats.requests[i];
   return {{"requests", std::move(requests)},
           {"bytes_read", stats.bytes_read},
           {"bytes_written", stats.bytes_written},
-          {"errors", {{"ioerr", stats.io_errors}, {"unsupp", stats.unsupported}}},
+          {"errors", {{"ioerr", stats.io_errors}, {"unsupp", stats.unsupported}, {"host", host_errors_json(stats)}}},
           {"stopped", stats.stopped},
           {"stops", stats.stops},
           {"kicks", stats.kicks},

@@ -1,7 +1,9 @@
 // What an operator can ask of a running disk: its counts, and to make stable what was written.
+#include <map>
 #include <numeric>
 #include <thread>
 
+#include "dm/base/log_setup.h"
 #include "dm/options.h"
 #include "dm/registry.h"
 #include "tests/support/bench_disk.h"
@@ -91,6 +93,45 @@ TEST(a_request_that_the_disk_fails_is_an_error_without_bytes) {
   EXPECT_EQ(guest.request(VIRTIO_BLK_T_IN, 0, data)->status, VIRTIO_BLK_S_IOERR);
   EXPECT_EQ(bench.device().stats(0).io_errors, 1u);
   EXPECT_EQ(bench.device().stats(0).bytes_read, 0u);
+}
+
+TEST(what_the_host_fails_is_counted_by_errno_and_logged_with_the_sector) {
+  TempDir directory;
+  BenchDisk bench({.device = {.discard = true}});
+  RawGuest guest = bench.guest();
+  MUST(setup_logging({.console = 1, .disk = 2}, directory.path("log")));
+  std::vector<std::byte> data(2 * kSector);
+  const VirtioBlkDiscardWriteZeroes segments[] = {{0, 8, 0}, {64, 16, 0}};
+  bench.faults().fail_nth(BlockOp::kRead, 1, EIO);
+  EXPECT_EQ(guest.request(VIRTIO_BLK_T_IN, 7, data)->status, VIRTIO_BLK_S_IOERR);
+  for (unsigned i = 1; i <= 9; i++) {
+    bench.faults().fail_nth(BlockOp::kWrite, 1, ENOSPC);
+    EXPECT_EQ(guest.request(VIRTIO_BLK_T_OUT, 100, data)->status, VIRTIO_BLK_S_IOERR);
+  }
+  bench.faults().fail_nth(BlockOp::kWriteZeroes, 2, EDQUOT);
+  EXPECT_EQ(guest.segments(VIRTIO_BLK_T_WRITE_ZEROES, segments)->status, VIRTIO_BLK_S_IOERR);
+  bench.faults().fail_nth(BlockOp::kFlush, 1, EIO);
+  EXPECT_EQ(guest.flush()->status, VIRTIO_BLK_S_IOERR);
+  // A guest's own mistake is none of the host's.
+  EXPECT_EQ(guest.request(VIRTIO_BLK_T_IN, 1 << 30, data)->status, VIRTIO_BLK_S_IOERR);
+  bench.settle();
+  MUST(setup_logging({.console = 1}, ""));
+
+  const QueueStats stats = bench.device().stats(0);
+  EXPECT_EQ(stats.io_errors, 13u);
+  std::map<std::pair<std::string_view, int>, uint64_t> counts;
+  for (const auto& [operation, error, count] : stats.host_errors) counts[{kDiskOperationNames[operation], error}] = count;
+  const decltype(counts) expected{
+      {{"read", EIO}, 1}, {{"write", ENOSPC}, 9}, {{"write_zeroes", EDQUOT}, 1}, {{"flush", EIO}, 1}};
+  EXPECT(counts == expected);
+  const auto bytes = file_content(directory.path("log"));
+  const std::string log(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  EXPECT_CONTAINS(log, "bench: read of 2 sectors at sector 7 failed: Input/output error (EIO, number 1)");
+  EXPECT_CONTAINS(log, "bench: write of 2 sectors at sector 100 failed: No space left on device (ENOSPC, number 1)");
+  EXPECT_CONTAINS(log, "(ENOSPC, number 8)");
+  EXPECT(log.find("(ENOSPC, number 9)") == std::string::npos);
+  EXPECT_CONTAINS(log, "bench: write_zeroes of 16 sectors at sector 64 failed: Disk quota exceeded (EDQUOT, number 1)");
+  EXPECT_CONTAINS(log, "bench: flush failed: Input/output error (EIO, number 1)");
 }
 
 TEST(the_counts_are_read_while_the_queue_works_and_never_fall) {

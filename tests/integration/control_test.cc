@@ -506,7 +506,7 @@ TEST(the_guest_sees_a_disk_that_comes_by_blkrescan_and_grows_by_resize) {
   const std::string stats = client.run("stats", R"("9:0")");
   EXPECT_CONTAINS(stats, R"("slot":"0:9:0","emulation":"virtio-blk","source":")" + rig.directory.path("disk, \\\"one\\\""));
   EXPECT_CONTAINS(stats, R"("requests":{"read":0,"write":3,"flush":0,)");
-  EXPECT_CONTAINS(stats, R"("bytes_read":0,"bytes_written":1024,"errors":{"ioerr":1,"unsupp":0},"stopped":false,"stops":0)");
+  EXPECT_CONTAINS(stats, R"("bytes_read":0,"bytes_written":1024,"errors":{"ioerr":1,"unsupp":0,"host":{}},"stopped":false,"stops":0)");
   EXPECT_CONTAINS(stats, R"("mistakes":{"sector-past-end":1})");
   EXPECT_CONTAINS(client.run("stats"), R"({"slot":"0:0:0","emulation":"hostbridge","queues":[],"mistakes":{},"vmm_mistakes":{}})");
 }

@@ -18,8 +18,11 @@ class LoopCounter {
 };
 
 struct BlkCounters {
+  static constexpr size_t kErrnos = 134;  // 0 is for what is above
+
   std::array<LoopCounter, kDiskRequestNames.size()> requests;
   LoopCounter bytes_read, bytes_written, io_errors, unsupported, stops;
+  std::array<std::array<LoopCounter, kErrnos>, kDiskOperationNames.size()> host_errors;
   std::array<LoopCounter, kLatencyBuckets> latency;
   LoopCounter kicks, polls, interrupts;
   std::atomic<bool> stopped{false};
@@ -36,6 +39,12 @@ struct BlkCounters {
                      .interrupts = interrupts.value()};
     for (size_t i = 0; i < requests.size(); i++) stats.requests[i] = requests[i].value();
     for (size_t i = 0; i < latency.size(); i++) stats.latency[i] = latency[i].value();
+    for (size_t operation = 0; operation < host_errors.size(); operation++) {
+      for (size_t error = 0; error < kErrnos; error++) {
+        const uint64_t count = host_errors[operation][error].value();
+        if (count != 0) stats.host_errors.push_back({operation, static_cast<int>(error), count});
+      }
+    }
     return stats;
   }
 };

@@ -1,6 +1,9 @@
 #include "hw/pci/virtio/blk_queue.h"
 
 #include <algorithm>
+#include <system_error>
+
+#include "acrn/base/errno_name.h"
 
 namespace acrn {
 namespace {
@@ -358,7 +361,7 @@ void BlkQueue::transfer(Slot& slot, const BlkFraming& request) {
   if (bytes == 0) return finish(slot, VIRTIO_BLK_S_OK, 1);
   slot.io.op = write ? BlockOp::kWrite : BlockOp::kRead;
   slot.io.stable = write && state_.write_through();
-  slot.io.offset = request.header.sector << VIRTIO_BLK_SECTOR_SHIFT;
+  slot.io.offset = slot.offset = request.header.sector << VIRTIO_BLK_SECTOR_SHIFT;
   slot.io.length = bytes;
   slot.io.iov = write ? request.out : request.in;
   slot.written_if_ok = write ? 1 : static_cast<uint32_t>(bytes + 1);
@@ -397,7 +400,7 @@ bool BlkQueue::prepare_segment(Slot& slot) {
   const VirtioBlkDiscardWriteZeroes& segment = slot.segments[slot.segment++];
   slot.io.stable = slot.io.op == BlockOp::kWriteZeroes && state_.write_through();
   slot.io.may_unmap = (segment.flags & VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP) != 0;
-  slot.io.offset = segment.sector << VIRTIO_BLK_SECTOR_SHIFT;
+  slot.io.offset = slot.offset = segment.sector << VIRTIO_BLK_SECTOR_SHIFT;
   slot.io.length = uint64_t{segment.num_sectors} << VIRTIO_BLK_SECTOR_SHIFT;
   slot.io.iov = {};
   return true;
@@ -427,7 +430,10 @@ void BlkQueue::request_done(BlockRequest& io) {
     return flush->done(io.error);
   }
   Slot& slot = *static_cast<Slot*>(io.context);
-  if (io.error != 0) return finish(slot, VIRTIO_BLK_S_IOERR, 1);
+  if (io.error != 0) {
+    note_host_error(slot);
+    return finish(slot, VIRTIO_BLK_S_IOERR, 1);
+  }
   if ((io.op == BlockOp::kDiscard || io.op == BlockOp::kWriteZeroes) && prepare_segment(slot)) {
     BlockRequest* next = &io;
     return channel_->submit({&next, 1});
@@ -435,6 +441,21 @@ void BlkQueue::request_done(BlockRequest& io) {
   if (io.op == BlockOp::kRead) counters_.bytes_read.add(io.length);
   if (io.op == BlockOp::kWrite) counters_.bytes_written.add(io.length);
   finish(slot, VIRTIO_BLK_S_OK, slot.written_if_ok);
+}
+
+void BlkQueue::note_host_error(const Slot& slot) {
+  const BlockRequest& io = slot.io;
+  const auto operation = static_cast<size_t>(io.op), error = static_cast<size_t>(io.error);
+  LoopCounter& counter = counters_.host_errors[operation][error < BlkCounters::kErrnos ? error : 0];
+  counter.add();
+  if (!worth_telling(counter.value())) return;
+  const std::string where =
+      io.op == BlockOp::kFlush ? std::string()
+                               : concat(" of ", io.length >> VIRTIO_BLK_SECTOR_SHIFT, " sectors at sector ",
+                                        slot.offset >> VIRTIO_BLK_SECTOR_SHIFT);
+  log(LogLevel::kError, concat(mistakes_.name(), ": ", kDiskOperationNames[operation], where, " failed: ",
+                               std::generic_category().message(io.error), " (", errno_name(io.error), ", number ",
+                               counter.value(), ")"));
 }
 
 void BlkQueue::refuse(Slot& slot, uint8_t status, GuestRule rule, uint64_t detail) {

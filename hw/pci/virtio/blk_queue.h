@@ -91,6 +91,7 @@ class BlkQueue final : private BlockSink, private Poller {
     ChainBuffers buffers;
     Clock::time_point begun;
     BlockRequest io;
+    uint64_t offset = 0;               // bytes: where on the disk, whatever a channel makes of it
     uint32_t written_if_ok = 0;        // used length of a success
     std::span<VirtioBlkDiscardWriteZeroes> segments;  // preallocated
     size_t segment = 0, segment_count = 0;            // the one in work, and how many there are
@@ -131,6 +132,7 @@ class BlkQueue final : private BlockSink, private Poller {
   bool prepare_segment(Slot& slot);
   void submit_later(Slot& slot);
   void submit_batch();
+  void note_host_error(const Slot& slot);
   void refuse(Slot& slot, uint8_t status, GuestRule rule, uint64_t detail);
   void finish(Slot& slot, uint8_t status, uint32_t written);
   void count_completion(Clock::time_point begun);

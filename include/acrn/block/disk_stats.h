@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
+#include <vector>
 
 namespace acrn {
 
@@ -23,10 +24,19 @@ constexpr size_t latency_bucket(uint64_t nanoseconds) {
   return std::min<size_t>(static_cast<size_t>(std::bit_width(nanoseconds / 1000)), kLatencyBuckets - 1);
 }
 
+// What a host may fail to do for a disk; in the order of BlockOp.
+inline constexpr std::array<std::string_view, 5> kDiskOperationNames{"read", "write", "flush", "discard", "write_zeroes"};
+struct HostErrorCount {
+  size_t operation;  // index of kDiskOperationNames
+  int error;         // errno
+  uint64_t count;
+};
+
 struct QueueStats {
   std::array<uint64_t, kDiskRequestNames.size()> requests{};  // by DiskRequestKind, as they were taken
   uint64_t bytes_read = 0, bytes_written = 0;                 // of those that succeeded
   uint64_t io_errors = 0, unsupported = 0;                    // answered with status 1 and 2
+  std::vector<HostErrorCount> host_errors;                    // what of status 1 the host is to blame for; no zeroes
   bool stopped = false;                                       // until the driver resets it, since it was given what cannot be answered
   uint64_t stops = 0;                                         // how often that has been
   std::array<uint64_t, kLatencyBuckets> latency{};            // of everything that was returned

@@ -85,10 +85,14 @@ inline constexpr std::array<GuestRuleText, kGuestRules> kGuestRuleTexts{{
 
 constexpr const GuestRuleText& text(GuestRule rule) { return kGuestRuleTexts[static_cast<size_t>(rule)]; }
 
+// The first few of a kind, then each time the count doubles: nobody can flood the log.
+constexpr bool worth_telling(uint64_t count) { return count <= 3 || std::has_single_bit(count); }
+
 // Counts of one function. Any thread; no lock. `name` says in the log whose driver it is.
 class GuestMistakes {
  public:
   explicit GuestMistakes(std::string name) : name_(std::move(name)) {}
+  const std::string& name() const { return name_; }
 
   void note(GuestRule rule, uint64_t detail = 0) {
     const uint64_t count = add(counts_[static_cast<size_t>(rule)]);
@@ -110,11 +114,8 @@ class GuestMistakes {
 
  private:
   using Count = std::atomic<uint64_t>;
-  static constexpr uint64_t kAlwaysLogged = 3;
 
   static uint64_t add(Count& count) { return count.fetch_add(1, std::memory_order_relaxed) + 1; }
-  // The first few of a kind, then each time the count doubles: a guest cannot flood the log.
-  static bool worth_telling(uint64_t count) { return count <= kAlwaysLogged || std::has_single_bit(count); }
 
   std::string name_;
   std::array<Count, kGuestRules> counts_{};

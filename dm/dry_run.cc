@@ -1,38 +1,18 @@
 #include "dm/dry_run.h"
 
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <array>
-#include <cerrno>
 #include <nlohmann/json.hpp>
-#include <utility>
 
 #include "acrn/base/concat.h"
 #include "acrn/virtio/virtio_spec.h"
-#include "dm/base/errno_text.h"
-#include "dm/block/open.h"
 #include "dm/block_config.h"
 #include "dm/ident/disk_serial.h"
-#include "dm/registry.h"
+#include "dm/preflight.h"
 
 namespace acrn {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-// A kernel or ramdisk: it must be there when the machine starts, so it is looked at now. Opening is left out
-// on purpose: on a FIFO or a device even that has effects.
-Result<void> check_input(const char* option, const std::string& path) {
-  struct stat status;
-  const auto refuse = [&](const std::string& why) {
-    return Error{ErrorKind::kNoInput, concat(option, " ", path, ": ", why, "; give a readable regular file")};
-  };
-  if (::stat(path.c_str(), &status) != 0) return refuse(errno_text(errno));
-  if (!S_ISREG(status.st_mode)) return refuse("not a regular file");
-  if (::access(path.c_str(), R_OK) != 0) return refuse(errno_text(errno));
-  return {};
-}
 
 Json discard_json(const DiscardLimits& limits) {
   return {{"max_sectors", limits.max_sectors},
@@ -88,16 +68,10 @@ Json ids_json(const FunctionFace& ids) {
           {"subsystem", digits(ids.subsystem, 4)}};
 }
 
-Result<Json> slot_json(const PciSlotConfig& slot, const DmConfig& config) {
-  const FunctionFace face = describe_function(slot, config.windows);
-  const std::string name = full_name(slot.address);
-  Json json = {{"address", name}, {"emulation", slot.emulation}, {"pci", ids_json(face)}};
+Json slot_json(const PciSlotConfig& slot, const FunctionFacts& facts, const DmConfig& config) {
+  Json json = {{"address", full_name(slot.address)}, {"emulation", slot.emulation}, {"pci", ids_json(facts.face)}};
   if (slot.block) {
-    const Result<DiskFacts> facts = inspect_disk(*slot.block, name);
-    if (!facts) {
-      return Error{facts.error().kind, concat("-s ", short_name(slot.address), ": ", facts.error().message)};
-    }
-    json["block"] = block_json(*slot.block, facts.value(), face.features);
+    json["block"] = block_json(*slot.block, *facts.disk, facts.face.features);
     if (config.serve) json["vfio_user"] = vfio_user_socket(config, slot.address);
   }
   return json;
@@ -145,16 +119,10 @@ Json machine_json(const DmConfig& config) {
 }  // namespace
 
 Result<std::string> dry_run(const DmConfig& config) {
-  for (const auto& [option, path] : {std::pair("-k", config.kernel), std::pair("-r", config.ramdisk)}) {
-    if (!path) continue;
-    if (const auto checked = check_input(option, *path); !checked) return checked.error();
-  }
+  const auto facts = preflight(config);
+  if (!facts) return facts.error();
   Json slots = Json::array();
-  for (const PciSlotConfig& slot : config.slots) {
-    Result<Json> json = slot_json(slot, config);
-    if (!json) return json.error();
-    slots.push_back(std::move(json).value());
-  }
+  for (size_t i = 0; i < config.slots.size(); i++) slots.push_back(slot_json(config.slots[i], facts.value()[i], config));
   Json json = machine_json(config);
   json["slots"] = std::move(slots);
   // A path need not be UTF-8, JSON must be: bytes that are not come out as U+FFFD.

@@ -6,7 +6,7 @@
 
 #include "acrn/base/concat.h"
 #include "acrn/base/mutex.h"
-#include "dm/block/open.h"
+#include "dm/base/host_cpus.h"
 #include "dm/block_config.h"
 #include "dm/event/epoll_loop.h"
 #include "dm/hypervisor/acrn/acrn.h"
@@ -77,10 +77,19 @@ const PciIdentity& bridge_identity(const PciSlotConfig& slot) {
   return slot.emulation == "lpc" ? kLpcIdentity : kHostBridgeIdentity;
 }
 
+// A loop on several CPUs would do with those that are there, without a word.
+Result<void> check_iothreads(const BlockOptions& options) {
+  for (const std::vector<unsigned>& cpus : options.iothread_cpus) {
+    if (auto checked = check_host_cpus(cpus, "iothread"); !checked) return checked;
+  }
+  return {};
+}
+
 class Disk final : public ConfiguredFunction {
  public:
   static Result<std::unique_ptr<ConfiguredFunction>> create(const PciSlotConfig& slot, const MachineServices& services,
                                                             IrqPin& pin) {
+    if (auto checked = check_iothreads(*slot.block); !checked) return checked.error();
     std::unique_ptr<Disk> disk(new Disk(slot));
     if (auto built = disk->build(services, pin); !built) return built.error();
     if (!std::holds_alternative<NoDisk>(slot.block->source)) {
@@ -166,16 +175,24 @@ class Disk final : public ConfiguredFunction {
 
 }  // namespace
 
-FunctionFace describe_function(const PciSlotConfig& slot, bool windows) {
-  const PciIdentity id = slot.block ? virtio_pci_identity(VIRTIO_ID_BLOCK, VirtioBlk::kPciClass,
-                                                          transport_options(windows, false))
-                                    : bridge_identity(slot);
-  return {.vendor = id.vendor,
-          .device = id.device,
-          .class_code = id.class_code,
-          .subsystem_vendor = id.subsystem_vendor,
-          .subsystem = id.subsystem,
-          .features = slot.block ? virtio_blk_features(device_options(*slot.block, "")) : 0};
+Result<FunctionFacts> inspect_function(const PciSlotConfig& slot, bool windows, bool single_msi) {
+  const VirtioPciOptions options = transport_options(windows, single_msi);
+  const PciIdentity id =
+      slot.block ? virtio_pci_identity(VIRTIO_ID_BLOCK, VirtioBlk::kPciClass, options) : bridge_identity(slot);
+  FunctionFacts facts;
+  facts.face = {.vendor = id.vendor,
+                .device = id.device,
+                .class_code = id.class_code,
+                .subsystem_vendor = id.subsystem_vendor,
+                .subsystem = id.subsystem};
+  if (!slot.block) return facts;
+  facts.face.features = virtio_blk_features(device_options(*slot.block, ""));
+  facts.face.bars = virtio_pci_bars(VIRTIO_BLK_CONFIG_SIZE, options);
+  if (auto checked = check_iothreads(*slot.block); !checked) return checked.error();
+  auto disk = inspect_disk(*slot.block, full_name(slot.address));
+  if (!disk) return disk.error();
+  facts.disk = std::move(disk).value();
+  return facts;
 }
 
 Result<std::unique_ptr<ConfiguredFunction>> create_function(const PciSlotConfig& slot, const MachineServices& services,
@@ -198,18 +215,26 @@ Result<std::unique_ptr<Hypervisor>> create_kvm(const DmConfig& config) {
   return std::unique_ptr<Hypervisor>(std::move(kvm).value());
 }
 
+// 0: as ACRN's configuration says.
+Result<uint64_t> acrn_affinity(const DmConfig& config) {
+  if (config.cpu_affinity.empty()) return uint64_t{0};
+  const auto madt = read_madt();
+  if (!madt) return madt.error();
+  return affinity_bitmap(config.cpu_affinity, madt.value());
+}
+
+HypervisorKind hypervisor_of(const DmConfig& config) {
+  return config.hypervisor.value_or(has_hsm() ? HypervisorKind::kAcrn : HypervisorKind::kKvm);
+}
+
 Result<std::unique_ptr<Hypervisor>> create_acrn(const DmConfig& config, EventLoop& loop) {
   auto hsm = open_hsm();
   if (!hsm) return hsm.error();
   AcrnOptions options{.vm_name = config.vm_name, .uuid = {}, .vcpus = config.vcpus, .loop = &loop};
   if (config.uuid_given || config.vm_name.size() > Acrn::kMaxName) options.uuid = config.uuid.bytes;
-  if (!config.cpu_affinity.empty()) {
-    const auto madt = read_madt();
-    if (!madt) return madt.error();
-    const auto bitmap = affinity_bitmap(config.cpu_affinity, madt.value());
-    if (!bitmap) return bitmap.error();
-    options.cpu_affinity = bitmap.value();
-  }
+  const auto bitmap = acrn_affinity(config);
+  if (!bitmap) return bitmap.error();
+  options.cpu_affinity = bitmap.value();
   auto acrn = Acrn::create(options, std::move(hsm).value());
   if (!acrn) return acrn.error();
   return std::unique_ptr<Hypervisor>(std::move(acrn).value());
@@ -218,8 +243,13 @@ Result<std::unique_ptr<Hypervisor>> create_acrn(const DmConfig& config, EventLoo
 }  // namespace
 
 Result<std::unique_ptr<Hypervisor>> create_hypervisor(const DmConfig& config, EventLoop& loop) {
-  const auto found = has_hsm() ? HypervisorKind::kAcrn : HypervisorKind::kKvm;
-  return config.hypervisor.value_or(found) == HypervisorKind::kAcrn ? create_acrn(config, loop) : create_kvm(config);
+  return hypervisor_of(config) == HypervisorKind::kAcrn ? create_acrn(config, loop) : create_kvm(config);
+}
+
+Result<void> check_affinity(const DmConfig& config) {
+  if (hypervisor_of(config) == HypervisorKind::kKvm) return check_host_cpus(config.cpu_affinity, "--cpu_affinity");
+  const auto bitmap = acrn_affinity(config);
+  return bitmap ? Result<void>() : bitmap.error();
 }
 
 Result<std::vector<BoardDevice>> create_board(const DmConfig& config, BoardControl& control,

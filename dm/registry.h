@@ -2,6 +2,7 @@
 // what a guest sees (hw/) and the host beneath it (dm/).
 #pragma once
 
+#include <array>
 #include <memory>
 #include <optional>
 #include <span>
@@ -19,6 +20,7 @@
 #include "acrn/platform/port_device.h"
 #include "acrn/platform/serial_line.h"
 #include "acrn/vm/hypervisor.h"
+#include "dm/block/open.h"
 #include "dm/config.h"
 #include "dm/event/epoll_loop.h"
 
@@ -70,12 +72,21 @@ struct FunctionFace {
   uint32_t class_code = 0;  // 0xBBSSPP
   uint16_t subsystem_vendor = 0, subsystem = 0;
   uint64_t features = 0;    // virtio feature bits offered
+  std::array<BarShape, kPciBars> bars{};
 };
-FunctionFace describe_function(const PciSlotConfig& slot, bool windows);
+
+// What is known of a function before it is made. Nothing is opened for writing, created or locked.
+struct FunctionFacts {
+  FunctionFace face;
+  std::optional<DiskFacts> disk;  // of a virtio-blk slot
+};
+Result<FunctionFacts> inspect_function(const PciSlotConfig& slot, bool windows, bool single_msi);
 
 Result<std::unique_ptr<ConfiguredFunction>> create_function(const PciSlotConfig& slot, const MachineServices& services,
                                                             IrqPin& pin);
 
+// Whether the CPUs of --cpu_affinity are there, as that hypervisor counts them.
+Result<void> check_affinity(const DmConfig& config);
 // The one that `--hypervisor` names, or the host has, if it can run a guest. `loop`: where it tells of what happens to its VM;
 // outlives it.
 Result<std::unique_ptr<Hypervisor>> create_hypervisor(const DmConfig& config, EventLoop& loop);

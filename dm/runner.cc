@@ -10,6 +10,7 @@
 #include "acrn/base/log.h"
 #include "dm/base/errno_text.h"
 #include "dm/control/function_report.h"
+#include "dm/preflight.h"
 #include "dm/serve_runner.h"
 #include "dm/vm_runner.h"
 
@@ -32,6 +33,7 @@ Runner::~Runner() { ACRN_CHECK(loop_.is_current() && over_); }
 
 void Runner::start() {
   ACRN_CHECK(loop_.is_current());
+  if (auto checked = preflight(config_); !checked) return end(checked.error());
   if (auto started = try_start(); !started) return end(started.error());
   log(LogLevel::kInfo, concat("VM ", config_.vm_name, config_.serve ? " is served" : " runs"));
 }

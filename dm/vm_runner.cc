@@ -2,6 +2,7 @@
 
 #include "acrn/base/concat.h"
 #include "acrn/base/log.h"
+#include "dm/preflight.h"
 
 namespace acrn {
 
@@ -18,7 +19,6 @@ Result<void> VmRunner::halt() {
   return flush_all();
 }
 
-// What can be refused without effect on anything comes first.
 Result<void> VmRunner::try_start() {
   auto kernel = open_kernel();
   if (!kernel) return kernel.error();
@@ -33,10 +33,7 @@ Result<void> VmRunner::try_start() {
 
 Result<LinuxLoader> VmRunner::open_kernel() const {
   if (!config_.kernel) return Error{ErrorKind::kUsage, "-k: the kernel is missing; give a bzImage, like -k /boot/vmlinuz"};
-  return LinuxLoader::open({.kernel = *config_.kernel,
-                            .ramdisk = config_.ramdisk,
-                            .bootargs = config_.bootargs,
-                            .ram = ram_layout(config_.memory)});
+  return LinuxLoader::open(linux_options(config_));
 }
 
 Result<void> VmRunner::make_machine() {

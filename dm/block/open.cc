@@ -9,6 +9,7 @@
 
 #include "acrn/base/concat.h"
 #include "dm/base/errno_text.h"
+#include "dm/block/byte_lock.h"
 #include "dm/block/engine_pool.h"
 #include "dm/block/engine_uring.h"
 #include "dm/block/filter_align.h"
@@ -20,8 +21,6 @@
 namespace acrn {
 namespace {
 
-// A process that was killed with requests in io_uring is gone some milliseconds before its locks are.
-constexpr unsigned kLockTries = 30;  // 10 ms apart
 constexpr uint32_t kSmallestSector = 512;
 
 struct Window {
@@ -126,6 +125,9 @@ Result<FilePlan> plan_file(const BlockOptions& options, const std::string& path,
   facts.identity = options.range ? concat(plan.probe.identity, ":", plan.window.start, "+", plan.window.size)
                                  : plan.probe.identity + ":whole";
   facts.medium = plan.probe.block_device ? "block device" : "file";
+  if (options.lock) {
+    facts.locked = DiskFacts::Bytes{plan.probe.device, plan.probe.inode, plan.window.start, plan.window.size, options.read_only};
+  }
   return plan;
 }
 
@@ -153,14 +155,20 @@ Result<std::unique_ptr<BlockBackend>> start_engine(const BlockOptions& options, 
   return std::unique_ptr<BlockBackend>(std::move(pool).value());
 }
 
+ByteLock lock_of(const BlockOptions& options, const std::string& path, const FilePlan& plan) {
+  return {plan.probe.fd.fd(), plan.window.start, plan.window.size, options.read_only, path};
+}
+
+ProbeMode mode_of(const BlockOptions& options, bool only_look) {
+  return {.writable = !options.read_only, .direct = options.nocache, .only_look = only_look};
+}
+
 Result<OpenedDisk> open_file(const BlockOptions& options, const std::string& path, const std::string& slot) {
-  auto planned = plan_file(options, path, {.writable = !options.read_only, .direct = options.nocache});
+  auto planned = plan_file(options, path, mode_of(options, false));
   if (!planned) return planned.error();
   FilePlan plan = std::move(planned).value();
   if (options.lock) {
-    auto locked =
-        lock_bytes(plan.probe.fd.fd(), plan.window.start, plan.window.size, options.read_only, path, kLockTries);
-    if (!locked) return locked.error();
+    if (auto locked = lock_of(options, path, plan).take(kLockTries); !locked) return locked.error();
   }
   auto engine = start_engine(options, path, slot, plan);
   if (!engine) return engine.error();
@@ -219,8 +227,7 @@ DiskFacts no_disk(const BlockOptions& options, const std::string& slot) {
 
 Result<DiskFacts> inspect_disk(const BlockOptions& options, const std::string& slot) {
   if (const auto* file = std::get_if<FilePath>(&options.source)) {
-    auto plan = plan_file(options, file->path,
-                          {.writable = !options.read_only, .direct = options.nocache, .only_look = true});
+    auto plan = plan_file(options, file->path, mode_of(options, true));
     if (!plan) return plan.error();
     return std::move(plan).value().facts;
   }
@@ -230,6 +237,19 @@ Result<DiskFacts> inspect_disk(const BlockOptions& options, const std::string& s
     return plan.value().facts;
   }
   return no_disk(options, slot);
+}
+
+Result<void> check_unlocked(const BlockOptions& options) {
+  const auto* file = std::get_if<FilePath>(&options.source);
+  if (file == nullptr || !options.lock) return {};
+  const auto plan = plan_file(options, file->path, mode_of(options, true));
+  if (!plan) return plan.error();
+  return lock_of(options, file->path, plan.value()).look(kLockTries);
+}
+
+bool exclude_each_other(const DiskFacts::Bytes& a, const DiskFacts::Bytes& b) {
+  if (a.device != b.device || a.inode != b.inode || (a.shared && b.shared)) return false;
+  return a.start < b.start + b.size && b.start < a.start + a.size;
 }
 
 Result<OpenedDisk> open_disk(const BlockOptions& options, const std::string& slot) {

@@ -1,7 +1,9 @@
 // Opens what a `-s <slot>,virtio-blk,...` line names: checks the file, locks it, stacks engine and filters.
 #pragma once
 
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "acrn/base/result.h"
@@ -18,7 +20,20 @@ struct DiskFacts {
   std::string identity;
   std::string medium;  // "file", "block device", "ram", "nodisk"
   BlockEngine engine = BlockEngine::kAuto;  // of a file or device: what it stands for
+  // Which bytes of which file or device are served, if they are to be locked.
+  struct Bytes {
+    uint64_t device = 0, inode = 0;  // of a block device its number and 0
+    uint64_t start = 0, size = 0;
+    bool shared = false;
+  };
+  std::optional<Bytes> locked;
 };
+
+// Whether two disks can be open at the same time.
+bool exclude_each_other(const DiskFacts::Bytes& a, const DiskFacts::Bytes& b);
+
+// Whether the bytes could be locked now; at once without a file or with lock=off. Nothing is locked. kNoInput: they are in use.
+Result<void> check_unlocked(const BlockOptions& options);
 
 struct OpenedDisk {
   DiskFacts facts;

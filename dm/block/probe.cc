@@ -159,7 +159,10 @@ Result<DiskProbe> probe_disk(const std::string& path, const ProbeMode& mode) {
   if (::fstat(probe.fd.fd(), &status) != 0)
     return refuse(path, concat("cannot be examined: ", errno_text(errno)));
   if (auto kind = check_kind(path, status); !kind) return kind.error();
-  auto examined = S_ISBLK(status.st_mode) ? probe_block_device(path, status, mode.writable, probe)
+  const bool is_device = S_ISBLK(status.st_mode);
+  probe.device = is_device ? status.st_rdev : status.st_dev;
+  probe.inode = is_device ? 0 : status.st_ino;
+  auto examined = is_device ? probe_block_device(path, status, mode.writable, probe)
                                           : probe_file(path, status, probe);
   if (!examined) return examined.error();
   if (auto sized = probe_size(path, probe); !sized) return sized.error();

@@ -14,13 +14,12 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <chrono>
 #include <climits>
 #include <cstddef>
-#include <thread>
 
 #include "acrn/base/concat.h"
 #include "dm/base/errno_text.h"
+#include "dm/block/byte_lock.h"
 #include "dm/block/remainder.h"
 
 namespace acrn {
@@ -242,36 +241,11 @@ Result<uint64_t> RawFile::refresh_size() {
   }
   const uint64_t served = size_.load(std::memory_order_relaxed);  // as in info()
   if (traits_.lock_growth && size > served) {
-    auto locked = lock_bytes(fd_.fd(), served, size - served, traits_.info.read_only, traits_.name);
-    if (!locked) return locked.error();
+    const ByteLock lock{fd_.fd(), served, size - served, traits_.info.read_only, traits_.name};
+    if (auto locked = lock.take(); !locked) return locked.error();
   }
   size_.store(size, std::memory_order_relaxed);  // as in info()
   return size;
-}
-
-Result<void> lock_bytes(int fd, uint64_t start, uint64_t length, bool shared, const std::string& name,
-                        unsigned tries) {
-  struct flock lock {};
-  lock.l_type = shared ? F_RDLCK : F_WRLCK;
-  lock.l_whence = SEEK_SET;
-  lock.l_start = static_cast<off_t>(start);
-  lock.l_len = static_cast<off_t>(length);
-  int error = 0;
-  for (;;) {
-    if (::fcntl(fd, F_OFD_SETLK, &lock) == 0) return {};
-    error = errno;
-    if ((error != EAGAIN && error != EACCES) || --tries == 0) break;
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  }
-  const std::string bytes = concat("bytes ", start, "..", start + length - 1);
-  if (error == EAGAIN || error == EACCES) {
-    return Error{ErrorKind::kNoInput,
-                 concat("virtio-blk ", name, ": ", bytes,
-                        " are in use by another disk or process; free them, or give lock=off "
-                        "if they are meant to be shared")};
-  }
-  return Error{ErrorKind::kNoInput, concat("virtio-blk ", name, ": ", bytes, " cannot be locked: ",
-                                           errno_text(error), "; lock=off serves it without a lock")};
 }
 
 int size_of(int fd, bool block_device, uint64_t& size) {

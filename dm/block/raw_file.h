@@ -87,10 +87,6 @@ extern std::array<std::byte, 64 << 10> zero_bytes;
 // True: the host knows no such operation for this file or this alignment, so another way is taken.
 bool lacks_operation(int error);
 
-// Takes an open-file-description lock over `length` bytes: exclusive, or shared for a read-only disk.
-// `name` is for the message. A lock that somebody else has is tried again, 10 ms apart.
-Result<void> lock_bytes(int fd, uint64_t start, uint64_t length, bool shared, const std::string& name, unsigned tries = 1);
-
 // The size in bytes of what the descriptor stands for, or an errno.
 int size_of(int fd, bool block_device, uint64_t& size);
 

@@ -17,6 +17,8 @@
 namespace acrn {
 namespace {
 
+constexpr std::string_view kOption = "--cmd_monitor", kAdvice = "give the path of a new socket, like /run/acrn/vm1.sock";
+
 // One client. On the loop.
 class Client {
  public:
@@ -147,9 +149,11 @@ class Server final : public ControlServer {
 
 }  // namespace
 
+Result<void> ControlServer::check(const std::string& path) { return ListeningSocket::check(kOption, path, kAdvice); }
+
 Result<std::unique_ptr<ControlServer>> ControlServer::create(EpollLoop& loop, const std::string& path,
                                                              ControlTarget& target) {
-  auto socket = ListeningSocket::create("--cmd_monitor", path, "give the path of a new socket, like /run/acrn/vm1.sock");
+  auto socket = ListeningSocket::create(kOption, path, kAdvice);
   if (!socket) return socket.error();
   auto server = std::make_unique<Server>(loop, target);
   if (!server->start(std::move(socket).value())) return Error{ErrorKind::kInternal, concat("--cmd_monitor ", path, ": epoll_ctl failed")};

@@ -20,6 +20,8 @@ class ControlServer {
   // Loop and target outlive the server.
   static Result<std::unique_ptr<ControlServer>> create(EpollLoop& loop, const std::string& path,
                                                        ControlTarget& target);
+  // What of that can be refused without an effect.
+  static Result<void> check(const std::string& path);
   // Drops the clients. The path is removed if it still is this server's.
   virtual ~ControlServer() = default;
 };

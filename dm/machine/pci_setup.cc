@@ -22,18 +22,33 @@ struct Window {
 
 }  // namespace
 
-Result<void> set_up_pci(PciBus& bus, const PciLines& lines) {
+Result<std::vector<uint32_t>> place_bars(std::span<const BarShape> bars) {
   Window io{kPciIoBase, kPciIoEnd}, memory{kPciMemoryBase, kPciMemoryEnd};
+  std::vector<uint32_t> places;
+  for (const BarShape& shape : bars) {
+    const bool absent = shape.kind == BarKind::kAbsent;
+    const uint64_t at = absent ? 0 : (shape.kind == BarKind::kIo ? io : memory).take(shape.size);
+    if (at == 0 && !absent) return Error{ErrorKind::kUsage, "-s: too many functions for the PCI windows; give fewer"};
+    places.push_back(static_cast<uint32_t>(at));
+  }
+  return places;
+}
+
+Result<void> set_up_pci(PciBus& bus, const PciLines& lines) {
+  std::vector<BarShape> shapes;
+  for (const PciAddress address : bus.addresses()) {
+    for (unsigned bar = 0; bar < kPciBars; bar++) shapes.push_back(bus.function(address).bar_shape(bar));
+  }
+  const auto places = place_bars(shapes);
+  if (!places) return places.error();
+  auto place = places.value().begin();
+  auto shape = shapes.begin();
   for (const PciAddress address : bus.addresses()) {
     uint32_t decode = 0;
-    for (unsigned bar = 0; bar < kPciBars; bar++) {
-      const BarShape shape = bus.function(address).bar_shape(bar);
-      if (shape.kind == BarKind::kAbsent) continue;
-      const bool is_io = shape.kind == BarKind::kIo;
-      const uint64_t at = (is_io ? io : memory).take(shape.size);
-      if (at == 0) return Error{ErrorKind::kUsage, "-s: too many functions for the PCI windows; give fewer"};
-      bus.config_write(address, kFirstBar + 4 * bar, 4, static_cast<uint32_t>(at));
-      decode |= is_io ? kDecodeIo : kDecodeMemory;
+    for (unsigned bar = 0; bar < kPciBars; bar++, ++place, ++shape) {
+      if (shape->kind == BarKind::kAbsent) continue;
+      bus.config_write(address, kFirstBar + 4 * bar, 4, *place);
+      decode |= shape->kind == BarKind::kIo ? kDecodeIo : kDecodeMemory;
     }
     if (const uint32_t pin = bus.config_read(address, kInterruptPin, 1); pin != 0) {
       bus.config_write(address, kInterruptLine, 1, pci_line(lines, address, static_cast<uint8_t>(pin)));

@@ -12,12 +12,16 @@
 #include "acrn/base/concat.h"
 #include "acrn/base/log.h"
 #include "dm/base/errno_text.h"
+#include "dm/base/folder.h"
 #include "dm/base/one_line.h"
 
 namespace acrn {
 namespace {
 
 constexpr int kNeverWait = O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
+constexpr const char* kFileAdvice = "; give stdio, pty, a terminal or a file that we may write";
+constexpr const char* kDeviceAdvice = "; give a terminal that we may read and write";
+constexpr const char* kNoOutput = "standard output is closed; open it or give a file";
 
 struct Name {
   const std::string& option;
@@ -44,7 +48,7 @@ Result<SerialEnds> open_stdio(const Name& name) {
   ends.output = open_anew(STDOUT_FILENO, O_WRONLY);
   if (!ends.output) {
     struct stat status {};
-    if (::fstat(STDOUT_FILENO, &status) != 0) return name.error("standard output is closed; open it or give a file");
+    if (::fstat(STDOUT_FILENO, &status) != 0) return name.error(kNoOutput);
     ends.output = duplicate(STDOUT_FILENO);
     ends.may_block = !S_ISREG(status.st_mode);
   }
@@ -81,7 +85,7 @@ Result<SerialEnds> open_pty(const Name& name) {
 Result<SerialEnds> open_device(const Name& name) {
   SerialEnds ends;
   ends.output = UniqueFd(::open(name.backend.c_str(), O_RDWR | kNeverWait));
-  if (!ends.output) return name.error(concat(errno_text(errno), "; give a terminal that we may read and write"));
+  if (!ends.output) return name.error(concat(errno_text(errno), kDeviceAdvice));
   ends.input = duplicate(ends.output.fd());
   if (!ends.input) return name.system_error("fcntl");
   ends.raw = RawTerminal::enter(ends.output.fd());
@@ -94,24 +98,50 @@ Result<SerialEnds> open_file(const Name& name, int create) {
   ends.output = UniqueFd(::open(name.backend.c_str(), O_WRONLY | O_APPEND | create | kNeverWait, 0600));
   if (ends.output) return ends;
   if (errno == ENXIO) return name.error("nobody reads this FIFO; start its reader first (cat <path> &)");
-  return name.error(concat(errno_text(errno), "; give stdio, pty, a terminal or a file that we may write"));
+  return name.error(concat(errno_text(errno), kFileAdvice));
+}
+
+// What the path is now; 0: nothing yet.
+Result<mode_t> kind_of(const Name& name) {
+  const std::string& path = name.backend;
+  struct stat status {};
+  if (::stat(path.c_str(), &status) != 0) {
+    const int error = errno == ENOENT ? cannot_create_in(parent_folder(path)) : errno;
+    if (error != 0) return name.error(concat(errno_text(error), kFileAdvice));
+    return mode_t{0};
+  }
+  switch (status.st_mode & S_IFMT) {
+    case S_IFCHR:
+    case S_IFREG:
+    case S_IFIFO: break;
+    case S_IFDIR: return name.error("it is a directory; give stdio, pty, a terminal or a file");
+    default: return name.error("it is no terminal, FIFO or file; give stdio, pty or one of these");
+  }
+  const bool device = S_ISCHR(status.st_mode);
+  if (::faccessat(AT_FDCWD, path.c_str(), device ? R_OK | W_OK : W_OK, AT_EACCESS) != 0) {
+    return name.error(concat(errno_text(errno), device ? kDeviceAdvice : kFileAdvice));
+  }
+  return status.st_mode & S_IFMT;
 }
 
 }  // namespace
+
+Result<void> check_serial_ends(const std::string& backend, const std::string& option) {
+  const Name name{option, backend};
+  if (backend == "stdio" && ::fcntl(STDOUT_FILENO, F_GETFD) < 0) return name.error(kNoOutput);
+  if (backend == "stdio" || backend == "pty") return {};
+  const auto kind = kind_of(name);
+  return kind ? Result<void>() : kind.error();
+}
 
 Result<SerialEnds> open_serial_ends(const std::string& backend, const std::string& option) {
   const Name name{option, backend};
   if (backend == "stdio") return open_stdio(name);
   if (backend == "pty") return open_pty(name);
-  struct stat status {};
-  if (::stat(backend.c_str(), &status) != 0) return open_file(name, errno == ENOENT ? O_CREAT : 0);
-  switch (status.st_mode & S_IFMT) {
-    case S_IFCHR: return open_device(name);
-    case S_IFREG:
-    case S_IFIFO: return open_file(name, 0);
-    case S_IFDIR: return name.error("it is a directory; give stdio, pty, a terminal or a file");
-    default: return name.error("it is no terminal, FIFO or file; give stdio, pty or one of these");
-  }
+  const auto kind = kind_of(name);
+  if (!kind) return kind.error();
+  if (kind.value() == S_IFCHR) return open_device(name);
+  return open_file(name, kind.value() == 0 ? O_CREAT : 0);
 }
 
 }  // namespace acrn

@@ -22,5 +22,7 @@ struct SerialEnds {
 // `backend`: "stdio", "pty" or a path. `option`: what an error and the pty's announcement begin with. Never waits for
 // another party. SerialEnds of a pty begin with nobody on the other side.
 Result<SerialEnds> open_serial_ends(const std::string& backend, const std::string& option);
+// What of that can be refused without an effect: who reads a FIFO is not known, and a device is not opened.
+Result<void> check_serial_ends(const std::string& backend, const std::string& option);
 
 }  // namespace acrn

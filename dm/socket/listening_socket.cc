@@ -6,9 +6,11 @@
 
 #include <cerrno>
 #include <cstring>
+#include <optional>
 
 #include "acrn/base/concat.h"
 #include "dm/base/errno_text.h"
+#include "dm/base/folder.h"
 
 namespace acrn {
 namespace {
@@ -35,24 +37,44 @@ UniqueFd unix_socket() { return UniqueFd(::socket(AF_UNIX, SOCK_STREAM | SOCK_NO
 // SAFETY: a sockaddr_un is a sockaddr to the socket calls.
 const sockaddr* generic(const sockaddr_un& address) { return reinterpret_cast<const sockaddr*>(&address); }
 
-// Whether a socket left by a process that is gone was removed from the path, or nothing was there.
-Result<void> make_room(const Wish& wish, const sockaddr_un& address) {
-  const std::string& path = wish.path;
-  struct stat before, now;
-  if (::lstat(path.c_str(), &before) != 0) {
-    if (errno == ENOENT) return {};
+// A path as the socket calls want it.
+Result<sockaddr_un> address_of(const Wish& wish) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (wish.path.empty() || wish.path.size() >= sizeof(address.sun_path) || wish.path.find('\0') != std::string::npos) {
+    return wish.refuse("not a socket's path of 1 to 107 bytes", ErrorKind::kUsage);
+  }
+  std::memcpy(address.sun_path, wish.path.data(), wish.path.size());
+  return address;
+}
+
+// What is at the path: nothing, or a socket that a process which is gone has left.
+Result<std::optional<struct stat>> leftover(const Wish& wish, const sockaddr_un& address) {
+  struct stat found;
+  if (::lstat(wish.path.c_str(), &found) != 0) {
+    if (errno == ENOENT) return std::optional<struct stat>();
     return wish.refuse(errno_text(errno));
   }
-  if (!S_ISSOCK(before.st_mode)) return wish.refuse("there is something that is not a socket");
+  if (!S_ISSOCK(found.st_mode)) return wish.refuse("there is something that is not a socket");
   const UniqueFd probe = unix_socket();
   if (!probe) return wish.fail("socket");
   // Any other outcome but this one is a sign of life, or of a socket that is none of our business.
   if (::connect(probe.fd(), generic(address), sizeof(address)) == 0) return wish.refuse("another process serves it");
-  if (errno == ENOENT) return {};
+  if (errno == ENOENT) return std::optional<struct stat>();
   if (errno != ECONNREFUSED) return wish.refuse(concat("another process has it (", errno_text(errno), ")"));
+  return std::optional(found);
+}
+
+// Removes such a socket.
+Result<void> make_room(const Wish& wish, const sockaddr_un& address) {
+  const auto before = leftover(wish, address);
+  if (!before) return before.error();
+  if (!before.value()) return {};
   // Somebody else may have been as quick as we are.
-  if (::lstat(path.c_str(), &now) != 0 || now.st_dev != before.st_dev || now.st_ino != before.st_ino) return {};
-  if (::unlink(path.c_str()) != 0 && errno != ENOENT) {
+  const char* const path = wish.path.c_str();
+  struct stat now;
+  if (::lstat(path, &now) != 0 || now.st_dev != before.value()->st_dev || now.st_ino != before.value()->st_ino) return {};
+  if (::unlink(path) != 0 && errno != ENOENT) {
     return wish.refuse(concat("the old socket cannot be removed: ", errno_text(errno)));
   }
   return {};
@@ -63,12 +85,9 @@ Result<void> make_room(const Wish& wish, const sockaddr_un& address) {
 Result<ListeningSocket> ListeningSocket::create(std::string_view option, const std::string& path,
                                                 std::string_view advice) {
   const Wish wish{option, path, advice};
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (path.empty() || path.size() >= sizeof(address.sun_path) || path.find('\0') != std::string::npos) {
-    return wish.refuse("not a socket's path of 1 to 107 bytes", ErrorKind::kUsage);
-  }
-  std::memcpy(address.sun_path, path.data(), path.size());
+  const auto where = address_of(wish);
+  if (!where) return where.error();
+  const sockaddr_un& address = where.value();
   UniqueFd socket = unix_socket();
   // The mode that the path gets is the socket's own without the umask's bits, so nobody else ever gets in.
   if (!socket || ::fchmod(socket.fd(), S_IRUSR | S_IWUSR) != 0) {
@@ -88,6 +107,15 @@ Result<ListeningSocket> ListeningSocket::create(std::string_view option, const s
   if ((place.st_mode & 0777) != 0600 && ::chmod(path.c_str(), 0600) != 0) return wish.refuse(errno_text(errno));
   if (::listen(listening.fd(), kBacklog) != 0) return wish.refuse(errno_text(errno));
   return listening;
+}
+
+Result<void> ListeningSocket::check(std::string_view option, const std::string& path, std::string_view advice) {
+  const Wish wish{option, path, advice};
+  const auto address = address_of(wish);
+  if (!address) return address.error();
+  if (const auto found = leftover(wish, address.value()); !found) return found.error();
+  if (const int error = cannot_create_in(parent_folder(path)); error != 0) return wish.refuse(errno_text(error));
+  return {};
 }
 
 ListeningSocket::ListeningSocket(ListeningSocket&& other) noexcept

@@ -13,7 +13,7 @@ head -c 1000 /dev/zero >odd.img
 : >empty.img
 cp disk.img 'with, comma and space.img'
 cp disk.img 'grün-диск.img'
-printf 'x' >kernel
+bzimage kernel
 mkfifo fifo
 ln -s disk.img link.img
 ln -s nowhere dangling.img
@@ -237,6 +237,67 @@ expect_contains '-v' "$out" 'acrn-dm '
 expect_equal 'a full stdout: exit code' "$?" 70
 "$dm" --dry_run -s 9,virtio-blk,disk.img -A vm1 >&- 2>&- <&-
 expect_nothing_changed 'no standard descriptors'
+
+# --- what a start refuses a dry run refuses, with the same words
+alike() { # <exit code> <part of the message> <arguments...>
+  local code=$1 part=$2 said
+  shift 2
+  refused "$code" "$part" "$@"
+  said=$err
+  run "$dm" "$@" vm1
+  expect_refusal "$code" "$part" "a start with $*"
+  expect_equal "a start with $*: message" "$err" "$said"
+}
+# right: a dry run takes it, and a start goes on to look for a hypervisor or for a kernel
+right() {
+  accepted '"name": "vm1"' "$@"
+  run "$dm" "$@" vm1
+  case $err in
+    *'-k: the kernel is missing'*) ;;
+    *) fail "a start with $*: $err" ;;
+  esac
+  expect_nothing_changed "a start with $*"
+}
+cp disk.img other.img
+ln other.img hard.img
+mkdir -m 555 closed
+before=$(snapshot)
+alike 66 '-k /bin/ls: not a bzImage' -k /bin/ls
+alike 66 "-k $0: not a bzImage" -k "$0"
+alike 64 '-m 16M: too little for this kernel; give at least 34M' -m 16M -k kernel
+alike 64 '-m 36M: too little for this kernel and ramdisk' -m 36M -k kernel -r other.img -r "$dm"
+alike 64 '-B: 101 bytes; this kernel takes at most 100' -k kernel -B "$(printf 'x%.0s' {1..101})"
+alike 66 '-r empty.img: empty' -k kernel -r empty.img
+alike 66 '-r dir: not a regular file' -k kernel -r dir
+alike 64 '--cpu_affinity: there is no host CPU 1023 for us; the host has 0' --cpu_affinity 0,1023
+alike 64 '-s 9:0: iothread: there is no host CPU 1023 for us' -s 9,virtio-blk,disk.img,iothread=1@0:1023
+in_use='are in use by slot 8:0; free them, or give lock=off if they are meant to be shared'
+alike 66 "-s 9:0: virtio-blk disk.img: bytes 0..1048575 $in_use" -s 8,virtio-blk,disk.img -s 9,virtio-blk,disk.img
+alike 66 "$in_use" -s 8,virtio-blk,disk.img -s 9,virtio-blk,link.img,ro
+alike 66 "$in_use" -s 8,virtio-blk,other.img -s 9,virtio-blk,hard.img,range=0/1
+alike 66 "bytes 1024..2047 $in_use" -s 8,virtio-blk,disk.img,range=0/3 -s 9,virtio-blk,disk.img,range=2/2
+right -s 8,virtio-blk,disk.img,ro -s 9,virtio-blk,disk.img,ro
+right -s 8,virtio-blk,disk.img,range=0/2 -s 9,virtio-blk,disk.img,range=2/2
+right -s 8,virtio-blk,disk.img -s 9,virtio-blk,disk.img,lock=off
+alike 66 '-s 9:0: virtio-blk missing.img: cannot be opened' -s 9,virtio-blk,missing.img
+alike 66 '--cmd_monitor none/c.sock: No such file or directory; give the path of a new socket' --cmd_monitor none/c.sock
+alike 66 '--cmd_monitor disk.img: there is something that is not a socket' --cmd_monitor disk.img
+alike 66 '--cmd_monitor disk.img/c.sock: Not a directory' --cmd_monitor disk.img/c.sock
+alike 66 '--serve none/vm1.9.0.sock: No such file or directory' --serve vfio-user=none -s 9,virtio-blk,disk.img
+alike 66 '--serve disk.img/vm1.9.0.sock: Not a directory' --serve vfio-user=disk.img -s 9,virtio-blk,disk.img
+alike 64 'slot 9:0 dir/vm1.9.0.sock: that is the socket of --cmd_monitor' --cmd_monitor dir/../dir/vm1.9.0.sock --serve vfio-user=dir -s 9,virtio-blk,disk.img
+alike 66 '-l com1: none/console: No such file or directory' -l com1,none/console
+alike 66 '-l com1: dir: it is a directory' -l com1,dir
+alike 66 '-l com2: disk.img/console: Not a directory' -l com2,disk.img/console
+right -l com1,dir/console -l com2,pty -l com3,fifo --cmd_monitor dir/c.sock
+# A folder where nothing new may be made, for somebody who is not root.
+if "${as_user[@]}" "$dm" -v >/dev/null 2>&1; then
+  for options in '--cmd_monitor closed/c.sock' '--serve vfio-user=closed -s 9,virtio-blk,disk.img,ro' '-l com1,closed/console'; do
+    # shellcheck disable=SC2086
+    run "${as_user[@]}" "$dm" --dry_run $options vm1
+    expect_refusal 66 'Permission denied' "$options as another user"
+  done
+fi
 
 # --- an image that another process holds is inspected without a lock of our own
 exec 9<disk.img

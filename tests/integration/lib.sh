@@ -31,6 +31,17 @@ expect_equal() {
   [ "$2" = "$3" ] || fail "$1: got '$2', expected '$3'"
 }
 
+# bzimage <path>: as little as is a kernel; it wants 32 MiB of RAM and takes a command line of 100 bytes.
+bzimage() {
+  local field
+  truncate -s 2048 "$1"
+  # setup_sects, syssize, boot_flag, jump, header, version, loadflags, initrd_addr_max, cmdline_size, pref_address, init_size
+  for field in '1f1 \x01' '1f4 \x40' '1fe \x55\xaa' '200 \xeb\x66HdrS\x0f\x02' '211 \x01' '22c \xff\xff\xff\x7f' '238 \x64' \
+    '25b \x01' '263 \x01'; do
+    printf '%b' "${field#* }" | dd of="$1" bs=1 seek="$((0x${field%% *}))" conv=notrunc status=none
+  done
+}
+
 finish() {
   if [ "$failures" -ne 0 ]; then
     echo "$failures check(s) failed"

@@ -9,9 +9,10 @@ completion=$2/dm/completion/acrn-dm.bash
 
 cd "$work" || exit 1
 truncate -s 1M disk.img
-echo kernel >vmlinuz
+bzimage vmlinuz
 echo ramdisk >initrd.img
-mkdir images
+mkdir images run
+cpus=$(nproc --all)
 
 # --- every option is in every text
 run "$dm" --help
@@ -35,6 +36,11 @@ done
 examples=0
 while IFS= read -r line; do
   examples=$((examples + 1))
+  line=${line//\/run\/acrn/run}
+  if [ "$cpus" = 1 ] && [[ $line == *@* || $line == *affinity* ]]; then
+    echo "skipped: $line (there is but one CPU here)"
+    continue
+  fi
   eval "run \"\$dm\" --dry_run ${line#acrn-dm }"
   expect_equal "$line: exit code" "$status" 0
   expect_equal "$line: stderr" "$err" ""

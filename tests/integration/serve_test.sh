@@ -82,6 +82,15 @@ expect_equal 'sockets' "$(cd sockets && stat -c '%n %a' ./*)" './control 600
 run "$dm" --serve vfio-user=sockets -s 9,virtio-blk,b.img,ro vm1
 expect_equal 'a second one: exit status' "$status" 66
 expect_contains 'a second one' "$err" 'sockets/vm1.9.0.sock: another process serves it'
+run "$dm" --dry_run --serve vfio-user=sockets -s 9,virtio-blk,b.img,ro vm1
+expect_equal 'a dry run of it: exit status' "$status" 66
+expect_contains 'a dry run of it' "$err" 'sockets/vm1.9.0.sock: another process serves it'
+for dry in '' --dry_run; do
+  # shellcheck disable=SC2086
+  run "$dm" $dry -s 9,virtio-blk,a.img,ro vm2
+  expect_equal "an image that is served, $dry: exit status" "$status" 66
+  expect_contains "an image that is served, $dry" "$err" '-s 9:0: virtio-blk a.img: bytes 0..1048575 are in use by another disk or process'
+done
 if command -v socat >/dev/null; then
   ask() { printf '%s\n' "$1" | socat -t 5 - UNIX-CONNECT:sockets/control; }
   expect_contains status "$(ask '{"command": "status"}')" '"vm":"vm1"'

@@ -1,10 +1,10 @@
 #include "dm/hypervisor/kvm/kvm.h"
 
 #include <fcntl.h>
-#include <sched.h>
 #include <unistd.h>
 
 #include "acrn/base/check.h"
+#include "dm/base/host_cpus.h"
 #include "dm/hypervisor/kvm/cpuid.h"
 #include "dm/hypervisor/kvm/kvm_ioctl.h"
 
@@ -63,19 +63,8 @@ Result<void> Kvm::open() {
   auto cpuid = supported_cpuid(system_.fd());
   if (!cpuid) return cpuid.error();
   cpuid_ = std::move(cpuid).value();
-  return check_affinity();
-}
-
-// Before a vCPU runs: one that cannot be pinned would be found out too late.
-Result<void> Kvm::check_affinity() const {
-  cpu_set_t allowed;
-  CPU_ZERO(&allowed);
-  if (::sched_getaffinity(0, sizeof(allowed), &allowed) != 0) return kvm_error("sched_getaffinity");
-  for (const unsigned cpu : options_.cpu_affinity) {
-    if (cpu < CPU_SETSIZE && CPU_ISSET(cpu, &allowed)) continue;
-    return Error{ErrorKind::kUsage, concat("--cpu_affinity: there is no host CPU ", cpu, " for us; see taskset -p $$")};
-  }
-  return {};
+  // One that cannot be pinned would be found out too late.
+  return check_host_cpus(options_.cpu_affinity, "--cpu_affinity");
 }
 
 Result<void> Kvm::build_vm() {

@@ -40,7 +40,6 @@ class Kvm final : public Hypervisor {
  private:
   explicit Kvm(const KvmOptions& options) : options_(options) {}
   Result<void> open();
-  Result<void> check_affinity() const;
   Result<void> build_vm();
   Result<void> set_level_lines();
   Result<void> add_slot(unsigned slot, const MemoryRegion& region);

@@ -11,6 +11,8 @@
 namespace acrn::vfio_user {
 namespace {
 
+constexpr std::string_view kOption = "--serve", kAdvice = "give a folder for new sockets, like --serve vfio-user=/run/acrn";
+
 std::shared_ptr<const MemoryMap> no_memory() { return std::make_shared<const MemoryMap>(std::vector<MemoryRegion>()); }
 
 }  // namespace
@@ -28,6 +30,8 @@ Result<std::unique_ptr<Server>> Server::create(const std::string& name) {
   return server;
 }
 
+Result<void> Server::check(const std::string& path) { return ListeningSocket::check(kOption, path, kAdvice); }
+
 Server::~Server() {
   if (loop_ == nullptr) return;  // create() failed
   stop();
@@ -39,8 +43,7 @@ std::unique_ptr<FdWatch> Server::watch_edges(int fd, std::function<void()> handl
 }
 
 Result<void> Server::serve(PciFunction& function, const std::string& path) {
-  auto socket = ListeningSocket::create("--serve", path,
-                                        "give a folder for new sockets, like --serve vfio-user=/run/acrn");
+  auto socket = ListeningSocket::create(kOption, path, kAdvice);
   if (!socket) return socket.error();
   function_ = &function;
   loop_->run([&] {

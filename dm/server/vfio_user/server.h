@@ -20,6 +20,8 @@ class Server {
  public:
   // `name` is for threads and messages: the function's slot, like "0:9:0".
   static Result<std::unique_ptr<Server>> create(const std::string& name);
+  // Whether a function could be served at `path`, without an effect.
+  static Result<void> check(const std::string& path);
   ~Server();
 
   // What the function is to be made with.

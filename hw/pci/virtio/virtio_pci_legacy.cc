@@ -8,10 +8,6 @@ namespace {
 
 constexpr uint8_t kIntA = 1;
 
-uint32_t register_bar_size(const VirtioDevice& device) {
-  return std::bit_ceil(VIRTIO_PCI_CONFIG_OFF_MSIX + device.config_size());
-}
-
 uint8_t byte_of(uint32_t value, unsigned index) { return static_cast<uint8_t>(value >> (8 * index)); }
 
 }  // namespace
@@ -25,10 +21,17 @@ PciIdentity virtio_pci_identity(uint16_t device_id, uint8_t pci_class, const Vir
           .interrupt_pin = kIntA};
 }
 
+std::array<BarShape, kPciBars> virtio_pci_bars(unsigned config_size, const VirtioPciOptions& options) {
+  std::array<BarShape, kPciBars> bars{};
+  bars[VirtioPciLegacy::kRegisterBar] = {BarKind::kIo, std::bit_ceil(VIRTIO_PCI_CONFIG_OFF_MSIX + config_size)};
+  if (!options.single_msi) bars[VirtioPciLegacy::kMsixBar] = {BarKind::kMemory32, Msix::kBarSize};
+  return bars;
+}
+
 VirtioPciLegacy::VirtioPciLegacy(std::unique_ptr<VirtioDevice> device, const VirtioPciOptions& options,
                                  GuestMistakes& mistakes, IrqPin& pin, MsiSink& msi)
     : mistakes_(mistakes),
-      register_bar_size_(register_bar_size(*device)),
+      register_bar_size_(virtio_pci_bars(device->config_size(), options)[kRegisterBar].size),
       has_msix_(!options.single_msi),
       msi_(msi),
       msix_(device->queue_count() + 1, msi),
@@ -37,9 +40,11 @@ VirtioPciLegacy::VirtioPciLegacy(std::unique_ptr<VirtioDevice> device, const Vir
       space_(virtio_pci_identity(device->device_id(), device->pci_class(), options)),
       device_(std::move(device)) {
   MutexLock lock(space_mutex_);
-  space_.add_bar(kRegisterBar, {BarKind::kIo, register_bar_size_});
+  const auto bars = virtio_pci_bars(device_->config_size(), options);
+  for (unsigned bar = 0; bar < kPciBars; bar++) {
+    if (bars[bar].kind != BarKind::kAbsent) space_.add_bar(bar, bars[bar]);
+  }
   if (has_msix_) {
-    space_.add_bar(kMsixBar, {BarKind::kMemory32, Msix::kBarSize});
     msix_.add_capability(space_, kMsixBar);
   } else {
     msi_.add_capability(space_);

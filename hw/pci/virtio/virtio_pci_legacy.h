@@ -6,6 +6,7 @@
 // requests in flight, which is safe because nothing that a queue's loop does ever takes it.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <memory>
 #include <vector>
@@ -29,6 +30,9 @@ struct VirtioPciOptions {
 
 // What the function's PCI header says (virtio 0.9.5 2.1).
 PciIdentity virtio_pci_identity(uint16_t device_id, uint8_t pci_class, const VirtioPciOptions& options);
+
+// The BARs of a function whose device has so many bytes of configuration.
+std::array<BarShape, kPciBars> virtio_pci_bars(unsigned config_size, const VirtioPciOptions& options);
 
 class VirtioPciLegacy final : public PciFunction, private VirtioInterruptSink {
  public:

@@ -1,0 +1,32 @@
+// A lock over the bytes of a file that a disk serves: an open-file-description lock, exclusive, or shared for a read-only
+// disk. It goes with the descriptor.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "acrn/base/result.h"
+
+namespace acrn {
+
+struct ByteLock {
+  int fd;
+  uint64_t start, length;  // bytes
+  bool shared;
+  std::string name;        // of the file, for messages
+
+  // Takes it, or only looks whether it could be had. One that somebody else has is tried again, 10 ms apart.
+  Result<void> take(unsigned tries = 1) const;
+  Result<void> look(unsigned tries = 1) const;
+
+ private:
+  Result<void> attempt(int command, unsigned tries) const;
+};
+
+// A process that was killed with requests in io_uring is gone some milliseconds before its locks are.
+inline constexpr unsigned kLockTries = 30;
+
+// What is wrong with a file of which somebody else serves these bytes.
+Error bytes_in_use(const std::string& name, uint64_t start, uint64_t length, const std::string& user);
+
+}  // namespace acrn

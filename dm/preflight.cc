@@ -1,0 +1,101 @@
+#include "dm/preflight.h"
+
+#include <filesystem>
+#include <map>
+
+#include "acrn/base/concat.h"
+#include "dm/block/byte_lock.h"
+#include "dm/block_config.h"
+#include "dm/control/control_server.h"
+#include "dm/machine/pci_setup.h"
+#include "dm/serial/serial_ends.h"
+#include "dm/server/vfio_user/server.h"
+
+namespace acrn {
+namespace {
+
+Error in_slot(const PciSlotConfig& slot, const Error& error) {
+  return {error.kind, concat("-s ", short_name(slot.address), ": ", error.message)};
+}
+
+// Two slots that would serve the same bytes.
+Result<void> check_exclusive(const std::vector<PciSlotConfig>& slots, const std::vector<FunctionFacts>& facts) {
+  for (size_t later = 1; later < slots.size(); later++) {
+    for (size_t earlier = 0; earlier < later; earlier++) {
+      const auto &a = facts[earlier].disk, &b = facts[later].disk;
+      if (!a || !b || !a->locked || !b->locked || !exclude_each_other(*a->locked, *b->locked)) continue;
+      return in_slot(slots[later], bytes_in_use(source_text(slots[later].block->source), b->locked->start, b->locked->size,
+                                                concat("slot ", short_name(slots[earlier].address))));
+    }
+  }
+  return {};
+}
+
+Result<std::vector<FunctionFacts>> check_slots(const DmConfig& config) {
+  std::vector<FunctionFacts> facts;
+  std::vector<BarShape> bars;
+  for (const PciSlotConfig& slot : config.slots) {
+    auto found = inspect_function(slot, config.windows, config.virtio_msi);
+    if (!found) return in_slot(slot, found.error());
+    facts.push_back(std::move(found).value());
+    bars.insert(bars.end(), facts.back().face.bars.begin(), facts.back().face.bars.end());
+  }
+  if (auto exclusive = check_exclusive(config.slots, facts); !exclusive) return exclusive.error();
+  for (const PciSlotConfig& slot : config.slots) {
+    if (!slot.block) continue;
+    if (auto unlocked = check_unlocked(*slot.block); !unlocked) return in_slot(slot, unlocked.error());
+  }
+  if (config.serve) return facts;
+  if (const auto placed = place_bars(bars); !placed) return placed.error();
+  return facts;
+}
+
+Result<void> check_machine(const DmConfig& config) {
+  if (config.kernel) {
+    if (auto kernel = LinuxLoader::open(linux_options(config)); !kernel) return kernel.error();
+  }
+  if (auto checked = check_affinity(config); !checked) return checked;
+  for (const SerialPortConfig& port : config.serial_ports) {
+    if (auto checked = check_serial_ends(port.backend, concat("-l com", port.com)); !checked) return checked;
+  }
+  return {};
+}
+
+// Each path can be made, and is asked for once.
+Result<void> check_sockets(const DmConfig& config) {
+  std::map<std::string, std::string> taken;  // by whom
+  const auto is_free = [&](const std::string& path, const std::string& user) -> Result<void> {
+    const auto [other, fresh] = taken.emplace(std::filesystem::path(path).lexically_normal(), user);
+    if (fresh) return {};
+    return Error{ErrorKind::kUsage, concat(user, " ", path, ": that is the socket of ", other->second, "; give another path")};
+  };
+  if (config.cmd_monitor) {
+    if (auto checked = ControlServer::check(*config.cmd_monitor); !checked) return checked;
+    if (auto checked = is_free(*config.cmd_monitor, "--cmd_monitor"); !checked) return checked;
+  }
+  for (const PciSlotConfig& slot : config.slots) {
+    if (!config.serve || !slot.block) continue;
+    const std::string path = vfio_user_socket(config, slot.address);
+    if (auto checked = vfio_user::Server::check(path); !checked) return checked;
+    if (auto checked = is_free(path, concat("slot ", short_name(slot.address))); !checked) return checked;
+  }
+  return {};
+}
+
+}  // namespace
+
+LinuxLoader::Options linux_options(const DmConfig& config) {
+  return {.kernel = *config.kernel, .ramdisk = config.ramdisk, .bootargs = config.bootargs, .ram = ram_layout(config.memory)};
+}
+
+Result<std::vector<FunctionFacts>> preflight(const DmConfig& config) {
+  if (!config.serve) {
+    if (auto checked = check_machine(config); !checked) return checked.error();
+  }
+  auto facts = check_slots(config);
+  if (!facts) return facts;
+  if (auto checked = check_sockets(config); !checked) return checked.error();
+  return facts;
+}
+
+}  // namespace acrn

@@ -28,7 +28,8 @@ Json range_json(const BlockOptions& options) {
 
 constexpr std::array kEngineNames{"auto", "threads", "io_uring"}, kKickNames{"auto", "inline", "loop"};
 
-Json block_json(const BlockOptions& options, const DiskFacts& facts, uint64_t features) {
+Json block_json(const BlockOptions& options, const FunctionFacts& function) {
+  const DiskFacts& facts = *function.disk;
   return {
       {"source", source_text(options.source)},
       {"medium", facts.medium},
@@ -40,7 +41,7 @@ Json block_json(const BlockOptions& options, const DiskFacts& facts, uint64_t fe
       {"read_only", options.read_only},
       {"nocache", options.nocache},
       {"range", range_json(options)},
-      {"discard", options.discard ? discard_json(*options.discard) : Json(nullptr)},
+      {"discard", function.discard.max_segments != 0 ? discard_json(function.discard) : Json(nullptr)},
       {"engine", kEngineNames[static_cast<size_t>(facts.engine)]},
       {"kick", kKickNames[static_cast<size_t>(options.kick)]},
       {"iothreads", options.iothreads},
@@ -49,7 +50,7 @@ Json block_json(const BlockOptions& options, const DiskFacts& facts, uint64_t fe
       {"queue_size", options.queue_size},
       {"lock", options.lock},
       {"serial", options.serial.value_or(disk_serial(facts.identity))},
-      {"features", blk_feature_names(features)},
+      {"features", blk_feature_names(function.face.features)},
   };
 }
 
@@ -71,7 +72,7 @@ Json ids_json(const FunctionFace& ids) {
 Json slot_json(const PciSlotConfig& slot, const FunctionFacts& facts, const DmConfig& config) {
   Json json = {{"address", full_name(slot.address)}, {"emulation", slot.emulation}, {"pci", ids_json(facts.face)}};
   if (slot.block) {
-    json["block"] = block_json(*slot.block, *facts.disk, facts.face.features);
+    json["block"] = block_json(*slot.block, facts);
     if (config.serve) json["vfio_user"] = vfio_user_socket(config, slot.address);
   }
   return json;

@@ -1,5 +1,4 @@
 // acrn-dm: arguments to configuration, configuration to a machine, errors to one line and an exit code.
-#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sys/signalfd.h>
@@ -18,6 +17,7 @@
 #include "acrn/base/log.h"
 #include "dm/base/log_setup.h"
 #include "dm/base/one_line.h"
+#include "dm/base/standard_descriptors.h"
 #include "dm/config.h"
 #include "dm/dry_run.h"
 #include "dm/runner.h"
@@ -25,15 +25,6 @@
 
 namespace acrn {
 namespace {
-
-// Otherwise the first image would become stdout or stderr of a process started without them, and messages
-// would be written into a disk.
-void ensure_standard_descriptors() {
-  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
-    // open() takes the lowest free number, which is `fd` since those below it are taken by now.
-    if (::fcntl(fd, F_GETFD) < 0 && ::open("/dev/null", O_RDWR) < 0) return;
-  }
-}
 
 int report(const Error& error) {
   std::fprintf(stderr, "acrn-dm: %s\n", one_line(error.message).c_str());

@@ -186,12 +186,14 @@ Result<FunctionFacts> inspect_function(const PciSlotConfig& slot, bool windows, 
                 .subsystem_vendor = id.subsystem_vendor,
                 .subsystem = id.subsystem};
   if (!slot.block) return facts;
-  facts.face.features = virtio_blk_features(device_options(*slot.block, ""));
+  const VirtioBlkOptions device = device_options(*slot.block, "");
+  facts.face.features = virtio_blk_features(device);
   facts.face.bars = virtio_pci_bars(VIRTIO_BLK_CONFIG_SIZE, options);
   if (auto checked = check_iothreads(*slot.block); !checked) return checked.error();
   auto disk = inspect_disk(*slot.block, full_name(slot.address));
   if (!disk) return disk.error();
   facts.disk = std::move(disk).value();
+  facts.discard = virtio_blk_discard_limits(device, facts.disk->info.discard_granularity);
   return facts;
 }
 

@@ -79,6 +79,7 @@ struct FunctionFace {
 struct FunctionFacts {
   FunctionFace face;
   std::optional<DiskFacts> disk;  // of a virtio-blk slot
+  DiscardLimits discard;          // of one that offers it, as its guest will read them
 };
 Result<FunctionFacts> inspect_function(const PciSlotConfig& slot, bool windows, bool single_msi);
 

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
+#include <tuple>
 
 #include "dm/tools/bench_contest.h"
 
@@ -36,12 +37,37 @@ Ratios ratios(const BenchSeries& device, const BenchSeries& direct) {
           ratio(device.microseconds(0.99), direct.microseconds(0.99))};
 }
 
+// With that many digits behind the point, or as many as fit: a row has 80 columns.
+std::string column(double value, size_t width, int digits) {
+  for (; digits >= 0; digits--) {
+    const std::string text = fmt::format("{:.{}f}", value, digits);
+    if (text.size() < width) return fmt::format("{:>{}}", text, width);
+  }
+  return fmt::format("{:>{}.0e}", value, width);
+}
+
+constexpr size_t kIops = 8, kBytes = 6, kLatency = 7, kTail = 9, kCpu = 7, kPerRequest = 6, kSwitches = 9, kErrors = 7;
+
+void print_header() {
+  fmt::print("{:<8}{:>{}}{:>{}}{:>{}}{:>{}}{:>{}}{:>{}}{:>{}}{:>{}}{:>{}}{:>{}}\n", "", "IOPS", kIops, "MB/s", kBytes, "p50 us",
+             kLatency, "p99 us", kLatency, "p99.9 us", kTail, "CPUs/M", kCpu, "kicks", kPerRequest, "irqs", kPerRequest,
+             "switches", kSwitches, "errors", kErrors);
+}
+
 void print_row(const BenchSide& side, uint32_t block) {
   const BenchSeries& series = side.series;
-  fmt::print("{:<8} {:>10.0f} {:>9.1f} {:>9.1f} {:>9.1f} {:>9.1f} {:>9.2f} {:>8.3f} {:>8.3f} {:>8.3f} {:>7}\n", side.name,
-             series.median_iops(), series.median_iops() * block / 1e6, series.microseconds(0.5), series.microseconds(0.99),
-             series.microseconds(0.999), series.cpu_seconds_per_io() * 1e6, series.kicks_per_io(),
-             series.interrupts_per_io(), series.context_switches_per_io(), series.total.errors);
+  fmt::print("{:<8}{:>{}.0f}", side.name, series.median_iops(), kIops);
+  for (const auto& [value, width, digits] : {std::tuple{series.median_iops() * block / 1e6, kBytes, 1},
+                                             {series.microseconds(0.5), kLatency, 1},
+                                             {series.microseconds(0.99), kLatency, 1},
+                                             {series.microseconds(0.999), kTail, 1},
+                                             {series.cpu_seconds_per_io() * 1e6, kCpu, 2},
+                                             {series.kicks_per_io(), kPerRequest, 3},
+                                             {series.interrupts_per_io(), kPerRequest, 3},
+                                             {series.context_switches_per_io(), kSwitches, 3}}) {
+    fmt::print("{}", column(value, width, digits));
+  }
+  fmt::print("{:>{}}\n", series.total.errors, kErrors);
 }
 
 }  // namespace
@@ -57,12 +83,12 @@ const BenchSide* BenchReport::best_direct() const {
 void print_bench_table(const BenchReport& report) {
   const BenchOptions& options = report.options;
   const bool mixed = options.writes() && options.read_percent > 0;
-  fmt::print("{}{} of {} bytes, depth {}{}, {} job(s) on {} queue(s), medians of {} rounds\n", options.rw,
-             mixed ? fmt::format(" ({} % reads)", options.read_percent) : "", options.block, options.depth,
-             options.depth < report.asked_depth ? " (what the ring holds; queue_size= makes it larger)" : "", report.jobs,
+  const std::string pattern = mixed ? fmt::format("{} ({} % reads)", options.rw, options.read_percent) : options.rw;
+  const bool short_ring = options.depth < report.asked_depth;
+  fmt::print("{}{}of {} bytes, depth {}{}{} job(s) on {} queue(s), medians of {} rounds\n", pattern, mixed ? '\n' : ' ', options.block,
+             options.depth, short_ring ? " (what the ring holds; queue_size= makes it larger),\n" : ", ", report.jobs,
              report.queues, kBenchRounds);
-  fmt::print("{:<8} {:>10} {:>9} {:>9} {:>9} {:>9} {:>9} {:>8} {:>8} {:>8} {:>7}\n", "", "IOPS", "MB/s", "p50 us", "p99 us",
-             "p99.9 us", "CPUs/M", "kicks", "irqs", "switches", "errors");
+  print_header();
   print_row(report.device, options.block);
   for (const BenchSide& side : report.direct) print_row(side, options.block);
   if (!report.left_out.empty()) fmt::print("left out: {}\n", report.left_out);

@@ -9,9 +9,12 @@
 #include "dm/base/log_setup.h"
 #include "dm/tools/check.h"
 #include "dm/tools/commands.h"
+#include "dm/tools/page.h"
 
 namespace acrn {
 namespace {
+
+constexpr size_t kIndent = 27;
 
 struct Row {
   const Clause* clause;
@@ -79,9 +82,11 @@ void print_table(const std::vector<Row>& rows) {
   const bool colour = isatty(STDOUT_FILENO) == 1;
   for (const Row& row : rows) {
     const char* begin = !colour ? "" : row.verdict.kind == Verdict::kHolds ? "\033[32m" : row.verdict.kind == Verdict::kBroken ? "\033[31m" : "\033[33m";
-    fmt::print("{}{:<7}{} {:<18} {} ({})\n", begin, word(row.verdict.kind), colour ? "\033[0m" : "", row.clause->name,
-               row.clause->rule, row.clause->source);
-    if (!row.verdict.text.empty()) fmt::print("{:<8}{:<18} {}\n", "", "", row.verdict.text);
+    const std::string name = fmt::format("{:<7} {:<18} ", word(row.verdict.kind), row.clause->name);
+    const std::string text = wrapped(name, fmt::format("{} ({})", row.clause->rule, row.clause->source), kIndent);
+    const size_t end = text.find(' ');  // of the coloured word
+    fmt::print("{}{}{}{}\n", begin, text.substr(0, end), colour ? "\033[0m" : "", text.substr(end));
+    if (!row.verdict.text.empty()) fmt::print("{}\n", wrapped("", row.verdict.text, kIndent));
   }
   fmt::print("{} clauses hold, {} broken, {} skipped\n", count(rows, Verdict::kHolds), count(rows, Verdict::kBroken),
              count(rows, Verdict::kSkipped));

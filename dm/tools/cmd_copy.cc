@@ -200,7 +200,7 @@ Result<void> run_copy(const SessionOptions& options, bool verify, bool json) {
   if (json) {
     fmt::print("{}\n", nlohmann::ordered_json{{"bytes", copied}, {"sha256", read_hash}, {"verified", verify}}.dump(2));
   } else {
-    fmt::print("copied {} bytes, SHA-256 {}{}\n", copied, read_hash, verify ? ", verified" : "");
+    fmt::print("copied {} bytes{}\nSHA-256 {}\n", copied, verify ? ", verified" : "", read_hash);
   }
   return {};
 }

@@ -3,7 +3,9 @@
 
 #include <nlohmann/json.hpp>
 
+#include "acrn/base/concat.h"
 #include "dm/tools/commands.h"
+#include "dm/tools/page.h"
 
 namespace acrn {
 namespace {
@@ -52,10 +54,34 @@ Json describe_disk(LegacyDriver& driver, const std::string& serial) {
   return disk;
 }
 
+// A value in words.
+std::string text_of(const std::string& key, const Json& value) {
+  if (value.is_string()) return value.get<std::string>();
+  if (value.is_boolean()) return value.get<bool>() ? "yes" : "no";
+  const auto part = [&](const char* name) { return value[name].dump(); };
+  if (key == "geometry") return concat(part("cylinders"), " cylinders, ", part("heads"), " heads, ", part("sectors"), " sectors");
+  if (key == "discard") {
+    return concat("up to ", part("max_segments"), " segments of ", part("max_sectors"), " sectors, aligned to ",
+                  part("alignment_sectors"));
+  }
+  return value.dump();
+}
+
+void print_line(const std::string& key, const std::string& text) {
+  fmt::print("{}\n", wrapped(fmt::format("  {:<18} ", key), text, 21));
+}
+
 void print_section(const char* title, const Json& section) {
   fmt::print("{}\n", title);
   for (const auto& [key, value] : section.items()) {
-    fmt::print("  {:<18} {}\n", key, value.is_string() ? value.get<std::string>() : value.dump());
+    if (key != "bars") {
+      print_line(key, text_of(key, value));
+      continue;
+    }
+    for (const Json& bar : value) {
+      print_line("bar " + bar["bar"].dump(), concat(bar["kind"].get<std::string>(), ", ", bar["size"].dump(), " bytes at ",
+                                                    bar["address"].get<std::string>()));
+    }
   }
 }
 
@@ -76,9 +102,9 @@ Result<void> run_info(const SessionOptions& options, bool json) {
     return {};
   }
   print_section("PCI function", report["pci"]);
-  fmt::print("Features offered ({:#010x})\n ", driver.value()->offered());
-  for (const auto& name : report["features"]) fmt::print(" {}", name.get<std::string>());
-  fmt::print("\n");
+  std::string features;
+  for (const auto& name : report["features"]) features += concat(features.empty() ? "" : " ", name.get<std::string>());
+  fmt::print("Features offered ({:#010x})\n{}\n", driver.value()->offered(), wrapped("", features, 2));
   print_section("Disk", report["disk"]);
   return {};
 }

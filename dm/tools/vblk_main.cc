@@ -5,6 +5,7 @@
 
 #include "acrn/base/concat.h"
 #include "dm/base/one_line.h"
+#include "dm/base/standard_descriptors.h"
 #include "dm/options.h"
 #include "dm/tools/commands.h"
 
@@ -164,6 +165,7 @@ int report(const Error& error) {
 }
 
 int start(int argc, char** argv) {
+  ensure_standard_descriptors();
   CommandLine line;
   CLI::App app("vblk: drives the virtio-blk device of acrn-dm with a legacy driver in the same process", "vblk");
   app.set_version_flag("-v,--version", "vblk " ACRN_DM_VERSION);

@@ -53,7 +53,7 @@ for rw in read write randread randwrite randrw; do
   expect_contains "$rw" "$out" $'\ndevice '
   for column in IOPS MB/s 'p50 us' 'p99 us' 'p99.9 us' CPUs/M kicks irqs switches errors; do expect_contains "$rw" "$out" "$column"; done
 done
-expect_contains 'a mix' "$out" 'randrw (50 % reads) of'
+expect_contains 'a mix' "$out" 'randrw (50 % reads)'
 
 # --- the report for programs, beside the file
 bench -s "$disk" --rw randrw --rwmixread 70 --bs 8k --qd 4 --size 1M --ramp 0.02 --seed 9 --direct-baseline=best --json

@@ -38,6 +38,13 @@ uint64_t virtio_blk_features(const VirtioBlkOptions& options) {
   return features;
 }
 
+DiscardLimits virtio_blk_discard_limits(const VirtioBlkOptions& options, uint32_t granularity) {
+  if (!options.discard || options.read_only) return {};
+  return {.max_sectors = or_default(options.max_discard_sectors, kDefaultMaxDiscardSectors),
+          .max_segments = or_default(options.max_discard_segments, kDefaultMaxDiscardSegments),
+          .alignment = or_default(options.discard_alignment, granularity >> VIRTIO_BLK_SECTOR_SHIFT)};
+}
+
 VirtioBlk::VirtioBlk(const VirtioBlkOptions& options, const GuestMemory& memory, GuestMistakes& mistakes)
     : options_(options), features_(virtio_blk_features(options)), memory_(memory), mistakes_(mistakes) {
   state_.read_only = options.read_only;
@@ -45,19 +52,16 @@ VirtioBlk::VirtioBlk(const VirtioBlkOptions& options, const GuestMemory& memory,
   state_.writeback = options.writeback;
   state_.kick = options.kick;
   state_.poll_nanoseconds = options.poll_nanoseconds;
-  if (options.discard) {
-    state_.max_discard_sectors = or_default(options.max_discard_sectors, kDefaultMaxDiscardSectors);
-    state_.max_discard_segments = or_default(options.max_discard_segments, kDefaultMaxDiscardSegments);
-  }
+  const DiscardLimits limits = virtio_blk_discard_limits(options, 0);
+  state_.max_discard_sectors = limits.max_sectors;
+  state_.max_discard_segments = limits.max_segments;
   MutexLock lock(mutex_);
   config_.seg_max = options.queue_size - 2u;
   config_.blk_size = options.logical_block;
   config_.num_queues = static_cast<uint16_t>(options.queues);
-  if (options.discard && !options.read_only) {
-    config_.max_discard_sectors = config_.max_write_zeroes_sectors = state_.max_discard_sectors;
-    config_.max_discard_seg = config_.max_write_zeroes_seg = state_.max_discard_segments;
-    config_.write_zeroes_may_unmap = 1;
-  }
+  config_.max_discard_sectors = config_.max_write_zeroes_sectors = limits.max_sectors;
+  config_.max_discard_seg = config_.max_write_zeroes_seg = limits.max_segments;
+  config_.write_zeroes_may_unmap = limits.max_segments != 0 ? 1 : 0;
   describe_medium({.size = 0});
 }
 
@@ -153,10 +157,7 @@ void VirtioBlk::describe_medium(const BlockInfo& info) {
   config_.sectors = kSectorsPerTrack;
   config_.physical_block_exp = static_cast<uint8_t>(std::countr_zero(physical / options_.logical_block));
   config_.min_io_size = static_cast<uint16_t>(std::min(physical / options_.logical_block, 0xffffu));
-  if (options_.discard && !options_.read_only) {
-    config_.discard_sector_alignment =
-        or_default(options_.discard_alignment, info.discard_granularity >> VIRTIO_BLK_SECTOR_SHIFT);
-  }
+  config_.discard_sector_alignment = virtio_blk_discard_limits(options_, info.discard_granularity).alignment;
   state_.capacity = sectors;
 }
 

@@ -38,6 +38,9 @@ struct VirtioBlkOptions {
 // The device's feature bits for these options (device.md 6); pure.
 uint64_t virtio_blk_features(const VirtioBlkOptions& options);
 
+// What a driver reads of them, with `granularity` (bytes) of the medium; all 0 where DISCARD is not offered; pure.
+DiscardLimits virtio_blk_discard_limits(const VirtioBlkOptions& options, uint32_t granularity);
+
 class VirtioBlk final : public VirtioDevice {
  public:
   static constexpr uint8_t kPciClass = 0x01;  // mass storage

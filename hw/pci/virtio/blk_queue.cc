@@ -111,7 +111,7 @@ void BlkQueue::close() {
   kicked_.reset();
 }
 
-bool BlkQueue::start(std::shared_ptr<const MemoryMap> map, Gpa ring) {
+bool BlkQueue::start(const std::shared_ptr<const MemoryMap>& map, Gpa ring) {
   ACRN_CHECK(loop_.is_current() && in_flight_ == 0 && unpublished_ == 0);
   suspended_ = ring_missing_ = false;
   if (!ring_.start(map, ring)) {
@@ -149,7 +149,7 @@ void BlkQueue::suspend(std::function<void()> suspended) {
   finish_requests(std::move(suspended));
 }
 
-void BlkQueue::resume(std::shared_ptr<const MemoryMap> map) {
+void BlkQueue::resume(const std::shared_ptr<const MemoryMap>& map) {
   ACRN_CHECK(loop_.is_current() && !stopped_);
   if (!suspended_) return;
   ring_missing_ = !ring_.resume(map);

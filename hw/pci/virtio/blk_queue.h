@@ -57,13 +57,13 @@ class BlkQueue final : private BlockSink, private Poller {
 
   // On the loop.
   // False: the ring is not in the map, which has been counted.
-  bool start(std::shared_ptr<const MemoryMap> map, Gpa ring);
+  bool start(const std::shared_ptr<const MemoryMap>& map, Gpa ring);
   // Pops nothing more; calls `stopped` when nothing is in flight, possibly at once.
   void stop(std::function<void()> stopped);
   // The same, for a while: resume() goes on where a running queue was, with the ring in that map. A ring that is not
   // there is waited for until a later resume().
   void suspend(std::function<void()> suspended);
-  void resume(std::shared_ptr<const MemoryMap> map);
+  void resume(const std::shared_ptr<const MemoryMap>& map);
   // Gives the queue its disk, in two steps, so that a device has it on all of its queues or on none: a channel is
   // opened, and then used or dropped. Only while it has none.
   Result<void> open_channel(BlockBackend& backend);

@@ -223,7 +223,7 @@ Result<void> apply_fields(std::span<const std::string> fields, BlockOptions& opt
   return check_together(options);
 }
 
-// What a guest reads of a slot before it has a disk, and how its queues are served.
+// What a guest has read of a slot before it has a disk, and how its queues are served.
 constexpr std::array<Text, 9> kSettledByTheSlot{"writethru", "writeback", "ro",       "sectorsize", "discard",
                                                "kick",      "iothread",  "mq",       "queue_size"};
 
@@ -234,7 +234,7 @@ Result<void> check_settled(Text field, const BlockOptions& slot) {
   if (auto applied = apply_option<BlockOptions>(kRows, field, changed); !applied) return applied;
   if (auto checked = check_together(changed); !checked) return checked;
   if (changed == slot) return {};
-  return usage_error(concat(field, ": ", key, " is settled by the slot's -s, and the guest knows it already; leave it out"));
+  return usage_error(concat(field, ": settled by the slot's -s; leave it out"));
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include <unordered_map>
 
 #include "acrn/base/concat.h"
+#include "dm/base/page.h"
 #include "dm/block_config.h"
 #include "dm/command_options.h"
 #include "dm/options.h"
@@ -308,7 +309,7 @@ std::string vfio_user_socket(const DmConfig& config, const PciAddress& address) 
 ParseOutcome parse_command_line(const std::vector<std::string>& arguments) {
   SplitCommandLine line;
   if (const auto split = line.split(arguments); !split) return {split.error(), {}};
-  if (line.has("-h")) return {Printout{help_text()}, {}};
+  if (line.has("-h")) return {Printout{fitted(help_text())}, {}};
   if (line.has("-v")) return {Printout{"acrn-dm " ACRN_DM_VERSION "\n"}, {}};
   Result<DmConfig> config = make_config(line);
   std::vector<std::string> warnings = warnings_of(line, config);

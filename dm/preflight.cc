@@ -1,9 +1,12 @@
 #include "dm/preflight.h"
 
-#include <filesystem>
+#include <sys/stat.h>
+
 #include <map>
+#include <tuple>
 
 #include "acrn/base/concat.h"
+#include "dm/base/folder.h"
 #include "dm/block/byte_lock.h"
 #include "dm/block_config.h"
 #include "dm/control/control_server.h"
@@ -31,7 +34,7 @@ Result<void> check_exclusive(const std::vector<PciSlotConfig>& slots, const std:
   return {};
 }
 
-Result<std::vector<FunctionFacts>> check_slots(const DmConfig& config) {
+Result<std::vector<FunctionFacts>> inspect_slots(const DmConfig& config) {
   std::vector<FunctionFacts> facts;
   std::vector<BarShape> bars;
   for (const PciSlotConfig& slot : config.slots) {
@@ -51,6 +54,9 @@ Result<std::vector<FunctionFacts>> check_slots(const DmConfig& config) {
 }
 
 Result<void> check_machine(const DmConfig& config) {
+  if (!config.kernel && config.ramdisk) {
+    return Error{ErrorKind::kUsage, concat("-r ", *config.ramdisk, ": a ramdisk without a kernel; give -k, like -k /boot/vmlinuz")};
+  }
   if (config.kernel) {
     if (auto kernel = LinuxLoader::open(linux_options(config)); !kernel) return kernel.error();
   }
@@ -61,23 +67,38 @@ Result<void> check_machine(const DmConfig& config) {
   return {};
 }
 
-// Each path can be made, and is asked for once.
-Result<void> check_sockets(const DmConfig& config) {
-  std::map<std::string, std::string> taken;  // by whom
-  const auto is_free = [&](const std::string& path, const std::string& user) -> Result<void> {
-    const auto [other, fresh] = taken.emplace(std::filesystem::path(path).lexically_normal(), user);
+// The paths that a start makes, each by its folder and its name there: none is asked for twice.
+class NewPaths {
+ public:
+  Result<void> add(const std::string& path, const std::string& user) {
+    struct stat folder {};
+    if (::stat(parent_folder(path).c_str(), &folder) != 0) return {};  // which is refused elsewhere
+    const std::string name = path.substr(path.rfind('/') + 1);
+    const auto [other, fresh] = users_.emplace(std::tuple(folder.st_dev, folder.st_ino, name), user);
     if (fresh) return {};
-    return Error{ErrorKind::kUsage, concat(user, " ", path, ": that is the socket of ", other->second, "; give another path")};
-  };
+    return Error{ErrorKind::kUsage, concat(user, " ", path, ": ", other->second, " makes that already; give another path")};
+  }
+
+ private:
+  std::map<std::tuple<dev_t, ino_t, std::string>, std::string> users_;
+};
+
+Result<void> check_sockets(const DmConfig& config) {
+  NewPaths paths;
+  for (const SerialPortConfig& port : config.serial_ports) {
+    struct stat there {};
+    if (port.backend == "stdio" || port.backend == "pty" || ::stat(port.backend.c_str(), &there) == 0) continue;
+    if (auto added = paths.add(port.backend, concat("-l com", port.com)); !added) return added;
+  }
   if (config.cmd_monitor) {
     if (auto checked = ControlServer::check(*config.cmd_monitor); !checked) return checked;
-    if (auto checked = is_free(*config.cmd_monitor, "--cmd_monitor"); !checked) return checked;
+    if (auto added = paths.add(*config.cmd_monitor, "--cmd_monitor"); !added) return added;
   }
   for (const PciSlotConfig& slot : config.slots) {
     if (!config.serve || !slot.block) continue;
     const std::string path = vfio_user_socket(config, slot.address);
     if (auto checked = vfio_user::Server::check(path); !checked) return checked;
-    if (auto checked = is_free(path, concat("slot ", short_name(slot.address))); !checked) return checked;
+    if (auto added = paths.add(path, concat("slot ", short_name(slot.address))); !added) return added;
   }
   return {};
 }
@@ -92,7 +113,7 @@ Result<std::vector<FunctionFacts>> preflight(const DmConfig& config) {
   if (!config.serve) {
     if (auto checked = check_machine(config); !checked) return checked.error();
   }
-  auto facts = check_slots(config);
+  auto facts = inspect_slots(config);
   if (!facts) return facts;
   if (auto checked = check_sockets(config); !checked) return checked.error();
   return facts;

@@ -142,8 +142,7 @@ class Disk final : public ConfiguredFunction {
     }
     if (loops.empty()) loops.push_back(&services.shared_loop);
     VirtioBlkOptions options = device_options(options_, "virtio-blk " + slot_, services.poll_nanoseconds.value_or(0));
-    const auto without_disk = inspect_disk({.source = NoDisk{}}, slot_);
-    options.serial = options_.serial.value_or(disk_serial(without_disk.value().identity));
+    options.serial = options_.serial.value_or(disk_serial(no_disk(options_, slot_).identity));
     auto device = VirtioBlk::create(options, services.memory, mistakes_, std::move(loops));
     if (!device) return device.error();
     device_ = device.value().get();

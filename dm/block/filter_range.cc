@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "acrn/base/check.h"
+#include "acrn/base/concat.h"
 #include "dm/block/request_list.h"
 
 namespace acrn {
@@ -78,7 +79,12 @@ class FilterRange final : public BlockBackend {
         std::make_unique<RangeChannel>(std::move(channel).value(), start_, size_));
   }
   // A window stays as it is when the file around it grows.
-  Result<uint64_t> refresh_size() override { return size_; }
+  Result<uint64_t> refresh_size() override {
+    const auto whole = below_->refresh_size();
+    if (!whole || start_ + size_ <= whole.value()) return whole ? Result<uint64_t>(size_) : whole.error();
+    return Error{ErrorKind::kNoInput, concat("virtio-blk: the window of bytes ", start_, "..", start_ + size_ - 1,
+                                             " ends outside: ", whole.value(), " bytes are left")};
+  }
 
  private:
   const std::unique_ptr<BlockBackend> below_;

@@ -141,6 +141,7 @@ Result<std::unique_ptr<BlockBackend>> start_engine(const BlockOptions& options, 
   traits.direct = options.nocache;
   traits.lock_growth = options.lock && !options.range;
   traits.sector = options.logical_sector;
+  traits.window = options.range.has_value();
   if (options.nocache) {
     traits.info.offset_alignment = plan.probe.direct_offset_align;
     // Some file systems want whole blocks in each vector, too.
@@ -214,6 +215,8 @@ Result<OpenedDisk> open_ram(const BlockOptions& options, uint64_t size, const st
   return disk;
 }
 
+}  // namespace
+
 DiskFacts no_disk(const BlockOptions& options, const std::string& slot) {
   DiskFacts facts;
   facts.info.physical_block = physical_of(options, 512);
@@ -222,8 +225,6 @@ DiskFacts no_disk(const BlockOptions& options, const std::string& slot) {
   facts.medium = "nodisk";
   return facts;
 }
-
-}  // namespace
 
 Result<DiskFacts> inspect_disk(const BlockOptions& options, const std::string& slot) {
   if (const auto* file = std::get_if<FilePath>(&options.source)) {

@@ -42,6 +42,8 @@ struct OpenedDisk {
 
 // `slot` is the function's "bus:slot:function", which names disks that have no file.
 // Errors: kNoInput for a file that cannot be served, kUsage for an option that does not fit it.
+// Of a slot without a disk.
+DiskFacts no_disk(const BlockOptions& options, const std::string& slot);
 Result<DiskFacts> inspect_disk(const BlockOptions& options, const std::string& slot);
 Result<OpenedDisk> open_disk(const BlockOptions& options, const std::string& slot);
 

@@ -48,6 +48,14 @@ Result<struct stat> check_kind(const std::string& path, const struct stat& statu
   return refuse(path, kind_of(status.st_mode) + "; a disk is a regular file or a block device");
 }
 
+// 0, or the errno with which an open for writing would fail, as far as that can be seen without one.
+int cannot_write(const std::string& path) {
+  if (::faccessat(AT_FDCWD, path.c_str(), W_OK, AT_EACCESS) != 0) return errno;
+  struct statx extended {};
+  const bool asked = ::statx(AT_FDCWD, path.c_str(), 0, STATX_TYPE, &extended) == 0;
+  return asked && (extended.stx_attributes & STATX_ATTR_APPEND) != 0 ? EPERM : 0;
+}
+
 uint32_t sane_block(uint64_t bytes) {
   if (bytes > kLargestBlock) return 4096;
   return static_cast<uint32_t>(std::bit_floor(std::max<uint64_t>(bytes, 512)));
@@ -56,12 +64,12 @@ uint32_t sane_block(uint64_t bytes) {
 // O_NONBLOCK: what the path names may have changed since it was looked at. It means nothing to a disk, but
 // is taken off again, since a request must never be told to come back later.
 Result<UniqueFd> open_path(const std::string& path, const ProbeMode& mode) {
-  const bool write = mode.writable && !mode.only_look, direct = mode.direct && !mode.only_look;
-  const int flags = (write ? O_RDWR : O_RDONLY) | (direct ? O_DIRECT : 0);
+  const bool write = mode.writable && !mode.only_look;
+  const int flags = (write ? O_RDWR : O_RDONLY) | (mode.direct ? O_DIRECT : 0);
   UniqueFd fd(::open(path.c_str(), flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
   if (!fd) {
     const int error = errno;
-    if (direct && error == EINVAL) {
+    if (mode.direct && error == EINVAL) {
       return Error{ErrorKind::kUsage, concat("virtio-blk ", path,
                                              ": nocache: its file system has no direct I/O; "
                                              "leave nocache out")};
@@ -149,8 +157,8 @@ Result<DiskProbe> probe_disk(const std::string& path, const ProbeMode& mode) {
   if (::stat(path.c_str(), &status) != 0)
     return refuse(path, concat("cannot be opened: ", errno_text(errno)));
   if (auto kind = check_kind(path, status); !kind) return kind.error();
-  if (mode.only_look && mode.writable && ::faccessat(AT_FDCWD, path.c_str(), W_OK, AT_EACCESS) != 0) {
-    return not_writable(path, errno);
+  if (mode.only_look && mode.writable) {
+    if (const int error = cannot_write(path); error != 0) return not_writable(path, error);
   }
   auto fd = open_path(path, mode);
   if (!fd) return fd.error();
@@ -163,7 +171,7 @@ Result<DiskProbe> probe_disk(const std::string& path, const ProbeMode& mode) {
   probe.device = is_device ? status.st_rdev : status.st_dev;
   probe.inode = is_device ? 0 : status.st_ino;
   auto examined = is_device ? probe_block_device(path, status, mode.writable, probe)
-                                          : probe_file(path, status, probe);
+                            : probe_file(path, status, probe);
   if (!examined) return examined.error();
   if (auto sized = probe_size(path, probe); !sized) return sized.error();
   return probe;

@@ -149,7 +149,10 @@ bool RawFile::try_read(const BlockRequest& request) {
 
 int RawFile::note_sync(int error) {
   // Acquire/release pair with each other: a flush that starts after a failed one returned sees the failure.
-  if (error != 0) sync_lost_.store(true, std::memory_order_release);
+  if (error != 0) {
+    sync_lost_.store(true, std::memory_order_release);
+    return error;
+  }
   return sync_lost_.load(std::memory_order_acquire) ? EIO : 0;
 }
 
@@ -235,6 +238,10 @@ Result<uint64_t> RawFile::refresh_size() {
   const auto refuse = [&](const std::string& why) {
     return Error{ErrorKind::kNoInput, concat("virtio-blk ", traits_.name, ": ", why)};
   };
+  if (traits_.window) {
+    size_.store(size, std::memory_order_relaxed);  // as in info()
+    return size;
+  }
   if (size == 0) return refuse("it is empty now, and a disk has at least one sector; what it held is gone");
   if (const uint64_t unit = std::max(traits_.sector, traits_.info.offset_alignment); size % unit != 0) {
     return refuse(concat("its new size ", size, " is not a multiple of ", unit, " bytes; give it ", (size / unit + 1) * unit));

@@ -22,6 +22,7 @@ struct RawFileTraits {
   bool direct = false;       // opened with O_DIRECT
   bool lock_growth = false;  // every byte served is locked, so those of a grown file must be too
   uint32_t sector = 512;     // bytes: what a new size must be a multiple of
+  bool window = false;       // only a part is served, so the size may be any that holds it
 };
 
 class RawFile {

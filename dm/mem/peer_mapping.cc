@@ -16,7 +16,7 @@ constexpr unsigned kMostMappings = 100'000;  // of an honest process; Linux allo
 
 }  // namespace
 
-bool is_mapped_privately(pid_t process, int fd) {
+bool is_mapped_privately(pid_t process, int fd, uint64_t offset, uint64_t size) {
   struct stat file;
   if (process <= 0 || ::fstat(fd, &file) != 0) return false;
   std::ifstream mappings(concat("/proc/", process, "/maps"));
@@ -25,10 +25,14 @@ bool is_mapped_privately(pid_t process, int fd) {
   for (unsigned count = 0; count < kMostMappings && std::getline(mappings, line); count++) {
     // <begin>-<end> rwxs <offset> <major>:<minor> <inode> <path>; proc(5).
     char modes[5];
-    unsigned long inode;
+    unsigned long begin, end, from, inode;
     unsigned major_number, minor_number;
-    if (std::sscanf(line.c_str(), "%*x-%*x %4s %*x %x:%x %lu", modes, &major_number, &minor_number, &inode) != 4) continue;
+    if (std::sscanf(line.c_str(), "%lx-%lx %4s %lx %x:%x %lu", &begin, &end, modes, &from, &major_number, &minor_number,
+                    &inode) != 7) {
+      continue;
+    }
     if (inode != file.st_ino || makedev(major_number, minor_number) != file.st_dev) continue;
+    if (from >= offset + size || offset >= from + (end - begin)) continue;
     if (modes[3] == 's') return false;
     is_private = true;
   }

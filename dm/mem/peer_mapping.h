@@ -4,10 +4,12 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
+
 namespace acrn {
 
-// True: `process` has mapped the file, and every mapping of it is private. False also where that cannot be seen: another
-// user's process, or one that has not mapped it.
-bool is_mapped_privately(pid_t process, int fd);
+// True: `process` has mapped some of [offset, offset + size) of the file, and only privately. False also where that cannot be
+// seen: another user's process, or one that has not mapped it.
+bool is_mapped_privately(pid_t process, int fd, uint64_t offset, uint64_t size);
 
 }  // namespace acrn

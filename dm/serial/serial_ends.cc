@@ -21,7 +21,6 @@ namespace {
 constexpr int kNeverWait = O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
 constexpr const char* kFileAdvice = "; give stdio, pty, a terminal or a file that we may write";
 constexpr const char* kDeviceAdvice = "; give a terminal that we may read and write";
-constexpr const char* kNoOutput = "standard output is closed; open it or give a file";
 
 struct Name {
   const std::string& option;
@@ -48,7 +47,7 @@ Result<SerialEnds> open_stdio(const Name& name) {
   ends.output = open_anew(STDOUT_FILENO, O_WRONLY);
   if (!ends.output) {
     struct stat status {};
-    if (::fstat(STDOUT_FILENO, &status) != 0) return name.error(kNoOutput);
+    if (::fstat(STDOUT_FILENO, &status) != 0) return name.error("standard output is closed; open it or give a file");
     ends.output = duplicate(STDOUT_FILENO);
     ends.may_block = !S_ISREG(status.st_mode);
   }
@@ -128,7 +127,6 @@ Result<mode_t> kind_of(const Name& name) {
 
 Result<void> check_serial_ends(const std::string& backend, const std::string& option) {
   const Name name{option, backend};
-  if (backend == "stdio" && ::fcntl(STDOUT_FILENO, F_GETFD) < 0) return name.error(kNoOutput);
   if (backend == "stdio" || backend == "pty") return {};
   const auto kind = kind_of(name);
   return kind ? Result<void>() : kind.error();

@@ -7,9 +7,9 @@
 
 #include "acrn/base/concat.h"
 #include "dm/base/log_setup.h"
+#include "dm/base/page.h"
 #include "dm/tools/check.h"
 #include "dm/tools/commands.h"
-#include "dm/tools/page.h"
 
 namespace acrn {
 namespace {

@@ -4,8 +4,8 @@
 #include <nlohmann/json.hpp>
 
 #include "acrn/base/concat.h"
+#include "dm/base/page.h"
 #include "dm/tools/commands.h"
-#include "dm/tools/page.h"
 
 namespace acrn {
 namespace {

@@ -5,6 +5,7 @@
 
 #include "acrn/base/concat.h"
 #include "dm/base/one_line.h"
+#include "dm/base/page.h"
 #include "dm/base/standard_descriptors.h"
 #include "dm/options.h"
 #include "dm/tools/commands.h"
@@ -173,8 +174,10 @@ int start(int argc, char** argv) {
   const auto commands = add_commands(app, line);
   try {
     app.parse(argc, argv);
-  } catch (const CLI::CallForHelp& help) {
-    return app.exit(help);
+  } catch (const CLI::CallForHelp&) {
+    const auto used = app.get_subcommands();
+    std::fputs(fitted(used.empty() ? app.help() : used.front()->help()).c_str(), stdout);
+    return 0;
   } catch (const CLI::CallForVersion& version) {
     return app.exit(version);
   } catch (const CLI::ParseError& error) {

@@ -70,6 +70,16 @@ TEST(writeback_begins_as_0_for_who_accepts_config_wce_without_flush) {
   }
 }
 
+TEST(features_that_are_written_again_do_not_undo_what_the_guest_chose) {
+  BenchDisk bench({.device = {.writeback = true}});
+  RawGuest guest = bench.guest();
+  guest.function().out(VIRTIO_PCI_STATUS, 1, 0);
+  guest.function().out(VIRTIO_PCI_GUEST_FEATURES, 4, static_cast<uint32_t>(kNeither | kFlush | kWce));
+  guest.write_config(kWriteback, 1, 0);
+  guest.function().out(VIRTIO_PCI_GUEST_FEATURES, 4, static_cast<uint32_t>(kNeither | kFlush | kWce));
+  EXPECT_EQ(guest.config(kWriteback, 1), 0u);
+}
+
 TEST(write_zeroes_follows_the_same_rule) {
   for (const bool writeback : {false, true}) {
     BenchDisk bench({.device = {.writeback = writeback, .discard = true}});

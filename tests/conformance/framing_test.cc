@@ -99,6 +99,26 @@ TEST(a_long_header_of_a_read_is_data_that_nobody_wants) {
   EXPECT(data.holds_disk(4 * kSector));
 }
 
+TEST(data_in_the_wrong_direction_is_an_error_and_never_ok) {
+  BenchDisk bench;
+  RawGuest guest = bench.guest();
+  uint64_t counted = 0;
+  for (const bool write : {false, true}) {
+    const Gpa header = guest.header(write ? VIRTIO_BLK_T_OUT : VIRTIO_BLK_T_IN, 0), status = guest.status();
+    const Guarded data(guest, kSector);
+    const Piece wrong[] = {{header, 16, false}, {data.gpa(), kSector, write}, {status, 1, true}};
+    EXPECT_EQ(uint32_t{guest.run(wrong)->len}, 1u);
+    EXPECT_EQ(guest.byte(status), VIRTIO_BLK_S_IOERR);
+    EXPECT(data.untouched());
+    EXPECT_EQ(bench.mistakes(GuestRule::kDataDirection), ++counted);
+    const Piece none[] = {{header, 16, false}, {status, 1, true}};
+    EXPECT_EQ(uint32_t{guest.run(none)->len}, 1u);
+    EXPECT_EQ(guest.byte(status), VIRTIO_BLK_S_OK);
+  }
+  EXPECT(bench.disk().take_seen().empty());
+  expect_serves(guest);
+}
+
 TEST(a_chain_with_nothing_writable_stops_the_queue_and_is_not_carried_out) {
   BenchDisk bench;
   RawGuest guest = bench.guest();

@@ -222,7 +222,7 @@ TEST(options_given_with_the_disk_come_after_the_slots_or_are_refused) {
       const auto rescanned = configured.rescan(concat(path, ",", refused));
       EXPECT(!rescanned.ok());
       EXPECT_CONTAINS(rescanned.error().message, concat("blkrescan 0:9:0: ", refused, ": "));
-      EXPECT_CONTAINS(rescanned.error().message, "settled by the slot's -s");
+      EXPECT_CONTAINS(rescanned.error().message, ": settled by the slot's -s");
       MUST(configured.rescan(path));
     });
   }

@@ -261,6 +261,14 @@ EACH_WAY(a_stable_write_that_fails_with_eio_fails_every_later_flush) {
   EXPECT_EQ(file->execute(kFlush), EIO);
 }
 
+TEST(a_failed_sync_is_told_as_it_is_once_and_as_eio_from_then_on) {
+  TempDir dir;
+  RawFile file(UniqueFd(::open(dir.file("disk", kSize).c_str(), O_RDWR | O_CLOEXEC)), {.name = "disk", .info = {.size = kSize}});
+  EXPECT_EQ(file.note_sync(0), 0);
+  EXPECT_EQ(file.note_sync(ENOSPC), ENOSPC);
+  EXPECT_EQ(file.note_sync(0), EIO);
+}
+
 EACH_WAY(a_block_device_is_discarded_and_zeroed) {
   TempDir dir;
   const std::string path = dir.file("disk", kSize);

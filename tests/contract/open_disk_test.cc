@@ -238,6 +238,18 @@ TEST(a_block_device_tells_its_blocks_and_its_medium) {
   EXPECT_EQ(facts.info.physical_block, 4096u);
 }
 
+TEST(a_window_that_its_file_no_longer_holds_is_told_of_at_a_resize) {
+  TempDir dir;
+  const std::string path = dir.file("disk", 1 << 20);
+  auto opened = open_disk(with_range(path, 8, 16), "0:9:0");
+  EXPECT(opened.ok());
+  BlockBackend& backend = *opened.value().backend;
+  std::filesystem::resize_file(path, 24 * 512 + 100);
+  EXPECT_EQ(backend.refresh_size().value(), 16u * 512);
+  std::filesystem::resize_file(path, 24 * 512 - 1);
+  EXPECT_CONTAINS(backend.refresh_size().error().message, "the window of bytes 4096..12287 ends outside: 12287 bytes are left");
+}
+
 TEST(a_device_keeps_its_identity_when_numbers_are_handed_out_anew) {
   TempDir dir;
   const std::string first = dir.file("first", 1 << 20), second = dir.file("second", 1 << 20);

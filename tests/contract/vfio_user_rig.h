@@ -51,10 +51,11 @@ struct Guest {
     EXPECT_EQ(client.reset(), 0);
   }
 
-  void start_queue() {
+  void start_queue(uint64_t features = 0) {
     ring.emplace(MUST(DriverRing::create(board, 64, 0, false)));
     client.write(vfio_user::VFIO_PCI_CONFIG_REGION_INDEX, 0x04, 2, 7);
     client.write(VirtioPciLegacy::kRegisterBar, VIRTIO_PCI_STATUS, 1, 3);
+    client.write(VirtioPciLegacy::kRegisterBar, VIRTIO_PCI_GUEST_FEATURES, 4, features);
     client.write(VirtioPciLegacy::kRegisterBar, VIRTIO_PCI_QUEUE_PFN, 4, ring->pfn());
     EXPECT_EQ(client.read(VirtioPciLegacy::kRegisterBar, VIRTIO_PCI_QUEUE_PFN, 4), ring->pfn());
     client.write(VirtioPciLegacy::kRegisterBar, VIRTIO_PCI_STATUS, 1, 7);

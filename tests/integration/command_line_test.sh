@@ -260,6 +260,7 @@ right() {
 }
 cp disk.img other.img
 ln other.img hard.img
+ln -s dir here
 mkdir -m 555 closed
 before=$(snapshot)
 alike 66 '-k /bin/ls: not a bzImage' -k /bin/ls
@@ -285,11 +286,22 @@ alike 66 '--cmd_monitor disk.img: there is something that is not a socket' --cmd
 alike 66 '--cmd_monitor disk.img/c.sock: Not a directory' --cmd_monitor disk.img/c.sock
 alike 66 '--serve none/vm1.9.0.sock: No such file or directory' --serve vfio-user=none -s 9,virtio-blk,disk.img
 alike 66 '--serve disk.img/vm1.9.0.sock: Not a directory' --serve vfio-user=disk.img -s 9,virtio-blk,disk.img
-alike 64 'slot 9:0 dir/vm1.9.0.sock: that is the socket of --cmd_monitor' --cmd_monitor dir/../dir/vm1.9.0.sock --serve vfio-user=dir -s 9,virtio-blk,disk.img
+alike 64 "slot 9:0 here/vm1.9.0.sock: --cmd_monitor makes that already" --cmd_monitor "$files/dir/vm1.9.0.sock" --serve vfio-user=here -s 9,virtio-blk,disk.img
+alike 64 "--cmd_monitor ./dir/new: -l com1 makes that already" -l com1,here/new --cmd_monitor ./dir/new
+alike 64 "-r other.img: a ramdisk without a kernel" -r other.img
+alike 66 "--serve /proc/vm1.9.0.sock: Operation not permitted" --serve vfio-user=/proc -s 9,virtio-blk,disk.img
 alike 66 '-l com1: none/console: No such file or directory' -l com1,none/console
 alike 66 '-l com1: dir: it is a directory' -l com1,dir
 alike 66 '-l com2: disk.img/console: Not a directory' -l com2,disk.img/console
 right -l com1,dir/console -l com2,pty -l com3,fifo --cmd_monitor dir/c.sock
+if chattr +a other.img 2>/dev/null; then
+  before=$(snapshot)
+  alike 66 '-s 9:0: virtio-blk other.img: cannot be opened for writing: Operation not permitted; add ro' -s 9,virtio-blk,other.img
+  chattr -a other.img
+  before=$(snapshot)
+else
+  echo 'skipped: a file that may only be appended to (this file system has none)'
+fi
 # A folder where nothing new may be made, for somebody who is not root.
 if "${as_user[@]}" "$dm" -v >/dev/null 2>&1; then
   for options in '--cmd_monitor closed/c.sock' '--serve vfio-user=closed -s 9,virtio-blk,disk.img,ro' '-l com1,closed/console'; do
@@ -305,5 +317,7 @@ flock -x 9
 accepted '"lock": true' -s 9,virtio-blk,disk.img
 exec 9<&-
 
+run "$dm" --help
+expect_equal 'help: wide lines' "$(awk 'length($0) > 80' <<<"$out")" ''
 expect_nothing_changed 'at the end'
 finish

@@ -480,7 +480,7 @@ TEST(the_guest_sees_a_disk_that_comes_by_blkrescan_and_grows_by_resize) {
   const std::string written = rig.directory.path("disk,, \\\"one\\\" \xc3\xa4.img");  // in a slot's text, in JSON
   EXPECT_CONTAINS(client.run("resize", R"("9")"), "there is no disk to resize");
   EXPECT_CONTAINS(client.run("blkrescan", "\"9," + rig.directory.path("missing") + "\""), "missing");
-  EXPECT_CONTAINS(client.run("blkrescan", "\"9," + written + ",ro\""), "ro: ro is settled by the slot's -s");
+  EXPECT_CONTAINS(client.run("blkrescan", "\"9," + written + ",ro\""), "ro: settled by the slot's -s");
   EXPECT_CONTAINS(client.run("blkrescan", "\"0," + written + "\""), "not a virtio-blk disk");
   EXPECT_CONTAINS(client.run("blkrescan", "\"8," + written + "\""), "no function in slot 8:0");
   EXPECT_CONTAINS(client.run("stats", R"("9")"), R"("source":"nodisk")");

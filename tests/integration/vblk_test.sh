@@ -15,7 +15,7 @@ page() {
   expect_equal "$what: stderr" "$err" ''
   expect_equal "$what: wide lines" "$(awk 'length($0) > 80' <<<"$out")" ''
   case $out in
-    *'{'* | *'['*) fail "$what: JSON in a page for people: $out" ;;
+    *'{"'* | *'[{'*) fail "$what: JSON in a page for people: $out" ;;
   esac
 }
 page info info -s 3,virtio-blk,disk.img,discard
@@ -25,6 +25,10 @@ expect_contains info "$out" '  discard            up to 32 segments of 4194304 s
 page 'info of nodisk' info -s 3,virtio-blk,nodisk,serial=LATER
 expect_contains 'info of nodisk' "$out" '  serial             LATER'
 page copy copy -s 3,virtio-blk,disk.img,ro -s 4,virtio-blk,copy.img,writeback
+for command in "" info copy read write flush discard zero bench check; do
+  # shellcheck disable=SC2086
+  page "help of $command" $command --help
+done
 page check check -s 3,virtio-blk,disk.img,discard
 expect_contains check "$out" ', 0 broken, '
 for depth in 16 1000; do

@@ -5,38 +5,55 @@
 #include <cerrno>
 
 #include "acrn/base/concat.h"
-#include "acrn/base/log.h"
+#include "dm/base/errno_text.h"
+#include "dm/mem/peer_mapping.h"
 
 namespace acrn::vfio_user {
+namespace {
 
-int DmaTable::map(const DmaMap& piece, const UniqueFd& fd) {
+constexpr uint32_t kBoth = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE;
+constexpr size_t kMostTold = 64;  // pieces that are remembered because something was said of them
+
+}  // namespace
+
+int DmaTable::map(const DmaMap& piece, const UniqueFd& fd, const Client& client) {
   const uint64_t address = piece.address, size = piece.size, offset = piece.offset;
-  if ((piece.flags & ~(VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE)) != 0) return EINVAL;
+  if ((piece.flags & ~kBoth) != 0) return EINVAL;
   if (size == 0 || (address | size | offset) % kPage != 0 || address + size - 1 < address) return EINVAL;
   if (overlaps(address, size)) return EEXIST;
   if (pieces_.size() == kMaxDmaMaps || size > kMaxBytes || bytes_ > kMaxBytes - size) return ENOSPC;
-  constexpr uint32_t kBoth = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE;
-  Piece added{size, (piece.flags & kBoth) == kBoth, nullptr};
-  if (fd && added.is_ram) {
-    int error;
-    added.memory = SharedMapping::create(fd.fd(), offset, size, error);
-    if (added.memory == nullptr) return error;
+  Piece added{size, nullptr};
+  if ((piece.flags & kBoth) == kBoth) {
+    const bool is_private = fd && offset + size > offset && is_mapped_privately(client.process, fd.fd(), offset, size);
+    if (is_private && !client.runs) {
+      tell(LogLevel::kError, piece, "refused: the client has its file mapped for itself alone");
+      return EINVAL;
+    }
+    if (!fd || is_private) {
+      tell(LogLevel::kWarning, piece, "out of reach for a disk, so requests that use it will fail (if it is RAM, and not that of a display)");
+    } else {
+      int error;
+      added.memory = SharedMapping::create(fd.fd(), offset, size, error);
+      if (added.memory == nullptr) {
+        tell(LogLevel::kError, piece, concat("refused: its file cannot be mapped (", errno_text(error), ")"));
+        return error;
+      }
+    }
   }
-  const bool is_ram = added.is_ram;
-  if (is_ram && added.memory == nullptr) warn_of_unreachable(address, size);
   pieces_.emplace(address, std::move(added));
   bytes_ += size;
-  if (is_ram) replace();
+  replace();
   return 0;
 }
 
-// Not refused: QEMU ends its VM then, and it is not the guest's memory alone that is granted so, but its video memory too.
-void DmaTable::warn_of_unreachable(uint64_t address, uint64_t size) {
-  if (!std::has_single_bit(++unreachable_)) return;
-  log(LogLevel::kWarning,
-      concat("vfio-user: the client grants memory ", hex(address), "..", hex(address + size - 1),
-             " in a way that a disk cannot reach (number ", unreachable_,
-             "); if that is RAM, requests that use it will fail: with QEMU give its memory backend share=on"));
+// A client may grant, leave and come again as often as it likes.
+void DmaTable::tell(LogLevel level, const DmaMap& piece, std::string_view what) {
+  const std::pair<uint64_t, uint64_t> range{piece.address, piece.size};
+  if (told_.size() == kMostTold && !told_.contains(range)) told_.erase(told_.begin());
+  if (!worth_telling(++told_[range])) return;
+  if (++lines_ > kMostTold && !std::has_single_bit(lines_)) return;
+  log(level, concat("vfio-user: memory ", hex(piece.address), "..", hex(piece.address + piece.size - 1), " is ", what,
+                    "; with QEMU give its memory backend share=on"));
 }
 
 int DmaTable::unmap(const DmaUnmap& piece) {
@@ -50,13 +67,13 @@ int DmaTable::unmap(const DmaUnmap& piece) {
   if (found == pieces_.end() || found->second.size != piece.size) return ENOENT;
   const auto removed = pieces_.extract(found);
   bytes_ -= removed.mapped().size;
-  if (removed.mapped().is_ram) replace();
+  replace();
   return 0;
 }
 
 void DmaTable::clear() {
   pieces_.clear();
-  bytes_ = unreachable_ = 0;
+  bytes_ = 0;
   replace();
 }
 
@@ -84,7 +101,7 @@ void DmaTable::replace() {
   for (const auto& [address, piece] : pieces_) {
     if (piece.memory != nullptr) {
       regions.push_back({Gpa{address}, piece.size, piece.memory->data(), piece.memory});
-    } else if (piece.is_ram) {
+    } else {
       unreachable.push_back({Gpa{address}, piece.size});
     }
   }

@@ -2,9 +2,14 @@
 // Each change makes a new map, and is in force when the call returns: nothing uses the old one any more. One thread.
 #pragma once
 
+#include <sys/types.h>
+
 #include <map>
 #include <memory>
+#include <string_view>
+#include <utility>
 
+#include "acrn/base/log.h"
 #include "acrn/base/unique_fd.h"
 #include "acrn/mem/guest_memory.h"
 #include "acrn/pci/pci_function.h"
@@ -21,9 +26,13 @@ class DmaTable {
   // Both outlive the table.
   DmaTable(GuestMemory& memory, PciFunction& function) : memory_(memory), function_(function) {}
 
+  struct Client {
+    pid_t process = 0;   // 0: not known
+    bool runs = false;   // its machine may run, and would end if a piece were refused
+  };
   // These return 0 or an errno; after an error nothing has changed.
-  // Without a descriptor the piece is memory that the function cannot reach; not for writing, it is none to the function.
-  int map(const DmaMap& piece, const UniqueFd& fd);
+  // A piece without a descriptor, or not for reading and writing, is memory that the function cannot reach.
+  int map(const DmaMap& piece, const UniqueFd& fd, const Client& client);
   int unmap(const DmaUnmap& piece);
   void clear();
 
@@ -38,19 +47,19 @@ class DmaTable {
  private:
   struct Piece {
     uint64_t size = 0;  // bytes
-    bool is_ram = false;  // granted for reading and writing
     std::shared_ptr<const SharedMapping> memory;  // null: not reachable
   };
 
   bool overlaps(uint64_t address, uint64_t size) const;
   void replace();
-  void warn_of_unreachable(uint64_t address, uint64_t size);
+  void tell(LogLevel level, const DmaMap& piece, std::string_view what);
 
   GuestMemory& memory_;
   PciFunction& function_;
   std::map<uint64_t, Piece> pieces_;  // by address
   uint64_t bytes_ = 0;
-  uint64_t unreachable_ = 0;  // grants of this client
+  std::map<std::pair<uint64_t, uint64_t>, uint64_t> told_;  // how often something was said of a piece, of all clients
+  uint64_t lines_ = 0;
   uint64_t unusable_ = 0;
 };
 

@@ -8,7 +8,6 @@
 
 #include "acrn/base/concat.h"
 #include "acrn/base/log.h"
-#include "dm/mem/peer_mapping.h"
 
 namespace acrn::vfio_user {
 namespace {
@@ -55,7 +54,7 @@ bool takes_descriptors(uint16_t command) {
 }  // namespace
 
 Session::Session(PciFunction& function, DmaTable& memory, IrqTable& interrupts, pid_t client)
-    : client_(client), function_(function), memory_(memory), interrupts_(interrupts), doorbells_(function.doorbells()) {}
+    : client_{.process = client}, function_(function), memory_(memory), interrupts_(interrupts), doorbells_(function.doorbells()) {}
 
 Session::~Session() {
   function_.reset();
@@ -133,36 +132,22 @@ int Session::version(const Request& request) {
   }
   negotiated_ = true;
   append(Version{kMajor, std::min<uint16_t>(wanted->minor, kMinor)});
-  // A client has room for a reply as long as its request, and knows the defaults of what is left out.
-  const std::array<std::string, 3> capabilities{
+  // A client has room for a reply as long as its request, and knows the defaults of what is left out. One that offered
+  // less than the shortest that all understand can take that too.
+  const std::array<std::string, 2> capabilities{
       concat(R"({"capabilities":{"max_msg_fds":)", kOfferedDescriptors, R"(,"max_data_xfer_size":)", kMaxPayload / 2,
              R"(,"max_dma_maps":)", kMaxDmaMaps, "}}"),
-      R"({"capabilities":{}})", "{}"};
-  for (const std::string& json : capabilities) {
-    if (json.size() + 1 > rest.size()) continue;
-    reply_.insert(reply_.end(), json.c_str(), json.c_str() + json.size() + 1);
-    break;
-  }
+      R"({"capabilities":{}})"};
+  if (rest.empty()) return 0;
+  const std::string& json = capabilities[capabilities[0].size() < rest.size() ? 0 : 1];
+  reply_.insert(reply_.end(), json.c_str(), json.c_str() + json.size() + 1);
   return 0;
 }
 
 int Session::dma_map(const Request& request) {
   const auto piece = exactly<DmaMap>(request.payload);
   if (!piece || request.descriptors.size() > 1) return EINVAL;
-  UniqueFd fd = request.descriptors.empty() ? UniqueFd() : std::move(request.descriptors[0]);
-  if (fd && is_mapped_privately(client_, fd.fd())) {
-    if (!introduced_) return refuse_private(*piece);
-    fd = UniqueFd();  // a piece more for a guest that runs
-  }
-  return memory_.map(*piece, fd);
-}
-
-// QEMU says so and ends, as it does for memory without a descriptor.
-int Session::refuse_private(const DmaMap& piece) {
-  log(LogLevel::kError, concat("vfio-user: the client has the file of its memory ", hex(piece.address),
-                               " mapped for itself alone, so what its guest writes does not reach a disk; with QEMU give "
-                               "its memory backend share=on"));
-  return EINVAL;
+  return memory_.map(*piece, request.descriptors.empty() ? UniqueFd() : std::move(request.descriptors[0]), client_);
 }
 
 int Session::dma_unmap(const Request& request) {
@@ -183,7 +168,7 @@ int Session::device_info(const Request& request) {
     }
     return ENOTSUP;
   }
-  introduced_ = true;
+  client_.runs = true;
   append(DeviceInfo{sizeof(DeviceInfo), VFIO_DEVICE_FLAGS_PCI | VFIO_DEVICE_FLAGS_RESET, VFIO_PCI_NUM_REGIONS,
                     VFIO_PCI_NUM_IRQS});
   return 0;

@@ -50,7 +50,6 @@ class Session {
   int carry_out(uint16_t command, const Request& request);
   int version(const Request& request);
   int dma_map(const Request& request);
-  int refuse_private(const DmaMap& piece);
   int dma_unmap(const Request& request);
   int device_info(const Request& request);
   int region_info(const Request& request);
@@ -68,13 +67,12 @@ class Session {
   void append(const T& value);
   void append_bytes(uint64_t value, uint32_t size);
 
-  const pid_t client_;
+  DmaTable::Client client_;
   PciFunction& function_;
   DmaTable& memory_;
   IrqTable& interrupts_;
   const std::vector<BarDoorbell> doorbells_;
   bool negotiated_ = false;
-  bool introduced_ = false;  // the client knows the device, so its machine may run
   std::string_view end_;  // why the client is to go
   std::vector<uint8_t> reply_;
   std::optional<BarWrite> kick_;

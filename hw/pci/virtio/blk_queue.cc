@@ -19,6 +19,8 @@ constexpr std::chrono::nanoseconds kLongestKick = std::chrono::microseconds(64);
 // not come for so long, the loop does it. Setting an alarm is dear, so it is not set anew by each kick.
 constexpr uint64_t kKickPatience = 200'000;  // nanoseconds
 
+static_assert(kDiskOperationNames.size() == static_cast<size_t>(BlockOp::kWriteZeroes) + 1);
+
 DiskRequestKind kind_of(uint32_t type) {
   switch (type) {
     case VIRTIO_BLK_T_IN: return DiskRequestKind::kRead;
@@ -53,10 +55,12 @@ BlkQueue::BlkQueue(unsigned index, uint16_t size, const BlkSerial& serial, const
       slots_(size),
       // Left uninitialised: pages are touched by the requests that need them.
       buffer_storage_(new iovec[size_t{size} * ChainBuffers::kVectors]),
-      segment_storage_(new VirtioBlkDiscardWriteZeroes[size_t{size} * state.max_discard_segments]) {
+      segment_storage_(new std::byte[size_t{size} * state.max_discard_segments * sizeof(VirtioBlkDiscardWriteZeroes)]) {
+  // SAFETY: segments are made of Le integers, aligned like bytes, and copied to before they are read.
+  auto* const segments = reinterpret_cast<VirtioBlkDiscardWriteZeroes*>(segment_storage_.get());
   for (size_t i = 0; i < size; i++) {
     slots_[i].buffers.storage = {&buffer_storage_[i * ChainBuffers::kVectors], ChainBuffers::kVectors};
-    slots_[i].segments = {&segment_storage_[i * state.max_discard_segments], state.max_discard_segments};
+    slots_[i].segments = {segments + i * state.max_discard_segments, state.max_discard_segments};
   }
   batch_.reserve(size);
 }
@@ -115,7 +119,9 @@ bool BlkQueue::start(const std::shared_ptr<const MemoryMap>& map, Gpa ring) {
   ACRN_CHECK(loop_.is_current() && in_flight_ == 0 && unpublished_ == 0);
   suspended_ = ring_missing_ = false;
   if (!ring_.start(map, ring)) {
-    mistakes_.note(ring_.why_missing(*map), raw(ring));
+    const GuestRule why = ring_.why_missing(*map);
+    kick_without_ring_.store(why, std::memory_order_relaxed);
+    mistakes_.note(why, raw(ring));
     return false;
   }
   counters_.stopped.store(false, std::memory_order_relaxed);
@@ -139,6 +145,7 @@ void BlkQueue::start_polling() {
 
 void BlkQueue::stop(std::function<void()> stopped) {
   set_up_.store(false, std::memory_order_relaxed);
+  kick_without_ring_.store(GuestRule::kKickBeforeRing, std::memory_order_relaxed);
   counters_.stopped.store(false, std::memory_order_relaxed);
   suspended_ = ring_missing_ = false;
   finish_requests(std::move(stopped));
@@ -154,7 +161,7 @@ void BlkQueue::resume(const std::shared_ptr<const MemoryMap>& map) {
   if (!suspended_) return;
   ring_missing_ = !ring_.resume(map);
   if (ring_missing_) {
-    why_missing_ = ring_.why_missing(*map);
+    kick_without_ring_.store(ring_.why_missing(*map), std::memory_order_relaxed);
     return;
   }
   suspended_ = false;
@@ -175,7 +182,7 @@ void BlkQueue::finish_requests(std::function<void()> stopped) {
 
 // The loop need not be woken for what is done at once: the kicking thread does it.
 void BlkQueue::kick() {
-  if (!set_up_.load(std::memory_order_relaxed)) return mistakes_.note(GuestRule::kKickBeforeRing, index_);
+  if (!set_up_.load(std::memory_order_relaxed)) return note_kick_without_ring();
   const bool may = state_.kick == KickMode::kInline ||
                    (state_.kick == KickMode::kAuto && lending_pays_.load(std::memory_order_relaxed));
   if (!may || !loop_.try_enter()) return kicked_->notify();
@@ -185,9 +192,14 @@ void BlkQueue::kick() {
   loop_.leave();
 }
 
+void BlkQueue::note_kick_without_ring() {
+  const GuestRule rule = kick_without_ring_.load(std::memory_order_relaxed);
+  mistakes_.note(rule, rule == GuestRule::kKickBeforeRing ? index_ : raw(ring_.place()));
+}
+
 void BlkQueue::on_kick() {
   counters_.kicks.add();
-  if (ring_missing_) mistakes_.note(why_missing_, raw(ring_.place()));
+  if (ring_missing_) note_kick_without_ring();
   if (suspended_) return;  // resume() will look
   if (ring_.running()) {
     drain();
@@ -195,7 +207,7 @@ void BlkQueue::on_kick() {
     return;
   }
   // A doorbell that no ring was ever behind. Later it may have been rung while there was one.
-  if (!was_set_up_) mistakes_.note(GuestRule::kKickBeforeRing, index_);
+  if (!was_set_up_) note_kick_without_ring();
 }
 
 void BlkQueue::on_alarm() {
@@ -353,9 +365,9 @@ void BlkQueue::dispatch(Slot& slot, const BlkFraming& request) {
 }
 
 void BlkQueue::transfer(Slot& slot, const BlkFraming& request) {
-  const bool write = request.header.type == VIRTIO_BLK_T_OUT;
-  const uint64_t bytes = write ? request.out_bytes : request.in_bytes;
-  if (const auto refusal = check_transfer(limits(), request, bytes)) {
+  const bool write = request.writes();
+  const uint64_t bytes = request.data_bytes();
+  if (const auto refusal = check_transfer(limits(), request)) {
     return refuse(slot, refusal->status, refusal->rule, refusal->detail);
   }
   if (bytes == 0) return finish(slot, VIRTIO_BLK_S_OK, 1);

@@ -107,6 +107,7 @@ class BlkQueue final : private BlockSink, private Poller {
 
   void start_polling();
   void finish_requests(std::function<void()> stopped);
+  void note_kick_without_ring();
   void on_kick();
   void on_alarm();
   void set_alarm();
@@ -149,7 +150,8 @@ class BlkQueue final : private BlockSink, private Poller {
   EventLoop& loop_;
   VirtioInterruptSink* interrupts_ = nullptr;
   std::unique_ptr<Notifier> kicked_;
-  std::atomic<bool> set_up_{false};               // relaxed: for the blame alone
+  std::atomic<bool> set_up_{false};               // relaxed, as the next: for the blame alone
+  std::atomic<GuestRule> kick_without_ring_{GuestRule::kKickBeforeRing};  // what a kick of a queue that is not set up breaks
   bool was_set_up_ = false;
   std::unique_ptr<Alarm> left_over_;              // for what a kick has left in the ring
   bool alarm_set_ = false, came_back_ = false;    // came: another kick since it was set
@@ -167,7 +169,7 @@ class BlkQueue final : private BlockSink, private Poller {
   Virtqueue ring_;
   std::vector<Slot> slots_;
   std::unique_ptr<iovec[]> buffer_storage_;
-  std::unique_ptr<VirtioBlkDiscardWriteZeroes[]> segment_storage_;
+  std::unique_ptr<std::byte[]> segment_storage_;
   std::vector<BlockRequest*> batch_;  // parsed and not yet submitted; capacity reserved
   uint64_t batch_bytes_ = 0;
   unsigned in_flight_ = 0;
@@ -176,8 +178,7 @@ class BlkQueue final : private BlockSink, private Poller {
   Clock::time_point group_begun_{};   // of the requests being parsed; none: the clock was not read for them yet
   unsigned unsignalled_ = 0;          // completed, the driver's wish for an interrupt not looked at yet
   bool suspended_ = false;            // resume() is to go on
-  bool ring_missing_ = false;         // the last resume() did not find it, because:
-  GuestRule why_missing_{};
+  bool ring_missing_ = false;         // the last resume() did not find it
   BlkCounters counters_;
   std::function<void()> stopped_;     // set while draining for a stop
 };

@@ -65,10 +65,14 @@ BlkFraming frame_request(ChainBuffers& buffers) {
   return request;
 }
 
-std::optional<BlkRefusal> check_transfer(const BlkLimits& limits, const BlkFraming& request, uint64_t bytes) {
-  const uint64_t sector = request.header.sector;
-  if (request.header.type == VIRTIO_BLK_T_OUT && limits.read_only) {
+std::optional<BlkRefusal> check_transfer(const BlkLimits& limits, const BlkFraming& request) {
+  const uint64_t sector = request.header.sector, bytes = request.data_bytes();
+  if (request.writes() && limits.read_only) {
     return BlkRefusal{VIRTIO_BLK_S_IOERR, GuestRule::kWriteToReadOnly, sector};
+  }
+  // Nothing to move the right way, and something the other way: to say OK would be to lose it.
+  if (bytes == 0 && request.out_bytes + request.in_bytes != 0) {
+    return BlkRefusal{VIRTIO_BLK_S_IOERR, GuestRule::kDataDirection, request.header.type};
   }
   if (bytes % VIRTIO_BLK_SECTOR_SIZE != 0) {
     return BlkRefusal{VIRTIO_BLK_S_IOERR, GuestRule::kDataNotSectors, bytes};

@@ -27,6 +27,9 @@ struct BlkFraming {
   VirtioBlkOuthdr header;
   std::span<const iovec> out, in;        // data to the device, data from the device
   uint64_t out_bytes = 0, in_bytes = 0;
+
+  bool writes() const { return header.type == VIRTIO_BLK_T_OUT; }
+  uint64_t data_bytes() const { return writes() ? out_bytes : in_bytes; }  // of IN and OUT
   std::optional<GuestRule> broken;
 };
 
@@ -40,8 +43,8 @@ struct BlkRefusal {
   uint64_t detail;
 };
 
-// IN and OUT: may [sector, sector + bytes) be transferred?
-std::optional<BlkRefusal> check_transfer(const BlkLimits& limits, const BlkFraming& request, uint64_t bytes);
+// IN and OUT: may the data be transferred?
+std::optional<BlkRefusal> check_transfer(const BlkLimits& limits, const BlkFraming& request);
 
 // DISCARD and WRITE_ZEROES: copies the list into `segments` and checks every one of them. On success
 // `count` of them are good.

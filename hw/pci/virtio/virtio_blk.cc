@@ -171,10 +171,9 @@ void VirtioBlk::connect(VirtioInterruptSink& sink) {
 }
 
 void VirtioBlk::set_features(uint64_t accepted) {
-  accepted &= features_;
-  if (state_.accepted.exchange(accepted) == accepted) return;
-  const bool could_never_flush = (accepted & feature(VIRTIO_BLK_F_FLUSH)) == 0;
-  state_.writeback = options_.writeback && !could_never_flush;  // virtio 1.2 5.2.5.2
+  state_.accepted = accepted & features_;
+  // It could never flush (virtio 1.2 5.2.5.2).
+  if ((accepted & feature(VIRTIO_BLK_F_FLUSH)) == 0) state_.writeback = false;
 }
 
 bool VirtioBlk::start_queue(unsigned index, Gpa ring) {

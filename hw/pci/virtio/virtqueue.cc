@@ -113,15 +113,24 @@ std::optional<DescChain> Virtqueue::pop() {
 // A walk along one chain. After the first rule that the chain breaks it goes on only to find the chain's last writable byte.
 struct Virtqueue::Walk {
   const MemoryMap& map;
-  GuestSlice table;
+  GuestSlice table;      // what of it is in one region
   uint32_t entries;      // of the table
   unsigned left;         // entries to look at before the chain must have ended
   unsigned buffers = 0;  // passed so far, with empty ones
   bool in_indirect = false;
+  Gpa indirect{};        // where the indirect table is
   std::optional<GuestRule> broken;
   uint64_t detail = 0;
   bool misshapen = false;  // `broken` is about how descriptors refer to each other
 
+  // The one copy that decides.
+  VringDesc load(uint32_t index) const {
+    const size_t offset = sizeof(VringDesc) * index;
+    if (offset + sizeof(VringDesc) <= table.size()) return table.load<VringDesc>(offset);
+    VringDesc desc;
+    map.copy_out(Gpa{raw(indirect) + offset}, &desc, sizeof(desc));
+    return desc;
+  }
   bool good() const { return !broken; }
   // The first rule about a buffer is told of,
   void refuse_buffer(GuestRule rule, uint64_t value) {
@@ -151,7 +160,7 @@ bool Virtqueue::read_chain(uint16_t head, ChainBuffers& buffers) {
 // False: the chain has no end.
 bool Virtqueue::find_end(uint16_t head, ChainBuffers& buffers, Walk& walk) {
   for (uint32_t index = head; walk.left > 0; walk.left--) {
-    const auto desc = walk.table.load<VringDesc>(sizeof(VringDesc) * index);  // the one copy that decides
+    const VringDesc desc = walk.load(index);
     if ((desc.flags & VRING_DESC_F_INDIRECT) != 0) {
       if (!enter_table(desc, walk)) return false;
       index = 0;
@@ -180,13 +189,15 @@ bool Virtqueue::enter_table(const VringDesc& desc, Walk& walk) const {
   if (length % sizeof(VringDesc) != 0 || entries > ChainBuffers::kMaxTable) walk.refuse_shape(GuestRule::kIndirectLength, length);
   // Does the chain end in the table, or behind it?
   if ((desc.flags & VRING_DESC_F_NEXT) != 0) return walk.refuse_shape(GuestRule::kIndirectWithNext, address);
-  const auto slice = map_->slice(Gpa{address}, length);
-  if (!slice) return walk.refuse_shape(walk.rule_of(address, length, GuestRule::kIndirectNotInRam), address);
+  if (!map_->holds(Gpa{address}, length)) {
+    return walk.refuse_shape(walk.rule_of(address, length, GuestRule::kIndirectNotInRam), address);
+  }
   // These two are served. WRITE means nothing here (virtio 1.2 2.7.5.3.2).
   if (walk.good() && (desc.flags & VRING_DESC_F_WRITE) != 0) mistakes_.note(GuestRule::kIndirectWithWrite, address);
   if (walk.good() && entries > size_) mistakes_.note(GuestRule::kIndirectLength, length);
   if (!std::exchange(walk.in_indirect, true)) walk.left = ChainBuffers::kMaxTable + 1;  // with this entry of the ring
-  walk.table = *slice;
+  walk.table = *map_->start_of(Gpa{address}, length);
+  walk.indirect = Gpa{address};
   walk.entries = entries;
   return true;
 }
@@ -199,7 +210,10 @@ void Virtqueue::add_buffer(const VringDesc& desc, ChainBuffers& buffers, Walk& w
   const auto room = buffers.storage.subspan(buffers.readable + buffers.writable);
   if (!writable && buffers.writable != 0) walk.refuse_buffer(GuestRule::kReadableAfterWritable, address);
   const size_t vectors = walk.good() ? resolve(address, length, room) : 0;
-  if (vectors == 0) walk.refuse_buffer(walk.rule_of(address, length, GuestRule::kBufferNotInRam), address);
+  if (vectors == 0) {
+    const bool in_pieces = address != 0 && map_->holds(Gpa{address}, length);  // in more than there is room for
+    walk.refuse_buffer(in_pieces ? GuestRule::kChainTooLong : walk.rule_of(address, length, GuestRule::kBufferNotInRam), address);
+  }
   if (buffers.readable_bytes + buffers.writable_bytes + length > kMaxChainBytes) {
     walk.refuse_buffer(GuestRule::kLengthsOverflow, length);
   }

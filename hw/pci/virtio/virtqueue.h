@@ -49,7 +49,7 @@ struct ChainBuffers {
   // Descriptors of an indirect table. More than a ring of 64 has: Windows' drivers take up to 515 whatever the ring's size.
   static constexpr size_t kMaxTable = 1024;
   // A buffer that crosses from one region of RAM into the next takes more than one vector.
-  static constexpr size_t kCrossings = 16;
+  static constexpr size_t kCrossings = kMaxTable;
   static constexpr size_t kVectors = kMaxTable + kCrossings;
 
   std::span<iovec> storage;  // kVectors

@@ -155,6 +155,25 @@ class MemoryMap {
     return std::nullopt;
   }
 
+  // Whether all the bytes [gpa, gpa + length) are in regions, which may be several; false for none.
+  bool holds(Gpa gpa, uint64_t length) const {
+    if (length == 0 || raw(gpa) + (length - 1) < raw(gpa)) return false;
+    for (uint64_t done = 0; done < length;) {
+      const auto part = start_of(Gpa{raw(gpa) + done}, length - done);
+      if (!part) return false;
+      done += part->size();
+    }
+    return true;
+  }
+  // Copies all of them; holds() is true.
+  void copy_out(Gpa gpa, void* to, size_t length) const {
+    for (size_t done = 0; done < length;) {
+      const auto part = start_of(Gpa{raw(gpa) + done}, length - done);
+      ACRN_CHECK(part.has_value());
+      part->copy_out(0, static_cast<std::byte*>(to) + done, part->size());
+      done += part->size();
+    }
+  }
   // Whether some of the bytes [gpa, gpa + length) are RAM that we cannot reach.
   bool is_unreachable(Gpa gpa, uint64_t length) const {
     return std::any_of(unreachable_.begin(), unreachable_.end(), [&](const GpaRange& range) {

@@ -5,7 +5,6 @@
 
 #include <array>
 #include <atomic>
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -25,7 +24,7 @@ enum class GuestRule : uint8_t {
   kIndirectNotAccepted, kIndirectNested, kIndirectWithNext, kIndirectWithWrite, kIndirectLength, kIndirectNotInRam,
   kBufferNotInRam, kLengthsOverflow, kReadableAfterWritable,
   // requests
-  kHeaderTooShort, kStatusMissing, kNoMedium, kDataNotSectors, kSectorPastEnd, kWriteToReadOnly, kUnknownType,
+  kHeaderTooShort, kStatusMissing, kNoMedium, kDataDirection, kDataNotSectors, kSectorPastEnd, kWriteToReadOnly, kUnknownType,
   kFeatureNotAccepted, kSegmentList, kSegmentTooLong, kSegmentFlags,
   // the VMM's
   kMemoryUnreachable,
@@ -71,6 +70,7 @@ inline constexpr std::array<GuestRuleText, kGuestRules> kGuestRuleTexts{{
     {"header-too-short", "a request begins with 16 readable bytes", "virtio 0.9.5 appendix D"},
     {"status-missing", "a request ends with a writable byte for its status", "virtio 0.9.5 appendix D"},
     {"no-medium", "a disk of capacity 0 is not read or written", "virtio 0.9.5 appendix D"},
+    {"data-direction", "data of a read is writable, of a write readable", "virtio 1.2 5.2.6"},
     {"data-not-sectors", "data is a multiple of 512 bytes", "virtio 1.2 5.2.6.1"},
     {"sector-past-end", "sector and length lie inside the capacity", "virtio 1.2 5.2.6.1"},
     {"write-to-read-only", "a disk that offers RO is not written", "virtio 1.2 5.2.6.1"},
@@ -79,14 +79,11 @@ inline constexpr std::array<GuestRuleText, kGuestRules> kGuestRuleTexts{{
     {"segment-list", "a segment list is 1..max_seg whole segments of 16 bytes", "virtio 1.2 5.2.6.1"},
     {"segment-too-long", "a segment has at most max_sectors sectors", "virtio 1.2 5.2.6.1"},
     {"segment-flags", "only unmap, and only in WRITE_ZEROES, is set in flags", "virtio 1.2 5.2.6.1"},
-    {"memory-unreachable", "RAM is granted as shared memory with its descriptor: share=on for each memory backend of QEMU",
-     "vfio-user DMA_MAP"},
+    {"memory-unreachable", "RAM is granted for reading and writing, as shared memory with its descriptor: share=on for each memory "
+     "backend of QEMU", "vfio-user DMA_MAP"},
 }};
 
 constexpr const GuestRuleText& text(GuestRule rule) { return kGuestRuleTexts[static_cast<size_t>(rule)]; }
-
-// The first few of a kind, then each time the count doubles: nobody can flood the log.
-constexpr bool worth_telling(uint64_t count) { return count <= 3 || std::has_single_bit(count); }
 
 // Counts of one function. Any thread; no lock. `name` says in the log whose driver it is.
 class GuestMistakes {

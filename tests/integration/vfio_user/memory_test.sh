@@ -57,7 +57,7 @@ ended hotplug
 done_well hotplug
 stats=$(echo '{"command":"stats"}' | socat -t 5 - UNIX-CONNECT:disks.sock)
 expect_contains 'whose fault it is' "$stats" '"vmm_mistakes":{"memory-unreachable":'
-expect_contains 'log' "$(cat disks.err)" 'the client grants memory 0x100000000..0x10fffffff in a way that a disk cannot reach'
+expect_contains 'log' "$(cat disks.err)" 'memory 0x100000000..0x10fffffff is out of reach for a disk'
 expect_contains 'log' "$(cat disks.err)" 'VMM mistake memory-unreachable'
 served_with_warnings disks
 for block in $(sed -n 's/^@written \([0-9]*\).*/\1/p' hotplug.console); do

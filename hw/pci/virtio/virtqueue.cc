@@ -9,6 +9,8 @@ namespace {
 
 constexpr uint64_t kMaxChainBytes = uint64_t{1} << 32;
 
+std::byte* end_of(const iovec& buffer) { return static_cast<std::byte*>(buffer.iov_base) + buffer.iov_len; }
+
 }  // namespace
 
 void DescChain::complete(uint32_t written) {
@@ -152,9 +154,14 @@ bool Virtqueue::read_chain(uint16_t head, ChainBuffers& buffers) {
   buffers.readable_bytes = buffers.writable_bytes = 0;
   buffers.status = nullptr;
   Walk walk{*map_, desc_, size_, size_};
-  if (!find_end(head, buffers, walk)) buffers.status = nullptr;
-  if (walk.broken) mistakes_.note(*walk.broken, walk.detail);
-  return walk.good();
+  const bool ends = find_end(head, buffers, walk);
+  if (walk.good()) [[likely]] {
+    if (buffers.writable != 0) buffers.status = end_of(buffers.writable_part().back()) - 1;
+    return true;
+  }
+  if (!ends) buffers.status = nullptr;
+  mistakes_.note(*walk.broken, walk.detail);
+  return false;
 }
 
 // False: the chain has no end.
@@ -189,14 +196,15 @@ bool Virtqueue::enter_table(const VringDesc& desc, Walk& walk) const {
   if (length % sizeof(VringDesc) != 0 || entries > ChainBuffers::kMaxTable) walk.refuse_shape(GuestRule::kIndirectLength, length);
   // Does the chain end in the table, or behind it?
   if ((desc.flags & VRING_DESC_F_NEXT) != 0) return walk.refuse_shape(GuestRule::kIndirectWithNext, address);
-  if (!map_->holds(Gpa{address}, length)) {
+  const auto table = map_->start_of(Gpa{address}, length);
+  if (!table || (table->size() != length && !map_->holds(Gpa{address}, length))) {
     return walk.refuse_shape(walk.rule_of(address, length, GuestRule::kIndirectNotInRam), address);
   }
   // These two are served. WRITE means nothing here (virtio 1.2 2.7.5.3.2).
   if (walk.good() && (desc.flags & VRING_DESC_F_WRITE) != 0) mistakes_.note(GuestRule::kIndirectWithWrite, address);
   if (walk.good() && entries > size_) mistakes_.note(GuestRule::kIndirectLength, length);
   if (!std::exchange(walk.in_indirect, true)) walk.left = ChainBuffers::kMaxTable + 1;  // with this entry of the ring
-  walk.table = *map_->start_of(Gpa{address}, length);
+  walk.table = *table;
   walk.indirect = Gpa{address};
   walk.entries = entries;
   return true;
@@ -206,24 +214,29 @@ void Virtqueue::add_buffer(const VringDesc& desc, ChainBuffers& buffers, Walk& w
   const uint64_t address = desc.addr;
   const uint32_t length = desc.len;
   if (length == 0) return;
-  const bool writable = (desc.flags & VRING_DESC_F_WRITE) != 0;
-  const auto room = buffers.storage.subspan(buffers.readable + buffers.writable);
-  if (!writable && buffers.writable != 0) walk.refuse_buffer(GuestRule::kReadableAfterWritable, address);
-  const size_t vectors = walk.good() ? resolve(address, length, room) : 0;
-  if (vectors == 0) {
-    const bool in_pieces = address != 0 && map_->holds(Gpa{address}, length);  // in more than there is room for
-    walk.refuse_buffer(in_pieces ? GuestRule::kChainTooLong : walk.rule_of(address, length, GuestRule::kBufferNotInRam), address);
+  const bool writable = (desc.flags & VRING_DESC_F_WRITE) != 0, in_order = writable || buffers.writable == 0;
+  const uint64_t bytes = buffers.readable_bytes + buffers.writable_bytes + length;
+  if (walk.good() && in_order && bytes <= kMaxChainBytes) [[likely]] {
+    const size_t vectors = resolve(address, length, buffers.storage.subspan(buffers.readable + buffers.writable));
+    if (vectors != 0) [[likely]] {
+      (writable ? buffers.writable : buffers.readable) += vectors;
+      (writable ? buffers.writable_bytes : buffers.readable_bytes) += length;
+      return;
+    }
   }
-  if (buffers.readable_bytes + buffers.writable_bytes + length > kMaxChainBytes) {
-    walk.refuse_buffer(GuestRule::kLengthsOverflow, length);
-  }
-  if (!walk.good()) {
-    if (writable) buffers.status = last_byte(desc);
-    return;
-  }
-  (writable ? buffers.writable : buffers.readable) += vectors;
-  (writable ? buffers.writable_bytes : buffers.readable_bytes) += length;
-  if (writable) buffers.status = static_cast<std::byte*>(room[vectors - 1].iov_base) + room[vectors - 1].iov_len - 1;
+  refuse_buffer(desc, in_order, bytes > kMaxChainBytes, walk);
+  if (writable) buffers.status = last_byte(desc);
+}
+
+// The rule that it breaks, unless the chain is refused already: in more pieces than there is room for, if it is no other.
+void Virtqueue::refuse_buffer(const VringDesc& desc, bool in_order, bool overflows, Walk& walk) const {
+  const uint64_t address = desc.addr;
+  const uint32_t length = desc.len;
+  if (!walk.good()) return;
+  if (!in_order) return walk.refuse_buffer(GuestRule::kReadableAfterWritable, address);
+  const bool in_ram = address != 0 && map_->holds(Gpa{address}, length);
+  if (!in_ram) return walk.refuse_buffer(walk.rule_of(address, length, GuestRule::kBufferNotInRam), address);
+  walk.refuse_buffer(overflows ? GuestRule::kLengthsOverflow : GuestRule::kChainTooLong, length);
 }
 
 // The last byte of a buffer that is not empty; null if it cannot be reached.

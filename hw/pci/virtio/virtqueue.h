@@ -131,6 +131,7 @@ class Virtqueue {
   bool find_end(uint16_t head, ChainBuffers& buffers, Walk& walk);
   bool enter_table(const VringDesc& desc, Walk& walk) const;
   void add_buffer(const VringDesc& desc, ChainBuffers& buffers, Walk& walk) const;
+  void refuse_buffer(const VringDesc& desc, bool in_order, bool overflows, Walk& walk) const;
   std::byte* last_byte(const VringDesc& desc) const;
   size_t resolve(uint64_t address, uint32_t length, std::span<iovec> to) const;
 

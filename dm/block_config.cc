@@ -82,8 +82,9 @@ bool pick(Choice& choice, Text word, std::initializer_list<std::pair<Text, Choic
 }
 
 bool accept_engine(BlockOptions& options, Text value) {
-  return pick<BlockEngine>(options.engine, value,
-                           {{"auto", BlockEngine::kAuto}, {"threads", BlockEngine::kThreads}, {"io_uring", BlockEngine::kIoUring}});
+  return pick<BlockEngine>(
+      options.engine, value,
+      {{"auto", BlockEngine::kAuto}, {"threads", BlockEngine::kThreads}, {"io_uring", BlockEngine::kIoUring}});
 }
 
 bool accept_kick(BlockOptions& options, Text value) {
@@ -149,8 +150,7 @@ constexpr Row kRows[] = {
     {"sectorsize", Value::kRequired, accept_sectorsize, "a sector size",
      "<logical>[/<physical>] in bytes, powers of two with 512 <= logical <= physical, like "
      "sectorsize=512/4096"},
-    {"range", Value::kRequired, accept_range, "a window",
-     "<start>/<size> in logical sectors, like range=2048/4096"},
+    {"range", Value::kRequired, accept_range, "a window", "<start>/<size> in logical sectors, like range=2048/4096"},
     {"discard", Value::kOptional, accept_discard, "a set of discard limits",
      "<max_sectors>:<max_seg>:<alignment> with max_seg up to 256, like discard=8192:16:8, or just discard"},
     {"aio", Value::kRequired, accept_engine, "an engine", "aio=auto, aio=threads or aio=io_uring"},
@@ -160,8 +160,7 @@ constexpr Row kRows[] = {
     {"mq", Value::kRequired, accept_queues, "a number of queues", "1 to 64, like mq=2"},
     {"queue_size", Value::kRequired, accept_queue_size, "a ring size",
      "a power of two from 2 to 1024, like queue_size=128"},
-    {"serial", Value::kRequired, accept_serial, "a serial",
-     "1 to 20 printable ASCII characters, like serial=DISK01"},
+    {"serial", Value::kRequired, accept_serial, "a serial", "1 to 20 printable ASCII characters, like serial=DISK01"},
     {"lock", Value::kRequired, accept_lock, "a lock setting", "lock=on or lock=off"},
 };
 
@@ -182,8 +181,7 @@ Result<void> parse_source(const std::string& text, BlockSource& source) {
   } else {
     const auto size = parse_size(Text(text).substr(kRam.size()), 1);
     if (!size || *size == 0 || *size % 512 != 0 || *size > kMaxBytes) {
-      return usage_error(
-          concat(text, ": not a RAM disk; give bytes, a multiple of 512, or K, M or G, like ram:64M"));
+      return usage_error(concat(text, ": not a RAM disk; give bytes, a multiple of 512, or K, M or G, like ram:64M"));
     }
     source.emplace<RamDiskPath>(RamDiskPath{*size});
   }
@@ -215,17 +213,15 @@ Result<void> apply_fields(std::span<const std::string> fields, BlockOptions& opt
   if (!source) return source.error();
   for (auto field = fields.begin(); field != fields.end(); ++field) {
     if (field == path) continue;
-    if (field->empty())
-      return usage_error("an option is empty; remove a comma (a comma in a path is written twice)");
-    if (const auto applied = apply_option<BlockOptions>(kRows, *field, options); !applied)
-      return applied.error();
+    if (field->empty()) return usage_error("an option is empty; remove a comma (a comma in a path is written twice)");
+    if (const auto applied = apply_option<BlockOptions>(kRows, *field, options); !applied) return applied.error();
   }
   return check_together(options);
 }
 
 // What a guest has read of a slot before it has a disk, and how its queues are served.
-constexpr std::array<Text, 9> kSettledByTheSlot{"writethru", "writeback", "ro",       "sectorsize", "discard",
-                                               "kick",      "iothread",  "mq",       "queue_size"};
+constexpr std::array<Text, 9> kSettledByTheSlot{"writethru", "writeback", "ro", "sectorsize", "discard",
+                                                "kick",      "iothread",  "mq", "queue_size"};
 
 Result<void> check_settled(Text field, const BlockOptions& slot) {
   const Text key = split_key(field).key;

@@ -16,8 +16,8 @@ inline constexpr unsigned kMaxIoThreads = 64;
 // Errors are kUsage and name the option, its value and what would be right.
 Result<BlockOptions> parse_block_options(std::span<const std::string> fields);
 
-// The same for the disk that a `nodisk` slot gets later (blkrescan): the slot's options, then those in `fields`. Those that the
-// guest or its threads know already must stay as the slot has them.
+// The same for the disk that a `nodisk` slot gets later (blkrescan): the slot's options, then those in `fields`. Those
+// that the guest or its threads know already must stay as the slot has them.
 Result<BlockOptions> parse_rescan_options(std::span<const std::string> fields, const BlockOptions& slot);
 
 // The source as the user would write it: a path, "nodisk" or "ram:<bytes>".

@@ -56,9 +56,7 @@ class SplitCommandLine {
 
   // Whether the option was given, and its values in order ("true" for a flag).
   bool has(std::string_view names) const { return app_.count(std::string(first_name(names))) > 0; }
-  Arguments values(std::string_view names) const {
-    return app_.get_option(std::string(first_name(names)))->results();
-  }
+  Arguments values(std::string_view names) const { return app_.get_option(std::string(first_name(names)))->results(); }
   const Arguments& vm_names() const { return names_; }
   const Arguments& unknown() const { return unknown_; }
 
@@ -142,8 +140,8 @@ Result<std::string> vm_name(const SplitCommandLine& line) {
   const Arguments& names = line.vm_names();
   if (names.empty()) return usage_error("the VM name is missing; give it last, like acrn-dm -m 512M vm1");
   if (names.size() > 1) {
-    return usage_error(concat("two VM names, '", names[0], "' and '", names[1],
-                              "'; give one, and quote values that contain spaces"));
+    return usage_error(
+        concat("two VM names, '", names[0], "' and '", names[1], "'; give one, and quote values that contain spaces"));
   }
   const std::string& name = names.front();
   const bool printable =
@@ -163,8 +161,8 @@ Result<void> add_host_bridge(std::vector<PciSlotConfig>& slots) {
   }
   for (const PciSlotConfig& slot : slots) {
     if (slot.address == origin) {
-      return usage_error(concat("-s 0:0,", slot.emulation,
-                                ": slot 0:0 is the host bridge's; choose another slot for ", describe(slot)));
+      return usage_error(concat("-s 0:0,", slot.emulation, ": slot 0:0 is the host bridge's; choose another slot for ",
+                                describe(slot)));
     }
   }
   slots.insert(slots.begin(), PciSlotConfig{origin, std::string(kHostBridge), std::nullopt});
@@ -173,7 +171,8 @@ Result<void> add_host_bridge(std::vector<PciSlotConfig>& slots) {
 
 // With --serve the machine is the client's.
 Result<void> check_serve(const SplitCommandLine& line, const DmConfig& config) {
-  for (const std::string_view option : {"-m", "--cpus", "--cpu_affinity", "-k", "-r", "-B", "-l", "--hypervisor", "--debugexit"}) {
+  for (const std::string_view option :
+       {"-m", "--cpus", "--cpu_affinity", "-k", "-r", "-B", "-l", "--hypervisor", "--debugexit"}) {
     if (line.has(option)) return usage_error(concat(option, ": --serve makes no machine; remove one of the two"));
   }
   bool any = false;
@@ -187,7 +186,8 @@ Result<void> check_serve(const SplitCommandLine& line, const DmConfig& config) {
     }
   }
   if (any) return {};
-  return usage_error(concat("--serve vfio-user=", *config.serve, ": there is nothing to serve; give a disk, like -s 9,virtio-blk,disk.img"));
+  return usage_error(concat("--serve vfio-user=", *config.serve,
+                            ": there is nothing to serve; give a disk, like -s 9,virtio-blk,disk.img"));
 }
 
 Result<void> accept_slots(const SplitCommandLine& line, DmConfig& config) {
@@ -208,8 +208,8 @@ Result<void> check_affinity(const SplitCommandLine& line, DmConfig& config) {
   if (cpus == 0) return {};
   if (!line.has("--cpus")) config.vcpus = static_cast<unsigned>(cpus);
   if (cpus == config.vcpus) return {};
-  return usage_error(concat("--cpu_affinity ", line.values("--cpu_affinity").back(), ": ", cpus,
-                            " host CPUs for ", config.vcpus, " vCPUs; give one for each"));
+  return usage_error(concat("--cpu_affinity ", line.values("--cpu_affinity").back(), ": ", cpus, " host CPUs for ",
+                            config.vcpus, " vCPUs; give one for each"));
 }
 
 Result<void> check_serial_ports(const DmConfig& config) {
@@ -253,8 +253,8 @@ void warn_of_hidden_functions(const std::vector<PciSlotConfig>& slots, std::vect
     }
     const PciAddress first{slot.address.bus, slot.address.slot, 0};
     if (taken.contains(full_name(first))) continue;
-    warnings.push_back(concat("-s ", short_name(slot.address), ",", slot.emulation,
-                              ": guests will not find it, since ", short_name(first), " is empty"));
+    warnings.push_back(concat("-s ", short_name(slot.address), ",", slot.emulation, ": guests will not find it, since ",
+                              short_name(first), " is empty"));
   }
 }
 
@@ -303,7 +303,8 @@ std::string help_text() {
 
 std::string vfio_user_socket(const DmConfig& config, const PciAddress& address) {
   const std::string bus = address.bus == 0 ? "" : concat(unsigned{address.bus}, ".");
-  return concat(*config.serve, "/", config.vm_name, ".", bus, unsigned{address.slot}, ".", unsigned{address.function}, ".sock");
+  return concat(*config.serve, "/", config.vm_name, ".", bus, unsigned{address.slot}, ".", unsigned{address.function},
+                ".sock");
 }
 
 ParseOutcome parse_command_line(const std::vector<std::string>& arguments) {

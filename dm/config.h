@@ -26,7 +26,7 @@ struct SerialPortConfig {
 struct DmConfig {
   std::string vm_name;
   VmUuid uuid;
-  bool uuid_given = false;  // else it is made from the name
+  bool uuid_given = false;                // else it is made from the name
   uint64_t memory = uint64_t{256} << 20;  // bytes, a multiple of 2 MiB
   unsigned vcpus = 1;
   std::vector<unsigned> cpu_affinity;  // host CPU of the n-th vCPU; empty: not pinned

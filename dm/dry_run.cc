@@ -15,9 +15,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 Json discard_json(const DiscardLimits& limits) {
-  return {{"max_sectors", limits.max_sectors},
-          {"max_segments", limits.max_segments},
-          {"alignment", limits.alignment}};
+  return {{"max_sectors", limits.max_sectors}, {"max_segments", limits.max_segments}, {"alignment", limits.alignment}};
 }
 
 Json range_json(const BlockOptions& options) {
@@ -123,7 +121,8 @@ Result<std::string> dry_run(const DmConfig& config) {
   const auto facts = preflight(config);
   if (!facts) return facts.error();
   Json slots = Json::array();
-  for (size_t i = 0; i < config.slots.size(); i++) slots.push_back(slot_json(config.slots[i], facts.value()[i], config));
+  for (size_t i = 0; i < config.slots.size(); i++)
+    slots.push_back(slot_json(config.slots[i], facts.value()[i], config));
   Json json = machine_json(config);
   json["slots"] = std::move(slots);
   // A path need not be UTF-8, JSON must be: bytes that are not come out as U+FFFD.

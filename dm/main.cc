@@ -91,8 +91,7 @@ int launch(const DmConfig& config) {
 int run(const DmConfig& config, const std::vector<std::string>& warnings) {
   LoggerSetting channels = config.logger;
   if (config.dry_run) channels.disk = channels.kmsg = std::nullopt;  // a dry run opens nothing for writing
-  if (const auto set_up = setup_logging(channels, concat("/var/log/acrn-dm/", config.vm_name, ".log"));
-      !set_up) {
+  if (const auto set_up = setup_logging(channels, concat("/var/log/acrn-dm/", config.vm_name, ".log")); !set_up) {
     return report(set_up.error());
   }
   for (const std::string& warning : warnings) log(LogLevel::kWarning, warning);
@@ -103,8 +102,7 @@ int run(const DmConfig& config, const std::vector<std::string>& warnings) {
 
 int start(int argc, char** argv) {
   ensure_standard_descriptors();
-  const ParseOutcome outcome =
-      parse_command_line(std::vector<std::string>(argv + (argc > 0 ? 1 : 0), argv + argc));
+  const ParseOutcome outcome = parse_command_line(std::vector<std::string>(argv + (argc > 0 ? 1 : 0), argv + argc));
   if (const auto* printout = std::get_if<Printout>(&outcome.result)) return print(printout->text);
   if (const auto* error = std::get_if<Error>(&outcome.result)) return report(*error);
   return run(std::get<DmConfig>(outcome.result), outcome.warnings);

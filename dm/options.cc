@@ -31,16 +31,12 @@ size_t edit_distance(std::string_view a, std::string_view b) {
 unsigned unit_shift(char letter) {
   switch (letter) {
     case 'k':
-    case 'K':
-      return 10;
+    case 'K': return 10;
     case 'm':
-    case 'M':
-      return 20;
+    case 'M': return 20;
     case 'g':
-    case 'G':
-      return 30;
-    default:
-      return 0;
+    case 'G': return 30;
+    default: return 0;
   }
 }
 
@@ -48,8 +44,7 @@ unsigned unit_shift(char letter) {
 bool add_cpus(std::string_view text, std::bitset<kMaxHostCpus>& seen, std::vector<unsigned>& cpus) {
   const size_t dash = text.find('-');
   const auto first = parse_number(text.substr(0, dash), 0, kMaxHostCpus - 1);
-  const auto last =
-      dash == std::string_view::npos ? first : parse_number(text.substr(dash + 1), 0, kMaxHostCpus - 1);
+  const auto last = dash == std::string_view::npos ? first : parse_number(text.substr(dash + 1), 0, kMaxHostCpus - 1);
   if (!first || !last || *first > *last) return false;
   for (uint64_t cpu = *first; cpu <= *last; cpu++) {
     if (seen.test(cpu)) return false;
@@ -137,8 +132,7 @@ Error unknown_word(std::string_view word, std::string_view kind, std::span<const
     return usage_error(concat(message, "did you mean ", nearest, "?"));
   }
   message += "known: ";
-  for (const std::string_view candidate : known)
-    message += concat(candidate == known.front() ? "" : ", ", candidate);
+  for (const std::string_view candidate : known) message += concat(candidate == known.front() ? "" : ", ", candidate);
   return usage_error(std::move(message));
 }
 

@@ -55,8 +55,7 @@ KeyValue split_key(std::string_view field);
 template <class Target>
 Result<void> apply_row(const OptionRow<Target>& row, const KeyValue& field, Target& target) {
   if (row.value == Value::kNone && field.value) {
-    return usage_error(
-        concat(row.key, "=", *field.value, ": '", row.key, "' takes no value; write just ", row.key));
+    return usage_error(concat(row.key, "=", *field.value, ": '", row.key, "' takes no value; write just ", row.key));
   }
   if ((row.value == Value::kRequired && !field.value) || (field.value && field.value->empty())) {
     return usage_error(concat(row.key, ": the value is missing; give ", row.expects));

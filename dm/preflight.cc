@@ -27,8 +27,8 @@ Result<void> check_exclusive(const std::vector<PciSlotConfig>& slots, const std:
     for (size_t earlier = 0; earlier < later; earlier++) {
       const auto &a = facts[earlier].disk, &b = facts[later].disk;
       if (!a || !b || !a->locked || !b->locked || !exclude_each_other(*a->locked, *b->locked)) continue;
-      return in_slot(slots[later], bytes_in_use(source_text(slots[later].block->source), b->locked->start, b->locked->size,
-                                                concat("slot ", short_name(slots[earlier].address))));
+      return in_slot(slots[later], bytes_in_use(source_text(slots[later].block->source), b->locked->start,
+                                                b->locked->size, concat("slot ", short_name(slots[earlier].address))));
     }
   }
   return {};
@@ -55,7 +55,8 @@ Result<std::vector<FunctionFacts>> inspect_slots(const DmConfig& config) {
 
 Result<void> check_machine(const DmConfig& config) {
   if (!config.kernel && config.ramdisk) {
-    return Error{ErrorKind::kUsage, concat("-r ", *config.ramdisk, ": a ramdisk without a kernel; give -k, like -k /boot/vmlinuz")};
+    return Error{ErrorKind::kUsage,
+                 concat("-r ", *config.ramdisk, ": a ramdisk without a kernel; give -k, like -k /boot/vmlinuz")};
   }
   if (config.kernel) {
     if (auto kernel = LinuxLoader::open(linux_options(config)); !kernel) return kernel.error();
@@ -76,7 +77,8 @@ class NewPaths {
     const std::string name = path.substr(path.rfind('/') + 1);
     const auto [other, fresh] = users_.emplace(std::tuple(folder.st_dev, folder.st_ino, name), user);
     if (fresh) return {};
-    return Error{ErrorKind::kUsage, concat(user, " ", path, ": ", other->second, " makes that already; give another path")};
+    return Error{ErrorKind::kUsage,
+                 concat(user, " ", path, ": ", other->second, " makes that already; give another path")};
   }
 
  private:
@@ -106,7 +108,10 @@ Result<void> check_sockets(const DmConfig& config) {
 }  // namespace
 
 LinuxLoader::Options linux_options(const DmConfig& config) {
-  return {.kernel = *config.kernel, .ramdisk = config.ramdisk, .bootargs = config.bootargs, .ram = ram_layout(config.memory)};
+  return {.kernel = *config.kernel,
+          .ramdisk = config.ramdisk,
+          .bootargs = config.bootargs,
+          .ram = ram_layout(config.memory)};
 }
 
 Result<std::vector<FunctionFacts>> preflight(const DmConfig& config) {

@@ -125,12 +125,16 @@ class Disk final : public ConfiguredFunction {
 
  private:
   explicit Disk(const PciSlotConfig& slot)
-      : slot_(full_name(slot.address)), options_(*slot.block), mistakes_("virtio-blk " + slot_), source_(source_text(NoDisk{})) {}
+      : slot_(full_name(slot.address)),
+        options_(*slot.block),
+        mistakes_("virtio-blk " + slot_),
+        source_(source_text(NoDisk{})) {}
 
   Result<void> build(const MachineServices& services, IrqPin& pin) {
     std::vector<EventLoop*> loops;
     // Who asks for queues wants them side by side.
-    const unsigned wanted = options_.iothreads != 0 || options_.queues == 1 ? options_.iothreads : std::thread::hardware_concurrency();
+    const unsigned wanted =
+        options_.iothreads != 0 || options_.queues == 1 ? options_.iothreads : std::thread::hardware_concurrency();
     const unsigned iothreads = std::min(wanted, options_.queues);
     for (unsigned i = 0; i < iothreads; i++) {
       std::vector<unsigned> cpus;

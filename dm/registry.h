@@ -15,10 +15,10 @@
 #include "acrn/event/event_loop.h"
 #include "acrn/mem/guest_memory.h"
 #include "acrn/pci/pci_function.h"
-#include "acrn/virtio/guest_rules.h"
 #include "acrn/platform/board_control.h"
 #include "acrn/platform/port_device.h"
 #include "acrn/platform/serial_line.h"
+#include "acrn/virtio/guest_rules.h"
 #include "acrn/vm/hypervisor.h"
 #include "dm/block/open.h"
 #include "dm/config.h"
@@ -33,9 +33,9 @@ inline constexpr LoopHabits kQueueLoop{.longest_poll = std::chrono::microseconds
 struct MachineServices {
   const GuestMemory& memory;
   MsiSink& msi;
-  EventLoop& shared_loop;   // for queues without iothreads
-  bool single_msi = false;  // --virtio_msi
-  bool windows = false;     // --windows
+  EventLoop& shared_loop;                         // for queues without iothreads
+  bool single_msi = false;                        // --virtio_msi
+  bool windows = false;                           // --windows
   std::optional<uint32_t> poll_nanoseconds = {};  // --virtio_poll
   LoopHabits queue_loop = kQueueLoop;             // of iothreads
 };
@@ -71,7 +71,7 @@ struct FunctionFace {
   uint16_t vendor = 0, device = 0;
   uint32_t class_code = 0;  // 0xBBSSPP
   uint16_t subsystem_vendor = 0, subsystem = 0;
-  uint64_t features = 0;    // virtio feature bits offered
+  uint64_t features = 0;  // virtio feature bits offered
   std::array<BarShape, kPciBars> bars{};
 };
 
@@ -88,8 +88,8 @@ Result<std::unique_ptr<ConfiguredFunction>> create_function(const PciSlotConfig&
 
 // Whether the CPUs of --cpu_affinity are there, as that hypervisor counts them.
 Result<void> check_affinity(const DmConfig& config);
-// The one that `--hypervisor` names, or the host has, if it can run a guest. `loop`: where it tells of what happens to its VM;
-// outlives it.
+// The one that `--hypervisor` names, or the host has, if it can run a guest. `loop`: where it tells of what happens to
+// its VM; outlives it.
 Result<std::unique_ptr<Hypervisor>> create_hypervisor(const DmConfig& config, EventLoop& loop);
 
 // A device of the board and where it is.

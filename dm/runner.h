@@ -36,8 +36,8 @@ class Runner : protected ControlTarget {
   Runner(const DmConfig& config, EpollLoop& loop) : config_(config), loop_(loop) {}
 
   virtual Result<void> try_start() = 0;
-  // Returns when nothing uses the functions any more and every disk is flushed: the first error. Also after a start that
-  // failed.
+  // Returns when nothing uses the functions any more and every disk is flushed: the first error. Also after a start
+  // that failed.
   virtual Result<void> halt() = 0;
 
   // Of a slot of the configuration.

@@ -45,8 +45,7 @@ Result<PciSlotConfig> parse_slot(std::string_view text) {
                               "<bus>:<slot>:<func> with bus 0-255, slot 0-31, func 0-7, like 9 or 0:9:0"));
   }
   if (fields.size() < 2 || fields[1].empty()) {
-    return usage_error(
-        concat("-s ", text, ": the emulation is missing; give one, like -s 9,virtio-blk,disk.img"));
+    return usage_error(concat("-s ", text, ": the emulation is missing; give one, like -s 9,virtio-blk,disk.img"));
   }
   PciSlotConfig slot{*address, fields[1], std::nullopt};
   if (std::find(kEmulations.begin(), kEmulations.end(), slot.emulation) == kEmulations.end()) {
@@ -69,7 +68,8 @@ Result<PciSlotConfig> parse_slot(std::string_view text) {
 
 Result<PciAddress> parse_slot_address(std::string_view text) {
   if (const auto address = parse_address(text)) return *address;
-  return usage_error(concat("'", text, "' is not a slot; give <slot>[:<func>] or <bus>:<slot>:<func>, like 9 or 0:9:0"));
+  return usage_error(
+      concat("'", text, "' is not a slot; give <slot>[:<func>] or <bus>:<slot>:<func>, like 9 or 0:9:0"));
 }
 
 Result<RescanRequest> parse_rescan(std::string_view text) {
@@ -90,8 +90,8 @@ Result<void> check_slots(const std::vector<PciSlotConfig>& slots, unsigned vcpus
                                      describe(*other->second), "; choose another slot"));
     }
     if (slot.emulation == kLpc && lpc != nullptr) {
-      return slot_error(slot, concat("a machine has one LPC bridge, and slot ", short_name(lpc->address),
-                                     " has it; remove one"));
+      return slot_error(
+          slot, concat("a machine has one LPC bridge, and slot ", short_name(lpc->address), " has it; remove one"));
     }
     if (slot.emulation == kLpc) lpc = &slot;
     if (slot.block && slot.block->queues > vcpus) {

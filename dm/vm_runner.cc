@@ -32,7 +32,8 @@ Result<void> VmRunner::try_start() {
 }
 
 Result<LinuxLoader> VmRunner::open_kernel() const {
-  if (!config_.kernel) return Error{ErrorKind::kUsage, "-k: the kernel is missing; give a bzImage, like -k /boot/vmlinuz"};
+  if (!config_.kernel)
+    return Error{ErrorKind::kUsage, "-k: the kernel is missing; give a bzImage, like -k /boot/vmlinuz"};
   return LinuxLoader::open(linux_options(config_));
 }
 
@@ -111,7 +112,8 @@ void VmRunner::restart() {
 
 Result<void> VmRunner::pause() {
   if (over()) return Error{ErrorKind::kUsage, "the VM has ended"};
-  if (!machine_->traits().resumes) return Error{ErrorKind::kUnavailable, "this hypervisor cannot resume what it has paused"};
+  if (!machine_->traits().resumes)
+    return Error{ErrorKind::kUnavailable, "this hypervisor cannot resume what it has paused"};
   if (!std::exchange(paused_, true)) machine_->pause();
   return {};
 }

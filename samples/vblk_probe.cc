@@ -78,7 +78,8 @@ bool print_function(pci_device& device) {
               static_cast<unsigned long long>(device.regions[0].size));
   pci_io_handle* io = pci_device_open_io(&device, device.regions[0].base_addr, device.regions[0].size);
   if (io == nullptr) {
-    std::printf("  its ports cannot be opened: %s%s\n", std::generic_category().message(errno).c_str(), geteuid() == 0 ? "" : "; run it as root");
+    std::printf("  its ports cannot be opened: %s%s\n", std::generic_category().message(errno).c_str(),
+                geteuid() == 0 ? "" : "; run it as root");
     return false;
   }
   print_registers(io, msix_enabled(device));
@@ -90,7 +91,8 @@ bool print_function(pci_device& device) {
 
 int main(int argc, char**) {
   if (argc > 1) {
-    std::puts("usage: vblk_probe\nPrints the registers of each legacy virtio-blk function (1af4:1001) of this machine.");
+    std::puts(
+        "usage: vblk_probe\nPrints the registers of each legacy virtio-blk function (1af4:1001) of this machine.");
     return 0;
   }
   if (const int error = pci_system_init(); error != 0) {

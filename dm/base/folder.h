@@ -26,7 +26,8 @@ inline int cannot_create_in(const std::string& folder) {
   if (!S_ISDIR(status.st_mode)) return ENOTDIR;
   // Root may write to these, as far as permissions go.
   struct statfs system {};
-  if (::statfs(folder.c_str(), &system) == 0 && (system.f_type == PROC_SUPER_MAGIC || system.f_type == SYSFS_MAGIC)) return EPERM;
+  if (::statfs(folder.c_str(), &system) == 0 && (system.f_type == PROC_SUPER_MAGIC || system.f_type == SYSFS_MAGIC))
+    return EPERM;
   return ::faccessat(AT_FDCWD, folder.c_str(), W_OK | X_OK, AT_EACCESS) == 0 ? 0 : errno;
 }
 

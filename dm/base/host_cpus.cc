@@ -37,7 +37,8 @@ Result<void> check_host_cpus(std::span<const unsigned> cpus, std::string_view op
   Result<void> result;
   for (const unsigned cpu : cpus) {
     if (may_run_on(cpu)) continue;
-    result = Error{ErrorKind::kUsage, concat(option, ": there is no host CPU ", cpu, " for us; the host has ", online_cpus())};
+    result = Error{ErrorKind::kUsage,
+                   concat(option, ": there is no host CPU ", cpu, " for us; the host has ", online_cpus())};
     break;
   }
   ::sched_setaffinity(0, sizeof(before), &before);

@@ -8,8 +8,8 @@
 
 namespace acrn {
 
-// Each one is tried with the calling thread, which ends up where it was. kUsage: `option`, the first CPU that cannot be had,
-// and those that the host has.
+// Each one is tried with the calling thread, which ends up where it was. kUsage: `option`, the first CPU that cannot be
+// had, and those that the host has.
 Result<void> check_host_cpus(std::span<const unsigned> cpus, std::string_view option);
 
 }  // namespace acrn

@@ -31,16 +31,11 @@ std::atomic<int> threshold{static_cast<int>(kDefaultConsoleLevel)};
 
 constexpr spdlog::level::level_enum spdlog_level(LogLevel level) {
   switch (level) {
-    case LogLevel::kError:
-      return spdlog::level::err;
-    case LogLevel::kWarning:
-      return spdlog::level::warn;
-    case LogLevel::kNotice:
-      return spdlog::level::info;
-    case LogLevel::kInfo:
-      return spdlog::level::debug;
-    case LogLevel::kDebug:
-      return spdlog::level::trace;
+    case LogLevel::kError: return spdlog::level::err;
+    case LogLevel::kWarning: return spdlog::level::warn;
+    case LogLevel::kNotice: return spdlog::level::info;
+    case LogLevel::kInfo: return spdlog::level::debug;
+    case LogLevel::kDebug: return spdlog::level::trace;
   }
   return spdlog::level::err;
 }
@@ -57,16 +52,11 @@ class LevelName final : public spdlog::custom_flag_formatter {
  private:
   static std::string_view name_of(spdlog::level::level_enum level) {
     switch (level) {
-      case spdlog::level::warn:
-        return "warning";
-      case spdlog::level::info:
-        return "notice";
-      case spdlog::level::debug:
-        return "info";
-      case spdlog::level::trace:
-        return "debug";
-      default:
-        return "error";
+      case spdlog::level::warn: return "warning";
+      case spdlog::level::info: return "notice";
+      case spdlog::level::debug: return "info";
+      case spdlog::level::trace: return "debug";
+      default: return "error";
     }
   }
 };
@@ -81,7 +71,8 @@ class KmsgSink final : public spdlog::sinks::base_sink<std::mutex> {
 
   void sink_it_(const spdlog::details::log_msg& message) override {
     const std::string_view text(message.payload.data(), std::min(message.payload.size(), kMaxText));
-    const std::string record = concat("<", priority(message.level), ">", program_invocation_short_name, ": ", text, "\n");
+    const std::string record =
+        concat("<", priority(message.level), ">", program_invocation_short_name, ": ", text, "\n");
     // A record that the kernel does not take is lost; there is no better place to complain.
     [[maybe_unused]] const ssize_t written = ::write(fd_.fd(), record.data(), record.size());
   }
@@ -89,16 +80,11 @@ class KmsgSink final : public spdlog::sinks::base_sink<std::mutex> {
 
   static int priority(spdlog::level::level_enum level) {
     switch (level) {
-      case spdlog::level::warn:
-        return 4;
-      case spdlog::level::info:
-        return 5;
-      case spdlog::level::debug:
-        return 6;
-      case spdlog::level::trace:
-        return 7;
-      default:
-        return 3;
+      case spdlog::level::warn: return 4;
+      case spdlog::level::info: return 5;
+      case spdlog::level::debug: return 6;
+      case spdlog::level::trace: return 7;
+      default: return 3;
     }
   }
 
@@ -123,8 +109,7 @@ void add_console(Sinks& sinks, LogLevel level) {
 // Returns why the channel cannot be had; empty if it is there.
 std::string add_disk(Sinks& sinks, const std::string& file, LogLevel level) {
   try {
-    add_sink(sinks, std::make_shared<spdlog::sinks::basic_file_sink_mt>(file), "%Y-%m-%d %H:%M:%S.%e %*: %v",
-             level);
+    add_sink(sinks, std::make_shared<spdlog::sinks::basic_file_sink_mt>(file), "%Y-%m-%d %H:%M:%S.%e %*: %v", level);
     return {};
   } catch (const spdlog::spdlog_ex& error) {
     return error.what();
@@ -152,9 +137,7 @@ spdlog::logger& logger() {
 
 }  // namespace
 
-bool log_enabled(LogLevel level) {
-  return static_cast<int>(level) <= threshold.load(std::memory_order_relaxed);
-}
+bool log_enabled(LogLevel level) { return static_cast<int>(level) <= threshold.load(std::memory_order_relaxed); }
 
 void log(LogLevel level, std::string_view line) {
   if (!log_enabled(level)) return;
@@ -176,8 +159,7 @@ Result<void> setup_logging(const LoggerSetting& setting, const std::string& file
   if (setting.kmsg) missing.push_back(add_kmsg(sinks, static_cast<LogLevel>(*setting.kmsg)));
 
   logger().sinks() = std::move(sinks);
-  threshold.store(std::max({console, setting.disk.value_or(0), setting.kmsg.value_or(0)}),
-                  std::memory_order_relaxed);
+  threshold.store(std::max({console, setting.disk.value_or(0), setting.kmsg.value_or(0)}), std::memory_order_relaxed);
   for (const std::string& reason : missing) {
     if (!reason.empty()) log(LogLevel::kWarning, concat("a log channel is left out: ", reason));
   }

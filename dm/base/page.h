@@ -9,7 +9,8 @@ namespace acrn {
 
 inline constexpr size_t kPageWidth = 80;
 
-// `text` broken at blanks, to follow `first`; further lines are indented by as much. A word that is longer than a line stays whole.
+// `text` broken at blanks, to follow `first`; further lines are indented by as much. A word that is longer than a line
+// stays whole.
 inline std::string wrapped(std::string_view first, std::string_view text, size_t indent) {
   std::string page(first);
   page.resize(std::max(page.size(), indent), ' ');

@@ -6,8 +6,8 @@
 
 namespace acrn {
 
-// First thing in main(). Otherwise the first file that is opened would become stdout or stderr, and messages would be written
-// into a disk.
+// First thing in main(). Otherwise the first file that is opened would become stdout or stderr, and messages would be
+// written into a disk.
 inline void ensure_standard_descriptors() {
   for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
     // open() takes the lowest free number, which is `fd` since those below it are taken by now.

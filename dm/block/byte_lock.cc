@@ -35,8 +35,9 @@ Result<void> ByteLock::attempt(int command, unsigned tries) const {
     const bool taken = done ? command == F_OFD_GETLK && lock.l_type != F_UNLCK : errno == EAGAIN || errno == EACCES;
     if (done && !taken) return {};
     if (!taken) {
-      return Error{ErrorKind::kNoInput, concat("virtio-blk ", name, ": ", bytes_text(start, length), " cannot be locked: ",
-                                               errno_text(errno), "; lock=off serves it without a lock")};
+      return Error{ErrorKind::kNoInput,
+                   concat("virtio-blk ", name, ": ", bytes_text(start, length),
+                          " cannot be locked: ", errno_text(errno), "; lock=off serves it without a lock")};
     }
     if (--tries == 0) return bytes_in_use(name, start, length, "another disk or process");
     std::this_thread::sleep_for(std::chrono::milliseconds(10));

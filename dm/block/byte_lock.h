@@ -1,5 +1,5 @@
-// A lock over the bytes of a file that a disk serves: an open-file-description lock, exclusive, or shared for a read-only
-// disk. It goes with the descriptor.
+// A lock over the bytes of a file that a disk serves: an open-file-description lock, exclusive, or shared for a
+// read-only disk. It goes with the descriptor.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,7 @@ struct ByteLock {
   int fd;
   uint64_t start, length;  // bytes
   bool shared;
-  std::string name;        // of the file, for messages
+  std::string name;  // of the file, for messages
 
   // Takes it, or only looks whether it could be had. One that somebody else has is tried again, 10 ms apart.
   Result<void> take(unsigned tries = 1) const;

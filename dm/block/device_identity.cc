@@ -35,9 +35,8 @@ std::string medium_identity(const std::string& sysfs) {
   if (std::string loop = loop_identity(sysfs); !loop.empty()) return loop;
   // In this order: a controller's serial is that of all its disks, a card's is short.
   constexpr std::pair<const char*, const char*> kNames[] = {
-      {"dm:", "/dm/uuid"},         {"md:", "/md/uuid"},   {"wwid:", "/wwid"},
-      {"wwid:", "/device/wwid"},   {"serial:", "/serial"}, {"serial:", "/device/cid"},
-      {"serial:", "/device/serial"}};
+      {"dm:", "/dm/uuid"},    {"md:", "/md/uuid"},        {"wwid:", "/wwid"},           {"wwid:", "/device/wwid"},
+      {"serial:", "/serial"}, {"serial:", "/device/cid"}, {"serial:", "/device/serial"}};
   for (const auto& [kind, name] : kNames) {
     if (const std::string text = attribute(sysfs + name); !text.empty()) return kind + text;
   }

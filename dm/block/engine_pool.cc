@@ -16,12 +16,10 @@ namespace {
 constexpr std::chrono::nanoseconds kSlow = std::chrono::microseconds(20);
 // Two threads copy such reads faster than one; writes to one file wait for each other.
 constexpr uint64_t kLargeRead = 256 << 10;  // bytes
-bool is_large_read(const BlockRequest& request) {
-  return request.op == BlockOp::kRead && request.length >= kLargeRead;
-}
+bool is_large_read(const BlockRequest& request) { return request.op == BlockOp::kRead && request.length >= kLargeRead; }
 // An operation that was expected to be fast and has taken this long is blocking: someone else has to go on.
 constexpr auto kStalled = std::chrono::microseconds(100);
-constexpr size_t kMaxGroup = 16;               // requests that a worker takes at a time
+constexpr size_t kMaxGroup = 16;  // requests that a worker takes at a time
 // How long done requests may wait for others to be announced with them.
 constexpr auto kAnnounceEvery = std::chrono::microseconds(20);
 
@@ -291,8 +289,7 @@ void EnginePool::serve(ElementList& busy, ElementList& finished) {
     Element& element = *busy.pop();
     BlockRequest& request = *element.request;
     const bool aside = may_block(element);
-    if (to_announce != nullptr &&
-        (aside || to_announce != element.channel || start - announced > kAnnounceEvery)) {
+    if (to_announce != nullptr && (aside || to_announce != element.channel || start - announced > kAnnounceEvery)) {
       std::exchange(to_announce, nullptr)->announce(false);
       announced = start;
     }
@@ -317,7 +314,8 @@ bool EnginePool::may_block(const Element& element) const {
   return element.will_block || kind >= paces_.size() || !paces_[kind].fast();
 }
 
-// What takes no longer than kSlow and this did not wait for a medium: a cached file's bytes are copied at 1 GB/s or more.
+// What takes no longer than kSlow and this did not wait for a medium: a cached file's bytes are copied at 1 GB/s or
+// more.
 std::chrono::nanoseconds EnginePool::copy_time(const BlockRequest& request) const {
   return std::chrono::nanoseconds(file_->writes_to_cache() ? request.length : 0);
 }

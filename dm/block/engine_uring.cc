@@ -62,8 +62,8 @@ class EngineUring::Ring {
     io_uring_probe* const probe = io_uring_get_probe_ring(&ring_);
     if (probe == nullptr) return false;
     bool all = true;
-    for (const int operation : {IORING_OP_READ, IORING_OP_READV, IORING_OP_WRITE, IORING_OP_WRITEV, IORING_OP_FSYNC,
-                                IORING_OP_FALLOCATE}) {
+    for (const int operation :
+         {IORING_OP_READ, IORING_OP_READV, IORING_OP_WRITE, IORING_OP_WRITEV, IORING_OP_FSYNC, IORING_OP_FALLOCATE}) {
       all = all && io_uring_opcode_supported(probe, operation) != 0;
     }
     io_uring_free_probe(probe);
@@ -100,8 +100,8 @@ class EngineUring::Channel final : public BlockChannel, private Poller {
     Op* next_free = nullptr;
     BlockRequest* request = nullptr;
     Step step = Step::kTransfer;
-    unsigned again = 0;      // times that it was to be tried again
-    uint64_t done = 0;       // bytes of this step
+    unsigned again = 0;  // times that it was to be tried again
+    uint64_t done = 0;   // bytes of this step
     Remainder rest;
   };
 
@@ -156,7 +156,8 @@ Result<void> EngineUring::Channel::start(unsigned depth) {
   if (!completed) return completed.error();
   completed_ = std::move(completed).value();
   // A ring whose work is deferred does not show in epoll by itself.
-  if (const int error = -io_uring_register_eventfd(&ring_.get(), completed_->fd()); error != 0) return failed("no event", error);
+  if (const int error = -io_uring_register_eventfd(&ring_.get(), completed_->fd()); error != 0)
+    return failed("no event", error);
   auto handed_over = loop_.make_notifier([this] { take_more(); });
   if (!handed_over) return handed_over.error();
   handed_over_ = std::move(handed_over).value();
@@ -251,9 +252,7 @@ bool EngineUring::Channel::first_step(Op& op, int& error) {
       const auto [begin, end] = file_.discardable(request);
       return begin < end;
     }
-    default:
-      op.step = request.may_unmap ? Step::kUnmap : Step::kZeroRange;
-      return request.length != 0;
+    default: op.step = request.may_unmap ? Step::kUnmap : Step::kZeroRange; return request.length != 0;
   }
 }
 
@@ -262,8 +261,8 @@ void EngineUring::Channel::queue(Op& op) {
   if (io_uring_sq_ready(&ring_.get()) >= kSubmitGroup) submit_queued();
   io_uring_sqe* const entry = io_uring_get_sqe(&ring_.get());
   ACRN_CHECK(entry != nullptr);
-  // Not a registered file: the kernel gives that back, and with it the lock of the bytes, some time after the process has
-  // died, when the next one has long wanted it.
+  // Not a registered file: the kernel gives that back, and with it the lock of the bytes, some time after the process
+  // has died, when the next one has long wanted it.
   const int file = file_.fd();
   const BlockRequest& request = *op.request;
   switch (op.step) {
@@ -274,18 +273,20 @@ void EngineUring::Channel::queue(Op& op) {
       const bool one = count == 1;  // which spares the kernel a copy
       const auto bytes = static_cast<unsigned>(one ? iov[0].iov_len : 0);
       if (request.op == BlockOp::kRead) {
-        if (one) io_uring_prep_read(entry, file, iov[0].iov_base, bytes, offset);
-        else io_uring_prep_readv(entry, file, iov.data(), count, offset);
+        if (one)
+          io_uring_prep_read(entry, file, iov[0].iov_base, bytes, offset);
+        else
+          io_uring_prep_readv(entry, file, iov.data(), count, offset);
       } else {
-        if (one) io_uring_prep_write(entry, file, iov[0].iov_base, bytes, offset);
-        else io_uring_prep_writev(entry, file, iov.data(), count, offset);
+        if (one)
+          io_uring_prep_write(entry, file, iov[0].iov_base, bytes, offset);
+        else
+          io_uring_prep_writev(entry, file, iov.data(), count, offset);
         if (request.stable) entry->rw_flags = RWF_DSYNC;
       }
       break;
     }
-    case Step::kSync:
-      io_uring_prep_fsync(entry, file, IORING_FSYNC_DATASYNC);
-      break;
+    case Step::kSync: io_uring_prep_fsync(entry, file, IORING_FSYNC_DATASYNC); break;
     case Step::kDiscard: {
       const auto [begin, end] = file_.discardable(request);
       io_uring_prep_fallocate(entry, file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(begin),
@@ -294,9 +295,9 @@ void EngineUring::Channel::queue(Op& op) {
     }
     case Step::kUnmap:
     case Step::kZeroRange:
-      io_uring_prep_fallocate(entry, file,
-                              (op.step == Step::kUnmap ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE) | FALLOC_FL_KEEP_SIZE,
-                              static_cast<off_t>(request.offset), static_cast<off_t>(request.length));
+      io_uring_prep_fallocate(
+          entry, file, (op.step == Step::kUnmap ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE) | FALLOC_FL_KEEP_SIZE,
+          static_cast<off_t>(request.offset), static_cast<off_t>(request.length));
       break;
     case Step::kZeroBytes:
       io_uring_prep_write(entry, file, zero_bytes.data(),
@@ -333,9 +334,7 @@ bool EngineUring::Channel::next_step(Op& op, int res, int& error) {
       if (request.stable) error = file_.note_stable_write(error);
       return false;
     }
-    case Step::kSync:
-      error = file_.note_sync(error);
-      return false;
+    case Step::kSync: error = file_.note_sync(error); return false;
     case Step::kDiscard:
       if (error == EOPNOTSUPP) error = 0;  // a hint
       return false;

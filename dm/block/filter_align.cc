@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "acrn/base/address.h"
 #include "acrn/base/check.h"
 #include "dm/block/range_table.h"
 #include "dm/block/request_list.h"
@@ -163,8 +164,7 @@ class AlignBackend final : public BlockBackend {
   Result<std::unique_ptr<BlockChannel>> open_channel(EventLoop& loop, unsigned depth) override {
     auto below = below_->open_channel(loop, depth);
     if (!below) return below.error();
-    auto channel =
-        std::make_unique<AlignChannel>(*this, align_, align_.block > kSmallest ? &table_ : nullptr, depth);
+    auto channel = std::make_unique<AlignChannel>(*this, align_, align_.block > kSmallest ? &table_ : nullptr, depth);
     if (auto started = channel->start(std::move(below).value(), loop); !started) return started.error();
     return std::unique_ptr<BlockChannel>(std::move(channel));
   }
@@ -183,8 +183,7 @@ Result<void> AlignChannel::start(std::unique_ptr<BlockChannel> below, EventLoop&
   const size_t unit = std::max<size_t>(align_.memory, 4096);
   // SAFETY: aligned_alloc's result is kBuffers * kBufferSize bytes, released by free().
   memory_.reset(static_cast<std::byte*>(std::aligned_alloc(unit, kBuffers * kBufferSize)));
-  if (memory_ == nullptr)
-    return Error{ErrorKind::kInternal, "virtio-blk: nocache: no memory for its buffers"};
+  if (memory_ == nullptr) return Error{ErrorKind::kInternal, "virtio-blk: nocache: no memory for its buffers"};
   for (; free_buffer_count_ < kBuffers; free_buffer_count_++) {
     free_buffers_[free_buffer_count_] = memory_.get() + free_buffer_count_ * kBufferSize;
   }
@@ -230,15 +229,14 @@ bool AlignChannel::fits(const BlockRequest& guest) const {
   if (guest.op != BlockOp::kRead && guest.op != BlockOp::kWrite) return true;
   return std::all_of(guest.iov.begin(), guest.iov.end(), [this](const iovec& piece) {
     // SAFETY: only the address's alignment is looked at.
-    return ((reinterpret_cast<uintptr_t>(piece.iov_base) | piece.iov_len) & (align_.memory - 1)) == 0;
+    return ((address_of(piece.iov_base) | piece.iov_len) & (align_.memory - 1)) == 0;
   });
 }
 
 void AlignChannel::begin(BlockRequest& guest) {
   if (guest.op == BlockOp::kFlush) return send(guest);
   const uint64_t size = backend_.size();
-  if (guest.offset > size || guest.length > size - guest.offset ||
-      (guest.offset | guest.length) % kSmallest != 0) {
+  if (guest.offset > size || guest.length > size - guest.offset || (guest.offset | guest.length) % kSmallest != 0) {
     return tell(guest, EINVAL);
   }
   if (guest.op == BlockOp::kDiscard && align_.up(guest.offset) >= align_.down(guest.offset + guest.length)) {
@@ -335,8 +333,7 @@ void AlignChannel::move_piece(Slot& slot) {
   const BlockRequest& guest = *slot.guest;
   const uint64_t begin = begin_of(slot), end = begin + slot.piece, first = align_.down(begin);
   std::byte* const data = slot.buffer + (begin - first);
-  if (guest.op == BlockOp::kRead)
-    return send_blocks(slot, BlockOp::kRead, first, align_.up(end), slot.buffer);
+  if (guest.op == BlockOp::kRead) return send_blocks(slot, BlockOp::kRead, first, align_.up(end), slot.buffer);
   if (guest.op == BlockOp::kWrite) {
     slot.cursor.copy(data, slot.piece, false);
   } else if (align_.whole_blocks(begin, end)) {
@@ -370,8 +367,7 @@ void AlignChannel::finish(Slot& slot) {
     free_buffers_[free_buffer_count_++] = buffer;
   }
   free_slots_.push(slot);
-  if (BlockRequest* waiter = free_buffer_count_ > 0 ? waiting_for_buffer_.pop() : nullptr;
-      waiter != nullptr) {
+  if (BlockRequest* waiter = free_buffer_count_ > 0 ? waiting_for_buffer_.pop() : nullptr; waiter != nullptr) {
     want_buffer(slot_of(*waiter));
   }
   if (!free_slots_.empty()) {

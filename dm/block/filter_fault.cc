@@ -163,8 +163,7 @@ class FaultBackend final : public BlockBackend {
 
 }  // namespace
 
-std::unique_ptr<BlockBackend> make_filter_fault(std::unique_ptr<BlockBackend> below,
-                                                std::shared_ptr<FaultPlan> plan) {
+std::unique_ptr<BlockBackend> make_filter_fault(std::unique_ptr<BlockBackend> below, std::shared_ptr<FaultPlan> plan) {
   return std::make_unique<FaultBackend>(std::move(below), std::move(plan));
 }
 

@@ -59,7 +59,6 @@ class FaultPlan {
   std::vector<Notifier*> channels_ ACRN_GUARDED_BY(mutex_);
 };
 
-std::unique_ptr<BlockBackend> make_filter_fault(std::unique_ptr<BlockBackend> below,
-                                                std::shared_ptr<FaultPlan> plan);
+std::unique_ptr<BlockBackend> make_filter_fault(std::unique_ptr<BlockBackend> below, std::shared_ptr<FaultPlan> plan);
 
 }  // namespace acrn

@@ -75,8 +75,7 @@ class FilterRange final : public BlockBackend {
   Result<std::unique_ptr<BlockChannel>> open_channel(EventLoop& loop, unsigned depth) override {
     auto channel = below_->open_channel(loop, depth);
     if (!channel) return channel.error();
-    return std::unique_ptr<BlockChannel>(
-        std::make_unique<RangeChannel>(std::move(channel).value(), start_, size_));
+    return std::unique_ptr<BlockChannel>(std::make_unique<RangeChannel>(std::move(channel).value(), start_, size_));
   }
   // A window stays as it is when the file around it grows.
   Result<uint64_t> refresh_size() override {
@@ -93,8 +92,7 @@ class FilterRange final : public BlockBackend {
 
 }  // namespace
 
-std::unique_ptr<BlockBackend> make_filter_range(std::unique_ptr<BlockBackend> below, uint64_t start,
-                                                uint64_t size) {
+std::unique_ptr<BlockBackend> make_filter_range(std::unique_ptr<BlockBackend> below, uint64_t start, uint64_t size) {
   return std::make_unique<FilterRange>(std::move(below), start, size);
 }
 

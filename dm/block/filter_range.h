@@ -9,7 +9,6 @@
 namespace acrn {
 
 // [start, start + size) lies inside `below`.
-std::unique_ptr<BlockBackend> make_filter_range(std::unique_ptr<BlockBackend> below, uint64_t start,
-                                                uint64_t size);
+std::unique_ptr<BlockBackend> make_filter_range(std::unique_ptr<BlockBackend> below, uint64_t start, uint64_t size);
 
 }  // namespace acrn

@@ -13,9 +13,7 @@ constexpr unsigned kMaxBackoff = 255;  // attempts left out after misses
 
 }  // namespace
 
-void InlineTransfers::Backoff::note(bool paid) {
-  length_ = skip_ = paid ? 0 : std::min(2 * length_ + 1, kMaxBackoff);
-}
+void InlineTransfers::Backoff::note(bool paid) { length_ = skip_ = paid ? 0 : std::min(2 * length_ + 1, kMaxBackoff); }
 
 InlineTransfers::Outcome InlineTransfers::attempt(BlockRequest& request, bool writes_are_fast) {
   const bool write = request.op == BlockOp::kWrite;

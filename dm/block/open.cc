@@ -42,8 +42,8 @@ Error broken_sector(const BlockOptions& options, const std::string& name, uint64
   if (advice.empty()) advice = "it has not even one sector";
   const bool plain = sector == kSmallestSector;
   return {plain ? ErrorKind::kNoInput : ErrorKind::kUsage,
-          concat("virtio-blk ", name, plain ? ": " : concat(": sectorsize=", sector, ": "), "size ", size, " is not a multiple of ",
-                 plain ? "512 bytes" : "it", "; ", advice)};
+          concat("virtio-blk ", name, plain ? ": " : concat(": sectorsize=", sector, ": "), "size ", size,
+                 " is not a multiple of ", plain ? "512 bytes" : "it", "; ", advice)};
 }
 
 // What is served of `size` bytes. `can_grow`: it is a file that may be written.
@@ -58,10 +58,10 @@ Result<Window> window_of(const BlockOptions& options, const std::string& name, u
   if (range.size != 0 && range.start <= sectors && range.size <= sectors - range.start) {
     return Window{range.start * sector, range.size * sector};
   }
-  return misfit(name, concat("range=", range.start, "/", range.size, ": ",
-                             range.size == 0 ? "a window has at least one sector; there are "
-                                             : "it ends outside; there are ",
-                             sectors, " sectors of ", sector, " bytes"));
+  return misfit(name,
+                concat("range=", range.start, "/", range.size, ": ",
+                       range.size == 0 ? "a window has at least one sector; there are " : "it ends outside; there are ",
+                       sectors, " sectors of ", sector, " bytes"));
 }
 
 uint32_t physical_of(const BlockOptions& options, uint32_t found) {
@@ -78,8 +78,9 @@ Result<BlockEngine> choose_engine(const BlockOptions& options, bool block_device
   const int error = EngineUring::unavailable();
   if (error == 0) return BlockEngine::kIoUring;
   if (options.engine == BlockEngine::kAuto) return BlockEngine::kThreads;
-  return Error{ErrorKind::kUnavailable, concat("virtio-blk ", name, ": aio=io_uring: this host has none for us (", errno_text(error),
-                                               "); give aio=threads, or allow it (kernel.io_uring_disabled, seccomp)")};
+  return Error{ErrorKind::kUnavailable,
+               concat("virtio-blk ", name, ": aio=io_uring: this host has none for us (", errno_text(error),
+                      "); give aio=threads, or allow it (kernel.io_uring_disabled, seccomp)")};
 }
 
 // O_DIRECT moves whole blocks: the ends of what is served must not lie inside one, or a neighbour's bytes
@@ -88,10 +89,9 @@ Result<void> check_direct(const DiskProbe& probe, const Window& window, const st
   const uint64_t unit = probe.direct_offset_align;
   if (unit == 0) return misfit(name, "nocache: its file system has no direct I/O; leave nocache out");
   if (window.start % unit == 0 && (window.start + window.size) % unit == 0) return {};
-  return misfit(
-      name, concat("nocache: direct I/O here works in blocks of ", unit, " bytes, and bytes ", window.start,
-                   "..", window.start + window.size - 1,
-                   " do not start and end with one; choose another range or size, or leave nocache out"));
+  return misfit(name, concat("nocache: direct I/O here works in blocks of ", unit, " bytes, and bytes ", window.start,
+                             "..", window.start + window.size - 1,
+                             " do not start and end with one; choose another range or size, or leave nocache out"));
 }
 
 struct FilePlan {
@@ -126,7 +126,8 @@ Result<FilePlan> plan_file(const BlockOptions& options, const std::string& path,
                                  : plan.probe.identity + ":whole";
   facts.medium = plan.probe.block_device ? "block device" : "file";
   if (options.lock) {
-    facts.locked = DiskFacts::Bytes{plan.probe.device, plan.probe.inode, plan.window.start, plan.window.size, options.read_only};
+    facts.locked =
+        DiskFacts::Bytes{plan.probe.device, plan.probe.inode, plan.window.start, plan.window.size, options.read_only};
   }
   return plan;
 }
@@ -176,8 +177,7 @@ Result<OpenedDisk> open_file(const BlockOptions& options, const std::string& pat
   OpenedDisk disk{std::move(plan.facts), std::move(engine).value()};
   // The window is outermost: alignment is a matter of the whole file's bytes.
   if (options.nocache) disk.backend = make_filter_align(std::move(disk.backend));
-  if (options.range)
-    disk.backend = make_filter_range(std::move(disk.backend), plan.window.start, plan.window.size);
+  if (options.range) disk.backend = make_filter_range(std::move(disk.backend), plan.window.start, plan.window.size);
   return disk;
 }
 

@@ -15,10 +15,11 @@ namespace acrn {
 // What the options and the file together say. Produced without opening anything for writing.
 struct DiskFacts {
   BlockInfo info;  // of the stack, after window and alignment; size 0 for nodisk
-  // Stable over options, and over the order in which a host finds its devices: "file:<real path>" or device_identity() with
+  // Stable over options, and over the order in which a host finds its devices: "file:<real path>" or device_identity()
+  // with
   // ":whole" or ":<start>+<size>", "ram:<slot>", "nodisk:<slot>". The disk's serial is made of it (dm/ident).
   std::string identity;
-  std::string medium;  // "file", "block device", "ram", "nodisk"
+  std::string medium;                       // "file", "block device", "ram", "nodisk"
   BlockEngine engine = BlockEngine::kAuto;  // of a file or device: what it stands for
   // Which bytes of which file or device are served, if they are to be locked.
   struct Bytes {
@@ -32,7 +33,8 @@ struct DiskFacts {
 // Whether two disks can be open at the same time.
 bool exclude_each_other(const DiskFacts::Bytes& a, const DiskFacts::Bytes& b);
 
-// Whether the bytes could be locked now; at once without a file or with lock=off. Nothing is locked. kNoInput: they are in use.
+// Whether the bytes could be locked now; at once without a file or with lock=off. Nothing is locked. kNoInput: they are
+// in use.
 Result<void> check_unlocked(const BlockOptions& options);
 
 struct OpenedDisk {

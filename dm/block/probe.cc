@@ -31,8 +31,7 @@ Error refuse(const std::string& path, const std::string& why) {
 }
 
 Error not_writable(const std::string& path, int error) {
-  return refuse(
-      path, concat("cannot be opened for writing: ", errno_text(error), "; add ro to serve it read-only"));
+  return refuse(path, concat("cannot be opened for writing: ", errno_text(error), "; add ro to serve it read-only"));
 }
 
 std::string kind_of(mode_t mode) {
@@ -98,15 +97,12 @@ uint64_t queue_limit(dev_t device, const char* name) {
   return 0;
 }
 
-Result<void> probe_block_device(const std::string& path, const struct stat& status, bool writable,
-                                DiskProbe& probe) {
+Result<void> probe_block_device(const std::string& path, const struct stat& status, bool writable, DiskProbe& probe) {
   int read_only = 0;
-  if (writable && ::ioctl(probe.fd.fd(), BLKROGET, &read_only) == 0 && read_only != 0)
-    return not_writable(path, EROFS);
+  if (writable && ::ioctl(probe.fd.fd(), BLKROGET, &read_only) == 0 && read_only != 0) return not_writable(path, EROFS);
   int logical = 512;
   unsigned physical = 512;
-  if (::ioctl(probe.fd.fd(), BLKSSZGET, &logical) != 0 ||
-      ::ioctl(probe.fd.fd(), BLKPBSZGET, &physical) != 0) {
+  if (::ioctl(probe.fd.fd(), BLKSSZGET, &logical) != 0 || ::ioctl(probe.fd.fd(), BLKPBSZGET, &physical) != 0) {
     return refuse(path, concat("its block size cannot be read: ", errno_text(errno)));
   }
   probe.block_device = true;
@@ -143,9 +139,8 @@ Result<void> probe_size(const std::string& path, DiskProbe& probe) {
     return refuse(path, concat("its size cannot be read: ", errno_text(error)));
   }
   if (probe.size == 0) {
-    return refuse(path, probe.block_device
-                            ? "has no medium, its size is 0"
-                            : "is empty; a disk has at least 512 bytes (truncate -s 1G makes one)");
+    return refuse(path, probe.block_device ? "has no medium, its size is 0"
+                                           : "is empty; a disk has at least 512 bytes (truncate -s 1G makes one)");
   }
   return {};
 }
@@ -154,8 +149,7 @@ Result<void> probe_size(const std::string& path, DiskProbe& probe) {
 
 Result<DiskProbe> probe_disk(const std::string& path, const ProbeMode& mode) {
   struct stat status {};
-  if (::stat(path.c_str(), &status) != 0)
-    return refuse(path, concat("cannot be opened: ", errno_text(errno)));
+  if (::stat(path.c_str(), &status) != 0) return refuse(path, concat("cannot be opened: ", errno_text(errno)));
   if (auto kind = check_kind(path, status); !kind) return kind.error();
   if (mode.only_look && mode.writable) {
     if (const int error = cannot_write(path); error != 0) return not_writable(path, error);
@@ -164,14 +158,12 @@ Result<DiskProbe> probe_disk(const std::string& path, const ProbeMode& mode) {
   if (!fd) return fd.error();
   DiskProbe probe;
   probe.fd = std::move(fd).value();
-  if (::fstat(probe.fd.fd(), &status) != 0)
-    return refuse(path, concat("cannot be examined: ", errno_text(errno)));
+  if (::fstat(probe.fd.fd(), &status) != 0) return refuse(path, concat("cannot be examined: ", errno_text(errno)));
   if (auto kind = check_kind(path, status); !kind) return kind.error();
   const bool is_device = S_ISBLK(status.st_mode);
   probe.device = is_device ? status.st_rdev : status.st_dev;
   probe.inode = is_device ? 0 : status.st_ino;
-  auto examined = is_device ? probe_block_device(path, status, mode.writable, probe)
-                            : probe_file(path, status, probe);
+  auto examined = is_device ? probe_block_device(path, status, mode.writable, probe) : probe_file(path, status, probe);
   if (!examined) return examined.error();
   if (auto sized = probe_size(path, probe); !sized) return sized.error();
   return probe;

@@ -18,8 +18,8 @@ struct DiskProbe {
   uint32_t direct_offset_align = 0;  // what O_DIRECT needs, bytes; 0: the file has no O_DIRECT
   uint32_t direct_memory_align = 0;
   uint32_t discard_granularity = 512;
-  uint64_t device = 0, inode = 0;    // of a block device its number and 0
-  std::string identity;  // "file:<real path>", or device_identity()
+  uint64_t device = 0, inode = 0;  // of a block device its number and 0
+  std::string identity;            // "file:<real path>", or device_identity()
 };
 
 struct ProbeMode {

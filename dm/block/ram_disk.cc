@@ -31,13 +31,9 @@ class RamDisk final : public BlockBackend {
     if (request.op == BlockOp::kRead) return copy(request);
     if (info_.read_only) return EROFS;
     switch (request.op) {
-      case BlockOp::kWrite:
-        return copy(request);
-      case BlockOp::kDiscard:
-        free_pages(whole_pages(request));
-        return 0;  // a hint
-      default:
-        return write_zeroes(request);
+      case BlockOp::kWrite: return copy(request);
+      case BlockOp::kDiscard: free_pages(whole_pages(request)); return 0;  // a hint
+      default: return write_zeroes(request);
     }
   }
 
@@ -48,8 +44,7 @@ class RamDisk final : public BlockBackend {
   };  // bytes
 
   Pages whole_pages(const BlockRequest& request) const {
-    const Pages pages{(request.offset + kPage - 1) / kPage * kPage,
-                      (request.offset + request.length) / kPage * kPage};
+    const Pages pages{(request.offset + kPage - 1) / kPage * kPage, (request.offset + request.length) / kPage * kPage};
     return pages.begin < pages.end ? pages : Pages{request.offset, request.offset};
   }
   // Private anonymous pages read as zeroes after this.
@@ -79,7 +74,8 @@ class RamDisk final : public BlockBackend {
   const BlockInfo info_;
 };
 
-// What is long is done later and one by one, so that neither a kicking thread nor the loop's other queues wait for it all.
+// What is long is done later and one by one, so that neither a kicking thread nor the loop's other queues wait for it
+// all.
 class RamChannel final : public BlockChannel {
  public:
   explicit RamChannel(RamDisk& disk) : disk_(disk) {}
@@ -138,8 +134,7 @@ Result<std::unique_ptr<BlockBackend>> make_ram_disk(const BlockInfo& info) {
   void* const bytes =
       ::mmap(nullptr, info.size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (bytes == MAP_FAILED) {
-    return Error{ErrorKind::kNoInput,
-                 concat("virtio-blk ram:", info.size, ": no such memory: ", errno_text(errno))};
+    return Error{ErrorKind::kNoInput, concat("virtio-blk ram:", info.size, ": no such memory: ", errno_text(errno))};
   }
   // SAFETY: mmap's result is the bytes of a fresh mapping.
   return std::unique_ptr<BlockBackend>(std::make_unique<RamDisk>(static_cast<std::byte*>(bytes), info));

@@ -63,9 +63,7 @@ bool in_memory(int fd) {
 
 alignas(4096) std::array<std::byte, 64 << 10> zero_bytes;
 
-bool lacks_operation(int error) {
-  return error == EOPNOTSUPP || error == EINVAL || error == ENOTTY || error == ENOSYS;
-}
+bool lacks_operation(int error) { return error == EOPNOTSUPP || error == EINVAL || error == ENOTTY || error == ENOSYS; }
 
 RawFile::RawFile(UniqueFd fd, const RawFileTraits& traits)
     : fd_(std::move(fd)), traits_(traits), size_(traits.info.size), inline_reads_(InlineReads::kNowait) {
@@ -94,18 +92,14 @@ int RawFile::check(const BlockRequest& request) const {
 int RawFile::execute(const BlockRequest& request) {
   if (const int error = check(request); error != 0) return error;
   switch (request.op) {
-    case BlockOp::kRead:
-      return transfer(request);
-    case BlockOp::kFlush:
-      return flush();
+    case BlockOp::kRead: return transfer(request);
+    case BlockOp::kFlush: return flush();
     case BlockOp::kWrite: {
       const int error = transfer(request);
       return request.stable ? note_stable_write(error) : error;
     }
-    case BlockOp::kDiscard:
-      return discard(request);
-    default:
-      return write_zeroes(request);
+    case BlockOp::kDiscard: return discard(request);
+    default: return write_zeroes(request);
   }
 }
 
@@ -136,8 +130,7 @@ int RawFile::transfer(const BlockRequest& request) {
 
 bool RawFile::try_read(const BlockRequest& request) {
   const uint64_t size = size_.load(std::memory_order_relaxed);  // as in info()
-  if (request.offset > size || request.length > size - request.offset || request.iov.size() > IOV_MAX)
-    return false;
+  if (request.offset > size || request.length > size - request.offset || request.iov.size() > IOV_MAX) return false;
   // Relaxed: the mode is all that is read, and it only ever changes to kNever.
   const InlineReads mode = inline_reads_.load(std::memory_order_relaxed);
   if (mode == InlineReads::kNever) return false;
@@ -182,10 +175,9 @@ int RawFile::discard(const BlockRequest& request) {
   const Bytes range = discardable(request);
   if (range.begin >= range.end) return 0;
   const uint64_t length = range.end - range.begin;
-  const int error =
-      traits_.block_device
-          ? ioctl_range(fd_.fd(), BLKDISCARD, range.begin, length)
-          : fallocate_retried(fd_.fd(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, range.begin, length);
+  const int error = traits_.block_device
+                        ? ioctl_range(fd_.fd(), BLKDISCARD, range.begin, length)
+                        : fallocate_retried(fd_.fd(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, range.begin, length);
   return error == EOPNOTSUPP ? 0 : error;  // a hint
 }
 
@@ -200,14 +192,13 @@ int RawFile::write_zeroes(const BlockRequest& request) {
 int RawFile::zero_range(const BlockRequest& request) {
   int error = EOPNOTSUPP;
   if (request.may_unmap) {
-    error = fallocate_retried(fd_.fd(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, request.offset,
-                              request.length);
+    error = fallocate_retried(fd_.fd(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, request.offset, request.length);
     if (!lacks_operation(error)) return error;
   }
   // Neither of these deallocates; BLKZEROOUT is documented to write zeroes where it has to.
-  return traits_.block_device ? ioctl_range(fd_.fd(), BLKZEROOUT, request.offset, request.length)
-                              : fallocate_retried(fd_.fd(), FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE,
-                                                  request.offset, request.length);
+  return traits_.block_device
+             ? ioctl_range(fd_.fd(), BLKZEROOUT, request.offset, request.length)
+             : fallocate_retried(fd_.fd(), FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, request.offset, request.length);
 }
 
 int RawFile::write_zero_bytes(uint64_t offset, uint64_t length) {
@@ -244,7 +235,8 @@ Result<uint64_t> RawFile::refresh_size() {
   }
   if (size == 0) return refuse("it is empty now, and a disk has at least one sector; what it held is gone");
   if (const uint64_t unit = std::max(traits_.sector, traits_.info.offset_alignment); size % unit != 0) {
-    return refuse(concat("its new size ", size, " is not a multiple of ", unit, " bytes; give it ", (size / unit + 1) * unit));
+    return refuse(
+        concat("its new size ", size, " is not a multiple of ", unit, " bytes; give it ", (size / unit + 1) * unit));
   }
   const uint64_t served = size_.load(std::memory_order_relaxed);  // as in info()
   if (traits_.lock_growth && size > served) {

@@ -82,7 +82,8 @@ class RawFile {
   std::atomic<InlineReads> inline_reads_;
 };
 
-// To be written; written by nobody, and not const, so that it takes no room in the program's file. Aligned for O_DIRECT.
+// To be written; written by nobody, and not const, so that it takes no room in the program's file. Aligned for
+// O_DIRECT.
 extern std::array<std::byte, 64 << 10> zero_bytes;
 
 // True: the host knows no such operation for this file or this alignment, so another way is taken.

@@ -42,8 +42,7 @@ class CompletionStack {
     do {
       request.engine_next = head;
       // Release pairs with the acquire in take_all(): the loop sees the data, the error and the link.
-    } while (
-        !head_.compare_exchange_weak(head, &request, std::memory_order_release, std::memory_order_relaxed));
+    } while (!head_.compare_exchange_weak(head, &request, std::memory_order_release, std::memory_order_relaxed));
   }
   // Everything, oldest first, linked by engine_next.
   BlockRequest* take_all() {

@@ -17,7 +17,8 @@
 namespace acrn {
 namespace {
 
-constexpr std::string_view kOption = "--cmd_monitor", kAdvice = "give the path of a new socket, like /run/acrn/vm1.sock";
+constexpr std::string_view kOption = "--cmd_monitor",
+                           kAdvice = "give the path of a new socket, like /run/acrn/vm1.sock";
 
 // One client. On the loop.
 class Client {
@@ -156,7 +157,8 @@ Result<std::unique_ptr<ControlServer>> ControlServer::create(EpollLoop& loop, co
   auto socket = ListeningSocket::create(kOption, path, kAdvice);
   if (!socket) return socket.error();
   auto server = std::make_unique<Server>(loop, target);
-  if (!server->start(std::move(socket).value())) return Error{ErrorKind::kInternal, concat("--cmd_monitor ", path, ": epoll_ctl failed")};
+  if (!server->start(std::move(socket).value()))
+    return Error{ErrorKind::kInternal, concat("--cmd_monitor ", path, ": epoll_ctl failed")};
   return std::unique_ptr<ControlServer>(std::move(server));
 }
 

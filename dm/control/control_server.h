@@ -18,8 +18,7 @@ class ControlServer {
 
   // Listens at `path`; errors as of ListeningSocket::create().
   // Loop and target outlive the server.
-  static Result<std::unique_ptr<ControlServer>> create(EpollLoop& loop, const std::string& path,
-                                                       ControlTarget& target);
+  static Result<std::unique_ptr<ControlServer>> create(EpollLoop& loop, const std::string& path, ControlTarget& target);
   // What of that can be refused without an effect.
   static Result<void> check(const std::string& path);
   // Drops the clients. The path is removed if it still is this server's.

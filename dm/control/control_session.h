@@ -1,5 +1,5 @@
-// ControlSession: the control protocol for one client, without a socket: bytes in, replies out (docs/control-socket.md).
-// Whatever the bytes are, there is one reply for each line that is not blank. One thread.
+// ControlSession: the control protocol for one client, without a socket: bytes in, replies out
+// (docs/control-socket.md). Whatever the bytes are, there is one reply for each line that is not blank. One thread.
 #pragma once
 
 #include <optional>

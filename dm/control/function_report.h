@@ -8,8 +8,12 @@ namespace acrn {
 
 inline FunctionReport report_function(const ConfiguredFunction& function) {
   FunctionDescription description = function.describe();
-  FunctionReport report{std::move(description.slot), std::move(description.emulation), std::move(description.source),
-                        function.stats(), {}, {}};
+  FunctionReport report{std::move(description.slot),
+                        std::move(description.emulation),
+                        std::move(description.source),
+                        function.stats(),
+                        {},
+                        {}};
   const GuestMistakes* mistakes = function.mistakes();
   for (size_t i = 0; mistakes != nullptr && i < kGuestRules; i++) {
     const auto rule = static_cast<GuestRule>(i);

@@ -70,11 +70,12 @@ class EpollLoop::EpollNotifier final : public Notifier, public Source {
 
   bool start() { return add(event_.fd(), EPOLLIN | EPOLLET); }
   void notify() override {
-    // Whoever turns the flag on puts it on the stack; the handler's run turns it off before it looks for work, so nothing
-    // that was made visible before notify() is missed. Pairs with the exchange in serve().
+    // Whoever turns the flag on puts it on the stack; the handler's run turns it off before it looks for work, so
+    // nothing that was made visible before notify() is missed. Pairs with the exchange in serve().
     if (armed_.exchange(true, std::memory_order_acq_rel)) return;
     next_ = loop_.notified_.load(std::memory_order_relaxed);
-    while (!loop_.notified_.compare_exchange_weak(next_, this)) {}
+    while (!loop_.notified_.compare_exchange_weak(next_, this)) {
+    }
     // Sequentially consistent, both: either this sees the loop asleep, or the loop sees the stack, see sleep().
     if (!loop_.asleep_) return;
     const uint64_t one = 1;
@@ -161,8 +162,8 @@ Result<std::unique_ptr<EpollLoop>> EpollLoop::create(const std::string& name, co
   loop->posted_notifier_ = std::move(notifier).value();
   if (auto started = loop->thread_.start(name, [raw = loop.get()] { raw->serve(); }); !started) return started.error();
   if (!cpus.empty() && !loop->thread_.pin(cpus)) {
-    return Error{ErrorKind::kUsage, concat("iothread ", name, ": the host CPUs asked for cannot be used: ",
-                                           errno_text(errno))};
+    return Error{ErrorKind::kUsage,
+                 concat("iothread ", name, ": the host CPUs asked for cannot be used: ", errno_text(errno))};
   }
   return loop;
 }
@@ -249,7 +250,8 @@ void EpollLoop::serve() {
   current_loop = this;
   for (unsigned turn = 1; !stopping_; turn++) {
     const bool notified = run_notified(), polled = run_pollers();
-    if (turn % kTurnsPerLook == 0) run_events(await_events(0));  // what only the kernel tells of has its turn, however busy we are
+    if (turn % kTurnsPerLook == 0)
+      run_events(await_events(0));  // what only the kernel tells of has its turn, however busy we are
     if (!notified && !polled && !poll_for_a_while()) sleep();
   }
 }
@@ -257,7 +259,8 @@ void EpollLoop::serve() {
 // Puts what was notified behind what is still to be run, in order.
 void EpollLoop::take_notified() {
   const size_t before = running_.size();
-  for (EpollNotifier* each = notified_.exchange(nullptr); each != nullptr; each = each->next()) running_.push_back(each);
+  for (EpollNotifier* each = notified_.exchange(nullptr); each != nullptr; each = each->next())
+    running_.push_back(each);
   std::reverse(running_.begin() + static_cast<ptrdiff_t>(before), running_.end());
 }
 

@@ -2,8 +2,8 @@
 // that composes the program; everything that lives on the loop is gone before it is.
 //
 // To wake a thread costs both sides more than most of what these loops do. So a loop that is awake is not told by its
-// notifiers' eventfds but finds them on a stack; and one that polls stays awake for a short while after it has had something
-// to do, if that has paid lately (docs/adr/0018).
+// notifiers' eventfds but finds them on a stack; and one that polls stays awake for a short while after it has had
+// something to do, if that has paid lately (docs/adr/0018).
 #pragma once
 
 #include <sys/epoll.h>
@@ -86,13 +86,13 @@ class EpollLoop final : public EventLoop {
     Source* source;
     uint32_t events;
   };
-  std::vector<Ready> ready_;  // of the epoll_wait being served; sources take themselves out
+  std::vector<Ready> ready_;         // of the epoll_wait being served; sources take themselves out
   std::atomic<bool> asleep_{false};  // or about to be: who notifies writes to the eventfd
   // Who holds it is the loop: its thread, but while that sleeps.
   std::atomic<bool> turn_{true};
-  const EpollLoop* lender_ = nullptr;  // what the borrowing thread is a loop's itself; while lent
+  const EpollLoop* lender_ = nullptr;              // what the borrowing thread is a loop's itself; while lent
   std::atomic<EpollNotifier*> notified_{nullptr};  // a stack; whole stacks are taken off, so no ABA
-  std::vector<EpollNotifier*> running_;  // taken off it, to be run; notifiers take themselves out
+  std::vector<EpollNotifier*> running_;            // taken off it, to be run; notifiers take themselves out
   std::vector<Poller*> pollers_;
   Clock::duration window_{};  // how long it polls after work; as long as that pays
   std::unique_ptr<Notifier> posted_notifier_;

@@ -1,5 +1,5 @@
-// MsiRoutes: messages that the kernel sends when an eventfd is signalled (irqfd), found without a lock. What finds no room is
-// sent by a call of its own. A guest that changes its messages again and again only loses the short way.
+// MsiRoutes: messages that the kernel sends when an eventfd is signalled (irqfd), found without a lock. What finds no
+// room is sent by a call of its own. A guest that changes its messages again and again only loses the short way.
 #pragma once
 
 #include <array>

@@ -36,7 +36,12 @@ Result<DriverRing> DriverRing::create(LoopbackMachine& machine, uint16_t size, u
 }
 
 DriverRing::DriverRing(LoopbackMachine& machine, Gpa base, uint16_t size, bool event_index)
-    : base_(base), size_(size), event_index_(event_index), next_(size), chain_length_(size), token_(size),
+    : base_(base),
+      size_(size),
+      event_index_(event_index),
+      next_(size),
+      chain_length_(size),
+      token_(size),
       free_count_(size) {
   const RingLayout layout = ring_layout(size);
   desc_ = machine.ram(base, layout.desc_bytes);

@@ -68,7 +68,7 @@ class DriverRing {
   bool broken_ = false;
   GuestSlice desc_, avail_, used_;
   uint16_t indirect_entries_ = 0;
-  Gpa tables_{};                        // an indirect table for each head
+  Gpa tables_{};  // an indirect table for each head
   GuestSlice tables_memory_;
   std::vector<uint16_t> next_;          // shadow of the chains, and of the free list
   std::vector<uint16_t> chain_length_;  // of a head in flight, 0 for others

@@ -8,8 +8,7 @@
 namespace acrn {
 namespace {
 
-constexpr uint8_t kStatusReady =
-    VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER | VIRTIO_CONFIG_S_DRIVER_OK;
+constexpr uint8_t kStatusReady = VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER | VIRTIO_CONFIG_S_DRIVER_OK;
 constexpr uint16_t kChainEntries = 3;     // header, data, status
 constexpr uint16_t kIndirectEntries = 4;  // one to spare
 
@@ -116,8 +115,10 @@ Result<void> LegacyDriver::set_up_queue(unsigned index, const DriverOptions& opt
   function_.out(VIRTIO_PCI_QUEUE_SEL, 2, index);
   const auto size = static_cast<uint16_t>(function_.in(VIRTIO_PCI_QUEUE_NUM, 2));
   if (size == 0) return Error{ErrorKind::kInternal, concat("queue ", index, " does not exist")};
-  auto ring = DriverRing::create(function_.machine(), size, accepted(VIRTIO_RING_F_INDIRECT_DESC) && size >= kIndirectEntries ? kIndirectEntries : 0,
-                                 accepted(VIRTIO_RING_F_EVENT_IDX));
+  auto ring =
+      DriverRing::create(function_.machine(), size,
+                         accepted(VIRTIO_RING_F_INDIRECT_DESC) && size >= kIndirectEntries ? kIndirectEntries : 0,
+                         accepted(VIRTIO_RING_F_EVENT_IDX));
   if (!ring) return ring.error();
   std::unique_ptr<DriverQueue> queue(new DriverQueue(function_, index, std::move(ring).value(), options.patience));
   if (auto tags = allocate_tags(*queue, options); !tags) return tags;
@@ -166,7 +167,8 @@ unsigned LegacyDriver::config_offset() const {
 
 VirtioBlkConfig LegacyDriver::config() const {
   uint8_t bytes[sizeof(VirtioBlkConfig)] = {};
-  for (unsigned i = 0; i < VIRTIO_BLK_CONFIG_SIZE; i++) bytes[i] = static_cast<uint8_t>(function_.in(config_offset() + i, 1));
+  for (unsigned i = 0; i < VIRTIO_BLK_CONFIG_SIZE; i++)
+    bytes[i] = static_cast<uint8_t>(function_.in(config_offset() + i, 1));
   VirtioBlkConfig config;
   std::memcpy(&config, bytes, sizeof(config));
   return config;

@@ -41,8 +41,8 @@ class LoopbackPin final : public IrqPin {
 
 class LoopbackMachine final : private MsiSink {
  public:
-  static constexpr uint64_t kRamBase = 0x10'0000;          // what lies below is left out, to catch address 0
-  static constexpr uint64_t kMsiAddress = 0xfee0'0000;     // a message's data is its vector, 0..255
+  static constexpr uint64_t kRamBase = 0x10'0000;       // what lies below is left out, to catch address 0
+  static constexpr uint64_t kMsiAddress = 0xfee0'0000;  // a message's data is its vector, 0..255
   static constexpr uint16_t kFirstIoBar = 0x2000;
   static constexpr uint64_t kFirstMemoryBar = 0x8000'0000;
 

@@ -44,8 +44,7 @@ Result<void> RawGuest::restart(uint64_t features) {
   }
   function_.out(VIRTIO_PCI_QUEUE_PFN, 4, ring_->pfn());
   if (function_.in(VIRTIO_PCI_QUEUE_PFN, 4) != ring_->pfn()) return Error{ErrorKind::kInternal, "the ring was refused"};
-  function_.out(VIRTIO_PCI_STATUS, 1,
-                VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER | VIRTIO_CONFIG_S_DRIVER_OK);
+  function_.out(VIRTIO_PCI_STATUS, 1, VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER | VIRTIO_CONFIG_S_DRIVER_OK);
   return {};
 }
 
@@ -82,7 +81,8 @@ void RawGuest::set(uint16_t index, Gpa gpa, uint32_t length, uint16_t flags, uin
 void RawGuest::chain(uint16_t first, std::span<const Piece> pieces) {
   for (size_t i = 0; i < pieces.size(); i++) {
     const auto index = static_cast<uint16_t>(first + i);
-    const int flags = (pieces[i].device_writes ? VRING_DESC_F_WRITE : 0) | (i + 1 < pieces.size() ? VRING_DESC_F_NEXT : 0);
+    const int flags =
+        (pieces[i].device_writes ? VRING_DESC_F_WRITE : 0) | (i + 1 < pieces.size() ? VRING_DESC_F_NEXT : 0);
     set(index, pieces[i].address, pieces[i].length, static_cast<uint16_t>(flags), static_cast<uint16_t>(index + 1));
   }
 }

@@ -163,10 +163,16 @@ Bytes dsdt(const AcpiBoard& board) {
   Bytes table;
   for (const unsigned char byte : dsdt_aml_code) table.push_back(std::byte{byte});
   // Name (COMS, 0xA5): NameOp, four characters, BytePrefix, the byte.
-  find_in(table, "\x08" "COMS" "\x0a\xa5")[6] = std::byte{board.serial_ports};
+  find_in(table,
+          "\x08"
+          "COMS"
+          "\x0a\xa5")[6] = std::byte{board.serial_ports};
   // Name (LINE, Package () { 5, 10, 11 }): PackageOp, its length, how many, and each with a BytePrefix.
   static_assert(std::tuple_size_v<PciLines> == 3);
-  const auto lines = find_in(table, "\x08" "LINE" "\x12\x08\x03\x0a\x05\x0a\x0a\x0a\x0b");
+  const auto lines = find_in(table,
+                             "\x08"
+                             "LINE"
+                             "\x12\x08\x03\x0a\x05\x0a\x0a\x0a\x0b");
   for (int i = 0; i < 3; i++) lines[9 + 2 * i] = std::byte{board.pci_lines[static_cast<size_t>(i)]};
   seal(table);
   return table;

@@ -39,6 +39,7 @@ Result<BzImage> parse_bzimage(std::span<const std::byte> start, uint64_t file_si
   // What lies behind the header in the file is code, not fields.
   const size_t length = kSetupHeaderEnd - kSetupHeader + std::to_integer<size_t>(start[kSetupHeaderEnd - 1]);
   if (length < sizeof(header)) {
+    // SAFETY: the header is a structure of the kernel's, plain bytes.
     std::memset(reinterpret_cast<std::byte*>(&header) + length, 0, sizeof(header) - length);
   }
 

@@ -1,5 +1,5 @@
-// Whether a hypervisor can really run a 64-bit guest. Some can be opened and set up and then never come to a result, such
-// as KVM under an emulator that lacks a part of it; a guest there would just be silent.
+// Whether a hypervisor can really run a 64-bit guest. Some can be opened and set up and then never come to a result,
+// such as KVM under an emulator that lacks a part of it; a guest there would just be silent.
 #pragma once
 
 #include "acrn/base/result.h"

@@ -18,7 +18,7 @@ namespace acrn {
 namespace {
 
 constexpr uint64_t kPage = 4096;
-constexpr uint64_t kEntry64 = 0x200;      // bytes behind the kernel's start
+constexpr uint64_t kEntry64 = 0x200;  // bytes behind the kernel's start
 constexpr uint8_t kUnregisteredLoader = 0xff;
 
 Error refuse(const char* option, const std::string& path, const std::string& why) {
@@ -111,8 +111,8 @@ Result<LinuxLoader::Placement> LinuxLoader::place() const {
       (ramdisk_ && ((top - ramdisk_size) & ~(kPage - 1)) < kernel.memory_end)) {
     const uint64_t needed = kernel.memory_end + ramdisk_size + kPage;
     return Error{ErrorKind::kUsage,
-                 concat("-m ", options_.ram.low / kMiB, "M: too little for this kernel",
-                        ramdisk_ ? " and ramdisk" : "", "; give at least ", (needed + kMiB - 1) / kMiB + 1, "M",
+                 concat("-m ", options_.ram.low / kMiB, "M: too little for this kernel", ramdisk_ ? " and ramdisk" : "",
+                        "; give at least ", (needed + kMiB - 1) / kMiB + 1, "M",
                         top < options_.ram.low || needed > kLowRamLimit ? ", or a smaller ramdisk" : "")};
   }
   if (ramdisk_) placement.ramdisk = (top - ramdisk_size) & ~(kPage - 1);

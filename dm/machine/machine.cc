@@ -6,8 +6,11 @@
 namespace acrn {
 
 Machine::Machine(const Options& options, std::unique_ptr<Hypervisor> hypervisor, Events events)
-    : options_(options), events_(std::move(events)), hypervisor_(std::move(hypervisor)),
-      traits_(hypervisor_->traits()), irqs_(*hypervisor_) {
+    : options_(options),
+      events_(std::move(events)),
+      hypervisor_(std::move(hypervisor)),
+      traits_(hypervisor_->traits()),
+      irqs_(*hypervisor_) {
   pci_.connect(hypervisor_.get());
 }
 
@@ -15,7 +18,8 @@ Result<std::unique_ptr<Machine>> Machine::create(const Options& options, std::un
                                                  Events events) {
   std::unique_ptr<Machine> machine(new Machine(options, std::move(hypervisor), std::move(events)));
   std::vector<MemoryRegion> regions;
-  for (const auto& [base, size] : {std::pair(uint64_t{0}, options.ram.low), std::pair(kHighRamBase, options.ram.high)}) {
+  for (const auto& [base, size] :
+       {std::pair(uint64_t{0}, options.ram.low), std::pair(kHighRamBase, options.ram.high)}) {
     if (size == 0) continue;
     auto region = create_guest_ram(Gpa{base}, size, machine->traits_.pins_ram ? RamKind::kFile : RamKind::kPrivate);
     if (!region) return region.error();
@@ -71,9 +75,7 @@ uint64_t Machine::memory_read(uint64_t address, unsigned size) {
   return pci_.memory_read(address, size).value_or(~uint64_t{0});
 }
 
-void Machine::memory_write(uint64_t address, unsigned size, uint64_t value) {
-  pci_.memory_write(address, size, value);
-}
+void Machine::memory_write(uint64_t address, unsigned size, uint64_t value) { pci_.memory_write(address, size, value); }
 
 uint32_t Machine::config_read(PciAddress function, unsigned offset, unsigned size) {
   return pci_.config_read(function, offset, size);

@@ -1,5 +1,5 @@
-// Machine: the board that a guest runs on. RAM, buses, interrupt lines, and the way a kernel is started on them; what is
-// plugged in belongs to others.
+// Machine: the board that a guest runs on. RAM, buses, interrupt lines, and the way a kernel is started on them; what
+// is plugged in belongs to others.
 //
 // Threads: made, booted, paused, reset and destroyed by the control thread; the vCPUs' exits come on threads of the
 // hypervisor.

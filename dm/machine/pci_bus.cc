@@ -48,7 +48,8 @@ void PciBus::place_doorbells(Attached& attached) {
   for (const BarDoorbell& wanted : attached.doorbells) {
     if (wanted.event_fd < 0) continue;
     const uint64_t port = attached.base[wanted.bar] + wanted.offset;
-    if (attached.base[wanted.bar] == 0 || attached.shape[wanted.bar].kind != BarKind::kIo || port > UINT16_MAX) continue;
+    if (attached.base[wanted.bar] == 0 || attached.shape[wanted.bar].kind != BarKind::kIo || port > UINT16_MAX)
+      continue;
     const Doorbell doorbell{static_cast<uint16_t>(port), wanted.size, wanted.data, wanted.event_fd};
     doorbell_sink_->add_doorbell(doorbell);
     attached.placed.push_back(doorbell);

@@ -6,6 +6,7 @@
 
 #include <cerrno>
 
+#include "acrn/base/address.h"
 #include "acrn/base/concat.h"
 #include "acrn/base/log.h"
 #include "acrn/base/unique_fd.h"
@@ -40,7 +41,7 @@ Mapping map_anonymous(uint64_t size) {
       ::mmap(nullptr, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (address == MAP_FAILED) return {};
   auto* ram = static_cast<std::byte*>(address);
-  ram += -reinterpret_cast<uintptr_t>(ram) % kHugePage;
+  ram += -address_of(ram) % kHugePage;
   ::madvise(ram, size, MADV_HUGEPAGE);  // a host without them is only slower
   return {address, room, ram};
 }
@@ -50,8 +51,9 @@ Mapping map_anonymous(uint64_t size) {
 Result<MemoryRegion> create_guest_ram(Gpa base, uint64_t size, RamKind kind) {
   Mapping mapping = map_huge_pages(size);
   if (mapping.address == MAP_FAILED && kind == RamKind::kFile) {
-    log(LogLevel::kWarning, concat("guest RAM of ", size >> 20, " MiB is in small pages, which is slow: the host has no ",
-                                   size / kHugePage, " huge pages to spare; see sysctl vm.nr_hugepages"));
+    log(LogLevel::kWarning,
+        concat("guest RAM of ", size >> 20, " MiB is in small pages, which is slow: the host has no ", size / kHugePage,
+               " huge pages to spare; see sysctl vm.nr_hugepages"));
     mapping = map_file(size, 0);
   } else if (mapping.address == MAP_FAILED) {
     mapping = map_anonymous(size);
@@ -59,9 +61,8 @@ Result<MemoryRegion> create_guest_ram(Gpa base, uint64_t size, RamKind kind) {
   if (mapping.address == MAP_FAILED) {
     return Error{ErrorKind::kInternal, concat("guest RAM of ", size, " bytes: ", errno_text(errno))};
   }
-  std::shared_ptr<const void> owner(mapping.address, [length = mapping.size](const void* address) {
-    ::munmap(const_cast<void*>(address), length);
-  });
+  std::shared_ptr<const void> owner(
+      mapping.address, [length = mapping.size](const void* address) { ::munmap(const_cast<void*>(address), length); });
   return MemoryRegion{base, size, mapping.ram, std::move(owner)};
 }
 

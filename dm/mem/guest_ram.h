@@ -1,4 +1,5 @@
-// Guest RAM: huge pages of a memfd, or ordinary memory (docs/adr/0012). Unmapped when the last map that holds it is gone.
+// Guest RAM: huge pages of a memfd, or ordinary memory (docs/adr/0012). Unmapped when the last map that holds it is
+// gone.
 #pragma once
 
 #include <cstdint>
@@ -17,8 +18,8 @@ enum class RamKind {
   kFile,     // a memfd, for a hypervisor that pins it; with a warning
 };
 
-// `size` bytes of zeroed RAM at guest-physical `base`; in reserved huge pages if the host has so many to spare and `size` is a
-// multiple of them.
+// `size` bytes of zeroed RAM at guest-physical `base`; in reserved huge pages if the host has so many to spare and
+// `size` is a multiple of them.
 Result<MemoryRegion> create_guest_ram(Gpa base, uint64_t size, RamKind kind = RamKind::kPrivate);
 
 }  // namespace acrn

@@ -11,6 +11,7 @@
 #include <limits>
 #include <utility>
 
+#include "acrn/base/address.h"
 #include "acrn/base/mutex.h"
 
 namespace acrn {
@@ -20,7 +21,7 @@ struct SharedMapping::Guard {
   std::atomic<uintptr_t> begin{0};  // 0: free, or not to be looked at
   std::atomic<size_t> size{0};      // bytes
   std::atomic<bool> lost{false};
-  bool taken = false;               // under guards_mutex
+  bool taken = false;  // under guards_mutex
 };
 
 namespace {
@@ -33,7 +34,7 @@ struct sigaction next_action;
 void handle_bus_error(int signal, siginfo_t* info, void*) {
   const int saved_errno = errno;
   const bool sent = info->si_code <= 0;  // by a process, and for no address
-  const auto address = sent ? 0 : reinterpret_cast<uintptr_t>(info->si_addr);
+  const auto address = sent ? 0 : address_of(info->si_addr);
   for (SharedMapping::Guard& guard : guards) {
     const uintptr_t begin = guard.begin.load();
     const size_t size = guard.size.load();
@@ -41,8 +42,10 @@ void handle_bus_error(int signal, siginfo_t* info, void*) {
     if (begin == 0 || address < begin || address - begin >= size || guard.begin.load() != begin) continue;
     guard.lost = true;
     // The whole of it: nobody knows which pages are still there.
+    // SAFETY: create() has made the number of the mapping's address.
     void* const whole = reinterpret_cast<void*>(begin);  // NOLINT(performance-no-int-to-ptr)
-    if (::mmap(whole, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == whole) {
+    if (::mmap(whole, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) ==
+        whole) {
       errno = saved_errno;
       return;
     }
@@ -68,8 +71,8 @@ SharedMapping::Guard* take_guard() {
   return nullptr;
 }
 
-// The size of the pages that the file is mapped in; 0: it is no plain memory, or ends before `end`. A page of a FUSE file
-// comes when its owner pleases.
+// The size of the pages that the file is mapped in; 0: it is no plain memory, or ends before `end`. A page of a FUSE
+// file comes when its owner pleases.
 uint64_t page_size(int fd, uint64_t end) {
   struct stat status;
   struct statfs system;
@@ -104,13 +107,14 @@ std::unique_ptr<SharedMapping> SharedMapping::create(int fd, uint64_t offset, ui
   }
   guard->lost = false;
   guard->size = whole;
-  guard->begin = reinterpret_cast<uintptr_t>(address);
+  guard->begin = address_of(address);
   error = 0;
   return std::unique_ptr<SharedMapping>(new SharedMapping(static_cast<std::byte*>(address) + (offset - begin), *guard));
 }
 
 SharedMapping::~SharedMapping() {
   const uintptr_t begin = guard_.begin.exchange(0);
+  // SAFETY: as above.
   ::munmap(reinterpret_cast<void*>(begin), guard_.size);  // NOLINT(performance-no-int-to-ptr)
   MutexLock lock(guards_mutex);
   guard_.taken = false;

@@ -1,6 +1,6 @@
 // SharedMapping: memory of another process, by a file of its own that it may shorten at any time. An access behind the
-// file's end would end this process by SIGBUS; instead the whole mapping turns into private zeroes, for good, and lost()
-// says so. Any thread.
+// file's end would end this process by SIGBUS; instead the whole mapping turns into private zeroes, for good, and
+// lost() says so. Any thread.
 #pragma once
 
 #include <atomic>

@@ -44,9 +44,7 @@ class ByteRing {
     const size_t index = at & (capacity() - 1);
     return {bytes_.data() + index, std::min(held, capacity() - index)};
   }
-  void pop(size_t count) {
-    taken_.store(taken_.load(std::memory_order_relaxed) + count, std::memory_order_release);
-  }
+  void pop(size_t count) { taken_.store(taken_.load(std::memory_order_relaxed) + count, std::memory_order_release); }
   std::optional<uint8_t> take() {
     const auto held = readable();
     if (held.empty()) return {};

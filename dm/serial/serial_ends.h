@@ -11,11 +11,11 @@
 namespace acrn {
 
 struct SerialEnds {
-  UniqueFd input;         // none: output only
-  UniqueFd output;        // never the same descriptor as `input`, since a loop watches each by itself
-  bool may_block = false; // the output is shared with others and not ours to change: poll, then write little
-  bool user = false;      // the input is the user's terminal: it has escapes, and we may be in its background
-  std::string pty;        // the path of the other side of a new pty; empty: no such thing
+  UniqueFd input;          // none: output only
+  UniqueFd output;         // never the same descriptor as `input`, since a loop watches each by itself
+  bool may_block = false;  // the output is shared with others and not ours to change: poll, then write little
+  bool user = false;       // the input is the user's terminal: it has escapes, and we may be in its background
+  std::string pty;         // the path of the other side of a new pty; empty: no such thing
   std::unique_ptr<RawTerminal> raw;
 };
 

@@ -42,9 +42,8 @@ void take_errors_for_signals() {
 
 }  // namespace
 
-Result<std::unique_ptr<HostSerialLine>> HostSerialLine::open(const std::string& backend,
-                                                             const std::string& option_text, EpollLoop& loop,
-                                                             std::function<void()> leave) {
+Result<std::unique_ptr<HostSerialLine>> HostSerialLine::open(const std::string& backend, const std::string& option_text,
+                                                             EpollLoop& loop, std::function<void()> leave) {
   auto ends = open_serial_ends(backend, option_text);
   if (!ends) return ends.error();
   std::unique_ptr<HostSerialLine> line(new HostSerialLine(

@@ -1,5 +1,5 @@
-// HostSerialLine: the host's end of a serial port's wire, on a loop. The guest's side only moves bytes in and out of two
-// rings and rings a doorbell; the loop reads and writes, and waits for nobody.
+// HostSerialLine: the host's end of a serial port's wire, on a loop. The guest's side only moves bytes in and out of
+// two rings and rings a doorbell; the loop reads and writes, and waits for nobody.
 //
 // Output that a slow reader does not take stays in its ring until he does; then the guest is told that there is no
 // room. Without any reader (a pty that nobody opened, a pipe whose reader is gone) output is thrown away, but for a pty
@@ -72,8 +72,8 @@ class HostSerialLine final : public SerialLine {
   EpollLoop& loop_;
   SerialEnds ends_;
   const std::string name_;
-  ByteRing output_{kOutputBytes};  // the UART pushes, the loop takes
-  ByteRing input_{kInputBytes};    // the loop pushes, the UART takes
+  ByteRing output_{kOutputBytes};                 // the UART pushes, the loop takes
+  ByteRing input_{kInputBytes};                   // the loop pushes, the UART takes
   mutable std::atomic<bool> room_wanted_{false};  // the UART saw a full ring
   std::atomic<bool> input_paused_{false};         // the loop saw a full ring; only the loop changes it
   std::unique_ptr<Notifier> doorbell_;

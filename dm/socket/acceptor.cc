@@ -25,9 +25,7 @@ std::unique_ptr<Acceptor> Acceptor::create(EpollLoop& loop, ListeningSocket sock
   return acceptor;
 }
 
-UniqueFd Acceptor::take() {
-  return UniqueFd(::accept4(socket_.fd(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
-}
+UniqueFd Acceptor::take() { return UniqueFd(::accept4(socket_.fd(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC)); }
 
 void Acceptor::accept() {
   if (UniqueFd client = take()) return accepted_(std::move(client), 0);

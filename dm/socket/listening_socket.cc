@@ -73,7 +73,8 @@ Result<void> make_room(const Wish& wish, const sockaddr_un& address) {
   // Somebody else may have been as quick as we are.
   const char* const path = wish.path.c_str();
   struct stat now;
-  if (::lstat(path, &now) != 0 || now.st_dev != before.value()->st_dev || now.st_ino != before.value()->st_ino) return {};
+  if (::lstat(path, &now) != 0 || now.st_dev != before.value()->st_dev || now.st_ino != before.value()->st_ino)
+    return {};
   if (::unlink(path) != 0 && errno != ENOENT) {
     return wish.refuse(concat("the old socket cannot be removed: ", errno_text(errno)));
   }

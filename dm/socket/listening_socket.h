@@ -13,9 +13,9 @@ namespace acrn {
 
 class ListeningSocket {
  public:
-  // Listens at `path`, for the owner only. A socket that nobody serves any more is replaced. Errors begin with `option`,
-  // the one that asks for it, and end with `advice`: kUsage for a text that is no socket's path, kNoInput for a place that
-  // is taken or cannot be had; then nothing was created.
+  // Listens at `path`, for the owner only. A socket that nobody serves any more is replaced. Errors begin with
+  // `option`, the one that asks for it, and end with `advice`: kUsage for a text that is no socket's path, kNoInput for
+  // a place that is taken or cannot be had; then nothing was created.
   static Result<ListeningSocket> create(std::string_view option, const std::string& path, std::string_view advice);
   // What of that can be refused without an effect, but for a look who serves the path now.
   static Result<void> check(std::string_view option, const std::string& path, std::string_view advice);

@@ -29,8 +29,12 @@ struct Contender {
 class Contest {
  public:
   // `cold`, if any: its pages leave the page cache before each turn. `ledger`, if any: a mismatch ends the contest.
-  Contest(const BenchOptions& options, const DirectFile* cold, const BlockLedger* ledger, std::vector<Contender> contenders)
-      : options_(options), cold_(cold), ledger_(ledger), contenders_(std::move(contenders)),
+  Contest(const BenchOptions& options, const DirectFile* cold, const BlockLedger* ledger,
+          std::vector<Contender> contenders)
+      : options_(options),
+        cold_(cold),
+        ledger_(ledger),
+        contenders_(std::move(contenders)),
         progress_("bench", milliseconds(bench_duration(options.seconds + options.ramp)) * contenders_.size()) {
     if (progress_.visible()) tick_ = [this] { progress_.show(milliseconds(BenchClock::now() - begun_), note_); };
   }

@@ -60,7 +60,8 @@ class QueueLoad {
     requests_[tag].read = read;
     if (ledger_ != nullptr && read) ledger_->clear(queue_.data(tag));
     if (ledger_ != nullptr && !read) ledger_->fill(requests_[tag].claim, queue_.data(tag));
-    queue_.start(tag, read ? VIRTIO_BLK_T_IN : VIRTIO_BLK_T_OUT, block * block_ / VIRTIO_BLK_SECTOR_SIZE, block_, !read);
+    queue_.start(tag, read ? VIRTIO_BLK_T_IN : VIRTIO_BLK_T_OUT, block * block_ / VIRTIO_BLK_SECTOR_SIZE, block_,
+                 !read);
   }
 
   // Gives every free request to `next`, until that has no more to do for any.
@@ -113,7 +114,8 @@ class QueueLoad {
 
 }  // namespace
 
-DeviceLoad::DeviceLoad(LegacyDriver& driver, const BenchOptions& options, uint64_t bytes, unsigned jobs, BlockLedger* ledger)
+DeviceLoad::DeviceLoad(LegacyDriver& driver, const BenchOptions& options, uint64_t bytes, unsigned jobs,
+                       BlockLedger* ledger)
     : driver_(driver), options_(options), blocks_(bytes / options.block), jobs_(jobs), ledger_(ledger) {
   // Pages that were never touched are all the same one, which is faster than any real data.
   const std::vector<std::byte> filling(options.block, std::byte{0x5a});
@@ -126,17 +128,23 @@ DeviceLoad::DeviceLoad(LegacyDriver& driver, const BenchOptions& options, uint64
 }
 
 Result<BenchRound> DeviceLoad::run(double seconds, uint64_t seed, const BenchTick& tick) {
-  return run_jobs(jobs_, [&](unsigned job, BenchRound& round) {
-    QueueLoad load(driver_.queue(job), options_.block, ledger_, round);
-    return load.run(BenchPattern(options_, blocks_, seed, job, jobs_), seconds);
-  }, tick);
+  return run_jobs(
+      jobs_,
+      [&](unsigned job, BenchRound& round) {
+        QueueLoad load(driver_.queue(job), options_.block, ledger_, round);
+        return load.run(BenchPattern(options_, blocks_, seed, job, jobs_), seconds);
+      },
+      tick);
 }
 
 Result<BenchRound> DeviceLoad::read_back(const BenchTick& tick) {
-  return run_jobs(jobs_, [&](unsigned job, BenchRound& round) {
-    QueueLoad load(driver_.queue(job), options_.block, ledger_, round);
-    return load.read_back(blocks_ * job / jobs_, blocks_ * (job + 1) / jobs_);
-  }, tick);
+  return run_jobs(
+      jobs_,
+      [&](unsigned job, BenchRound& round) {
+        QueueLoad load(driver_.queue(job), options_.block, ledger_, round);
+        return load.read_back(blocks_ * job / jobs_, blocks_ * (job + 1) / jobs_);
+      },
+      tick);
 }
 
 }  // namespace acrn

@@ -10,8 +10,8 @@ namespace acrn {
 
 class DeviceLoad {
  public:
-  // Works on the first `bytes` of the disk with `jobs` of the driver's queues. `ledger`, if any: every write gets a stamp,
-  // and reads of blocks with one are checked.
+  // Works on the first `bytes` of the disk with `jobs` of the driver's queues. `ledger`, if any: every write gets a
+  // stamp, and reads of blocks with one are checked.
   DeviceLoad(LegacyDriver& driver, const BenchOptions& options, uint64_t bytes, unsigned jobs, BlockLedger* ledger);
 
   // A mismatch ends the round; the ledger has it.

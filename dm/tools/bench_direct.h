@@ -1,5 +1,5 @@
-// The other side of a benchmark: the pattern that the device gets, issued directly on the file beneath it, by preadv and
-// pwritev2 or through an io_uring. Each job is a thread.
+// The other side of a benchmark: the pattern that the device gets, issued directly on the file beneath it, by preadv
+// and pwritev2 or through an io_uring. Each job is a thread.
 #pragma once
 
 #include <cstddef>

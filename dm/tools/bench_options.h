@@ -14,18 +14,18 @@ enum class DirectMethod : uint8_t { kNone, kPreadv, kIoUring, kBest };
 
 struct BenchOptions {
   bool random = true;
-  unsigned read_percent = 100;      // 100 and 0: one direction only
-  uint32_t block = 4096;            // bytes
-  unsigned depth = 16;              // per job
-  std::optional<unsigned> jobs;     // absent: one per queue
-  std::optional<uint64_t> size;     // bytes from the start of the disk; absent: all
-  double seconds = 5, ramp = 0;     // of the device, and of each direct method
+  unsigned read_percent = 100;   // 100 and 0: one direction only
+  uint32_t block = 4096;         // bytes
+  unsigned depth = 16;           // per job
+  std::optional<unsigned> jobs;  // absent: one per queue
+  std::optional<uint64_t> size;  // bytes from the start of the disk; absent: all
+  double seconds = 5, ramp = 0;  // of the device, and of each direct method
   bool verify = false;
-  bool cold = false;                // the file leaves the page cache before each round
+  bool cold = false;  // the file leaves the page cache before each round
   DirectMethod direct = DirectMethod::kNone;
   uint64_t seed = 1;
   bool json = false;
-  std::string rw = "randread";      // as it was given
+  std::string rw = "randread";  // as it was given
 
   bool writes() const { return read_percent < 100; }
 };

@@ -12,9 +12,13 @@ class BenchPattern {
  public:
   // Of `job` of `jobs`, over `blocks` blocks. A sequential job goes through its own part of them, again and again.
   BenchPattern(const BenchOptions& options, uint64_t blocks, uint64_t seed, unsigned job, unsigned jobs)
-      : random_(options.random), read_percent_(options.read_percent), blocks_(blocks),
-        first_(blocks * job / jobs), end_(blocks * (job + 1) / jobs),
-        next_(first_), state_((seed * 0x9e3779b97f4a7c15 + job + 1) * 0xbf58476d1ce4e5b9 | 1) {
+      : random_(options.random),
+        read_percent_(options.read_percent),
+        blocks_(blocks),
+        first_(blocks * job / jobs),
+        end_(blocks * (job + 1) / jobs),
+        next_(first_),
+        state_((seed * 0x9e3779b97f4a7c15 + job + 1) * 0xbf58476d1ce4e5b9 | 1) {
     if (end_ == first_) end_ = first_ + 1;  // more jobs than blocks
   }
 
@@ -24,9 +28,7 @@ class BenchPattern {
     next_ = next_ + 1 == end_ ? first_ : next_ + 1;
     return block;
   }
-  bool next_is_read() {
-    return read_percent_ == 100 || (read_percent_ != 0 && draw() % 100 < read_percent_);
-  }
+  bool next_is_read() { return read_percent_ == 100 || (read_percent_ != 0 && draw() % 100 < read_percent_); }
 
  private:
   uint64_t draw() {  // xorshift64*

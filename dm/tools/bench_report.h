@@ -17,13 +17,13 @@ struct BenchSide {
 };
 
 struct BenchReport {
-  const BenchOptions& options;    // depth is what the ring holds
+  const BenchOptions& options;  // depth is what the ring holds
   unsigned asked_depth = 0;
   unsigned jobs = 0, queues = 0;
-  uint64_t bytes = 0;             // of the disk, that were worked on
+  uint64_t bytes = 0;  // of the disk, that were worked on
   BenchSide device;
   std::vector<BenchSide> direct;
-  std::string left_out;           // a direct method, and why
+  std::string left_out;               // a direct method, and why
   std::optional<uint64_t> read_back;  // blocks, of --verify
 
   // The direct method with the better median; none: nothing to compare with.

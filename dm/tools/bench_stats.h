@@ -61,12 +61,12 @@ inline double median(std::vector<double> values) {
 struct BenchRound {
   LatencyHistogram latency;  // of the requests that succeeded
   double seconds = 0;
-  double cpu_seconds = 0;    // of the whole process, like the next
+  double cpu_seconds = 0;  // of the whole process, like the next
   uint64_t context_switches = 0;
   uint64_t kicks = 0, interrupts = 0;
   uint64_t errors = 0;
   std::string first_error;
-  uint64_t checked = 0;      // blocks that were read and compared
+  uint64_t checked = 0;  // blocks that were read and compared
 
   double iops() const { return seconds > 0 ? static_cast<double>(latency.count()) / seconds : 0; }
   // Another job's part, at the same time.

@@ -89,12 +89,14 @@ bool BlockLedger::check(const Claim& claim, const GuestSlice& data) {
   return true;
 }
 
-std::string BlockLedger::difference(const Claim& claim, uint64_t offset, const Sector& expected, const Sector& found) const {
+std::string BlockLedger::difference(const Claim& claim, uint64_t offset, const Sector& expected,
+                                    const Sector& found) const {
   const std::string where = concat("verify: offset ", offset, ": ");
   if (found[kMagicWord] == kMagic && found[kChecksumWord] == checksum(found)) {
     const auto generation = static_cast<uint32_t>(found[kWriteWord]);
     if (found[kWriteWord] >> 32 != run_) return where + "a write was lost, what an earlier run left is there";
-    if (found[kOffsetWord] != offset) return where + concat("what was written to offset ", found[kOffsetWord], " is there");
+    if (found[kOffsetWord] != offset)
+      return where + concat("what was written to offset ", found[kOffsetWord], " is there");
     return where + concat("write ", claim.generation, " of this block was lost, write ", generation, " is there");
   }
   size_t word = 0, different = 0;
@@ -102,7 +104,8 @@ std::string BlockLedger::difference(const Claim& claim, uint64_t offset, const S
     if (expected[i] != found[i]) word = i, different++;
   }
   return where + concat("not what was written there: ", different, " of 64 words differ, the first at offset ",
-                        offset + word * sizeof(uint64_t), " is ", hex(found[word]), " instead of ", hex(expected[word]));
+                        offset + word * sizeof(uint64_t), " is ", hex(found[word]), " instead of ",
+                        hex(expected[word]));
 }
 
 std::string BlockLedger::failure() const {

@@ -21,7 +21,7 @@ inline Verdict broken(std::string seen) { return {Verdict::kBroken, std::move(se
 inline Verdict skipped(std::string missing) { return {Verdict::kSkipped, std::move(missing)}; }
 
 struct CheckContext {
-  RawGuest& guest;              // restarted with all features before each clause
+  RawGuest& guest;  // restarted with all features before each clause
   PciAddress address;
   const BlockOptions& options;  // of the slot
   bool single_msi;              // --virtio_msi: no MSI-X
@@ -48,7 +48,7 @@ std::span<const Clause> block_clauses();
 }  // namespace acrn
 
 // In a clause: what was seen ends it if the condition does not hold.
-#define REQUIRE(condition, ...)                                       \
-  do {                                                                \
+#define REQUIRE(condition, ...)                                           \
+  do {                                                                    \
     if (!(condition)) return ::acrn::broken(::acrn::concat(__VA_ARGS__)); \
   } while (false)

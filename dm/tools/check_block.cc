@@ -17,8 +17,8 @@ Verdict expect(const Outcome& outcome, uint8_t status, uint32_t written, const s
   return holds();
 }
 
-#define EXPECT_OUTCOME(...)                                                                       \
-  do {                                                                                            \
+#define EXPECT_OUTCOME(...)                                                                     \
+  do {                                                                                          \
     if (Verdict verdict = expect(__VA_ARGS__); verdict.kind != Verdict::kHolds) return verdict; \
   } while (false)
 
@@ -45,9 +45,12 @@ Verdict bounds(CheckContext& context) {
   if (!context.has_disk()) return skipped("there is no disk");
   const uint64_t capacity = context.guest.capacity();
   std::vector<std::byte> two(1024);
-  for (const uint64_t sector : {capacity - 1, capacity, capacity + 1, ~uint64_t{0}, ~uint64_t{0} / 512, uint64_t{1} << 55}) {
-    EXPECT_OUTCOME(context.guest.request(VIRTIO_BLK_T_IN, sector, two), VIRTIO_BLK_S_IOERR, 1, concat("IN at ", sector));
-    EXPECT_OUTCOME(context.guest.request(VIRTIO_BLK_T_OUT, sector, two), VIRTIO_BLK_S_IOERR, 1, concat("OUT at ", sector));
+  for (const uint64_t sector :
+       {capacity - 1, capacity, capacity + 1, ~uint64_t{0}, ~uint64_t{0} / 512, uint64_t{1} << 55}) {
+    EXPECT_OUTCOME(context.guest.request(VIRTIO_BLK_T_IN, sector, two), VIRTIO_BLK_S_IOERR, 1,
+                   concat("IN at ", sector));
+    EXPECT_OUTCOME(context.guest.request(VIRTIO_BLK_T_OUT, sector, two), VIRTIO_BLK_S_IOERR, 1,
+                   concat("OUT at ", sector));
   }
   std::vector<std::byte> one(512);
   EXPECT_OUTCOME(context.guest.request(VIRTIO_BLK_T_IN, capacity - 1, one), VIRTIO_BLK_S_OK, 513, "the last sector");
@@ -58,8 +61,10 @@ Verdict partial_sectors(CheckContext& context) {
   if (!context.has_disk()) return skipped("there is no disk");
   for (const size_t bytes : {1u, 511u, 513u, 1000u}) {
     auto data = pattern(bytes, 3);
-    EXPECT_OUTCOME(context.guest.request(VIRTIO_BLK_T_IN, 0, data), VIRTIO_BLK_S_IOERR, 1, concat("IN of ", bytes, " bytes"));
-    EXPECT_OUTCOME(context.guest.request(VIRTIO_BLK_T_OUT, 0, data), VIRTIO_BLK_S_IOERR, 1, concat("OUT of ", bytes, " bytes"));
+    EXPECT_OUTCOME(context.guest.request(VIRTIO_BLK_T_IN, 0, data), VIRTIO_BLK_S_IOERR, 1,
+                   concat("IN of ", bytes, " bytes"));
+    EXPECT_OUTCOME(context.guest.request(VIRTIO_BLK_T_OUT, 0, data), VIRTIO_BLK_S_IOERR, 1,
+                   concat("OUT of ", bytes, " bytes"));
   }
   return holds();
 }
@@ -98,7 +103,8 @@ Verdict get_id(CheckContext& context) {
   for (const uint32_t bytes : {0u, 1u, 19u, 21u, 4096u}) {
     std::vector<std::byte> data(bytes, std::byte{0xee});
     const uint32_t fits = std::min(bytes, VIRTIO_BLK_ID_BYTES);
-    EXPECT_OUTCOME(context.guest.request(VIRTIO_BLK_T_GET_ID, 0, data), VIRTIO_BLK_S_OK, fits + 1, concat("GET_ID of ", bytes, " bytes"));
+    EXPECT_OUTCOME(context.guest.request(VIRTIO_BLK_T_GET_ID, 0, data), VIRTIO_BLK_S_OK, fits + 1,
+                   concat("GET_ID of ", bytes, " bytes"));
     REQUIRE(std::equal(data.begin(), data.begin() + fits, id), "GET_ID of ", bytes, " bytes gives another ID");
     REQUIRE(std::all_of(data.begin() + fits, data.end(), [](std::byte b) { return b == std::byte{0xee}; }),
             "GET_ID writes past 20 bytes");
@@ -120,7 +126,8 @@ Verdict short_header(CheckContext& context) {
     const Gpa status = guest.status();
     const RawGuest::Piece pieces[] = {{guest.header(VIRTIO_BLK_T_IN, 0), bytes, false}, {status, 1, true}};
     const auto used = guest.run(pieces);
-    REQUIRE(used && guest.byte(status) == VIRTIO_BLK_S_IOERR, "a header of ", bytes, " bytes is not answered with IOERR");
+    REQUIRE(used && guest.byte(status) == VIRTIO_BLK_S_IOERR, "a header of ", bytes,
+            " bytes is not answered with IOERR");
   }
   return holds();
 }
@@ -182,7 +189,8 @@ Verdict write_zeroes(CheckContext& context) {
 }
 
 constexpr Clause kClauses[] = {
-    {"blk.read-write", "what is written is read back; used length is data + status", "virtio 0.9.5 appendix D", read_write},
+    {"blk.read-write", "what is written is read back; used length is data + status", "virtio 0.9.5 appendix D",
+     read_write},
     {"blk.bounds", "a transfer lies inside the capacity, computed without overflow", "virtio 1.2 5.2.6.1", bounds},
     {"blk.sectors", "data is a multiple of 512 bytes", "virtio 1.2 5.2.6.1", partial_sectors},
     {"blk.read-only", "a read-only disk refuses every change and accepts a flush", "virtio 1.2 5.2.6.2", read_only},
@@ -191,8 +199,10 @@ constexpr Clause kClauses[] = {
     {"blk.get-id", "GET_ID gives 20 bytes, or what fits", "virtio 1.2 5.2.6", get_id},
     {"blk.unknown", "an unknown type is UNSUPP and completed", "virtio 1.2 5.2.6.2", unknown_types},
     {"blk.short-header", "a request without a whole header is IOERR", "virtio 0.9.5 appendix D", short_header},
-    {"blk.not-accepted", "DISCARD and WRITE_ZEROES are UNSUPP if not accepted", "virtio 1.2 5.2.6.2", discard_not_accepted},
-    {"blk.segments", "every segment is checked before the first is carried out", "device page, 7", segments_checked_first},
+    {"blk.not-accepted", "DISCARD and WRITE_ZEROES are UNSUPP if not accepted", "virtio 1.2 5.2.6.2",
+     discard_not_accepted},
+    {"blk.segments", "every segment is checked before the first is carried out", "device page, 7",
+     segments_checked_first},
     {"blk.write-zeroes", "WRITE_ZEROES zeroes its segments and nothing else", "virtio 1.2 5.2.6.2", write_zeroes},
 };
 

@@ -23,7 +23,8 @@ Verdict identity(CheckContext& context) {
 Verdict bars(CheckContext& context) {
   const GuestBar& registers = context.guest.function().bar(0);
   REQUIRE(registers.kind == BarKind::kIo, "BAR0 is not an I/O BAR");
-  REQUIRE(registers.size >= VIRTIO_PCI_CONFIG_OFF_MSIX + VIRTIO_BLK_CONFIG_SIZE, "BAR0 has only ", registers.size, " bytes");
+  REQUIRE(registers.size >= VIRTIO_PCI_CONFIG_OFF_MSIX + VIRTIO_BLK_CONFIG_SIZE, "BAR0 has only ", registers.size,
+          " bytes");
   REQUIRE(std::has_single_bit(registers.size), "BAR0 has ", registers.size, " bytes, not a power of two");
   const bool table = context.guest.function().bar(1).kind == BarKind::kMemory32;
   REQUIRE(table == !context.single_msi, "BAR1 is ", table ? "there" : "not there");
@@ -102,7 +103,8 @@ Verdict msix_masks(CheckContext& context) {
   const RawGuest::Piece pieces[] = {{guest.header(VIRTIO_BLK_T_GET_ID, 0), 16, false}, {status, 1, true}};
   REQUIRE(guest.run(pieces).has_value(), "the request was not completed while its vector was masked");
   // The pending bit follows the used index; both are the device's last acts for this request.
-  for (int i = 0; i < 5000 && !guest.function().msix_pending(1); i++) guest.interrupt().event.wait(std::chrono::milliseconds(1));
+  for (int i = 0; i < 5000 && !guest.function().msix_pending(1); i++)
+    guest.interrupt().event.wait(std::chrono::milliseconds(1));
   REQUIRE(guest.function().msix_pending(1), "the pending bit of a masked vector is not set");
   REQUIRE(guest.interrupt().count == before, "a masked vector was sent");
   guest.function().mask_msix_entry(1, false);

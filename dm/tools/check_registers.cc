@@ -41,9 +41,11 @@ Verdict offered_features(CheckContext& context) {
   }
   const bool read_only = context.options.read_only;
   REQUIRE(has(VIRTIO_BLK_F_RO) == read_only, "RO is wrong");
-  REQUIRE(has(VIRTIO_BLK_F_FLUSH) != read_only && has(VIRTIO_BLK_F_CONFIG_WCE) != read_only, "FLUSH or CONFIG_WCE is wrong");
+  REQUIRE(has(VIRTIO_BLK_F_FLUSH) != read_only && has(VIRTIO_BLK_F_CONFIG_WCE) != read_only,
+          "FLUSH or CONFIG_WCE is wrong");
   const bool discard = context.options.discard.has_value() && !read_only;
-  REQUIRE(has(VIRTIO_BLK_F_DISCARD) == discard && has(VIRTIO_BLK_F_WRITE_ZEROES) == discard, "DISCARD or WRITE_ZEROES is wrong");
+  REQUIRE(has(VIRTIO_BLK_F_DISCARD) == discard && has(VIRTIO_BLK_F_WRITE_ZEROES) == discard,
+          "DISCARD or WRITE_ZEROES is wrong");
   REQUIRE(has(VIRTIO_BLK_F_MQ) == (context.options.queues > 1), "MQ is wrong");
   return holds();
 }
@@ -107,7 +109,8 @@ Verdict config_moves(CheckContext& context) {
   const uint32_t behind_vectors = function.in(VIRTIO_PCI_CONFIG_OFF_MSIX + 20, 4);
   function.disable_msix();
   const uint32_t in_their_place = function.in(VIRTIO_PCI_CONFIG_OFF_NO_MSIX + 20, 4);
-  REQUIRE(behind_vectors == in_their_place, "blk_size reads ", behind_vectors, " with MSI-X and ", in_their_place, " without");
+  REQUIRE(behind_vectors == in_their_place, "blk_size reads ", behind_vectors, " with MSI-X and ", in_their_place,
+          " without");
   return holds();
 }
 
@@ -140,7 +143,8 @@ Verdict writeback(CheckContext& context) {
   REQUIRE(initial == (context.options.writeback ? 1u : 0u), "writeback starts as ", initial);
   guest.write_config(32, 1, 1 - initial);
   REQUIRE(guest.config(32, 1) == 1 - initial, "writeback cannot be written although CONFIG_WCE was accepted");
-  if (auto again = guest.restart(guest.offered() & ~feature(VIRTIO_BLK_F_CONFIG_WCE)); !again) return broken(again.error().message);
+  if (auto again = guest.restart(guest.offered() & ~feature(VIRTIO_BLK_F_CONFIG_WCE)); !again)
+    return broken(again.error().message);
   REQUIRE(guest.config(32, 1) == initial, "reset does not bring the operator's cache mode back");
   guest.write_config(32, 1, 1 - initial);
   REQUIRE(guest.config(32, 1) == initial, "writeback can be written although CONFIG_WCE was not accepted");
@@ -155,10 +159,12 @@ constexpr Clause kClauses[] = {
     {"reg.ring-in-ram", "a ring outside RAM is refused and reads back 0", "device page, 4", ring_outside_ram},
     {"reg.widths", "every width at every offset reads the same bytes", "device page, 4", widths},
     {"reg.vectors", "a vector out of range reads back 0xffff", "virtio 0.9.5 2.2.2", vectors},
-    {"config.offset", "the configuration moves behind the vectors while MSI-X is on", "virtio 0.9.5 2.2.2", config_moves},
+    {"config.offset", "the configuration moves behind the vectors while MSI-X is on", "virtio 0.9.5 2.2.2",
+     config_moves},
     {"config.values", "blk_size, seg_max, num_queues and capacity fit the options", "virtio 1.2 5.2.4", config_values},
     {"config.read-only", "only writeback can be written", "virtio 1.2 5.2.4", config_read_only},
-    {"config.writeback", "the guest owns writeback if it accepted CONFIG_WCE, until reset", "virtio 1.2 5.2.5.2", writeback},
+    {"config.writeback", "the guest owns writeback if it accepted CONFIG_WCE, until reset", "virtio 1.2 5.2.5.2",
+     writeback},
 };
 
 }  // namespace

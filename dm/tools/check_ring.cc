@@ -17,15 +17,16 @@ Verdict still_serves(RawGuest& guest) {
   return holds();
 }
 
-// Offers chain 0, which must not be carried out. Its status byte, if it has one, says IOERR; else it does not come back and
-// the queue serves again after a reset.
+// Offers chain 0, which must not be carried out. Its status byte, if it has one, says IOERR; else it does not come back
+// and the queue serves again after a reset.
 Verdict refused(RawGuest& guest, const Gpa* status, const char* what) {
   guest.offer(0);
   guest.kick();
   const auto used = guest.next_used(kSilence);
   if (used) {
     REQUIRE(status != nullptr, what, ": it came back, though it cannot be told that it failed");
-    REQUIRE(guest.byte(*status) == VIRTIO_BLK_S_IOERR, what, ": it came back with status ", unsigned{guest.byte(*status)});
+    REQUIRE(guest.byte(*status) == VIRTIO_BLK_S_IOERR, what, ": it came back with status ",
+            unsigned{guest.byte(*status)});
     return still_serves(guest);
   }
   REQUIRE(status == nullptr, what, ": the chain did not come back");
@@ -39,14 +40,17 @@ Verdict free_framing(CheckContext& context) {
   const Gpa header = guest.header(VIRTIO_BLK_T_GET_ID, 0), data = guest.memory(64), status = guest.status();
   const auto at = [](Gpa gpa, uint64_t offset) { return Gpa{raw(gpa) + offset}; };
   // The header in three parts, and the status behind the data in one descriptor.
-  const Piece split[] = {{header, 4, false}, {at(header, 4), 8, false}, {at(header, 12), 4, false}, {data, kId + 1, true}};
+  const Piece split[] = {
+      {header, 4, false}, {at(header, 4), 8, false}, {at(header, 12), 4, false}, {data, kId + 1, true}};
   auto used = guest.run(split);
   REQUIRE(used && used->len == kId + 1, "a header in three descriptors is not served");
   REQUIRE(guest.byte(at(data, kId)) != RawGuest::kNoStatus, "the status is not the last writable byte");
   // Empty descriptors at every position.
-  const Piece empty[] = {{header, 0, false}, {header, 16, false}, {data, 0, true}, {data, kId, true}, {status, 1, true}, {status, 0, true}};
+  const Piece empty[] = {{header, 0, false}, {header, 16, false}, {data, 0, true},
+                         {data, kId, true},  {status, 1, true},   {status, 0, true}};
   used = guest.run(empty);
-  REQUIRE(used && used->len == kId + 1 && guest.byte(status) != RawGuest::kNoStatus, "empty descriptors are not skipped");
+  REQUIRE(used && used->len == kId + 1 && guest.byte(status) != RawGuest::kNoStatus,
+          "empty descriptors are not skipped");
   return holds();
 }
 
@@ -78,7 +82,8 @@ Verdict buffers_outside_ram(CheckContext& context) {
     const Gpa status = guest.status();
     const Piece pieces[] = {{Gpa{address}, 16, false}, {status, 1, true}};
     guest.chain(0, pieces);
-    if (Verdict verdict = refused(guest, &status, "a buffer outside RAM"); verdict.kind != Verdict::kHolds) return verdict;
+    if (Verdict verdict = refused(guest, &status, "a buffer outside RAM"); verdict.kind != Verdict::kHolds)
+      return verdict;
   }
   return holds();
 }
@@ -87,8 +92,7 @@ Verdict buffers_outside_ram(CheckContext& context) {
 struct IdTable {
   Gpa table, data, status;
 
-  explicit IdTable(RawGuest& guest)
-      : table(guest.memory(64)), data(guest.memory(kId)), status(guest.status()) {
+  explicit IdTable(RawGuest& guest) : table(guest.memory(64)), data(guest.memory(kId)), status(guest.status()) {
     const auto memory = guest.at(table, 64);
     memory.store(0, VringDesc{raw(guest.header(VIRTIO_BLK_T_GET_ID, 0)), 16u, VRING_DESC_F_NEXT, uint16_t{1}});
     memory.store(16, VringDesc{raw(data), kId, VRING_DESC_F_NEXT | VRING_DESC_F_WRITE, uint16_t{2}});
@@ -102,7 +106,8 @@ Verdict indirect_tables(CheckContext& context) {
     const IdTable good(guest);
     guest.set(0, good.table, 48, static_cast<uint16_t>(VRING_DESC_F_INDIRECT | flags));
     const auto used = guest.run(uint16_t{0});
-    REQUIRE(used && used->len == kId + 1 && guest.byte(good.status) == VIRTIO_BLK_S_OK, "a good indirect table is not served");
+    REQUIRE(used && used->len == kId + 1 && guest.byte(good.status) == VIRTIO_BLK_S_OK,
+            "a good indirect table is not served");
   }
   struct Case {
     const char* what;
@@ -118,8 +123,11 @@ Verdict indirect_tables(CheckContext& context) {
                         {"a table with NEXT", {}, 48, VRING_DESC_F_NEXT, false}};
   for (const Case& wrong : cases) {
     const IdTable id(guest);
-    guest.set(0, wrong.address ? Gpa{*wrong.address} : id.table, wrong.length, static_cast<uint16_t>(VRING_DESC_F_INDIRECT | wrong.flags));
-    if (Verdict verdict = refused(guest, wrong.answered ? &id.status : nullptr, wrong.what); verdict.kind != Verdict::kHolds) return verdict;
+    guest.set(0, wrong.address ? Gpa{*wrong.address} : id.table, wrong.length,
+              static_cast<uint16_t>(VRING_DESC_F_INDIRECT | wrong.flags));
+    if (Verdict verdict = refused(guest, wrong.answered ? &id.status : nullptr, wrong.what);
+        verdict.kind != Verdict::kHolds)
+      return verdict;
   }
   const IdTable inner(guest);
   const Gpa outer = guest.memory(16);
@@ -144,13 +152,15 @@ Verdict long_table(CheckContext& context) {
   }
   guest.set(0, table, kEntries * sizeof(VringDesc), VRING_DESC_F_INDIRECT);
   const auto used = guest.run(uint16_t{0});
-  REQUIRE(used && used->len == kId + 1 && guest.byte(status) == VIRTIO_BLK_S_OK, "a table of ", kEntries, " descriptors is not served");
+  REQUIRE(used && used->len == kId + 1 && guest.byte(status) == VIRTIO_BLK_S_OK, "a table of ", kEntries,
+          " descriptors is not served");
   return holds();
 }
 
 Verdict indirect_not_accepted(CheckContext& context) {
   RawGuest& guest = context.guest;
-  if (auto again = guest.restart(guest.offered() & ~feature(VIRTIO_RING_F_INDIRECT_DESC)); !again) return broken(again.error().message);
+  if (auto again = guest.restart(guest.offered() & ~feature(VIRTIO_RING_F_INDIRECT_DESC)); !again)
+    return broken(again.error().message);
   const IdTable id(guest);
   guest.set(0, id.table, 48, VRING_DESC_F_INDIRECT);
   return refused(guest, &id.status, "INDIRECT without the feature");
@@ -176,7 +186,8 @@ Verdict unusable_ring(CheckContext& context) {
 Verdict kicks_without_ring(CheckContext& context) {
   RawGuest& guest = context.guest;
   guest.function().out(VIRTIO_PCI_STATUS, 1, 0);
-  for (const uint32_t queue : {0u, context.options.queues, 0xffffu}) guest.function().out(VIRTIO_PCI_QUEUE_NOTIFY, 2, queue);
+  for (const uint32_t queue : {0u, context.options.queues, 0xffffu})
+    guest.function().out(VIRTIO_PCI_QUEUE_NOTIFY, 2, queue);
   if (auto again = guest.restart(guest.offered()); !again) return broken(again.error().message);
   return still_serves(guest);
 }
@@ -185,7 +196,9 @@ Verdict kicks_without_ring(CheckContext& context) {
 Verdict index_wrap(CheckContext& context) {
   for (const bool event_index : {true, false}) {
     DriverOptions options{.interrupts = context.single_msi ? InterruptMode::kMsi : InterruptMode::kMsix,
-                          .depth = 32, .max_bytes = 512, .patience = RawGuest::kPatience};
+                          .depth = 32,
+                          .max_bytes = 512,
+                          .patience = RawGuest::kPatience};
     if (!event_index) options.features &= ~feature(VIRTIO_RING_F_EVENT_IDX);
     auto driver = LegacyDriver::start(context.guest.machine(), context.address, options);
     REQUIRE(driver.ok(), driver.error().message);
@@ -199,7 +212,8 @@ Verdict index_wrap(CheckContext& context) {
         done++;
         if (started < kRequests) queue.start(completion.tag, VIRTIO_BLK_T_GET_ID, 0, kId, false), started++;
       });
-      REQUIRE(answered, "after ", done, " requests with", event_index ? "" : "out", " the event index no interrupt came");
+      REQUIRE(answered, "after ", done, " requests with", event_index ? "" : "out",
+              " the event index no interrupt came");
       queue.kick();
     }
   }
@@ -207,14 +221,16 @@ Verdict index_wrap(CheckContext& context) {
 }
 
 constexpr Clause kClauses[] = {
-    {"ring.framing", "header, data and status may be split over descriptors or share one", "virtio 1.2 2.7.4", free_framing},
+    {"ring.framing", "header, data and status may be split over descriptors or share one", "virtio 1.2 2.7.4",
+     free_framing},
     {"ring.no-status", "a chain without a writable byte stops the queue", "device page, 7", status_missing},
     {"ring.loop", "a loop of descriptors stops the queue", "virtio 1.2 2.7.5.2", loop},
     {"ring.next", "a next index past the table stops the queue", "virtio 0.9.5 2.3.2", next_out_of_range},
     {"ring.buffers", "a buffer outside guest RAM is an error", "virtio 0.9.5 2.3.2", buffers_outside_ram},
     {"ring.indirect", "indirect tables are served; malformed ones are not", "virtio 1.2 2.7.5.3", indirect_tables},
     {"ring.long-table", "a table of up to 1024 descriptors is served on any ring", "device page, 7", long_table},
-    {"ring.indirect-off", "INDIRECT is an error if the feature was not accepted", "virtio 0.9.5 2.3.3", indirect_not_accepted},
+    {"ring.indirect-off", "INDIRECT is an error if the feature was not accepted", "virtio 0.9.5 2.3.3",
+     indirect_not_accepted},
     {"ring.unusable", "an unusable ring stops its queue until reset", "device page, 7", unusable_ring},
     {"ring.early-kicks", "kicks without a ring and of no queue are ignored", "device page, 4", kicks_without_ring},
     {"ring.wrap", "no kick and no interrupt is lost when indices wrap", "virtio 0.9.5 2.4.2", index_wrap},

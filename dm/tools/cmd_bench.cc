@@ -32,8 +32,8 @@ Result<uint64_t> ram_for(const SessionOptions& session, const BenchOptions& opti
   constexpr uint64_t kRest = uint64_t{64} << 20, kUnit = uint64_t{2} << 20;
   const uint64_t ram = std::max(session.ram, (buffers + kRest + kUnit - 1) / kUnit * kUnit);
   if (ram <= kMost) return ram;
-  return Error{ErrorKind::kUsage, concat("--qd ", options.depth, ": ", buffers, " bytes of buffers, at most ", kMost - kRest,
-                                         "; give less, a smaller --bs, or fewer queues")};
+  return Error{ErrorKind::kUsage, concat("--qd ", options.depth, ": ", buffers, " bytes of buffers, at most ",
+                                         kMost - kRest, "; give less, a smaller --bs, or fewer queues")};
 }
 
 Result<unsigned> jobs_of(const BenchOptions& options, const LegacyDriver& driver) {
@@ -48,8 +48,9 @@ Result<std::unique_ptr<BlockLedger>> ledger_for(const BenchOptions& options, uin
   if (!options.verify) return none;
   const uint64_t blocks = bytes / options.block, in_flight = uint64_t{jobs} * options.depth;
   if (blocks < in_flight) {
-    return Error{ErrorKind::kUsage, concat("--verify: ", in_flight, " requests in flight on ", blocks,
-                                           " blocks, where each needs its own; give a smaller --qd or a larger --size")};
+    return Error{ErrorKind::kUsage,
+                 concat("--verify: ", in_flight, " requests in flight on ", blocks,
+                        " blocks, where each needs its own; give a smaller --qd or a larger --size")};
   }
   const auto run = static_cast<uint32_t>(BenchClock::now().time_since_epoch().count() / 1000 ^ getpid() << 16);
   return BlockLedger::create(blocks, options.block, run);
@@ -162,10 +163,14 @@ class Bench {
     for (BenchSide& side : report_.direct) {
       const auto run_job = side.name == "preadv" ? run_direct_calls : run_direct_ring;
       all.push_back({side, [this, run_job](double seconds, uint64_t seed, const BenchTick& tick) {
-                       return run_jobs(report_.jobs, [&](unsigned job, BenchRound& round) {
-                         const BenchPattern pattern(options_, report_.bytes / options_.block, seed, job, report_.jobs);
-                         return run_job(*file_, options_, pattern, seconds, round);
-                       }, tick);
+                       return run_jobs(
+                           report_.jobs,
+                           [&](unsigned job, BenchRound& round) {
+                             const BenchPattern pattern(options_, report_.bytes / options_.block, seed, job,
+                                                        report_.jobs);
+                             return run_job(*file_, options_, pattern, seconds, round);
+                           },
+                           tick);
                      }});
     }
     return all;

@@ -33,7 +33,8 @@ struct Ratios {
 };
 
 Ratios ratios(const BenchSeries& device, const BenchSeries& direct) {
-  return {ratio(device.median_iops(), direct.median_iops()), ratio(device.cpu_seconds_per_io(), direct.cpu_seconds_per_io()),
+  return {ratio(device.median_iops(), direct.median_iops()),
+          ratio(device.cpu_seconds_per_io(), direct.cpu_seconds_per_io()),
           ratio(device.microseconds(0.99), direct.microseconds(0.99))};
 }
 
@@ -49,9 +50,9 @@ std::string column(double value, size_t width, int digits) {
 constexpr size_t kIops = 8, kBytes = 6, kLatency = 7, kTail = 9, kCpu = 7, kPerRequest = 6, kSwitches = 9, kErrors = 7;
 
 void print_header() {
-  fmt::print("{:<8}{:>{}}{:>{}}{:>{}}{:>{}}{:>{}}{:>{}}{:>{}}{:>{}}{:>{}}{:>{}}\n", "", "IOPS", kIops, "MB/s", kBytes, "p50 us",
-             kLatency, "p99 us", kLatency, "p99.9 us", kTail, "CPUs/M", kCpu, "kicks", kPerRequest, "irqs", kPerRequest,
-             "switches", kSwitches, "errors", kErrors);
+  fmt::print("{:<8}{:>{}}{:>{}}{:>{}}{:>{}}{:>{}}{:>{}}{:>{}}{:>{}}{:>{}}{:>{}}\n", "", "IOPS", kIops, "MB/s", kBytes,
+             "p50 us", kLatency, "p99 us", kLatency, "p99.9 us", kTail, "CPUs/M", kCpu, "kicks", kPerRequest, "irqs",
+             kPerRequest, "switches", kSwitches, "errors", kErrors);
 }
 
 void print_row(const BenchSide& side, uint32_t block) {
@@ -85,9 +86,9 @@ void print_bench_table(const BenchReport& report) {
   const bool mixed = options.writes() && options.read_percent > 0;
   const std::string pattern = mixed ? fmt::format("{} ({} % reads)", options.rw, options.read_percent) : options.rw;
   const bool short_ring = options.depth < report.asked_depth;
-  fmt::print("{}{}of {} bytes, depth {}{}{} job(s) on {} queue(s), medians of {} rounds\n", pattern, mixed ? '\n' : ' ', options.block,
-             options.depth, short_ring ? " (what the ring holds; queue_size= makes it larger),\n" : ", ", report.jobs,
-             report.queues, kBenchRounds);
+  fmt::print("{}{}of {} bytes, depth {}{}{} job(s) on {} queue(s), medians of {} rounds\n", pattern, mixed ? '\n' : ' ',
+             options.block, options.depth, short_ring ? " (what the ring holds; queue_size= makes it larger),\n" : ", ",
+             report.jobs, report.queues, kBenchRounds);
   print_header();
   print_row(report.device, options.block);
   for (const BenchSide& side : report.direct) print_row(side, options.block);
@@ -104,21 +105,32 @@ void print_bench_table(const BenchReport& report) {
 
 void print_bench_json(const BenchReport& report) {
   const BenchOptions& options = report.options;
-  Json json{{"rw", options.rw}, {"rwmixread", options.read_percent}, {"bs", options.block}, {"qd", options.depth},
-            {"numjobs", report.jobs}, {"queues", report.queues}, {"bytes", report.bytes}, {"seconds", options.seconds},
-            {"ramp", options.ramp}, {"cold", options.cold}, {"seed", options.seed}, {"rounds", kBenchRounds},
+  Json json{{"rw", options.rw},
+            {"rwmixread", options.read_percent},
+            {"bs", options.block},
+            {"qd", options.depth},
+            {"numjobs", report.jobs},
+            {"queues", report.queues},
+            {"bytes", report.bytes},
+            {"seconds", options.seconds},
+            {"ramp", options.ramp},
+            {"cold", options.cold},
+            {"seed", options.seed},
+            {"rounds", kBenchRounds},
             {"device", describe(report.device.series, options.block)}};
   if (const BenchSide* const best = report.best_direct()) {
     json["direct"] = describe(best->series, options.block);
     json["direct_method"] = best->name;
-    for (const BenchSide& side : report.direct) json["direct_methods"][side.name] = describe(side.series, options.block);
+    for (const BenchSide& side : report.direct)
+      json["direct_methods"][side.name] = describe(side.series, options.block);
     const Ratios to = ratios(report.device.series, best->series);
     json["ratio"] = to.iops;
     json["cpu_ratio"] = to.cpu;
     json["p99_ratio"] = to.p99;
   }
   if (!report.left_out.empty()) json["left_out"] = report.left_out;
-  if (report.read_back) json["verify"] = {{"read_back", *report.read_back}, {"checked", report.device.series.total.checked}};
+  if (report.read_back)
+    json["verify"] = {{"read_back", *report.read_back}, {"checked", report.device.series.total.checked}};
   fmt::print("{}\n", json.dump(2));
 }
 

@@ -65,15 +65,20 @@ const char* word(Verdict::Kind kind) {
 }
 
 size_t count(const std::vector<Row>& rows, Verdict::Kind kind) {
-  return static_cast<size_t>(std::count_if(rows.begin(), rows.end(), [kind](const Row& row) { return row.verdict.kind == kind; }));
+  return static_cast<size_t>(
+      std::count_if(rows.begin(), rows.end(), [kind](const Row& row) { return row.verdict.kind == kind; }));
 }
 
 void print_json(const std::vector<Row>& rows) {
-  nlohmann::ordered_json report{{"ok", count(rows, Verdict::kHolds)}, {"broken", count(rows, Verdict::kBroken)},
+  nlohmann::ordered_json report{{"ok", count(rows, Verdict::kHolds)},
+                                {"broken", count(rows, Verdict::kBroken)},
                                 {"skipped", count(rows, Verdict::kSkipped)}};
   for (const Row& row : rows) {
-    report["clauses"].push_back({{"name", row.clause->name}, {"rule", row.clause->rule}, {"source", row.clause->source},
-                                 {"result", word(row.verdict.kind)}, {"seen", row.verdict.text}});
+    report["clauses"].push_back({{"name", row.clause->name},
+                                 {"rule", row.clause->rule},
+                                 {"source", row.clause->source},
+                                 {"result", word(row.verdict.kind)},
+                                 {"seen", row.verdict.text}});
   }
   fmt::print("{}\n", report.dump(2));
 }
@@ -81,7 +86,10 @@ void print_json(const std::vector<Row>& rows) {
 void print_table(const std::vector<Row>& rows) {
   const bool colour = isatty(STDOUT_FILENO) == 1;
   for (const Row& row : rows) {
-    const char* begin = !colour ? "" : row.verdict.kind == Verdict::kHolds ? "\033[32m" : row.verdict.kind == Verdict::kBroken ? "\033[31m" : "\033[33m";
+    const char* begin = !colour                                ? ""
+                        : row.verdict.kind == Verdict::kHolds  ? "\033[32m"
+                        : row.verdict.kind == Verdict::kBroken ? "\033[31m"
+                                                               : "\033[33m";
     const std::string name = fmt::format("{:<7} {:<18} ", word(row.verdict.kind), row.clause->name);
     const std::string text = wrapped(name, fmt::format("{} ({})", row.clause->rule, row.clause->source), kIndent);
     const size_t end = text.find(' ');  // of the coloured word
@@ -104,7 +112,8 @@ Result<void> run_check(const SessionOptions& options, bool json) {
                                options.single_msi ? InterruptMode::kMsi : InterruptMode::kMsix);
   if (!guest) return guest.error();
   if (guest.value().size() < 4) {
-    return Error{ErrorKind::kUsage, "queue_size=2: a plain request has three descriptors; check needs queue_size=4 or more"};
+    return Error{ErrorKind::kUsage,
+                 "queue_size=2: a plain request has three descriptors; check needs queue_size=4 or more"};
   }
   CheckContext context{guest.value(), slot.address, *slot.block, options.single_msi};
   ScratchSectors scratch(guest.value());

@@ -82,7 +82,9 @@ class OrderedReader {
 class Writer {
  public:
   Writer(LegacyDriver& driver, const PciSlotConfig& slot)
-      : queue_(driver.queue(0)), slot_(slot), zeroes_(driver.accepted(VIRTIO_BLK_F_WRITE_ZEROES)),
+      : queue_(driver.queue(0)),
+        slot_(slot),
+        zeroes_(driver.accepted(VIRTIO_BLK_F_WRITE_ZEROES)),
         sectors_(queue_.depth()) {
     for (unsigned tag = 0; tag < queue_.depth(); tag++) free_.push(static_cast<uint16_t>(tag));
   }
@@ -96,8 +98,8 @@ class Writer {
     sectors_[tag] = sector;
     const auto bytes = static_cast<uint32_t>(piece.size());
     if (zeroes_ && std::all_of(piece.begin(), piece.end(), [](std::byte b) { return b == std::byte{0}; })) {
-      queue_.data(tag).store(0, VirtioBlkDiscardWriteZeroes{sector, bytes / VIRTIO_BLK_SECTOR_SIZE,
-                                                            VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP});
+      queue_.data(tag).store(
+          0, VirtioBlkDiscardWriteZeroes{sector, bytes / VIRTIO_BLK_SECTOR_SIZE, VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP});
       queue_.start(tag, VIRTIO_BLK_T_WRITE_ZEROES, 0, sizeof(VirtioBlkDiscardWriteZeroes), true);
     } else {
       queue_.data(tag).copy_in(0, piece.data(), piece.size());

@@ -24,8 +24,10 @@ Json describe_pci(LegacyDriver& driver) {
   for (unsigned i = 0; i < kPciBars; i++) {
     const GuestBar& bar = function.bar(i);
     if (bar.kind == BarKind::kAbsent) continue;
-    pci["bars"].push_back({{"bar", i}, {"kind", bar.kind == BarKind::kIo ? "io" : "memory"},
-                           {"address", fmt::format("{:#x}", bar.address)}, {"size", bar.size}});
+    pci["bars"].push_back({{"bar", i},
+                           {"kind", bar.kind == BarKind::kIo ? "io" : "memory"},
+                           {"address", fmt::format("{:#x}", bar.address)},
+                           {"size", bar.size}});
   }
   pci["msix"] = function.capability(0x11).has_value();
   pci["msi"] = function.capability(0x05).has_value();
@@ -36,16 +38,17 @@ Json describe_disk(LegacyDriver& driver, const std::string& serial) {
   const VirtioBlkConfig config = driver.config();
   const uint64_t sectors = config.capacity;
   const uint32_t block = config.blk_size;
-  Json disk{{"serial", serial},
-            {"capacity_sectors", sectors},
-            {"capacity_bytes", sectors * VIRTIO_BLK_SECTOR_SIZE},
-            {"logical_block", block},
-            {"physical_block", block << config.physical_block_exp},
-            {"seg_max", uint32_t{config.seg_max}},
-            {"geometry", {{"cylinders", uint16_t{config.cylinders}}, {"heads", config.heads}, {"sectors", config.sectors}}},
-            {"cache", config.writeback != 0 ? "writeback" : "writethru"},
-            {"queues", driver.accepted(VIRTIO_BLK_F_MQ) ? uint16_t{config.num_queues} : 1},
-            {"queue_size", driver.queue(0).ring().size()}};
+  Json disk{
+      {"serial", serial},
+      {"capacity_sectors", sectors},
+      {"capacity_bytes", sectors * VIRTIO_BLK_SECTOR_SIZE},
+      {"logical_block", block},
+      {"physical_block", block << config.physical_block_exp},
+      {"seg_max", uint32_t{config.seg_max}},
+      {"geometry", {{"cylinders", uint16_t{config.cylinders}}, {"heads", config.heads}, {"sectors", config.sectors}}},
+      {"cache", config.writeback != 0 ? "writeback" : "writethru"},
+      {"queues", driver.accepted(VIRTIO_BLK_F_MQ) ? uint16_t{config.num_queues} : 1},
+      {"queue_size", driver.queue(0).ring().size()}};
   if (driver.accepted(VIRTIO_BLK_F_DISCARD)) {
     disk["discard"] = {{"max_sectors", uint32_t{config.max_discard_sectors}},
                        {"max_segments", uint32_t{config.max_discard_seg}},
@@ -59,7 +62,8 @@ std::string text_of(const std::string& key, const Json& value) {
   if (value.is_string()) return value.get<std::string>();
   if (value.is_boolean()) return value.get<bool>() ? "yes" : "no";
   const auto part = [&](const char* name) { return value[name].dump(); };
-  if (key == "geometry") return concat(part("cylinders"), " cylinders, ", part("heads"), " heads, ", part("sectors"), " sectors");
+  if (key == "geometry")
+    return concat(part("cylinders"), " cylinders, ", part("heads"), " heads, ", part("sectors"), " sectors");
   if (key == "discard") {
     return concat("up to ", part("max_segments"), " segments of ", part("max_sectors"), " sectors, aligned to ",
                   part("alignment_sectors"));
@@ -79,8 +83,8 @@ void print_section(const char* title, const Json& section) {
       continue;
     }
     for (const Json& bar : value) {
-      print_line("bar " + bar["bar"].dump(), concat(bar["kind"].get<std::string>(), ", ", bar["size"].dump(), " bytes at ",
-                                                    bar["address"].get<std::string>()));
+      print_line("bar " + bar["bar"].dump(), concat(bar["kind"].get<std::string>(), ", ", bar["size"].dump(),
+                                                    " bytes at ", bar["address"].get<std::string>()));
     }
   }
 }

@@ -69,7 +69,8 @@ Result<void> run_ranges(const SessionOptions& options, const RequestOptions& req
   LegacyDriver& driver = *disk.value().driver;
   const unsigned needed = type == VIRTIO_BLK_T_DISCARD ? VIRTIO_BLK_F_DISCARD : VIRTIO_BLK_F_WRITE_ZEROES;
   if (!driver.accepted(needed)) {
-    return Error{ErrorKind::kUsage, concat(what, ": the disk does not offer it; add the option discard to -s (and not ro)")};
+    return Error{ErrorKind::kUsage,
+                 concat(what, ": the disk does not offer it; add the option discard to -s (and not ro)")};
   }
   const uint32_t most = std::max<uint32_t>(driver.config().max_discard_sectors, 1);
   const uint32_t flags = type == VIRTIO_BLK_T_WRITE_ZEROES && request.unmap ? VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP : 0;
@@ -116,11 +117,11 @@ Result<void> run_write(const SessionOptions& options, const RequestOptions& requ
     auto got = read_in({buffer.data(), wanted});
     if (!got) return got.error();
     if (got.value() % VIRTIO_BLK_SECTOR_SIZE != 0 || (request.count && got.value() < wanted)) {
-      return Error{ErrorKind::kUsage,
-                   request.count ? concat("stdin ended ", left * VIRTIO_BLK_SECTOR_SIZE - got.value(),
-                                          " bytes before --count ", *request.count, " sectors were read")
-                                 : concat("stdin is not a multiple of 512 bytes; its last ",
-                                          got.value() % VIRTIO_BLK_SECTOR_SIZE, " bytes make no sector")};
+      return Error{ErrorKind::kUsage, request.count
+                                          ? concat("stdin ended ", left * VIRTIO_BLK_SECTOR_SIZE - got.value(),
+                                                   " bytes before --count ", *request.count, " sectors were read")
+                                          : concat("stdin is not a multiple of 512 bytes; its last ",
+                                                   got.value() % VIRTIO_BLK_SECTOR_SIZE, " bytes make no sector")};
     }
     if (got.value() == 0) break;
     if (auto done = check(driver.write(sector, {buffer.data(), got.value()}), "write", sector); !done) return done;

@@ -12,10 +12,10 @@
 namespace acrn {
 
 struct RequestOptions {
-  uint64_t sector = 0;              // 512-byte sectors
-  std::optional<uint64_t> count;    // 512-byte sectors; absent: to the end of the disk, or of stdin
-  bool unmap = true;                // zero: the range may be deallocated
-  bool acknowledge = false;         // write: a line for each request that completed
+  uint64_t sector = 0;            // 512-byte sectors
+  std::optional<uint64_t> count;  // 512-byte sectors; absent: to the end of the disk, or of stdin
+  bool unmap = true;              // zero: the range may be deallocated
+  bool acknowledge = false;       // write: a line for each request that completed
 };
 
 Result<void> run_info(const SessionOptions& session, bool json);

@@ -15,8 +15,11 @@ constexpr unsigned kWidth = 30;
 }  // namespace
 
 Progress::Progress(std::string what, uint64_t total)
-    : what_(std::move(what)), total_(total), terminal_(isatty(STDERR_FILENO) == 1),
-      begun_(std::chrono::steady_clock::now()), drawn_(begun_) {}
+    : what_(std::move(what)),
+      total_(total),
+      terminal_(isatty(STDERR_FILENO) == 1),
+      begun_(std::chrono::steady_clock::now()),
+      drawn_(begun_) {}
 
 Progress::~Progress() {
   if (terminal_) fmt::print(stderr, "\r\033[K");
@@ -27,7 +30,8 @@ void Progress::advance(uint64_t bytes) {
   const auto now = std::chrono::steady_clock::now();
   if (!terminal_ || now - drawn_ < kRedraw) return;
   drawn_ = now;
-  draw(fmt::format("{:.0f} MB/s", static_cast<double>(done_) / 1e6 / std::chrono::duration<double>(now - begun_).count()));
+  draw(fmt::format("{:.0f} MB/s",
+                   static_cast<double>(done_) / 1e6 / std::chrono::duration<double>(now - begun_).count()));
 }
 
 void Progress::show(uint64_t done, std::string_view note) {
@@ -38,7 +42,8 @@ void Progress::show(uint64_t done, std::string_view note) {
 void Progress::draw(std::string_view note) {
   const double part = total_ == 0 ? 1.0 : static_cast<double>(done_) / static_cast<double>(total_);
   const auto filled = static_cast<unsigned>(part * kWidth);
-  fmt::print(stderr, "\r{} [{:=<{}}{: <{}}] {:3.0f} % {}\033[K", what_, "", filled, "", kWidth - filled, part * 100, note);
+  fmt::print(stderr, "\r{} [{:=<{}}{: <{}}] {:3.0f} % {}\033[K", what_, "", filled, "", kWidth - filled, part * 100,
+             note);
   std::fflush(stderr);
 }
 

@@ -18,7 +18,8 @@ Result<std::unique_ptr<Session>> Session::open(const SessionOptions& options, si
     auto slot = parse_slot(text);
     if (!slot) return slot.error();
     if (slot.value().emulation != "virtio-blk") {
-      return Error{ErrorKind::kUsage, concat("-s ", text, ": vblk drives virtio-blk slots, not ", slot.value().emulation)};
+      return Error{ErrorKind::kUsage,
+                   concat("-s ", text, ": vblk drives virtio-blk slots, not ", slot.value().emulation)};
     }
     session->slots_.push_back(std::move(slot).value());
   }

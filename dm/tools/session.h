@@ -13,13 +13,13 @@
 namespace acrn {
 
 struct SessionOptions {
-  std::vector<std::string> slots;          // each as -s has it
+  std::vector<std::string> slots;  // each as -s has it
   InterruptMode interrupts = InterruptMode::kMsix;
   bool event_index = true;
   bool indirect = true;
-  bool single_msi = false;                 // --virtio_msi
-  bool windows = false;                    // --windows
-  uint64_t ram = uint64_t{256} << 20;      // bytes
+  bool single_msi = false;             // --virtio_msi
+  bool windows = false;                // --windows
+  uint64_t ram = uint64_t{256} << 20;  // bytes
 
   // The driver's options that follow from these.
   DriverOptions driver() const;

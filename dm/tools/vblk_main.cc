@@ -36,8 +36,11 @@ Result<void> number(std::string_view option, const std::string& text, uint64_t l
 }
 
 Result<SessionOptions> session_options(const CommandLine& line) {
-  SessionOptions options{.slots = line.slots, .event_index = !line.no_event_index, .indirect = !line.no_indirect,
-                         .single_msi = line.single_msi, .windows = line.windows};
+  SessionOptions options{.slots = line.slots,
+                         .event_index = !line.no_event_index,
+                         .indirect = !line.no_indirect,
+                         .single_msi = line.single_msi,
+                         .windows = line.windows};
   if (line.interrupts == "intx") {
     options.interrupts = InterruptMode::kIntx;
   } else if (line.interrupts == "msi") {
@@ -66,7 +69,10 @@ CLI::App* add_command(CLI::App& app, CommandLine& line, const char* name, const 
   CLI::App* command = app.add_subcommand(name, text);
   command->footer(concat("example: vblk ", name, " ", example));
   command->add_option("-s,--pci_slot", line.slots, "<slot>,virtio-blk,<path>[,options] as for acrn-dm")
-      ->required()->allow_extra_args(false)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)->type_name("SLOT");
+      ->required()
+      ->allow_extra_args(false)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+      ->type_name("SLOT");
   command->add_flag("--virtio_msi", line.single_msi, "one MSI vector and no MSI-X");
   command->add_flag("--windows", line.windows, "subsystem vendor 0x108e");
   if (std::string_view(name) == "check") return command;  // which tries them all
@@ -86,15 +92,19 @@ void add_bench_options(CLI::App* command, BenchText& text) {
   command->add_option("--rwmixread", text.read_percent, "percentage of reads in randrw (default 50)");
   command->add_option("--bs", text.block, "bytes of a request (default 4k)");
   command->add_option("--qd,--iodepth", text.depth, "requests in flight per job (default 16)");
-  command->add_option("--numjobs", text.jobs, "guest threads, each with a queue of its own (default: as many as queues)");
+  command->add_option("--numjobs", text.jobs,
+                      "guest threads, each with a queue of its own (default: as many as queues)");
   command->add_option("--size", text.size, "work on the first bytes only, like 1G");
   command->add_option("--seconds,--runtime", text.seconds, "how long (default 5)");
   command->add_option("--ramp,--ramp_time", text.ramp, "seconds of load that are not measured, before (default 0)");
   command->add_option("--seed", text.seed, "of the random pattern (default 1)");
   command->add_flag("--verify", text.verify, "check what is read, and at the end all that was written");
-  command->add_option("--direct-baseline,--baseline", text.direct,
-                      "in turns with the same pattern on the file itself: preadv, io_uring or best (default)")
-      ->expected(0, 1)->default_str("best")->type_name("METHOD");
+  command
+      ->add_option("--direct-baseline,--baseline", text.direct,
+                   "in turns with the same pattern on the file itself: preadv, io_uring or best (default)")
+      ->expected(0, 1)
+      ->default_str("best")
+      ->type_name("METHOD");
   command->add_flag("--cold", text.cold, "the file leaves the page cache before each round");
   command->add_flag("--json", text.json, "machine-readable");
 }
@@ -121,11 +131,13 @@ std::vector<std::pair<CLI::App*, Run>> add_commands(CLI::App& app, CommandLine& 
   copy->add_flag("--json", line.json, "machine-readable");
   commands.emplace_back(copy, [&line](const auto& session) { return run_copy(session, !line.no_verify, line.json); });
 
-  CLI::App* read = add_command(app, line, "read", "sectors to stdout", "-s 3,virtio-blk,disk.img,ro --sector 0 --count 8");
+  CLI::App* read =
+      add_command(app, line, "read", "sectors to stdout", "-s 3,virtio-blk,disk.img,ro --sector 0 --count 8");
   add_range(read, line);
   commands.emplace_back(read, with_request(run_read));
 
-  CLI::App* write = add_command(app, line, "write", "stdin to sectors", "-s 3,virtio-blk,disk.img --sector 2048 < data");
+  CLI::App* write =
+      add_command(app, line, "write", "stdin to sectors", "-s 3,virtio-blk,disk.img --sector 2048 < data");
   add_range(write, line);
   write->add_flag("--acknowledge", line.acknowledge, "print 'written SECTOR COUNT' as each request completes");
   commands.emplace_back(write, with_request(run_write));
@@ -181,7 +193,8 @@ int start(int argc, char** argv) {
   } catch (const CLI::CallForVersion& version) {
     return app.exit(version);
   } catch (const CLI::ParseError& error) {
-    return report(usage_error(concat(error.what(), "; vblk --help shows the commands, vblk <command> --help its options")));
+    return report(
+        usage_error(concat(error.what(), "; vblk --help shows the commands, vblk <command> --help its options")));
   }
   auto session = session_options(line);
   if (!session) return report(session.error());

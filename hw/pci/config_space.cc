@@ -20,8 +20,7 @@ ConfigSpace::ConfigSpace(const PciIdentity& identity) {
   set(PCI_SUBSYSTEM_VENDOR_ID, 2, identity.subsystem_vendor);
   set(PCI_SUBSYSTEM_ID, 2, identity.subsystem);
   set(PCI_INTERRUPT_PIN, 1, identity.interrupt_pin);
-  make_writable(PCI_COMMAND, 2,
-                PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER | PCI_COMMAND_INTX_DISABLE);
+  make_writable(PCI_COMMAND, 2, PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER | PCI_COMMAND_INTX_DISABLE);
   if (identity.interrupt_pin != 0) make_writable(PCI_INTERRUPT_LINE, 1, 0xff);
 }
 

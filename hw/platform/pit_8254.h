@@ -1,8 +1,8 @@
 // Pit8254: a PC's interval timer at ports 0x40 to 0x43, for hypervisors that have none of their own. Counter 0
 // interrupts when its output rises; SystemPortB shows counter 2 and moves its gate.
 //
-// An interrupt is a pulse on the pin. What was missed while the alarm's thread was late is one pulse, and from one to the
-// next it is 100 us or more, whatever the guest programs.
+// An interrupt is a pulse on the pin. What was missed while the alarm's thread was late is one pulse, and from one to
+// the next it is 100 us or more, whatever the guest programs.
 //
 // Threads: any virtual CPU and the alarm's loop. mutex_ guards the registers and is never held across a call out.
 #pragma once
@@ -24,8 +24,8 @@ namespace acrn {
 class Pit8254 final : public PortDevice {
  public:
   static constexpr uint16_t kFirstPort = 0x40, kPorts = 4;
-  static constexpr uint64_t kFrequency = 1'193'182;    // Hz
-  static constexpr uint64_t kShortestInterval = 120;   // CLK pulses, 100 us
+  static constexpr uint64_t kFrequency = 1'193'182;   // Hz
+  static constexpr uint64_t kShortestInterval = 120;  // CLK pulses, 100 us
 
   // `clock`: monotonic nanoseconds; any thread. Loop and pin outlive the timer.
   static Result<std::unique_ptr<Pit8254>> create(EventLoop& loop, IrqPin& pin, std::function<uint64_t()> clock);
@@ -43,14 +43,14 @@ class Pit8254 final : public PortDevice {
   struct State {
     // The gates of the first two are wired high.
     std::array<PitCounter, 3> counters{PitCounter(true), PitCounter(true), PitCounter(false)};
-    uint64_t now = 0;         // CLK pulses
+    uint64_t now = 0;  // CLK pulses
     bool speaker = false;
     bool risen = false;       // counter 0's output, and the pulse is still to come
     uint64_t not_before = 0;  // the next pulse
 
     void advance(uint64_t ticks);
     void write_control(uint8_t value);
-    bool take_pulse();                            // whether one is due
+    bool take_pulse();                           // whether one is due
     std::optional<uint64_t> next_pulse() const;  // when to look again, after now
   };
 

@@ -80,9 +80,7 @@ void PitCounter::load() {
 }
 
 // A one-shot, once triggered, does not look at its gate.
-bool PitCounter::may_run() const {
-  return loaded_ && (mode_ == 1 || mode_ == 5 || (gate_ && !held()));
-}
+bool PitCounter::may_run() const { return loaded_ && (mode_ == 1 || mode_ == 5 || (gate_ && !held())); }
 
 void PitCounter::stop() {
   elapsed_ = elapsed(now_);

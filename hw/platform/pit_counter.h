@@ -45,20 +45,20 @@ class PitCounter {
   bool gate_;
 
   bool half_written_ = false, half_read_ = false;
-  uint8_t low_byte_ = 0;                   // written, waits for the high one
+  uint8_t low_byte_ = 0;  // written, waits for the high one
   std::optional<uint8_t> latched_status_;
   std::optional<uint16_t> latched_count_;
 
-  uint32_t reload_ = 0;                    // the count register
-  bool armed_ = false;                     // it was written since the control word
-  bool null_count_ = true;                 // and is not in the counting element yet
-  std::optional<uint64_t> load_at_;        // when it will be; nothing: a trigger has to come first
+  uint32_t reload_ = 0;              // the count register
+  bool armed_ = false;               // it was written since the control word
+  bool null_count_ = true;           // and is not in the counting element yet
+  std::optional<uint64_t> load_at_;  // when it will be; nothing: a trigger has to come first
 
   uint64_t now_ = 0;
-  bool loaded_ = false;                    // since the control word; a counter that was not stands at 0
-  bool running_ = false;                   // or stands
-  uint32_t count_ = 0;                     // what was loaded
-  uint64_t elapsed_ = 0, since_ = 0;       // pulses counted of it; while it runs: at `since_`, and one with each since
+  bool loaded_ = false;               // since the control word; a counter that was not stands at 0
+  bool running_ = false;              // or stands
+  uint32_t count_ = 0;                // what was loaded
+  uint64_t elapsed_ = 0, since_ = 0;  // pulses counted of it; while it runs: at `since_`, and one with each since
 };
 
 }  // namespace acrn

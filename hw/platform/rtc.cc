@@ -23,14 +23,14 @@ enum : uint8_t {
   kRegisterD = 0x0d,
 };
 
-constexpr uint8_t kIndexBits = 0x7f;       // bit 7 of the port masks the NMI
-constexpr uint8_t kUpdating = 0x80;        // A: never seen, since all registers are read at one moment
-constexpr uint8_t kDividers = 0x26;        // A: 32768 Hz, 1024 Hz periodic rate
-constexpr uint8_t kSet = 0x80;             // B: the clock stands while it is set
-constexpr uint8_t kBinary = 0x04;          // B
-constexpr uint8_t kTwentyFourHours = 0x02; // B
-constexpr uint8_t kValid = 0x80;           // D: the battery is good
-constexpr uint8_t kAfternoon = 0x80;       // of the hour, in 12-hour format
+constexpr uint8_t kIndexBits = 0x7f;        // bit 7 of the port masks the NMI
+constexpr uint8_t kUpdating = 0x80;         // A: never seen, since all registers are read at one moment
+constexpr uint8_t kDividers = 0x26;         // A: 32768 Hz, 1024 Hz periodic rate
+constexpr uint8_t kSet = 0x80;              // B: the clock stands while it is set
+constexpr uint8_t kBinary = 0x04;           // B
+constexpr uint8_t kTwentyFourHours = 0x02;  // B
+constexpr uint8_t kValid = 0x80;            // D: the battery is good
+constexpr uint8_t kAfternoon = 0x80;        // of the hour, in 12-hour format
 
 }  // namespace
 
@@ -125,7 +125,9 @@ uint8_t Rtc::encode(int value) const {
   return static_cast<uint8_t>((register_b_ & kBinary) != 0 ? value : value / 10 * 16 + value % 10);
 }
 
-int Rtc::decode(uint8_t value) const { return (register_b_ & kBinary) != 0 ? value : (value >> 4) * 10 + (value & 0xf); }
+int Rtc::decode(uint8_t value) const {
+  return (register_b_ & kBinary) != 0 ? value : (value >> 4) * 10 + (value & 0xf);
+}
 
 uint8_t Rtc::encode_hour(int hour) const {
   if ((register_b_ & kTwentyFourHours) != 0) return encode(hour);

@@ -99,8 +99,7 @@ uint8_t Uart16550::read_register(unsigned port) {
     case kData:
       if (divisor_shown()) return static_cast<uint8_t>(state_.divisor);
       return state_.receive.empty() ? uint8_t{0} : state_.receive.pop();
-    case kInterruptEnable:
-      return divisor_shown() ? static_cast<uint8_t>(state_.divisor >> 8) : state_.interrupt_enable;
+    case kInterruptEnable: return divisor_shown() ? static_cast<uint8_t>(state_.divisor >> 8) : state_.interrupt_enable;
     case kInterruptIdentification: return read_interrupt_identification();
     case kLineControl: return state_.line_control;
     case kModemControl: return state_.modem_control;

@@ -137,13 +137,9 @@ void check_reset_with_toggle_in_flight(bool writeback_option) {
   EXPECT_EQ(write_is_stable(bench, guest), !writeback_option);
 }
 
-TEST(reset_with_writes_in_flight_returns_to_writethru_of_the_command_line) {
-  check_reset_with_toggle_in_flight(false);
-}
+TEST(reset_with_writes_in_flight_returns_to_writethru_of_the_command_line) { check_reset_with_toggle_in_flight(false); }
 
-TEST(reset_with_writes_in_flight_returns_to_writeback_of_the_command_line) {
-  check_reset_with_toggle_in_flight(true);
-}
+TEST(reset_with_writes_in_flight_returns_to_writeback_of_the_command_line) { check_reset_with_toggle_in_flight(true); }
 
 TEST(a_read_only_disk_offers_no_cache_mode) {
   BenchDisk bench({.device = {.read_only = true, .writeback = true}});

@@ -46,8 +46,7 @@ TEST(a_loop_is_walked_a_bounded_number_of_steps) {
       {"to itself", GuestRule::kChainTooLong, [](GoodRead& r) { r.guest.set(0, r.header, 16, kNext, 0); }},
       {"of two", GuestRule::kChainTooLong,
        [](GoodRead& r) { r.guest.set(1, r.data.gpa(), kSector, kNext | kWrite, 0); }},
-      {"of three", GuestRule::kChainTooLong,
-       [](GoodRead& r) { r.guest.set(2, r.status, 1, kNext | kWrite, 0); }},
+      {"of three", GuestRule::kChainTooLong, [](GoodRead& r) { r.guest.set(2, r.status, 1, kNext | kWrite, 0); }},
       {"of writable ones", GuestRule::kChainTooLong,
        [](GoodRead& r) { r.guest.set(2, r.status, 1, kNext | kWrite, 1); }},
       {"of empty ones", GuestRule::kChainTooLong, [](GoodRead& r) { r.guest.set(0, r.header, 0, kNext, 0); }},
@@ -91,8 +90,8 @@ constexpr uint64_t kTop = ~uint64_t{0};
 void check_wrong_buffer(const char* name, Gpa gpa, uint32_t length, BenchOptions options = {}) {
   const Spoiled cases[] = {
       {"header", GuestRule::kBufferNotInRam, [=](GoodRead& r) { r.guest.set(0, gpa, length, kNext, 1); }, kAnswered},
-      {"data", GuestRule::kBufferNotInRam,
-       [=](GoodRead& r) { r.guest.set(1, gpa, length, kNext | kWrite, 2); }, kAnswered},
+      {"data", GuestRule::kBufferNotInRam, [=](GoodRead& r) { r.guest.set(1, gpa, length, kNext | kWrite, 2); },
+       kAnswered},
       {"status", GuestRule::kBufferNotInRam, [=](GoodRead& r) { r.guest.set(2, gpa, length, kWrite); }},
   };
   row(name, [&] { check_spoiled(cases, std::move(options)); });
@@ -224,8 +223,7 @@ TEST(a_chain_of_empty_descriptors_has_no_status_and_stops_the_queue) {
   BenchDisk bench;
   RawGuest guest = bench.guest();
   GoodRead read(guest);
-  const RawGuest::Piece pieces[] = {
-      {read.header, 0, false}, {read.data.gpa(), 0, true}, {read.status, 0, true}};
+  const RawGuest::Piece pieces[] = {{read.header, 0, false}, {read.data.gpa(), 0, true}, {read.status, 0, true}};
   guest.chain(0, pieces);
   read.expect(kStops, bench);
   EXPECT_EQ(bench.mistakes(GuestRule::kStatusMissing), 1u);
@@ -267,10 +265,8 @@ TEST(a_readable_descriptor_behind_a_writable_one_is_an_error_in_the_last_writabl
   BenchDisk bench;
   RawGuest guest = bench.guest();
   GoodRead read(guest);
-  const RawGuest::Piece pieces[] = {{read.header, 16, false},
-                                    {read.data.gpa(), kSector, true},
-                                    {read.header, 16, false},
-                                    {read.status, 1, true}};
+  const RawGuest::Piece pieces[] = {
+      {read.header, 16, false}, {read.data.gpa(), kSector, true}, {read.header, 16, false}, {read.status, 1, true}};
   guest.chain(0, pieces);
   EXPECT_EQ(uint32_t{guest.run(uint16_t{0})->len}, 1u);
   EXPECT_EQ(guest.byte(read.status), VIRTIO_BLK_S_IOERR);

@@ -162,8 +162,7 @@ void check_after_a_stray_read(Stray stray, unsigned step, uint64_t before, uint6
 TEST(a_capacity_read_after_a_stray_read_and_a_resize_is_one_of_the_two) {
   for (const Stray stray : {Stray{1, 1}, Stray{3, 1}, Stray{7, 1}, Stray{2, 4}, Stray{3, 2}, Stray{6, 2}}) {
     for (const unsigned step : {1u, 2u, 4u}) {
-      row("stray " + std::to_string(stray.size) + " at " + std::to_string(stray.at) + ", step " +
-              std::to_string(step),
+      row("stray " + std::to_string(stray.size) + " at " + std::to_string(stray.at) + ", step " + std::to_string(step),
           [&] {
             check_after_a_stray_read(stray, step, kSmall, kLarge);
             check_after_a_stray_read(stray, step, kLarge, kSmall);

@@ -57,8 +57,8 @@ TEST(one_failed_request_among_64_in_flight_fails_alone) {
     bench.faults().fail_range(op, 17 * kSector, 18 * kSector, EIO);
     std::vector<ReadyRequest> all;
     for (uint16_t head = 0; head < 64; head++) {
-      all.push_back(ready_request(guest, head, op == BlockOp::kRead ? VIRTIO_BLK_T_IN : VIRTIO_BLK_T_OUT,
-                                  head, kSector));
+      all.push_back(
+          ready_request(guest, head, op == BlockOp::kRead ? VIRTIO_BLK_T_IN : VIRTIO_BLK_T_OUT, head, kSector));
       guest.offer(head);
     }
     guest.kick();
@@ -97,8 +97,7 @@ TEST(a_window_is_never_left) {
   BenchDisk bench({.backend = open_backend({.source = FilePath{path}, .range = BlockRange{100, 50}})});
   RawGuest guest = bench.guest();
   EXPECT_EQ(guest.capacity(), 50u);
-  const uint64_t past[] = {
-      50, 51, ~uint64_t{0}, uint64_t{1} << 55, (uint64_t{1} << 55) - 100, ~uint64_t{0} - 99};
+  const uint64_t past[] = {50, 51, ~uint64_t{0}, uint64_t{1} << 55, (uint64_t{1} << 55) - 100, ~uint64_t{0} - 99};
   for (const uint64_t sector : past) {
     EXPECT_EQ(status_of(guest, VIRTIO_BLK_T_OUT, sector, kSector), VIRTIO_BLK_S_IOERR);
     EXPECT_EQ(status_of(guest, VIRTIO_BLK_T_IN, sector, kSector), VIRTIO_BLK_S_IOERR);
@@ -150,8 +149,7 @@ TEST(adjacent_writes_of_parts_of_a_block_all_survive) {
   block.below->hold(BlockOp::kRead);  // the reads of the read-modify-writes
   std::vector<ReadyRequest> all;
   for (uint16_t head = 0; head < 8; head++) {
-    all.push_back(
-        ready_request(guest, head, VIRTIO_BLK_T_OUT, 8u + head, kSector, static_cast<uint8_t>(0x80 + head)));
+    all.push_back(ready_request(guest, head, VIRTIO_BLK_T_OUT, 8u + head, kSector, static_cast<uint8_t>(0x80 + head)));
     guest.offer(head);
   }
   guest.kick();
@@ -176,8 +174,7 @@ TEST(adjacent_writes_with_nocache_on_a_file_all_survive) {
   RawGuest guest = bench.guest();
   std::vector<ReadyRequest> all;
   for (uint16_t head = 0; head < 64; head++) {
-    all.push_back(
-        ready_request(guest, head, VIRTIO_BLK_T_OUT, head, kSector, static_cast<uint8_t>(0x80 + head)));
+    all.push_back(ready_request(guest, head, VIRTIO_BLK_T_OUT, head, kSector, static_cast<uint8_t>(0x80 + head)));
     guest.offer(head);
   }
   guest.kick();
@@ -228,8 +225,8 @@ TEST(more_requests_than_the_engine_has_entries_all_complete) {
   TempDir directory;
   const std::string path = directory.path("disk");
   write_pattern(path, kMiB);
-  BenchDisk bench({.device = {.queue_size = 1024},
-                   .backend = open_backend({.source = FilePath{path}, .writeback = true})});
+  BenchDisk bench(
+      {.device = {.queue_size = 1024}, .backend = open_backend({.source = FilePath{path}, .writeback = true})});
   RawGuest guest = bench.guest();
   for (const bool stalled : {false, true}) {
     if (stalled) bench.faults().hold();
@@ -258,8 +255,7 @@ void check_huge_read(bool nocache) {
   constexpr uint32_t kPiece = 64 * kMiB, kPieces = 32;
   TempDir directory;
   const std::string path = directory.file("disk", 3 * 1024 * kMiB);
-  BenchDisk bench(
-      {.backend = open_backend({.source = FilePath{path}, .nocache = nocache}), .ram = 256 * kMiB});
+  BenchDisk bench({.backend = open_backend({.source = FilePath{path}, .nocache = nocache}), .ram = 256 * kMiB});
   RawGuest guest = bench.guest();
   // nocache: an odd address, so that all of it goes through bounce buffers.
   const Gpa data{raw(guest.memory(kPiece + 4096, 4096)) + (nocache ? 1 : 0)}, status = guest.status();

@@ -124,8 +124,7 @@ TEST(a_chain_with_nothing_writable_stops_the_queue_and_is_not_carried_out) {
   RawGuest guest = bench.guest();
   const Gpa header = guest.header(VIRTIO_BLK_T_OUT, 0), status = guest.status();
   const std::vector<Piece> missing{{header, 16, false}, {guest.memory(kSector), kSector, false}};
-  const std::vector<Piece> read_only{
-      {header, 16, false}, {guest.memory(kSector), kSector, false}, {status, 1, false}};
+  const std::vector<Piece> read_only{{header, 16, false}, {guest.memory(kSector), kSector, false}, {status, 1, false}};
   for (const auto& pieces : {missing, read_only}) {
     const uint16_t used = guest.ring().used_index();
     guest.chain(0, pieces);

@@ -40,8 +40,8 @@ void check_address(const char* name, Gpa gpa, BenchOptions options = {}) {
   const GuestRule rule = options.hole_is_ram ? GuestRule::kMemoryUnreachable : GuestRule::kIndirectNotInRam;
   row(name, [&] {
     check_refused(
-        kStops, rule, [&](GoodRead& r, Gpa) { r.guest.set(0, gpa, kThree, kIndirect); },
-        kNoEventIndex, std::move(options));
+        kStops, rule, [&](GoodRead& r, Gpa) { r.guest.set(0, gpa, kThree, kIndirect); }, kNoEventIndex,
+        std::move(options));
   });
 }
 
@@ -207,11 +207,11 @@ TEST(a_chain_longer_than_the_ring_is_served_up_to_1024_descriptors_and_counted) 
     GuestRule counted;
     uint64_t times;
   } const cases[] = {
-      {64, 62, 10, GuestRule::kChainTooLong, 0},     {64, 63, 10, GuestRule::kChainTooLong, 1},
-      {64, 63, 0, GuestRule::kIndirectLength, 1},    {64, 128, 0, GuestRule::kIndirectLength, 1},
-      {64, 513, 0, GuestRule::kIndirectLength, 1},   {64, 1022, 0, GuestRule::kIndirectLength, 1},
-      {64, 1022, 5, GuestRule::kIndirectLength, 1},  {2, 1022, 0, GuestRule::kIndirectLength, 1},
-      {128, 513, 1, GuestRule::kIndirectLength, 1},  {1024, 1022, 3, GuestRule::kIndirectLength, 0},
+      {64, 62, 10, GuestRule::kChainTooLong, 0},    {64, 63, 10, GuestRule::kChainTooLong, 1},
+      {64, 63, 0, GuestRule::kIndirectLength, 1},   {64, 128, 0, GuestRule::kIndirectLength, 1},
+      {64, 513, 0, GuestRule::kIndirectLength, 1},  {64, 1022, 0, GuestRule::kIndirectLength, 1},
+      {64, 1022, 5, GuestRule::kIndirectLength, 1}, {2, 1022, 0, GuestRule::kIndirectLength, 1},
+      {128, 513, 1, GuestRule::kIndirectLength, 1}, {1024, 1022, 3, GuestRule::kIndirectLength, 0},
   };
   for (const auto& each : cases) {
     row(std::to_string(each.pieces) + " pieces on a ring of " + std::to_string(each.ring), [&] {

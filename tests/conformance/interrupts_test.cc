@@ -213,8 +213,7 @@ TEST(toggling_and_masking_msix_from_another_cpu_loses_no_request) {
       bench.function().config_write(*other_cpu.function().capability(PCI_CAP_ID_MSIX) + 2, 2, kEnable);
     }
   });
-  const RawGuest::Piece pieces[] = {{guest.header(VIRTIO_BLK_T_FLUSH, 0), 16, false},
-                                    {guest.status(), 1, true}};
+  const RawGuest::Piece pieces[] = {{guest.header(VIRTIO_BLK_T_FLUSH, 0), 16, false}, {guest.status(), 1, true}};
   bool all = true;
   for (int i = 0; i < 500 && all; i++) all = guest.run(pieces).has_value();
   stop = true;

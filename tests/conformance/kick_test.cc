@@ -15,7 +15,8 @@ class Watched {
     bench.disk().set_hook([this, each](const BlockRequest&) {
       (std::this_thread::get_id() == guest_ ? by_guest_ : by_others_)++;
       const auto end = std::chrono::steady_clock::now() + each;
-      while (std::chrono::steady_clock::now() < end) {}
+      while (std::chrono::steady_clock::now() < end) {
+      }
     });
   }
   unsigned by_guest() const { return by_guest_; }
@@ -39,7 +40,8 @@ void kick_until_served_here(RawGuest& guest, const Watched& watched) {
 // Many at once, one kick.
 void burst(RawGuest& guest, unsigned count) {
   std::vector<ReadyRequest> all;
-  for (uint16_t head = 0; head < count; head++) all.push_back(ready_request(guest, head, VIRTIO_BLK_T_IN, head, kSector));
+  for (uint16_t head = 0; head < count; head++)
+    all.push_back(ready_request(guest, head, VIRTIO_BLK_T_IN, head, kSector));
   for (const ReadyRequest& request : all) guest.offer(request.head);
   guest.kick();
   reap(guest, count);
@@ -102,7 +104,8 @@ TEST(a_reset_takes_what_a_kick_has_left_over) {
     Watched watched(bench, std::chrono::microseconds(3));
     RawGuest guest = bench.guest();
     kick_until_served_here(guest, watched);
-    for (uint16_t head = 0; head < 64; head++) guest.offer(ready_request(guest, head, VIRTIO_BLK_T_IN, 0, kSector).head);
+    for (uint16_t head = 0; head < 64; head++)
+      guest.offer(ready_request(guest, head, VIRTIO_BLK_T_IN, 0, kSector).head);
     guest.kick();
     expect_serves_after_restart(guest);
     EXPECT_EQ(bench.mistakes(GuestRule::kKickBeforeRing), 0u);
@@ -135,7 +138,8 @@ TEST(chains_without_a_transfer_are_part_of_the_share_too) {
   }
   for (int round = 0; round < 5; round++) {
     for (int cheap = 0; cheap < 20; cheap++) {
-      for (uint16_t head = 0; head < 200; head++) guest.offer(ready_request(guest, head, VIRTIO_BLK_T_GET_ID, 0, 20).head);
+      for (uint16_t head = 0; head < 200; head++)
+        guest.offer(ready_request(guest, head, VIRTIO_BLK_T_GET_ID, 0, 20).head);
       guest.kick();
       reap(guest, 200);
     }

@@ -214,9 +214,11 @@ TEST(the_options_of_a_nodisk_slot_hold_for_the_disk_that_it_gets) {
 TEST(options_given_with_the_disk_come_after_the_slots_or_are_refused) {
   TempDir directory;
   const std::string path = directory.file("disk", kMiB);
-  const std::string_view slot = "writeback,sectorsize=512/4096,discard=64:4:8,mq=2,iothread,queue_size=128,range=0/8,kick=loop";
-  for (const char* refused : {"writethru", "ro", "sectorsize=4096", "sectorsize=512", "discard", "discard=64:4:16", "mq=1",
-                              "mq=4", "iothread=2", "iothread=1@0", "queue_size=64", "kick=inline", "kick=auto"}) {
+  const std::string_view slot =
+      "writeback,sectorsize=512/4096,discard=64:4:8,mq=2,iothread,queue_size=128,range=0/8,kick=loop";
+  for (const char* refused :
+       {"writethru", "ro", "sectorsize=4096", "sectorsize=512", "discard", "discard=64:4:16", "mq=1", "mq=4",
+        "iothread=2", "iothread=1@0", "queue_size=64", "kick=inline", "kick=auto"}) {
     row(refused, [&] {
       Configured configured(concat("9,virtio-blk,nodisk,", slot));
       const auto rescanned = configured.rescan(concat(path, ",", refused));

@@ -57,8 +57,7 @@ TEST(configuration_space_reads_the_same_at_every_width_and_offset) {
       row("offset " + std::to_string(offset) + " size " + std::to_string(size), [&] {
         const uint32_t mask = size == 4 ? ~0u : (1u << (8 * size)) - 1;
         uint32_t expected = 0;
-        for (unsigned i = 0; i < size; i++)
-          expected |= (function.config_read(offset + i, 1) & 0xff) << (8 * i);
+        for (unsigned i = 0; i < size; i++) expected |= (function.config_read(offset + i, 1) & 0xff) << (8 * i);
         if (offset + size > kPciConfigSize) expected = mask;
         EXPECT_EQ(function.config_read(offset, size) & mask, expected);
       });
@@ -203,8 +202,7 @@ TEST(configuration_writes_of_two_cpus_do_not_undo_each_other) {
   for (int round = 1; round <= kRounds; round++) {
     const bool disable = round % 2 == 1;
     begun = round;
-    bench.function().config_write(PCI_COMMAND, 2,
-                                  kDecodeAndMaster | (disable ? PCI_COMMAND_INTX_DISABLE : 0));
+    bench.function().config_write(PCI_COMMAND, 2, kDecodeAndMaster | (disable ? PCI_COMMAND_INTX_DISABLE : 0));
     while (ended.load() < round) std::this_thread::yield();
     if (guest.function().pin().level() == disable) undone++;
   }

@@ -6,7 +6,7 @@ namespace {
 
 using namespace test;  // NOLINT(google-build-using-namespace)
 
-constexpr uint32_t kOften = 50'000;            // nanoseconds
+constexpr uint32_t kOften = 50'000;          // nanoseconds
 constexpr uint32_t kSeldom = 4'000'000'000;  // so that what happens is not the timer's doing
 
 TEST(a_driver_that_never_kicks_is_served) {

@@ -53,8 +53,8 @@ class Playground {
   }
   void rewrite_header() {
     const VirtioBlkOuthdr header{
-        pick<uint32_t>({VIRTIO_BLK_T_IN, VIRTIO_BLK_T_OUT, VIRTIO_BLK_T_FLUSH, VIRTIO_BLK_T_GET_ID, 99}),
-        uint32_t{0}, pick<uint64_t>({0, 8, kCapacity - 8, kCapacity, ~uint64_t{0}})};
+        pick<uint32_t>({VIRTIO_BLK_T_IN, VIRTIO_BLK_T_OUT, VIRTIO_BLK_T_FLUSH, VIRTIO_BLK_T_GET_ID, 99}), uint32_t{0},
+        pick<uint64_t>({0, 8, kCapacity - 8, kCapacity, ~uint64_t{0}})};
     guest_.at(header_.gpa(), 16).store(0, header);
   }
   // The lengths are such that no whole number of sectors ever comes out with the header as data: only the
@@ -67,8 +67,7 @@ class Playground {
     if (index == 1) desc.len = pick<uint32_t>({512, 1024, 4096, 4096, 511, 0, 0xffffffff});
     if (index == 2) desc.len = pick<uint32_t>({1, 1, 1, 2, 0});
     const auto usual = static_cast<uint16_t>(index == 0 ? kNext : index == 1 ? kNext | kWrite : kWrite);
-    desc.flags =
-        pick<uint16_t>({usual, usual, usual, usual, 0, kNext, kWrite, kNext | kWrite, kIndirect, 0xffff});
+    desc.flags = pick<uint16_t>({usual, usual, usual, usual, 0, kNext, kWrite, kNext | kWrite, kIndirect, 0xffff});
     const auto following = static_cast<uint16_t>(index + 1);
     desc.next = pick<uint16_t>({following, following, following, 0, 2, 63, 64, 0xffff});
     if (indirect_) {
@@ -133,8 +132,7 @@ TEST(an_available_ring_rewritten_while_it_is_read_breaks_the_queue_or_serves_it)
       for (uint16_t i = 0; i < 2000; i++) {
         const auto head = static_cast<uint16_t>(i % 7 == 0 ? 0xffff : i % 64);
         other.ring().write_avail_entry(i % 64, head);
-        other.ring().write_avail_index(
-            static_cast<uint16_t>(i % 50 == 49 ? 0x9000 : other.ring().avail_index() + 1));
+        other.ring().write_avail_index(static_cast<uint16_t>(i % 50 == 49 ? 0x9000 : other.ring().avail_index() + 1));
         other.kick();
       }
     });
@@ -237,11 +235,14 @@ unsigned write_malformed_chains(RawGuest& guest) {
       chain(header, 8),    // half a header
       table({{raw(header), uint32_t{16}, kNext, uint16_t{1}}, {raw(inner), inner_bytes, kIndirect, uint16_t{0}}}),
       table({state}),  // no header
-      table({{raw(header), uint32_t{16}, kNext, uint16_t{1}}, {raw(status), uint32_t{1}, kNext | kWrite, uint16_t{2}},
-             {raw(header), uint32_t{16}, kNext, uint16_t{3}}, state}),
+      table({{raw(header), uint32_t{16}, kNext, uint16_t{1}},
+             {raw(status), uint32_t{1}, kNext | kWrite, uint16_t{2}},
+             {raw(header), uint32_t{16}, kNext, uint16_t{3}},
+             state}),
   };
   constexpr auto kKinds = static_cast<unsigned>(std::size(kinds));
-  for (uint16_t head = 0; head < 64; head++) guest.set(head, kinds[head % kKinds].first, kinds[head % kKinds].second, kIndirect);
+  for (uint16_t head = 0; head < 64; head++)
+    guest.set(head, kinds[head % kKinds].first, kinds[head % kKinds].second, kIndirect);
   return kKinds;
 }
 

@@ -20,8 +20,7 @@ void put(Image& image, unsigned offset, unsigned size, uint64_t value) {
 
 Image read_image(BenchDisk& bench) {
   Image image{};
-  for (unsigned i = 0; i < kBarBytes; i++)
-    image[i] = static_cast<uint8_t>(bench.function().bar_read(0, i, 1));
+  for (unsigned i = 0; i < kBarBytes; i++) image[i] = static_cast<uint8_t>(bench.function().bar_read(0, i, 1));
   return image;
 }
 
@@ -85,13 +84,9 @@ void check_all_reads(InterruptMode mode) {
   expect_serves(guest);
 }
 
-TEST(every_register_reads_right_at_every_width_and_offset_without_msix) {
-  check_all_reads(InterruptMode::kIntx);
-}
+TEST(every_register_reads_right_at_every_width_and_offset_without_msix) { check_all_reads(InterruptMode::kIntx); }
 
-TEST(every_register_reads_right_at_every_width_and_offset_with_msix) {
-  check_all_reads(InterruptMode::kMsix);
-}
+TEST(every_register_reads_right_at_every_width_and_offset_with_msix) { check_all_reads(InterruptMode::kMsix); }
 
 struct Field {
   unsigned offset, size;
@@ -132,13 +127,9 @@ void check_all_wrong_writes(InterruptMode mode) {
   expect_serves(guest);
 }
 
-TEST(a_write_of_a_wrong_width_or_offset_changes_nothing_without_msix) {
-  check_all_wrong_writes(InterruptMode::kIntx);
-}
+TEST(a_write_of_a_wrong_width_or_offset_changes_nothing_without_msix) { check_all_wrong_writes(InterruptMode::kIntx); }
 
-TEST(a_write_of_a_wrong_width_or_offset_changes_nothing_with_msix) {
-  check_all_wrong_writes(InterruptMode::kMsix);
-}
+TEST(a_write_of_a_wrong_width_or_offset_changes_nothing_with_msix) { check_all_wrong_writes(InterruptMode::kMsix); }
 
 TEST(a_queue_selected_by_one_byte_is_selected_and_counted) {
   BenchDisk bench({.device = {.queues = 2}});
@@ -250,9 +241,8 @@ TEST(the_offered_features_follow_the_options) {
         uint64_t bits = 0;
         for (const unsigned bit : always) bits |= feature(bit);
         for (const unsigned bit : wanted.bits) bits |= feature(bit);
-        BenchDisk bench(
-            {.device = {.queues = wanted.queues, .read_only = wanted.read_only, .discard = wanted.discard},
-             .attached = attached});
+        BenchDisk bench({.device = {.queues = wanted.queues, .read_only = wanted.read_only, .discard = wanted.discard},
+                         .attached = attached});
         EXPECT_EQ(bench.guest().offered(), bits);
       });
     }

@@ -104,9 +104,8 @@ TEST(an_unknown_type_is_unsupported_and_completed) {
   RawGuest guest = bench.guest();
   uint64_t refused = 0;
   const uint32_t barrier = 0x8000'0000;
-  for (const uint32_t type :
-       {2u, 3u, 6u, 7u, 9u, 10u, 12u, 14u, 15u, 16u, 0x100u, 0x10000u, barrier | VIRTIO_BLK_T_IN,
-        barrier | VIRTIO_BLK_T_OUT, barrier | VIRTIO_BLK_T_FLUSH, 0xffffffffu}) {
+  for (const uint32_t type : {2u, 3u, 6u, 7u, 9u, 10u, 12u, 14u, 15u, 16u, 0x100u, 0x10000u, barrier | VIRTIO_BLK_T_IN,
+                              barrier | VIRTIO_BLK_T_OUT, barrier | VIRTIO_BLK_T_FLUSH, 0xffffffffu}) {
     row("type " + std::to_string(type), [&] {
       std::vector<std::byte> data(kSector);
       const auto outcome = guest.request(type, 0, data);
@@ -167,8 +166,7 @@ TEST(get_id_with_readable_data_only_writes_just_the_status) {
 }
 
 TEST(a_read_only_disk_refuses_everything_that_writes_and_flushes_fine) {
-  BenchDisk bench(
-      {.device = {.read_only = true, .discard = true}, .medium = {.size = 4 * kMiB, .read_only = true}});
+  BenchDisk bench({.device = {.read_only = true, .discard = true}, .medium = {.size = 4 * kMiB, .read_only = true}});
   RawGuest guest = bench.guest();
   for (const uint32_t type : {VIRTIO_BLK_T_OUT, VIRTIO_BLK_T_DISCARD, VIRTIO_BLK_T_WRITE_ZEROES}) {
     auto data = filled(kSector, 0);
@@ -188,8 +186,8 @@ TEST(a_function_without_a_disk_answers_every_request_but_get_id_with_an_error) {
   RawGuest guest = bench.guest();
   EXPECT_EQ(guest.capacity(), 0u);
   uint64_t refused = 0;
-  for (const uint32_t type : {VIRTIO_BLK_T_IN, VIRTIO_BLK_T_OUT, VIRTIO_BLK_T_FLUSH,
-                              VIRTIO_BLK_T_DISCARD, VIRTIO_BLK_T_WRITE_ZEROES, 99u}) {
+  for (const uint32_t type :
+       {VIRTIO_BLK_T_IN, VIRTIO_BLK_T_OUT, VIRTIO_BLK_T_FLUSH, VIRTIO_BLK_T_DISCARD, VIRTIO_BLK_T_WRITE_ZEROES, 99u}) {
     std::vector<std::byte> data(kSector);
     const auto outcome = guest.request(type, 0, data);
     EXPECT_EQ(outcome->status, VIRTIO_BLK_S_IOERR);
@@ -205,7 +203,8 @@ TEST(the_id_needs_no_disk) {
   const auto outcome = guest.request(VIRTIO_BLK_T_GET_ID, 0, id);
   EXPECT_EQ(outcome->status, VIRTIO_BLK_S_OK);
   EXPECT_EQ(outcome->written, VIRTIO_BLK_ID_BYTES + 1u);
-  EXPECT_EQ(std::string(reinterpret_cast<const char*>(id.data()), id.size()), std::string("SLOT-9") + std::string(14, '\0'));
+  EXPECT_EQ(std::string(reinterpret_cast<const char*>(id.data()), id.size()),
+            std::string("SLOT-9") + std::string(14, '\0'));
   EXPECT_EQ(bench.mistakes(GuestRule::kNoMedium), 0u);
 }
 

@@ -25,8 +25,7 @@ BenchOptions discarding() {
 
 // A whole device for each case: nothing of the list may have been done.
 void check_refused(const char* name, std::span<const Segment> list, uint8_t status, GuestRule rule,
-                   std::initializer_list<uint32_t> types = {VIRTIO_BLK_T_DISCARD,
-                                                            VIRTIO_BLK_T_WRITE_ZEROES}) {
+                   std::initializer_list<uint32_t> types = {VIRTIO_BLK_T_DISCARD, VIRTIO_BLK_T_WRITE_ZEROES}) {
   for (const uint32_t type : types) {
     row(std::string(name) + " type " + std::to_string(type), [&] {
       BenchDisk bench(discarding());
@@ -96,9 +95,7 @@ TEST(unmap_reaches_the_disk_only_for_the_segments_that_carry_it) {
   EXPECT(seen[0].may_unmap && !seen[1].may_unmap);
 }
 
-TEST(a_list_of_no_segments_is_an_error) {
-  check_refused("none", {}, VIRTIO_BLK_S_IOERR, GuestRule::kSegmentList);
-}
+TEST(a_list_of_no_segments_is_an_error) { check_refused("none", {}, VIRTIO_BLK_S_IOERR, GuestRule::kSegmentList); }
 
 TEST(a_list_of_too_many_segments_is_an_error) {
   for (const size_t count : {kMaxSegments + 1, 100u, 4096u}) {
@@ -136,15 +133,13 @@ TEST(a_segment_past_the_end_stops_the_whole_list) {
 
 TEST(a_segment_that_is_too_long_stops_the_whole_list) {
   for (const uint32_t sectors : {kMaxSectors + 1, 0x10000u, 0x800000u, 0xffffffffu}) {
-    check_bad_segment("count", {uint64_t{0}, sectors, uint32_t{0}}, VIRTIO_BLK_S_IOERR,
-                      GuestRule::kSegmentTooLong);
+    check_bad_segment("count", {uint64_t{0}, sectors, uint32_t{0}}, VIRTIO_BLK_S_IOERR, GuestRule::kSegmentTooLong);
   }
 }
 
 TEST(unknown_flags_are_unsupported) {
   for (const uint32_t flags : {2u, 3u, 0x8000'0000u, 0xffff'ffffu}) {
-    check_bad_segment("flags", {uint64_t{0}, uint32_t{8}, flags}, VIRTIO_BLK_S_UNSUPP,
-                      GuestRule::kSegmentFlags);
+    check_bad_segment("flags", {uint64_t{0}, uint32_t{8}, flags}, VIRTIO_BLK_S_UNSUPP, GuestRule::kSegmentFlags);
   }
 }
 

@@ -11,15 +11,11 @@ struct GoodRead {
   Guarded data;
 
   explicit GoodRead(RawGuest& raw_guest, uint32_t bytes = kSector)
-      : guest(raw_guest),
-        header(guest.header(VIRTIO_BLK_T_IN, 0)),
-        status(guest.status()),
-        data(guest, bytes) {}
+      : guest(raw_guest), header(guest.header(VIRTIO_BLK_T_IN, 0)), status(guest.status()), data(guest, bytes) {}
 
   // Descriptors 0, 1, 2 of the ring.
   void direct() {
-    const RawGuest::Piece pieces[] = {
-        {header, 16, false}, {data.gpa(), data.bytes(), true}, {status, 1, true}};
+    const RawGuest::Piece pieces[] = {{header, 16, false}, {data.gpa(), data.bytes(), true}, {status, 1, true}};
     guest.chain(0, pieces);
   }
   // Entries 0, 1, 2 of a table; descriptor 0 of the ring refers to it. Returns the table, which has room for
@@ -27,8 +23,7 @@ struct GoodRead {
   Gpa indirect() {
     const Gpa table = guest.memory(4096 * sizeof(VringDesc));
     entry(table, 0, {raw(header), uint32_t{16}, VRING_DESC_F_NEXT, uint16_t{1}});
-    entry(table, 1,
-          {raw(data.gpa()), data.bytes(), uint16_t{VRING_DESC_F_NEXT | VRING_DESC_F_WRITE}, uint16_t{2}});
+    entry(table, 1, {raw(data.gpa()), data.bytes(), uint16_t{VRING_DESC_F_NEXT | VRING_DESC_F_WRITE}, uint16_t{2}});
     entry(table, 2, {raw(status), uint32_t{1}, VRING_DESC_F_WRITE, uint16_t{0}});
     guest.set(0, table, 3 * sizeof(VringDesc), VRING_DESC_F_INDIRECT);
     return table;

@@ -14,9 +14,7 @@ namespace {
 
 using namespace test;  // NOLINT(google-build-using-namespace)
 
-uint64_t requests(const QueueStats& stats, DiskRequestKind kind) {
-  return stats.requests[static_cast<size_t>(kind)];
-}
+uint64_t requests(const QueueStats& stats, DiskRequestKind kind) { return stats.requests[static_cast<size_t>(kind)]; }
 template <class Counts>
 uint64_t sum(const Counts& counts) {
   return std::accumulate(counts.begin(), counts.end(), uint64_t{0});
@@ -24,8 +22,8 @@ uint64_t sum(const Counts& counts) {
 
 TEST(a_time_falls_into_the_bucket_of_its_power_of_two) {
   const std::pair<uint64_t, size_t> rows[] = {
-      {0, 0},      {999, 0},    {1000, 1},           {1999, 1},           {2000, 2},        {3999, 2},
-      {4000, 3},   {1'023'999, 10}, {1'024'000, 11}, {8'388'607'999, 23}, {8'388'608'000, 24}, {~uint64_t{0}, 24}};
+      {0, 0},    {999, 0},        {1000, 1},       {1999, 1},           {2000, 2},           {3999, 2},
+      {4000, 3}, {1'023'999, 10}, {1'024'000, 11}, {8'388'607'999, 23}, {8'388'608'000, 24}, {~uint64_t{0}, 24}};
   for (const auto& [nanoseconds, bucket] : rows) EXPECT_EQ(latency_bucket(nanoseconds), bucket);
 }
 
@@ -120,7 +118,8 @@ TEST(what_the_host_fails_is_counted_by_errno_and_logged_with_the_sector) {
   const QueueStats stats = bench.device().stats(0);
   EXPECT_EQ(stats.io_errors, 13u);
   std::map<std::pair<std::string_view, int>, uint64_t> counts;
-  for (const auto& [operation, error, count] : stats.host_errors) counts[{kDiskOperationNames[operation], error}] = count;
+  for (const auto& [operation, error, count] : stats.host_errors)
+    counts[{kDiskOperationNames[operation], error}] = count;
   const decltype(counts) expected{
       {{"read", EIO}, 1}, {{"write", ENOSPC}, 9}, {{"write_zeroes", EDQUOT}, 1}, {{"flush", EIO}, 1}};
   EXPECT(counts == expected);

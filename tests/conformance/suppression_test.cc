@@ -167,8 +167,7 @@ TEST(no_kick_and_no_interrupt_is_lost_when_the_indices_wrap) {
   for (const WrapCase& wrap : cases) {
     row(wrap.name, [&] {
       BenchDisk bench({.pci = {.single_msi = wrap.single_msi}});
-      const auto driver =
-          bench.driver({.interrupts = wrap.interrupts, .features = wrap.features, .depth = 7});
+      const auto driver = bench.driver({.interrupts = wrap.interrupts, .features = wrap.features, .depth = 7});
       EXPECT(driver->interrupt_mode() == wrap.interrupts);
       DriverQueue& queue = driver->queue(0);
       unsigned started = 0, done = 0;
@@ -199,8 +198,7 @@ TEST(each_queue_has_its_own_vector) {
   };
   for (unsigned index = 0; index < 4; index++) {
     DriverQueue& queue = driver->queue(index);
-    for (unsigned times = 0; times <= index;
-         times++) {  // by polling: reap() would suppress the interrupt at times
+    for (unsigned times = 0; times <= index; times++) {  // by polling: reap() would suppress the interrupt at times
       queue.start(0, VIRTIO_BLK_T_FLUSH, 0, 0, true);
       queue.kick();
       EVENTUALLY(queue.ring().used_index() == times + 1);
@@ -220,8 +218,7 @@ void write_and_verify(DriverQueue& queue, unsigned index, unsigned rounds, std::
     const auto run = [&](uint32_t type, bool out) {
       queue.start(0, type, sector, kSector, out);
       queue.kick();
-      return queue.reap([&](const DriverCompletion& done) { status = done.status; }) &&
-             status == VIRTIO_BLK_S_OK;
+      return queue.reap([&](const DriverCompletion& done) { status = done.status; }) && status == VIRTIO_BLK_S_OK;
     };
     queue.data(0).store(0, stamp);
     if (!run(VIRTIO_BLK_T_OUT, true)) return;

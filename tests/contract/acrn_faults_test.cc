@@ -1,5 +1,5 @@
-// The port to ACRN when its module fails, waits, is interrupted or keeps silent, and when the VM is reset or ends in the
-// middle of something.
+// The port to ACRN when its module fails, waits, is interrupted or keeps silent, and when the VM is reset or ends in
+// the middle of something.
 #include <signal.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -24,9 +24,9 @@ struct Request {
   bool fatal;  // there is no VM without it
 };
 constexpr Request kRequests[] = {
-    {ACRN_IOCTL_CREATE_VM, true},          {ACRN_IOCTL_SET_MEMSEG, true},  {ACRN_IOCTL_SET_VCPU_REGS, true},
+    {ACRN_IOCTL_CREATE_VM, true},           {ACRN_IOCTL_SET_MEMSEG, true}, {ACRN_IOCTL_SET_VCPU_REGS, true},
     {ACRN_IOCTL_CREATE_IOREQ_CLIENT, true}, {ACRN_IOCTL_START_VM, true},   {HsmStandIn::kSetupAsyncio, false},
-    {ACRN_IOCTL_SET_IRQLINE, false},       {ACRN_IOCTL_IOEVENTFD, false},  {ACRN_IOCTL_IRQFD, false},
+    {ACRN_IOCTL_SET_IRQLINE, false},        {ACRN_IOCTL_IOEVENTFD, false}, {ACRN_IOCTL_IRQFD, false},
     {ACRN_IOCTL_INJECT_MSI, false},
 };
 
@@ -107,7 +107,8 @@ TEST(a_reset_that_fails_is_one_line_with_the_requests_name) {
 
 TEST(a_vm_that_does_not_start_again_after_a_reset_is_destroyed) {
   constexpr unsigned long kNoSecondStart = 0;
-  for (const auto request : std::initializer_list<unsigned long>{kNoSecondStart, ACRN_IOCTL_SET_VCPU_REGS, ACRN_IOCTL_START_VM}) {
+  for (const auto request :
+       std::initializer_list<unsigned long>{kNoSecondStart, ACRN_IOCTL_SET_VCPU_REGS, ACRN_IOCTL_START_VM}) {
     AcrnRig rig;
     rig.running();
     EXPECT(rig.acrn->reset().ok());
@@ -200,7 +201,8 @@ TEST(an_end_whose_requests_fail_is_an_end) {
     const size_t before = open_fds();
     {
       AcrnRig rig;
-      for (const unsigned long request : {ACRN_IOCTL_PAUSE_VM, ACRN_IOCTL_DESTROY_IOREQ_CLIENT, ACRN_IOCTL_DESTROY_VM}) {
+      for (const unsigned long request :
+           {ACRN_IOCTL_PAUSE_VM, ACRN_IOCTL_DESTROY_IOREQ_CLIENT, ACRN_IOCTL_DESTROY_VM}) {
         rig.faults.fail(request, error, HsmFaults::kAlways);
       }
       rig.running();

@@ -132,8 +132,12 @@ class AcrnRig {
   HsmFaults faults;
   HsmStandIn module;
   AcrnOptions options;
-  BootState boot{.instruction = 0x10'0000, .parameter = 0x7000, .descriptors = 0x6000, .descriptors_limit = 31,
-                 .code_selector = 0x10, .data_selector = 0x18};
+  BootState boot{.instruction = 0x10'0000,
+                 .parameter = 0x7000,
+                 .descriptors = 0x6000,
+                 .descriptors_limit = 31,
+                 .code_selector = 0x10,
+                 .data_selector = 0x18};
   std::unique_ptr<Acrn> acrn;
 };
 

@@ -1,5 +1,5 @@
-// The port to ACRN asks its module for the right things in the right order, answers every request, and passes doorbells and
-// interrupts on.
+// The port to ACRN asks its module for the right things in the right order, answers every request, and passes doorbells
+// and interrupts on.
 #include <algorithm>
 #include <array>
 #include <latch>
@@ -148,8 +148,8 @@ TEST(writes_get_there_with_as_many_bytes_as_they_have) {
   EXPECT(rig.cpu().out(0x70, 1, 0x1234'560f));
   EXPECT(rig.cpu().write(0x8000'0004, 2, 0x1234'5678));
   EXPECT(rig.cpu().write(0x8000'0008, 8, ~0ull - 1));
-  const std::vector<RecordingBoard::Write> expected{{'p', 0x70, 1, 0x0f}, {'m', 0x8000'0004, 2, 0x5678},
-                                                    {'m', 0x8000'0008, 8, ~0ull - 1}};
+  const std::vector<RecordingBoard::Write> expected{
+      {'p', 0x70, 1, 0x0f}, {'m', 0x8000'0004, 2, 0x5678}, {'m', 0x8000'0008, 8, ~0ull - 1}};
   EXPECT(rig.board.writes() == expected);
 }
 
@@ -430,7 +430,8 @@ TEST(a_message_without_an_irqfd_is_injected) {
 TEST(a_message_to_no_local_apic_does_not_get_to_the_module) {
   AcrnRig rig;
   rig.running();
-  for (const uint64_t address : {0x1000ull, 0xfed0'0000ull, 0xfef0'0000ull, 0x1'fee0'0000ull}) rig.acrn->send(address, 0x41);
+  for (const uint64_t address : {0x1000ull, 0xfed0'0000ull, 0xfef0'0000ull, 0x1'fee0'0000ull})
+    rig.acrn->send(address, 0x41);
   rig.acrn->send(0xfeef'f000, 0x42);
   EXPECT(soon([&] { return !rig.hypervisor.messages().empty(); }));
   EXPECT_EQ(rig.hypervisor.messages().size(), 1u);

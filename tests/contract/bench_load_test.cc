@@ -24,7 +24,8 @@ class Rig {
     options_ = parse_bench_options(text).value();
     path_ = folder_.file("disk.img", kBytes);
     auto session = Session::open({.slots = {"3,virtio-blk," + options.substr(0, options.find(';')) + path_ +
-                                            options.substr(options.find(';') + 1)}}, 1);
+                                            options.substr(options.find(';') + 1)}},
+                                 1);
     EXPECT(session.ok());
     session_ = std::move(session).value();
     driver_ = std::move(session_->drive(0, {.depth = depth, .max_bytes = options_.block})).value();
@@ -39,7 +40,8 @@ class Rig {
   // What another program does to the file.
   void overwrite(uint64_t offset, const std::vector<std::byte>& data) {
     const UniqueFd file(::open(path_.c_str(), O_RDWR | O_CLOEXEC));
-    EXPECT_EQ(pwrite(file.fd(), data.data(), data.size(), static_cast<off_t>(offset)), static_cast<ssize_t>(data.size()));
+    EXPECT_EQ(pwrite(file.fd(), data.data(), data.size(), static_cast<off_t>(offset)),
+              static_cast<ssize_t>(data.size()));
   }
   std::vector<std::byte> contents(uint64_t offset, size_t bytes) {
     std::vector<std::byte> data(bytes);

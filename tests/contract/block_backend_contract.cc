@@ -29,17 +29,10 @@ class Model {
     const auto at = bytes_.begin() + static_cast<ptrdiff_t>(request.offset);
     const Bytes data = request.data();
     switch (request.op) {
-      case BlockOp::kRead:
-        EXPECT(std::equal(data.begin(), data.end(), at));
-        break;
-      case BlockOp::kWrite:
-        std::copy(data.begin(), data.end(), at);
-        break;
-      case BlockOp::kWriteZeroes:
-        std::fill_n(at, request.length, 0);
-        break;
-      default:
-        break;
+      case BlockOp::kRead: EXPECT(std::equal(data.begin(), data.end(), at)); break;
+      case BlockOp::kWrite: std::copy(data.begin(), data.end(), at); break;
+      case BlockOp::kWriteZeroes: std::fill_n(at, request.length, 0); break;
+      default: break;
     }
   }
   // A discarded sector is as it was, or zeroes.
@@ -63,20 +56,12 @@ TestRequest random_request(std::mt19937_64& random, uint64_t offset, uint64_t le
   switch (random() % 8) {
     case 0:
     case 1:
-    case 2:
-      request = TestRequest::read(offset, length);
-      break;
+    case 2: request = TestRequest::read(offset, length); break;
     case 3:
     case 4:
-    case 5:
-      request = TestRequest::write(offset, pattern(random(), length));
-      break;
-    case 6:
-      request = TestRequest(BlockOp::kWriteZeroes, offset, length);
-      break;
-    default:
-      request = TestRequest(BlockOp::kDiscard, offset, length);
-      break;
+    case 5: request = TestRequest::write(offset, pattern(random(), length)); break;
+    case 6: request = TestRequest(BlockOp::kWriteZeroes, offset, length); break;
+    default: request = TestRequest(BlockOp::kDiscard, offset, length); break;
   }
   request.stable = random() % 4 == 0;
   request.may_unmap = random() % 2 == 0;

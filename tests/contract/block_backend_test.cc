@@ -56,8 +56,7 @@ struct pool_without_inline_reads {
     RawFileTraits traits;
     traits.info.size = kContractSize;
     UniqueFd fd(::open(dir.file("disk", kContractSize).c_str(), O_RDWR | O_CLOEXEC));
-    return std::move(EnginePool::create(std::make_unique<RawFile>(std::move(fd), traits), "test", false))
-        .value();
+    return std::move(EnginePool::create(std::make_unique<RawFile>(std::move(fd), traits), "test", false)).value();
   }
 };
 

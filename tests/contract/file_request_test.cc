@@ -1,7 +1,5 @@
-// What a request to a file or a block device means to the host, and how the host's failures come back: of RawFile alone, and
-// of each engine over it.
-#include "dm/block/raw_file.h"
-
+// What a request to a file or a block device means to the host, and how the host's failures come back: of RawFile
+// alone, and of each engine over it.
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -10,6 +8,7 @@
 
 #include "dm/block/engine_pool.h"
 #include "dm/block/engine_uring.h"
+#include "dm/block/raw_file.h"
 #include "tests/contract/block_rig.h"
 #include "tests/contract/host_media.h"
 
@@ -62,10 +61,12 @@ class ServedByEngine final : public Served {
 enum class Way { kAlone, kPool, kRing };
 Way way = Way::kAlone;  // of the test that runs
 
-std::unique_ptr<Served> open_raw(const std::string& path, uint64_t size, bool block_device = false, bool read_only = false) {
+std::unique_ptr<Served> open_raw(const std::string& path, uint64_t size, bool block_device = false,
+                                 bool read_only = false) {
   auto file = raw(path, size, block_device, read_only);
   if (way == Way::kAlone) return std::make_unique<ServedAlone>(std::move(file));
-  if (way == Way::kPool) return std::make_unique<ServedByEngine>(std::move(EnginePool::create(std::move(file), "test")).value());
+  if (way == Way::kPool)
+    return std::make_unique<ServedByEngine>(std::move(EnginePool::create(std::move(file), "test")).value());
   if (EngineUring::unavailable() != 0) SKIP("io_uring");
   return std::make_unique<ServedByEngine>(std::make_unique<EngineUring>(std::move(file)));
 }
@@ -77,11 +78,11 @@ void run_way() {
 }
 
 // One test for each way.
-#define EACH_WAY(name)                                                                                        \
-  static void name();                                                                                         \
-  static const ::acrn::test::Registration alone_##name("alone__" #name, &run_way<Way::kAlone, &name>);        \
-  static const ::acrn::test::Registration pool_##name("pool__" #name, &run_way<Way::kPool, &name>);           \
-  static const ::acrn::test::Registration ring_##name("ring__" #name, &run_way<Way::kRing, &name>);           \
+#define EACH_WAY(name)                                                                                 \
+  static void name();                                                                                  \
+  static const ::acrn::test::Registration alone_##name("alone__" #name, &run_way<Way::kAlone, &name>); \
+  static const ::acrn::test::Registration pool_##name("pool__" #name, &run_way<Way::kPool, &name>);    \
+  static const ::acrn::test::Registration ring_##name("ring__" #name, &run_way<Way::kRing, &name>);    \
   static void name()
 
 TestRequest stable(TestRequest request) {
@@ -122,8 +123,7 @@ EACH_WAY(empty_vectors_among_others_are_skipped) {
   TempDir dir;
   auto file = open_raw(dir.file("disk", kSize), kSize);
   auto bytes = pattern(2, 1024);
-  const iovec vectors[] = {
-      {nullptr, 0}, {bytes.data(), 512}, {nullptr, 0}, {nullptr, 0}, {bytes.data() + 512, 512}};
+  const iovec vectors[] = {{nullptr, 0}, {bytes.data(), 512}, {nullptr, 0}, {nullptr, 0}, {bytes.data() + 512, 512}};
   TestRequest request(BlockOp::kWrite, 0, 1024);
   request.iov = vectors;
   EXPECT_EQ(file->execute(request), 0);
@@ -263,7 +263,8 @@ EACH_WAY(a_stable_write_that_fails_with_eio_fails_every_later_flush) {
 
 TEST(a_failed_sync_is_told_as_it_is_once_and_as_eio_from_then_on) {
   TempDir dir;
-  RawFile file(UniqueFd(::open(dir.file("disk", kSize).c_str(), O_RDWR | O_CLOEXEC)), {.name = "disk", .info = {.size = kSize}});
+  RawFile file(UniqueFd(::open(dir.file("disk", kSize).c_str(), O_RDWR | O_CLOEXEC)),
+               {.name = "disk", .info = {.size = kSize}});
   EXPECT_EQ(file.note_sync(0), 0);
   EXPECT_EQ(file.note_sync(ENOSPC), ENOSPC);
   EXPECT_EQ(file.note_sync(0), EIO);

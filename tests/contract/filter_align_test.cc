@@ -31,8 +31,7 @@ class StrictDisk final : public BlockBackend {
  private:
   class Channel final : public BlockChannel {
    public:
-    Channel(const BlockInfo& info, std::unique_ptr<BlockChannel> below)
-        : info_(info), below_(std::move(below)) {}
+    Channel(const BlockInfo& info, std::unique_ptr<BlockChannel> below) : info_(info), below_(std::move(below)) {}
     void submit(std::span<BlockRequest* const> batch) override {
       for (BlockRequest* request : batch) {
         // A misaligned one is turned into one that the disk refuses.
@@ -121,8 +120,7 @@ TEST(two_writes_to_parts_of_one_block_both_survive) {
   for (int round = 0; round < 20; round++) {
     std::vector<TestRequest> here, there;
     for (uint64_t sector = 0; sector < 8; sector++) {
-      (sector % 2 == 0 ? here : there)
-          .push_back(TestRequest::write(sector * 512, pattern(sector + 8 * round, 512)));
+      (sector % 2 == 0 ? here : there).push_back(TestRequest::write(sector * 512, pattern(sector + 8 * round, 512)));
     }
     // The first to read the block is kept in the middle of its read-modify-write.
     disk.plan->hold(BlockOp::kRead);
@@ -170,8 +168,7 @@ TEST(a_failed_read_through_a_buffer_gives_the_guest_nothing) {
   Disk disk;
   // Leaves something in every buffer that must not be seen.
   std::vector<TestRequest> writes;
-  for (uint64_t i = 0; i < 8; i++)
-    writes.push_back(skewed(TestRequest::write(i << 18, pattern(i, 256 << 10))));
+  for (uint64_t i = 0; i < 8; i++) writes.push_back(skewed(TestRequest::write(i << 18, pattern(i, 256 << 10))));
   disk.rig.run(writes);
   disk.plan->fail_range(BlockOp::kRead, 512 << 10, 516 << 10, EIO);
   TestRequest read = skewed(TestRequest::read(512, 1 << 20));
@@ -198,8 +195,7 @@ TEST(one_failed_request_among_many_fails_alone) {
   Disk disk;
   disk.plan->fail_range(BlockOp::kWrite, 40 * 4096, 41 * 4096, ENOSPC);
   std::vector<TestRequest> writes;
-  for (uint64_t i = 0; i < 80; i++)
-    writes.push_back(skewed(TestRequest::write(i * 4096 + 512, pattern(i, 1024))));
+  for (uint64_t i = 0; i < 80; i++) writes.push_back(skewed(TestRequest::write(i * 4096 + 512, pattern(i, 1024))));
   disk.rig.run(writes);
   for (size_t i = 0; i < writes.size(); i++) EXPECT_EQ(writes[i].error, i == 40 ? ENOSPC : 0);
 }

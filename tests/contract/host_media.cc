@@ -17,8 +17,7 @@ namespace acrn::test {
 SmallFileSystem::SmallFileSystem(uint64_t bytes) : root_(dir_.path("fs")) {
   std::filesystem::create_directory(root_);
   const std::string size = "size=" + std::to_string(bytes);
-  if (::mount("tmpfs", root_.c_str(), "tmpfs", 0, size.c_str()) != 0)
-    SKIP("mount of a tmpfs: " + errno_text(errno));
+  if (::mount("tmpfs", root_.c_str(), "tmpfs", 0, size.c_str()) != 0) SKIP("mount of a tmpfs: " + errno_text(errno));
 }
 
 SmallFileSystem::~SmallFileSystem() { ::umount2(root_.c_str(), MNT_DETACH); }

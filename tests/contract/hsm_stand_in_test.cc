@@ -126,7 +126,7 @@ class Answerer {
 
 // A thread that can be sent a signal which does nothing but interrupt.
 void interrupt(std::thread& thread) {
-  struct sigaction nothing{};
+  struct sigaction nothing {};
   nothing.sa_handler = [](int) {};
   ::sigaction(SIGUSR1, &nothing, nullptr);
   ::pthread_kill(thread.native_handle(), SIGUSR1);
@@ -136,8 +136,8 @@ void interrupt(std::thread& thread) {
 
 TEST(without_a_vm_only_creation_is_valid) {
   Rig rig;
-  const std::initializer_list<unsigned long> requests{ACRN_IOCTL_START_VM, ACRN_IOCTL_DESTROY_VM, ACRN_IOCTL_CREATE_IOREQ_CLIENT,
-                                                      ACRN_IOCTL_SET_IRQLINE, 0x1234};
+  const std::initializer_list<unsigned long> requests{ACRN_IOCTL_START_VM, ACRN_IOCTL_DESTROY_VM,
+                                                      ACRN_IOCTL_CREATE_IOREQ_CLIENT, ACRN_IOCTL_SET_IRQLINE, 0x1234};
   for (const unsigned long request : requests) EXPECT_EQ(rig.ask(request), -EINVAL);
   rig.created();
   EXPECT_EQ(rig.ask(ACRN_IOCTL_PAUSE_VM), 0);
@@ -386,7 +386,8 @@ TEST(a_virtual_cpu_that_polls_is_not_notified) {
   Rig rig({.polling = true});
   rig.running();
   Answerer answerer(rig);
-  EXPECT_EQ(rig.hypervisor.vcpu(0).read(0xd000'0000, 4).value_or(0), Answerer::answer(ACRN_IOREQ_TYPE_MMIO, 0xd000'0000));
+  EXPECT_EQ(rig.hypervisor.vcpu(0).read(0xd000'0000, 4).value_or(0),
+            Answerer::answer(ACRN_IOREQ_TYPE_MMIO, 0xd000'0000));
   EXPECT_EQ(rig.hypervisor.finished(), 0u);
 }
 

@@ -77,8 +77,7 @@ TEST(a_path_that_is_missing_is_refused_and_not_created) {
 TEST(what_is_no_disk_is_refused_without_waiting) {
   TempDir dir;
   EXPECT_EQ(::mkfifo(dir.path("fifo").c_str(), 0600), 0);
-  EXPECT_CONTAINS(refusal(options_for(dir.path("fifo"))),
-                  "a FIFO; a disk is a regular file or a block device");
+  EXPECT_CONTAINS(refusal(options_for(dir.path("fifo"))), "a FIFO; a disk is a regular file or a block device");
   EXPECT_CONTAINS(refusal(read_only(options_for(dir.path("fifo")))), "a FIFO");
   EXPECT_CONTAINS(refusal(options_for("/dev/zero")), "a character device");
   EXPECT_CONTAINS(refusal(options_for(dir.path("."))), "a directory");
@@ -88,8 +87,9 @@ TEST(a_file_of_a_wrong_size_is_refused_with_the_right_one) {
   TempDir dir;
   EXPECT_CONTAINS(refusal(options_for(dir.file("empty", 0))), "is empty");
   const std::string odd = dir.file("odd", 1000), name = "virtio-blk " + odd + ": ";
-  EXPECT_EQ(refusal(options_for(odd)),
-            name + "size 1000 is not a multiple of 512 bytes; truncate -s 1024 makes it one, range=0/1 leaves the last 488 bytes out");
+  EXPECT_EQ(refusal(options_for(odd)), name +
+                                           "size 1000 is not a multiple of 512 bytes; truncate -s 1024 makes it one, "
+                                           "range=0/1 leaves the last 488 bytes out");
   EXPECT_EQ(refusal(read_only(options_for(odd))),
             name + "size 1000 is not a multiple of 512 bytes; range=0/1 leaves the last 488 bytes out");
   EXPECT_CONTAINS(refusal(read_only(options_for(dir.file("tiny", 100)))), "it has not even one sector");
@@ -116,7 +116,8 @@ TEST(a_size_that_does_not_fit_the_sector_is_refused) {
   TempDir dir;
   BlockOptions options = options_for(dir.file("disk", 4096 + 512));
   options.logical_sector = 4096;
-  EXPECT_CONTAINS(refusal(options, ErrorKind::kUsage), "sectorsize=4096: size 4608 is not a multiple of it; truncate -s 8192 makes it one, range=0/1");
+  EXPECT_CONTAINS(refusal(options, ErrorKind::kUsage),
+                  "sectorsize=4096: size 4608 is not a multiple of it; truncate -s 8192 makes it one, range=0/1");
 }
 
 TEST(a_range_past_the_end_is_refused) {
@@ -129,8 +130,7 @@ TEST(a_range_past_the_end_is_refused) {
                              {1, ~uint64_t{0}},
                              {uint64_t{1} << 55, 1},
                              {5, 0}}) {
-    EXPECT_CONTAINS(refusal(with_range(path, start, size), ErrorKind::kUsage),
-                    "there are 2048 sectors of 512 bytes");
+    EXPECT_CONTAINS(refusal(with_range(path, start, size), ErrorKind::kUsage), "there are 2048 sectors of 512 bytes");
   }
   EXPECT_EQ(facts_of(with_range(path, 2047, 1)).info.size, 512u);
 }
@@ -173,8 +173,7 @@ TEST(a_block_device_that_is_discarded_has_workers) {
 TEST(a_disk_that_cannot_be_written_names_ro) {
   TempDir dir;
   LoopDevice device(dir.file("disk", 1 << 20), 512, true);
-  EXPECT_CONTAINS(refusal(options_for(device.path())),
-                  "cannot be opened for writing: Read-only file system; add ro");
+  EXPECT_CONTAINS(refusal(options_for(device.path())), "cannot be opened for writing: Read-only file system; add ro");
   EXPECT(open_disk(read_only(options_for(device.path())), "0:9:0").ok());
 }
 
@@ -247,7 +246,8 @@ TEST(a_window_that_its_file_no_longer_holds_is_told_of_at_a_resize) {
   std::filesystem::resize_file(path, 24 * 512 + 100);
   EXPECT_EQ(backend.refresh_size().value(), 16u * 512);
   std::filesystem::resize_file(path, 24 * 512 - 1);
-  EXPECT_CONTAINS(backend.refresh_size().error().message, "the window of bytes 4096..12287 ends outside: 12287 bytes are left");
+  EXPECT_CONTAINS(backend.refresh_size().error().message,
+                  "the window of bytes 4096..12287 ends outside: 12287 bytes are left");
 }
 
 TEST(a_device_keeps_its_identity_when_numbers_are_handed_out_anew) {
@@ -283,8 +283,12 @@ TEST(a_device_is_known_by_what_belongs_to_its_medium) {
       {"dm-0", {{"dm/uuid", "LVM-abc\n"}, {"dm/name", "vg-lv\n"}}, "dm:LVM-abc"},
       {"dm-1", {{"dm/uuid", "\n"}, {"dm/name", "plain\n"}}, "device:/dev/dm-1"},
       {"md0", {{"md/uuid", "1-2-3-4\n"}}, "md:1-2-3-4"},
-      {"loop3", {{"loop/backing_file", "/a b.img\n"}, {"loop/offset", "0\n"}, {"loop/sizelimit", "0\n"}}, "loop:/a b.img"},
-      {"loop4", {{"loop/backing_file", "/a.img\n"}, {"loop/offset", "512\n"}, {"loop/sizelimit", "1024\n"}}, "loop:/a.img:512+1024"},
+      {"loop3",
+       {{"loop/backing_file", "/a b.img\n"}, {"loop/offset", "0\n"}, {"loop/sizelimit", "0\n"}},
+       "loop:/a b.img"},
+      {"loop4",
+       {{"loop/backing_file", "/a.img\n"}, {"loop/offset", "512\n"}, {"loop/sizelimit", "1024\n"}},
+       "loop:/a.img:512+1024"},
       {"zram0", {}, "device:/dev/zram0"},
       {"nbd0", {}, "device:/dev/nbd0"},
   };
@@ -299,7 +303,7 @@ TEST(a_device_is_known_by_what_belongs_to_its_medium) {
     EXPECT_EQ(device_identity(folder, concat("/dev/", device.name)), device.identity);
     const std::string of_part = device_identity(part, concat("/dev/", device.name, "p2"));
     EXPECT_EQ(of_part, std::string_view(device.identity).starts_with("device:") ? concat(device.identity, "p2")
-                                                                               : concat(device.identity, ":part2"));
+                                                                                : concat(device.identity, ":part2"));
   }
 }
 
@@ -308,8 +312,7 @@ TEST(nocache_refuses_a_window_that_cuts_a_block) {
   LoopDevice device(dir.file("disk", 1 << 20), 4096);
   BlockOptions options = with_range(device.path(), 1, 16);
   options.nocache = true;
-  EXPECT_CONTAINS(refusal(options, ErrorKind::kUsage),
-                  "nocache: direct I/O here works in blocks of 4096 bytes");
+  EXPECT_CONTAINS(refusal(options, ErrorKind::kUsage), "nocache: direct I/O here works in blocks of 4096 bytes");
 }
 
 TEST(bytes_are_served_once) {
@@ -317,8 +320,7 @@ TEST(bytes_are_served_once) {
   const std::string path = dir.file("disk", 1 << 20);
   auto whole = open_disk(options_for(path), "0:9:0");
   EXPECT(whole.ok());
-  for (const BlockOptions& options :
-       {options_for(path), read_only(options_for(path)), with_range(path, 2, 2)}) {
+  for (const BlockOptions& options : {options_for(path), read_only(options_for(path)), with_range(path, 2, 2)}) {
     auto second = open_disk(options, "0:10:0");
     EXPECT(!second.ok());
     EXPECT_CONTAINS(second.error().message, path + ": bytes ");

@@ -17,9 +17,9 @@ namespace {
 
 using namespace test;  // NOLINT(google-build-using-namespace)
 
-#define CONTRACT(sentence, disk)                                             \
-  static void sentence(Reach& reach);                                        \
-  TEST(sentence##_directly) { sentence(*reach_directly({disk})); }           \
+#define CONTRACT(sentence, disk)                                               \
+  static void sentence(Reach& reach);                                          \
+  TEST(sentence##_directly) { sentence(*reach_directly({disk})); }             \
   TEST(sentence##_on_the_machine) { sentence(*reach_on_the_machine({disk})); } \
   TEST(sentence##_over_the_hsm) { sentence(*reach_over_the_hsm({disk})); }     \
   TEST(sentence##_over_vfio_user) { sentence(*reach_over_vfio_user({disk})); } \

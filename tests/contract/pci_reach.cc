@@ -47,10 +47,8 @@ PciSlotConfig slot_of(const ReachOptions& options) {
 class DirectReach final : public Reach {
  public:
   explicit DirectReach(const ReachOptions& options) {
-    const MachineServices services{.memory = board_->memory(),
-                                   .msi = board_->msi(),
-                                   .shared_loop = *loop_,
-                                   .single_msi = options.single_msi};
+    const MachineServices services{
+        .memory = board_->memory(), .msi = board_->msi(), .shared_loop = *loop_, .single_msi = options.single_msi};
     function_ = must(create_function(slot_of(options), services, board_->pin(kAddress)));
     board_->bus().attach(kAddress, function_->function());
   }
@@ -105,7 +103,9 @@ class CallerCpu final : public Hypervisor, public GuestCpu {
     exits_->io_write(port, size, value);
   }
   uint64_t memory_read(uint64_t address, unsigned size) override { return exits_->memory_read(address, size); }
-  void memory_write(uint64_t address, unsigned size, uint64_t value) override { exits_->memory_write(address, size, value); }
+  void memory_write(uint64_t address, unsigned size, uint64_t value) override {
+    exits_->memory_write(address, size, value);
+  }
   size_t doorbells() override { return doorbells_.size(); }
 
   HypervisorTraits traits() const override { return {}; }
@@ -221,7 +221,9 @@ class ExitFunction final : public PciFunction {
  public:
   ExitFunction(GuestCpu& cpu, const PciFunction& shape) : cpu_(cpu), shape_(shape) {}
 
-  uint32_t config_read(unsigned offset, unsigned size) override { return cpu_.config_read(Reach::kAddress, offset, size); }
+  uint32_t config_read(unsigned offset, unsigned size) override {
+    return cpu_.config_read(Reach::kAddress, offset, size);
+  }
   void config_write(unsigned offset, unsigned size, uint32_t value) override {
     cpu_.config_write(Reach::kAddress, offset, size, value);
   }
@@ -270,16 +272,15 @@ class MachineReach final : public Reach {
     ram.size -= LoopbackMachine::kRamBase;
     board_ = std::make_unique<LoopbackMachine>(std::move(ram));
     cpu.connect(*board_, pci_line(machine_->traits().pci_lines, kAddress, 1));
-    const MachineServices services{.memory = machine_->memory(),
-                                   .msi = machine_->msi(),
-                                   .shared_loop = *loop_,
-                                   .single_msi = options.single_msi};
+    const MachineServices services{
+        .memory = machine_->memory(), .msi = machine_->msi(), .shared_loop = *loop_, .single_msi = options.single_msi};
     function_ = must(create_function(slot_of(options), services, machine_->pci_pin(kAddress)));
     machine_->attach(kAddress, function_->function());
     const std::vector<std::byte> kernel = bzimage_file();
     std::ofstream(folder_.path("bzImage"), std::ios::binary)
         .write(reinterpret_cast<const char*>(kernel.data()), static_cast<std::streamsize>(kernel.size()));
-    loader_ = must(LinuxLoader::open({.kernel = folder_.path("bzImage"), .ramdisk = {}, .bootargs = "", .ram = layout}));
+    loader_ =
+        must(LinuxLoader::open({.kernel = folder_.path("bzImage"), .ramdisk = {}, .bootargs = "", .ram = layout}));
     must(machine_->boot(*loader_));
     EXPECT_EQ(cpu.doorbells(), function_->function().doorbells().size());
     seen_ = std::make_unique<ExitFunction>(cpu, function_->function());
@@ -309,10 +310,8 @@ class MachineReach final : public Reach {
 class VfioUserReach final : public Reach {
  public:
   explicit VfioUserReach(const ReachOptions& options) {
-    const MachineServices services{.memory = server_->memory(),
-                                   .msi = server_->msi(),
-                                   .shared_loop = *loop_,
-                                   .single_msi = options.single_msi};
+    const MachineServices services{
+        .memory = server_->memory(), .msi = server_->msi(), .shared_loop = *loop_, .single_msi = options.single_msi};
     function_ = must(create_function(slot_of(options), services, server_->pin()));
     const std::string path = folder_.path("vm1.9.0.sock");
     must(server_->serve(function_->function(), path));
@@ -351,6 +350,8 @@ std::unique_ptr<Reach> reach_over_the_hsm(const ReachOptions& options) {
   HsmCpus& callers = *cpus;
   return std::make_unique<MachineReach>(options, callers, callers.port(), std::move(cpus));
 }
-std::unique_ptr<Reach> reach_over_vfio_user(const ReachOptions& options) { return std::make_unique<VfioUserReach>(options); }
+std::unique_ptr<Reach> reach_over_vfio_user(const ReachOptions& options) {
+  return std::make_unique<VfioUserReach>(options);
+}
 
 }  // namespace acrn::test

@@ -38,8 +38,7 @@ class Steady final : public BlockSink {
 
   void prepare(size_t i) {
     BlockRequest& request = requests_[i];
-    const BlockOp kinds[] = {BlockOp::kRead, BlockOp::kWrite, BlockOp::kRead, BlockOp::kWriteZeroes,
-                             BlockOp::kFlush};
+    const BlockOp kinds[] = {BlockOp::kRead, BlockOp::kWrite, BlockOp::kRead, BlockOp::kWriteZeroes, BlockOp::kFlush};
     request.op = kinds[(done_ + i) % 5];
     request.offset = i * 4096 + 512;
     request.length = 2048;

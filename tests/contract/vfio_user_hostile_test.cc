@@ -1,5 +1,5 @@
-// What a client of the vfio-user server may do to it. Whatever that is, the server lives, keeps nothing of a client that
-// has gone, and serves the next one.
+// What a client of the vfio-user server may do to it. Whatever that is, the server lives, keeps nothing of a client
+// that has gone, and serves the next one.
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/eventfd.h>
@@ -38,7 +38,8 @@ struct Traces {
 
   static Traces now() {
     Traces traces;
-    for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) traces.descriptors++;
+    for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator("/proc/self/fd"))
+      traces.descriptors++;
     std::ifstream maps("/proc/self/maps");
     for (std::string line; std::getline(maps, line);) {
       if (line.find("/memfd:guest") != std::string::npos) traces.mappings++;
@@ -142,7 +143,8 @@ struct Life {
     };
     ring.emplace(MUST(DriverRing::create(board, 64, 0, false)));
     say(VFIO_USER_VERSION, good_payload(VFIO_USER_VERSION));
-    say(VFIO_USER_DMA_MAP, VfioUserClient::bytes_of(DmaMap{sizeof(DmaMap), 3, 0, raw(kBase), memory.size}), memory.fd.fd());
+    say(VFIO_USER_DMA_MAP, VfioUserClient::bytes_of(DmaMap{sizeof(DmaMap), 3, 0, raw(kBase), memory.size}),
+        memory.fd.fd());
     say(VFIO_USER_DEVICE_GET_INFO, good_payload(VFIO_USER_DEVICE_GET_INFO));
     say(VFIO_USER_DEVICE_SET_IRQS, VfioUserClient::bytes_of(IrqSet{sizeof(IrqSet), kArm, 2, 0, 1}), event.fd());
     say(VFIO_USER_DEVICE_SET_IRQS, VfioUserClient::bytes_of(IrqSet{sizeof(IrqSet), 0x14, 0, 0, 1}), event.fd());
@@ -208,7 +210,8 @@ TEST(a_message_that_goes_on_behind_its_end_is_refused) {
 
 TEST(a_message_of_a_size_that_none_has_ends_the_connection) {
   attack([](Target& target) {
-    for (const uint32_t size : {0u, 1u, 15u, uint32_t{sizeof(Header) + kMaxPayload + 1}, 0x7fff'ffffu, 0x8000'0000u, ~0u}) {
+    for (const uint32_t size :
+         {0u, 1u, 15u, uint32_t{sizeof(Header) + kMaxPayload + 1}, 0x7fff'ffffu, 0x8000'0000u, ~0u}) {
       for (const bool known : {false, true}) {
         VfioUserClient client(target.path);
         if (known) EXPECT_EQ(client.negotiate(), 0);
@@ -284,9 +287,8 @@ TEST(descriptors_come_with_the_messages_that_take_them) {
     const std::vector<int> fds(kMaxDescriptors, event.fd());
     for (unsigned command = 0; command <= kLastCommand; command++) {
       for (const size_t number : {size_t{1}, kMaxDescriptors / sizeof(Header) + 1, kMaxDescriptors}) {
-        row(concat("command ", command, ", ", number, " descriptors"), [&] {
-          EXPECT(ask(client, command, good_payload(command), std::span(fds).first(number)) != 0);
-        });
+        row(concat("command ", command, ", ", number, " descriptors"),
+            [&] { EXPECT(ask(client, command, good_payload(command), std::span(fds).first(number)) != 0); });
       }
     }
     for (size_t number = 1; number <= kMaxDescriptors; number++) {
@@ -384,7 +386,9 @@ TEST(what_is_not_memory_is_not_mapped) {
     const std::string self = concat("/proc/self/fd/", memory.fd.fd());
     UniqueFd sealed(::memfd_create("sealed", MFD_CLOEXEC | MFD_ALLOW_SEALING));
     EXPECT(::ftruncate(sealed.fd(), 16 * kPage) == 0 && ::fcntl(sealed.fd(), F_ADD_SEALS, F_SEAL_WRITE) == 0);
-    const auto open = [](const std::string& path, int flags) { return UniqueFd(::open(path.c_str(), flags | O_CLOEXEC)); };
+    const auto open = [](const std::string& path, int flags) {
+      return UniqueFd(::open(path.c_str(), flags | O_CLOEXEC));
+    };
     struct Kind {
       const char* name;
       UniqueFd fd;
@@ -588,7 +592,8 @@ TEST(memory_that_comes_and_goes_all_the_time_is_survived) {
       });
       for (unsigned i = 0; i < 50; i++) {
         if (!guest.client.send(good_message(VFIO_USER_DEVICE_GET_INFO)) || !guest.client.receive()) break;
-        const Bytes kick = joined(VfioUserClient::bytes_of(RegionAccess{VIRTIO_PCI_QUEUE_NOTIFY, kRegisters, 2}), Bytes{0, 0});
+        const Bytes kick =
+            joined(VfioUserClient::bytes_of(RegionAccess{VIRTIO_PCI_QUEUE_NOTIFY, kRegisters, 2}), Bytes{0, 0});
         if (!guest.client.send(VfioUserClient::message(VFIO_USER_REGION_WRITE, kick)) || !guest.client.receive()) break;
       }
       over = true;
@@ -637,8 +642,12 @@ TEST(a_descriptor_that_is_no_eventfd_is_no_interrupt) {
     SharedMemory memory(kPage);
     int pipe[2], pair[2];
     EXPECT(::pipe2(pipe, O_CLOEXEC) == 0 && ::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
-    const UniqueFd fds[] = {UniqueFd(pipe[0]), UniqueFd(pipe[1]), UniqueFd(pair[0]), UniqueFd(pair[1]),
-                            UniqueFd(::open("/dev/null", O_RDWR | O_CLOEXEC)), UniqueFd(::open("/tmp", O_RDONLY | O_CLOEXEC))};
+    const UniqueFd fds[] = {UniqueFd(pipe[0]),
+                            UniqueFd(pipe[1]),
+                            UniqueFd(pair[0]),
+                            UniqueFd(pair[1]),
+                            UniqueFd(::open("/dev/null", O_RDWR | O_CLOEXEC)),
+                            UniqueFd(::open("/tmp", O_RDONLY | O_CLOEXEC))};
     std::vector<int> bad{memory.fd.fd()};
     for (const UniqueFd& fd : fds) bad.push_back(fd.fd());
     const UniqueFd good = new_eventfd();
@@ -674,7 +683,8 @@ TEST(an_eventfd_that_is_full_and_blocks_keeps_nobody) {
       const Gpa status = guest.offer_read();
       guest.kick();
       EVENTUALLY(guest.byte(status) == VIRTIO_BLK_S_OK);
-      EXPECT_EQ(guest.client.set_irqs(VFIO_PCI_INTX_IRQ_INDEX, VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_UNMASK, 0, 1), 0);
+      EXPECT_EQ(
+          guest.client.set_irqs(VFIO_PCI_INTX_IRQ_INDEX, VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_UNMASK, 0, 1), 0);
     }
     EXPECT_EQ(guest.client.read(kRegisters, VIRTIO_PCI_ISR, 1), 1u);
   });
@@ -693,7 +703,8 @@ TEST(an_eventfd_that_unmasks_for_ever_keeps_nobody) {
     EVENTUALLY(guest.byte(status) == VIRTIO_BLK_S_OK);
     for (unsigned i = 0; i < 100; i++) EXPECT_EQ(guest.client.read(kConfig, 0, 4), 0x1001'1af4u);
     EXPECT_EQ(guest.client.read(kRegisters, VIRTIO_PCI_ISR, 1), 1u);
-    for (unsigned i = 0; i < 10; i++) EXPECT_EQ(guest.client.set_irqs(VFIO_PCI_INTX_IRQ_INDEX, 0x14, 0, 1, one(unmask.fd())), 0);
+    for (unsigned i = 0; i < 10; i++)
+      EXPECT_EQ(guest.client.set_irqs(VFIO_PCI_INTX_IRQ_INDEX, 0x14, 0, 1, one(unmask.fd())), 0);
   });
 }
 
@@ -812,8 +823,8 @@ TEST(a_client_that_dies_while_it_unmaps_in_flight_leaves_no_trace) {
 TEST(a_client_that_never_reads_waits_for_itself) {
   attack([](Target& target) {
     NegotiatedClient client(target.path);
-    const Bytes request = VfioUserClient::message(
-        VFIO_USER_REGION_READ, VfioUserClient::bytes_of(RegionAccess{0, kConfig, kPciConfigSize}));
+    const Bytes request = VfioUserClient::message(VFIO_USER_REGION_READ,
+                                                  VfioUserClient::bytes_of(RegionAccess{0, kConfig, kPciConfigSize}));
     // Its replies are longer than its requests, so the server stops reading; then this side is full as well.
     client.do_not_wait();
     unsigned sent = 0;

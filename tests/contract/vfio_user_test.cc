@@ -130,7 +130,8 @@ TEST(a_bar_is_accessed_as_a_processor_could) {
 TEST(what_is_not_supported_is_refused) {
   Served served;
   Guest guest(served.path);
-  for (const uint16_t command : {VFIO_USER_DEVICE_GET_REGION_IO_FDS, Command(11), Command(12), Command(15), Command(16), Command(999)}) {
+  for (const uint16_t command :
+       {VFIO_USER_DEVICE_GET_REGION_IO_FDS, Command(11), Command(12), Command(15), Command(16), Command(999)}) {
     EXPECT_EQ(guest.client.ask(command).error(), ENOTSUP);
   }
 }
@@ -149,8 +150,8 @@ TEST(messages_in_a_row_are_answered_in_their_order) {
   Guest guest(served.path);
   VfioUserClient::Bytes all;
   for (uint16_t id = 100; id < 400; id++) {
-    const auto one = VfioUserClient::message(
-        VFIO_USER_REGION_READ, VfioUserClient::bytes_of(RegionAccess{id % 64u, kConfig, 1}), 0, id);
+    const auto one = VfioUserClient::message(VFIO_USER_REGION_READ,
+                                             VfioUserClient::bytes_of(RegionAccess{id % 64u, kConfig, 1}), 0, id);
     all.insert(all.end(), one.begin(), one.end());
   }
   EXPECT(guest.client.send(all));
@@ -320,7 +321,8 @@ TEST(of_a_file_that_is_mapped_in_two_ways_each_piece_is_judged_by_itself) {
   Served served;
   const SharedMemory memory(2 * kMiB);  // mapped whole and shared
   EXPECT(::munmap(memory.data + kMiB, kMiB) == 0);
-  EXPECT(::mmap(memory.data + kMiB, kMiB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, memory.fd.fd(), kMiB) != MAP_FAILED);
+  EXPECT(::mmap(memory.data + kMiB, kMiB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, memory.fd.fd(), kMiB) !=
+         MAP_FAILED);
   VfioUserClient client(served.path);
   EXPECT_EQ(client.negotiate(), 0);
   EXPECT_EQ(client.map(0, kMiB, 0, memory.fd.fd()), 0);
@@ -334,7 +336,8 @@ TEST(grants_that_cannot_be_used_are_logged_each_a_few_times) {
   TempDir folder;
   MUST(setup_logging({.console = 1, .disk = 2}, folder.path("log")));
   const UniqueFd sealed(::memfd_create("sealed", MFD_CLOEXEC | MFD_ALLOW_SEALING));
-  EXPECT(::ftruncate(sealed.fd(), static_cast<off_t>(kMiB)) == 0 && ::fcntl(sealed.fd(), F_ADD_SEALS, F_SEAL_WRITE) == 0);
+  EXPECT(::ftruncate(sealed.fd(), static_cast<off_t>(kMiB)) == 0 &&
+         ::fcntl(sealed.fd(), F_ADD_SEALS, F_SEAL_WRITE) == 0);
   for (int client_number = 0; client_number < 40; client_number++) {
     VfioUserClient client(served.path);
     EXPECT_EQ(client.negotiate(), 0);
@@ -369,7 +372,8 @@ TEST(an_indirect_table_over_several_pieces_of_memory_is_read) {
   guest.start_queue(feature(VIRTIO_RING_F_INDIRECT_DESC));
   // The second entry crosses from one piece into the next.
   const Gpa table{raw(*guest.board.allocate(2 * kPiece, kPiece)) + kPiece - 24};
-  const Gpa header = *guest.board.allocate(16, 16), data = *guest.board.allocate(512, 512), status = *guest.board.allocate(1, 1);
+  const Gpa header = *guest.board.allocate(16, 16), data = *guest.board.allocate(512, 512),
+            status = *guest.board.allocate(1, 1);
   const VringDesc entries[] = {{raw(header), 16, VRING_DESC_F_NEXT, 1},
                                {raw(data), 512, VRING_DESC_F_NEXT | VRING_DESC_F_WRITE, 2},
                                {raw(status), 1, VRING_DESC_F_WRITE, 0}};
@@ -405,7 +409,8 @@ TEST(a_kick_after_a_refused_ring_tells_of_the_rings_memory) {
   Guest guest(served.path);
   constexpr uint64_t kFar = uint64_t{1} << 32;
   EXPECT_EQ(guest.client.map(kFar, kMiB, 0, -1), 0);
-  for (const auto& [place, rule] : {std::pair{kFar, GuestRule::kMemoryUnreachable}, {2 * kFar, GuestRule::kRingNotInRam}}) {
+  for (const auto& [place, rule] :
+       {std::pair{kFar, GuestRule::kMemoryUnreachable}, {2 * kFar, GuestRule::kRingNotInRam}}) {
     guest.client.write(VirtioPciLegacy::kRegisterBar, VIRTIO_PCI_QUEUE_PFN, 4, place >> 12);
     EXPECT_EQ(served.mistakes.count(rule), 1u);
     guest.kick();
@@ -573,7 +578,8 @@ TEST(the_line_is_unmasked_by_an_eventfd_too) {
   const int fd = line.fd(), unmask_fd = unmask.fd();
   EXPECT_EQ(guest.client.set_irqs(VFIO_PCI_INTX_IRQ_INDEX, kArm, 0, 1, {&fd, 1}), 0);
   EXPECT_EQ(guest.client.set_irqs(VFIO_PCI_INTX_IRQ_INDEX, VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_UNMASK, 0, 1,
-                                  {&unmask_fd, 1}), 0);
+                                  {&unmask_fd, 1}),
+            0);
   guest.start_queue();
   guest.offer_read();
   guest.kick();

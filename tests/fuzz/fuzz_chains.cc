@@ -17,7 +17,8 @@ void serve_one_good_chain(FuzzDevice& device) {
   const uint64_t buffers = FuzzDevice::kRamBase + 12 * 1024;
   const VirtioBlkOuthdr header{VIRTIO_BLK_T_GET_ID, 0u, uint64_t{0}};
   std::memcpy(device.ram() + 12 * 1024, &header, sizeof(header));
-  const VringDesc chain[] = {{buffers, 16u, VRING_DESC_F_NEXT, uint16_t{1}}, {buffers + 64, 21u, VRING_DESC_F_WRITE, uint16_t{0}}};
+  const VringDesc chain[] = {{buffers, 16u, VRING_DESC_F_NEXT, uint16_t{1}},
+                             {buffers + 64, 21u, VRING_DESC_F_WRITE, uint16_t{0}}};
   std::memcpy(device.ram(), chain, sizeof(chain));
   const Le16 index = uint16_t{1};
   std::memcpy(device.ram() + ring_layout(kSize).avail + kRingIndex, &index, 2);

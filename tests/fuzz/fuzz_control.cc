@@ -41,7 +41,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     while (const auto reply = session.next()) {
       if (++replies > lines || reply->find('\n') != reply->size() - 1) __builtin_trap();
       const auto json = nlohmann::json::parse(*reply, nullptr, false);
-      if (!json.is_object() || !json["ok"].is_boolean() || json.contains("error") == json["ok"].get<bool>()) __builtin_trap();
+      if (!json.is_object() || !json["ok"].is_boolean() || json.contains("error") == json["ok"].get<bool>())
+        __builtin_trap();
     }
   }
   return 0;

@@ -54,8 +54,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const unsigned width = 1u << (data[1] >> 4) % 3;
     const uint32_t value = data[2] * 0x01010101u;
     if (what < devices.size()) {
-      if ((data[0] & 0x80) != 0) devices[what]->write(offset, width, value);
-      else devices[what]->read(offset, width);
+      if ((data[0] & 0x80) != 0)
+        devices[what]->write(offset, width, value);
+      else
+        devices[what]->read(offset, width);
     } else if (what == 9) {
       devices[data[1] % devices.size()]->reset();
     } else if (what == 10) {

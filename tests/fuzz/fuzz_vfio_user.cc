@@ -1,6 +1,6 @@
 // Any sequence of vfio-user messages, with any descriptors, to a session of a whole function; guest memory changes and
-// shrinks between them, and clients come and go. Every reply is one that the protocol knows, and what a client leaves is
-// a function as at power-on and no memory.
+// shrinks between them, and clients come and go. Every reply is one that the protocol knows, and what a client leaves
+// is a function as at power-on and no memory.
 #include <fcntl.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -67,14 +67,18 @@ Descriptors& descriptors() {
 // The loop of a server, which has nothing to do but watch what a client unmasks with.
 class Watches {
  public:
-  std::unique_ptr<FdWatch> add(std::function<void()> handler) { return std::make_unique<Watch>(*this, std::move(handler)); }
+  std::unique_ptr<FdWatch> add(std::function<void()> handler) {
+    return std::make_unique<Watch>(*this, std::move(handler));
+  }
   void fire() {
     if (current_ != nullptr) current_->handler();
   }
 
  private:
   struct Watch final : FdWatch {
-    Watch(Watches& watches, std::function<void()> what) : all(watches), handler(std::move(what)) { all.current_ = this; }
+    Watch(Watches& watches, std::function<void()> what) : all(watches), handler(std::move(what)) {
+      all.current_ = this;
+    }
     ~Watch() override { all.current_ = nullptr; }
     void set_events(uint32_t) override {}
     Watches& all;
@@ -93,8 +97,8 @@ class Host {
     auto disk = make_ram_disk({.size = FuzzDevice::kDiskSize});
     ACRN_CHECK(disk.ok());
     ACRN_CHECK(blk.value()->attach(std::move(disk).value(), "fuzz").ok());
-    function_ = std::make_unique<VirtioPciLegacy>(std::move(blk).value(), VirtioPciOptions{}, mistakes_, interrupts_.pin(),
-                                                  interrupts_.msi());
+    function_ = std::make_unique<VirtioPciLegacy>(std::move(blk).value(), VirtioPciOptions{}, mistakes_,
+                                                  interrupts_.pin(), interrupts_.msi());
     interrupts_.attach(*function_);
     dma_.emplace(memory_, *function_);
     fresh_ = space();

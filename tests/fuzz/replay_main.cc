@@ -28,7 +28,8 @@ int main(int argc, char** argv) {
     inputs++;
     for (unsigned i = 0; i < kMutations && !original.empty(); i++) {
       std::vector<uint8_t> changed = original;
-      for (unsigned n = random() % 4 + 1; n > 0; n--) changed[random() % changed.size()] = static_cast<uint8_t>(random());
+      for (unsigned n = random() % 4 + 1; n > 0; n--)
+        changed[random() % changed.size()] = static_cast<uint8_t>(random());
       changed.resize(changed.size() - random() % std::min<size_t>(changed.size(), 8));
       LLVMFuzzerTestOneInput(changed.data(), changed.size());
     }

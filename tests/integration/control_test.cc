@@ -166,7 +166,7 @@ struct Rig {
 };
 
 mode_t mode_of(const std::string& path) {
-  struct stat status{};
+  struct stat status {};
   return ::lstat(path.c_str(), &status) == 0 ? status.st_mode : 0;
 }
 
@@ -310,7 +310,8 @@ TEST(what_is_no_request_gets_an_error_and_the_next_request_is_served) {
       {R"({"command": "blkrescan", "arguments": "7,nodisk"})", "nodisk is no disk"},
       {R"({"command": "blkrescan", "arguments": "7,a.img,rw"})", "'rw' is not an option"},
       {R"({"command": "blkrescan", "arguments": "7,a\n\u0000b,ro"})", "the path is missing"},
-      {std::string(R"({"command": "help", "arguments": )") + std::string(17, '[') + std::string(17, ']') + "}", "nested deeper than 16"},
+      {std::string(R"({"command": "help", "arguments": )") + std::string(17, '[') + std::string(17, ']') + "}",
+       "nested deeper than 16"},
       {std::string(60'000, '['), "nested deeper than 16"},
   };
   for (const auto& [request, error] : rows) {
@@ -474,7 +475,8 @@ void acknowledge(Rig& rig, RawGuest& guest) {
 
 TEST(the_guest_sees_a_disk_that_comes_by_blkrescan_and_grows_by_resize) {
   Rig rig({"0,hostbridge", "9,virtio-blk,nodisk"});
-  RawGuest guest = must(RawGuest::start(rig.target.board(), {0, 9, 0}, ~feature(VIRTIO_RING_F_EVENT_IDX), InterruptMode::kIntx));
+  RawGuest guest =
+      must(RawGuest::start(rig.target.board(), {0, 9, 0}, ~feature(VIRTIO_RING_F_EVENT_IDX), InterruptMode::kIntx));
   Client client(rig.path);
   const std::string path = rig.directory.file("disk, \"one\" \xc3\xa4.img", 1 << 20);
   const std::string written = rig.directory.path("disk,, \\\"one\\\" \xc3\xa4.img");  // in a slot's text, in JSON
@@ -504,11 +506,15 @@ TEST(the_guest_sees_a_disk_that_comes_by_blkrescan_and_grows_by_resize) {
   EXPECT_CONTAINS(client.run("resize", R"("0")"), "not a virtio-blk disk");
 
   const std::string stats = client.run("stats", R"("9:0")");
-  EXPECT_CONTAINS(stats, R"("slot":"0:9:0","emulation":"virtio-blk","source":")" + rig.directory.path("disk, \\\"one\\\""));
+  EXPECT_CONTAINS(stats,
+                  R"("slot":"0:9:0","emulation":"virtio-blk","source":")" + rig.directory.path("disk, \\\"one\\\""));
   EXPECT_CONTAINS(stats, R"("requests":{"read":0,"write":3,"flush":0,)");
-  EXPECT_CONTAINS(stats, R"("bytes_read":0,"bytes_written":1024,"errors":{"ioerr":1,"unsupp":0,"host":{}},"stopped":false,"stops":0)");
+  EXPECT_CONTAINS(
+      stats,
+      R"("bytes_read":0,"bytes_written":1024,"errors":{"ioerr":1,"unsupp":0,"host":{}},"stopped":false,"stops":0)");
   EXPECT_CONTAINS(stats, R"("mistakes":{"sector-past-end":1})");
-  EXPECT_CONTAINS(client.run("stats"), R"({"slot":"0:0:0","emulation":"hostbridge","queues":[],"mistakes":{},"vmm_mistakes":{}})");
+  EXPECT_CONTAINS(client.run("stats"),
+                  R"({"slot":"0:0:0","emulation":"hostbridge","queues":[],"mistakes":{},"vmm_mistakes":{}})");
 }
 
 // Rows Q12 and B22: while a guest does nothing but kick, or send what nobody can answer, the socket answers.

@@ -6,8 +6,8 @@
 #include <unistd.h>
 
 #include <charconv>
-#include <cstring>
 #include <cstdlib>
+#include <cstring>
 #include <fstream>
 #include <random>
 #include <thread>
@@ -102,7 +102,8 @@ void kill_and_check(const std::string& options) {
       lines.append(buffer, static_cast<size_t>(got));
     }
     kill(child.pid, SIGKILL);
-    for (ssize_t got; (got = read(child.out.fd(), buffer, sizeof(buffer))) > 0;) lines.append(buffer, static_cast<size_t>(got));
+    for (ssize_t got; (got = read(child.out.fd(), buffer, sizeof(buffer))) > 0;)
+      lines.append(buffer, static_cast<size_t>(got));
     int status = 0;
     waitpid(child.pid, &status, 0);
     EXPECT(WIFSIGNALED(status) || WEXITSTATUS(status) == 0);

@@ -28,7 +28,9 @@ class Model {
   static constexpr uint32_t kUnknown = ~0u;
   explicit Model(uint64_t sectors) : stamps_(sectors, 0) {}
 
-  void set(uint64_t sector, uint32_t count, uint32_t stamp) { std::fill_n(stamps_.begin() + static_cast<ptrdiff_t>(sector), count, stamp); }
+  void set(uint64_t sector, uint32_t count, uint32_t stamp) {
+    std::fill_n(stamps_.begin() + static_cast<ptrdiff_t>(sector), count, stamp);
+  }
   // A sector is its stamp and number, repeated.
   static void fill(std::byte* sector_bytes, uint64_t sector, uint32_t stamp) {
     const uint64_t word = stamp == 0 ? 0 : uint64_t{stamp} << 32 | sector;
@@ -50,8 +52,13 @@ class Model {
 class RandomLoad {
  public:
   RandomLoad(LegacyDriver& driver, unsigned queue, Model& model, uint64_t first, uint64_t count, unsigned seed)
-      : queue_(driver.queue(queue)), zeroes_(driver.accepted(VIRTIO_BLK_F_WRITE_ZEROES)), model_(model), first_(first),
-        slice_(count / queue_.depth()), random_(seed), requests_(queue_.depth()) {}
+      : queue_(driver.queue(queue)),
+        zeroes_(driver.accepted(VIRTIO_BLK_F_WRITE_ZEROES)),
+        model_(model),
+        first_(first),
+        slice_(count / queue_.depth()),
+        random_(seed),
+        requests_(queue_.depth()) {}
 
   void run() {
     unsigned started = 0, in_flight = 0;
@@ -79,7 +86,8 @@ class RandomLoad {
   void start(uint16_t tag) {
     const auto count = static_cast<uint32_t>(1 + random_() % std::min<uint64_t>(kMaxSectors, slice_));
     Request& request = requests_[tag];
-    request = {kind(), first_ + tag * slice_ + random_() % (slice_ - count + 1), count, static_cast<uint32_t>(1 + random_() % 0x7fffffff)};
+    request = {kind(), first_ + tag * slice_ + random_() % (slice_ - count + 1), count,
+               static_cast<uint32_t>(1 + random_() % 0x7fffffff)};
     const GuestSlice data = queue_.data(tag);
     switch (request.type) {
       case VIRTIO_BLK_T_OUT:
@@ -92,7 +100,8 @@ class RandomLoad {
       case VIRTIO_BLK_T_IN: return queue_.start(tag, request.type, request.sector, count * 512, false);
       case VIRTIO_BLK_T_FLUSH: return queue_.start(tag, request.type, 0, 0, true);
       default:
-        data.store(0, VirtioBlkDiscardWriteZeroes{request.sector, count, request.type == VIRTIO_BLK_T_DISCARD ? 0 : request.stamp & 1});
+        data.store(0, VirtioBlkDiscardWriteZeroes{request.sector, count,
+                                                  request.type == VIRTIO_BLK_T_DISCARD ? 0 : request.stamp & 1});
         return queue_.start(tag, request.type, 0, sizeof(VirtioBlkDiscardWriteZeroes), true);
     }
   }
@@ -195,20 +204,34 @@ DriverOptions with(InterruptMode mode) {
 TEST(random_requests_match_the_model_in_writeback) { match_model(",writeback,discard", kDriver); }
 TEST(random_requests_match_the_model_in_writethru) { match_model(",discard", kDriver); }
 TEST(random_requests_match_the_model_with_nocache) { match_model(",nocache,writeback,discard", kDriver); }
-TEST(random_requests_match_the_model_with_nocache_and_workers) { match_model(",nocache,writeback,discard,aio=threads", kDriver); }
+TEST(random_requests_match_the_model_with_nocache_and_workers) {
+  match_model(",nocache,writeback,discard,aio=threads", kDriver);
+}
 TEST(random_requests_match_the_model_on_a_cached_io_uring) { match_model(",writeback,discard,aio=io_uring", kDriver); }
 TEST(random_requests_match_the_model_on_a_stable_io_uring) { match_model(",discard,aio=io_uring", kDriver); }
-TEST(random_requests_match_the_model_with_kicks_served_inline) { match_model(",writeback,discard,kick=inline", kDriver); }
-TEST(random_requests_match_the_model_with_kicks_served_by_the_loop) { match_model(",writeback,discard,kick=loop", kDriver); }
-TEST(random_requests_match_the_model_in_a_window) { match_model(",writeback,discard,range=2048/16384", kDriver, 2048 * 512); }
+TEST(random_requests_match_the_model_with_kicks_served_inline) {
+  match_model(",writeback,discard,kick=inline", kDriver);
+}
+TEST(random_requests_match_the_model_with_kicks_served_by_the_loop) {
+  match_model(",writeback,discard,kick=loop", kDriver);
+}
+TEST(random_requests_match_the_model_in_a_window) {
+  match_model(",writeback,discard,range=2048/16384", kDriver, 2048 * 512);
+}
 TEST(random_requests_match_the_model_with_4k_sectors) { match_model(",writeback,discard,sectorsize=4096", kDriver); }
 TEST(random_requests_match_the_model_on_three_queues) { match_model(",writeback,discard,mq=3", kDriver); }
 TEST(random_requests_match_the_model_with_iothreads) { match_model(",writeback,discard,mq=4,iothread=2", kDriver); }
 TEST(random_requests_match_the_model_on_a_ring_of_2) { match_model(",writeback,queue_size=2", kDriver); }
 TEST(random_requests_match_the_model_on_a_ring_of_8) { match_model(",writeback,discard,queue_size=8", kDriver); }
-TEST(random_requests_match_the_model_on_a_ring_of_1024) { match_model(",writeback,discard,queue_size=1024", {.depth = 256, .max_bytes = kMaxSectors * 512}); }
-TEST(random_requests_match_the_model_without_event_index) { match_model(",writeback,discard", without(VIRTIO_RING_F_EVENT_IDX)); }
-TEST(random_requests_match_the_model_without_indirect_tables) { match_model(",writeback,discard", without(VIRTIO_RING_F_INDIRECT_DESC)); }
+TEST(random_requests_match_the_model_on_a_ring_of_1024) {
+  match_model(",writeback,discard,queue_size=1024", {.depth = 256, .max_bytes = kMaxSectors * 512});
+}
+TEST(random_requests_match_the_model_without_event_index) {
+  match_model(",writeback,discard", without(VIRTIO_RING_F_EVENT_IDX));
+}
+TEST(random_requests_match_the_model_without_indirect_tables) {
+  match_model(",writeback,discard", without(VIRTIO_RING_F_INDIRECT_DESC));
+}
 TEST(random_requests_match_the_model_by_intx) { match_model(",writeback,discard", with(InterruptMode::kIntx)); }
 TEST(random_requests_match_the_model_for_a_driver_that_never_flushes) {
   DriverOptions options = kDriver;

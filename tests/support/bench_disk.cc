@@ -159,8 +159,8 @@ BenchDisk::BenchDisk(BenchOptions options) {
   }
   auto device = MUST(VirtioBlk::create(options.device, *memory_, mistakes_, std::move(loops)));
   device_ = device.get();
-  function_ = std::make_unique<VirtioPciLegacy>(std::move(device), options.pci, mistakes_,
-                                                machine_->pin(kAddress), machine_->msi());
+  function_ = std::make_unique<VirtioPciLegacy>(std::move(device), options.pci, mistakes_, machine_->pin(kAddress),
+                                                machine_->msi());
   machine_->bus().attach(kAddress, *function_);
   if (!options.attached) return;
   if (options.backend == nullptr) {
@@ -255,8 +255,8 @@ std::vector<VringUsedElem> reap(RawGuest& guest, size_t count) {
   while (all.size() < count) {
     const auto used = guest.next_used();
     expect(used.has_value(),
-           "only " + std::to_string(all.size()) + " of " + std::to_string(count) + " chains came back",
-           __FILE__, __LINE__);
+           "only " + std::to_string(all.size()) + " of " + std::to_string(count) + " chains came back", __FILE__,
+           __LINE__);
     all.push_back(*used);
   }
   return all;
@@ -289,9 +289,7 @@ void expect_serves_after_restart(RawGuest& guest, uint64_t features) {
   expect_serves(guest);
 }
 
-std::vector<std::byte> filled(size_t bytes, uint8_t value) {
-  return std::vector<std::byte>(bytes, std::byte{value});
-}
+std::vector<std::byte> filled(size_t bytes, uint8_t value) { return std::vector<std::byte>(bytes, std::byte{value}); }
 
 std::unique_ptr<BlockBackend> open_backend(const BlockOptions& wanted) {
   BlockOptions options = wanted;

@@ -30,9 +30,7 @@ inline constexpr uint64_t kAllFeatures = ~uint64_t{0};
 inline constexpr uint64_t kNoEventIndex = ~feature(VIRTIO_RING_F_EVENT_IDX);
 
 // What a disk holds at first at this offset; neighbouring sectors differ.
-constexpr std::byte pattern(uint64_t offset) {
-  return static_cast<std::byte>(offset * 7 + offset / kSector * 13 + 1);
-}
+constexpr std::byte pattern(uint64_t offset) { return static_cast<std::byte>(offset * 7 + offset / kSector * 13 + 1); }
 
 // Requests are carried out inside submit(), one at a time.
 class MemoryDisk final : public BlockBackend {
@@ -83,7 +81,7 @@ struct BenchOptions {
   bool hole_is_ram = false;               // and that is the VMM's fault
   uint64_t ram = 64 * kMiB;
   unsigned loops = 1;
-  std::optional<LoopHabits> habits;       // of the loops; absent: by ACRN_TEST_LOOP
+  std::optional<LoopHabits> habits;  // of the loops; absent: by ACRN_TEST_LOOP
 };
 
 class BenchDisk {
@@ -198,7 +196,6 @@ void row(const std::string& name, Body&& body) {
 
 // Waits for what another thread is certain to do soon; fails when it does not.
 void eventually(const std::function<bool()>& condition, const char* text, const char* file, int line);
-#define EVENTUALLY(condition) \
-  ::acrn::test::eventually([&] { return (condition); }, #condition, __FILE__, __LINE__)
+#define EVENTUALLY(condition) ::acrn::test::eventually([&] { return (condition); }, #condition, __FILE__, __LINE__)
 
 }  // namespace acrn::test

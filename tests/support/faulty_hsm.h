@@ -36,7 +36,8 @@ class HsmFaults {
   std::vector<std::string> control_trace() const {
     std::vector<std::string> names = trace();
     std::erase_if(names, [](const std::string& name) {
-      return name == "ATTACH_IOREQ_CLIENT" || name == "NOTIFY_REQUEST_FINISH" || name == "SET_IRQLINE" || name == "INJECT_MSI";
+      return name == "ATTACH_IOREQ_CLIENT" || name == "NOTIFY_REQUEST_FINISH" || name == "SET_IRQLINE" ||
+             name == "INJECT_MSI";
     });
     return names;
   }

@@ -1,6 +1,6 @@
-// Preloaded into acrn-dm: a Service VM of ACRN, where there is only KVM. /dev/acrn_hsm is there, and is an HsmStandIn over a
-// KvmHypervisor. HSM_TRACE=<file>: a line for each request to it, "<name> <result>", as they return. HSM_NEWER: the module
-// of ACRN's own kernels, not mainline's.
+// Preloaded into acrn-dm: a Service VM of ACRN, where there is only KVM. /dev/acrn_hsm is there, and is an HsmStandIn
+// over a KvmHypervisor. HSM_TRACE=<file>: a line for each request to it, "<name> <result>", as they return. HSM_NEWER:
+// the module of ACRN's own kernels, not mainline's.
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <sys/eventfd.h>

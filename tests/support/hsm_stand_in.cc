@@ -242,7 +242,8 @@ int HsmStandIn::State::call(unsigned long request, uintptr_t argument) {
       const int result = hypervisor.reset_vm();
       MutexLock lock(mutex);
       if (result < 0 || page == nullptr) return result;
-      for (acrn_io_request& slot : page->req_slot) state_of(slot).store(ACRN_IOREQ_STATE_FREE, std::memory_order_release);
+      for (acrn_io_request& slot : page->req_slot)
+        state_of(slot).store(ACRN_IOREQ_STATE_FREE, std::memory_order_release);
       return result;
     }
     case ACRN_IOCTL_SET_VCPU_REGS: return set_regs(argument);
@@ -547,8 +548,8 @@ int HsmStandIn::State::ioeventfd(uintptr_t argument) {
     return found == ioevents.end() && io.async ? -EINVAL : 0;
   }
   const bool conflict = std::ranges::any_of(ioevents, [&](const IoEvent& other) {
-    return other.async == io.async && other.event.id == io.event.id && other.address == io.address && other.type == io.type &&
-           (!other.data || !io.data || *other.data == *io.data);
+    return other.async == io.async && other.event.id == io.event.id && other.address == io.address &&
+           other.type == io.type && (!other.data || !io.data || *other.data == *io.data);
   });
   if (conflict) return -EEXIST;
   ioevents.push_back(std::move(io));
@@ -557,9 +558,8 @@ int HsmStandIn::State::ioeventfd(uintptr_t argument) {
 
 bool HsmStandIn::signal_async(uint32_t type, uint64_t address) {
   MutexLock lock(state_->mutex);
-  const auto found = std::ranges::find_if(state_->ioevents, [&](const IoEvent& io) {
-    return io.async && io.type == type && io.address == address;
-  });
+  const auto found = std::ranges::find_if(
+      state_->ioevents, [&](const IoEvent& io) { return io.async && io.type == type && io.address == address; });
   if (found == state_->ioevents.end()) return false;
   ring(found->event.fd);
   return true;
@@ -574,7 +574,8 @@ int HsmStandIn::State::irqfd(uintptr_t argument) {
 
   MutexLock lock(mutex);
   if (phase != Phase::kVm) return -EINVAL;
-  const auto same = std::ranges::find_if(irqevents, [&](const IrqEvent& other) { return other.event.id == irq.event.id; });
+  const auto same =
+      std::ranges::find_if(irqevents, [&](const IrqEvent& other) { return other.event.id == irq.event.id; });
   if ((wanted.flags & ACRN_IRQFD_FLAG_DEASSIGN) != 0) {
     if (same == irqevents.end()) return 0;
     ::epoll_ctl(epoll.fd(), EPOLL_CTL_DEL, same->event.fd.fd(), nullptr);
@@ -626,8 +627,8 @@ void HsmStandIn::State::watch() {
 
 int HsmStandIn::State::setup_ring(uintptr_t argument, uint32_t element_size, HsmRing* State::*ring) {
   const auto elements = static_cast<uint32_t>((kPage - sizeof(HsmRing)) / element_size);
-  const HsmRing expected{.magic = HsmRing::kMagic, .elements = elements, .element_size = element_size,
-                         .size = elements * element_size};
+  const HsmRing expected{
+      .magic = HsmRing::kMagic, .elements = elements, .element_size = element_size, .size = elements * element_size};
   HsmRing given{};
   if (argument % kPage != 0) return -EINVAL;
   if (!fetch(argument, given)) return -EFAULT;

@@ -1,6 +1,7 @@
-// HsmStandIn: does what the Linux module behind /dev/acrn_hsm does for one open file (<linux/acrn.h>, drivers/virt/acrn):
-// the same requests, structures, checks, states, blocking and errors. What the module asks of the hypervisor beneath it is
-// an HsmHypervisor: one whose virtual CPUs are a test's threads, or one that runs them with KVM.
+// HsmStandIn: does what the Linux module behind /dev/acrn_hsm does for one open file (<linux/acrn.h>,
+// drivers/virt/acrn): the same requests, structures, checks, states, blocking and errors. What the module asks of the
+// hypervisor beneath it is an HsmHypervisor: one whose virtual CPUs are a test's threads, or one that runs them with
+// KVM.
 #pragma once
 
 #include <linux/acrn.h>
@@ -15,7 +16,8 @@
 
 namespace acrn::test {
 
-// The hypercalls. 0 or more: done; negative: refused, as the hypervisor says it. Never called under a lock of the stand-in's.
+// The hypercalls. 0 or more: done; negative: refused, as the hypervisor says it. Never called under a lock of the
+// stand-in's.
 class HsmHypervisor {
  public:
   virtual ~HsmHypervisor() = default;
@@ -47,7 +49,7 @@ struct HsmRing {
 
 struct HsmStandInOptions {
   bool newer_requests = false;      // those that mainline has not
-  bool interrupt_is_error = false; // an ATTACH that a signal ends fails with EINTR; mainline's returns 0
+  bool interrupt_is_error = false;  // an ATTACH that a signal ends fails with EINTR; mainline's returns 0
 };
 
 // The module as the hypervisor sees it.
@@ -77,15 +79,16 @@ class HsmStandIn final : public HsmDevice, public HsmModule {
   // As close(2): the VM goes. Later calls are of a file without a VM.
   void close();
 
-  // The request page is there from CREATE_VM to DESTROY_VM. On CREATE_VM and RESET_VM all slots become FREE, as the hypervisor
-  // does it.
+  // The request page is there from CREATE_VM to DESTROY_VM. On CREATE_VM and RESET_VM all slots become FREE, as the
+  // hypervisor does it.
   acrn_io_request_buffer* requests() override;
   void upcall() override;  // returns when the module has looked at all slots
   bool signal_async(uint32_t type, uint64_t address) override;
   // Into the VM's event ring. False: there is none, or it is full.
   bool send_vm_event(uint32_t type, std::span<const std::byte> data);
 
-  // How many requests were notified that the device model did not have. The real module completes such a slot all the same.
+  // How many requests were notified that the device model did not have. The real module completes such a slot all the
+  // same.
   unsigned stray_notifies() const;
 
  private:

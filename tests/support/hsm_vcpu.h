@@ -20,7 +20,8 @@ struct HsmAccess {
 class HsmVcpu {
  public:
   // Polling: the module is asked not to notify.
-  HsmVcpu(HsmModule& module, unsigned index, bool polling = false) : module_(module), index_(index), polling_(polling) {}
+  HsmVcpu(HsmModule& module, unsigned index, bool polling = false)
+      : module_(module), index_(index), polling_(polling) {}
 
   // Returns when the request is COMPLETE: what was read, as many bytes as were asked for (with a size of 0 or more than
   // 8, the whole field). Nothing: the virtual CPU does not run, or was ended meanwhile; or its slot was not FREE, which

@@ -151,7 +151,8 @@ int KvmHypervisor::build_controllers() {
   std::vector<kvm_irq_routing_entry> entries;
   for (unsigned pin = 0; pin < kIoApicInputs; pin++) entries.push_back(input(pin, KVM_IRQCHIP_IOAPIC, pin));
   for (unsigned pin = 0; pin < kPicInputs; pin++) {
-    entries.push_back(input(kIoApicInputs + pin, pin / 8 == 0 ? KVM_IRQCHIP_PIC_MASTER : KVM_IRQCHIP_PIC_SLAVE, pin % 8));
+    entries.push_back(
+        input(kIoApicInputs + pin, pin / 8 == 0 ? KVM_IRQCHIP_PIC_MASTER : KVM_IRQCHIP_PIC_SLAVE, pin % 8));
   }
   return acrn_kvm_set_gsi_routing(vm_.fd(), entries.data(), static_cast<unsigned>(entries.size()));
 }
@@ -259,7 +260,8 @@ int KvmHypervisor::destroy_vm() {
   return 0;
 }
 
-// ACRN sets the level of a pin; whether that asserts it is said by the I/O APIC's entry. The PIC's pins are active high.
+// ACRN sets the level of a pin; whether that asserts it is said by the I/O APIC's entry. The PIC's pins are active
+// high.
 void KvmHypervisor::drive(unsigned gsi, bool high) {
   pins_[gsi] = high;
   set_line(vm_.fd(), gsi, high != active_low(gsi));

@@ -28,7 +28,8 @@ int ScriptedHypervisor::create_vm(acrn_vm_creation& creation) {
   state_ = VmState::kCreated;
   creation_ = creation;
   creation.vmid = 1;
-  creation.vcpu_num = creation.cpu_affinity == 0 ? options_.vcpus : static_cast<uint16_t>(std::popcount(creation.cpu_affinity));
+  creation.vcpu_num =
+      creation.cpu_affinity == 0 ? options_.vcpus : static_cast<uint16_t>(std::popcount(creation.cpu_affinity));
   vcpu_num_ = creation.vcpu_num;
   return 0;
 }

@@ -1,5 +1,5 @@
-// ScriptedHypervisor: ACRN beneath the stand-in, with a test's threads as its virtual CPUs. It goes through the states of
-// a VM as ACRN does, with its refusals, and remembers what it was asked. Any thread.
+// ScriptedHypervisor: ACRN beneath the stand-in, with a test's threads as its virtual CPUs. It goes through the states
+// of a VM as ACRN does, with its refusals, and remembers what it was asked. Any thread.
 #pragma once
 
 #include <functional>

@@ -9,18 +9,26 @@
 
 namespace acrn::test {
 
-struct Failure { std::string where, what; };
-struct Skipped { std::string reason; };
+struct Failure {
+  std::string where, what;
+};
+struct Skipped {
+  std::string reason;
+};
 
 using Body = void (*)();
-struct Registration { Registration(const char* name, Body body); };
+struct Registration {
+  Registration(const char* name, Body body);
+};
 
 template <class T>
 std::string show(const T& value) {
-  if constexpr (requires(std::ostream& out) { out << value; }) {
+  if constexpr (requires(std::ostream & out) { out << value; }) {
     std::ostringstream out;
-    if constexpr (sizeof(T) == 1 && std::is_integral_v<T>) out << static_cast<int>(value);
-    else out << value;
+    if constexpr (sizeof(T) == 1 && std::is_integral_v<T>)
+      out << static_cast<int>(value);
+    else
+      out << value;
     return out.str();
   } else {
     return "(value)";
@@ -49,13 +57,14 @@ inline void expect(bool holds, const std::string& text, const char* file, int li
 
 }  // namespace acrn::test
 
-#define TEST(name)                                                              \
-  static void name();                                                           \
+#define TEST(name)                                                      \
+  static void name();                                                   \
   static const ::acrn::test::Registration register_##name(#name, name); \
   static void name()
 
-#define EXPECT(condition) ::acrn::test::expect(static_cast<bool>(condition), #condition " does not hold", __FILE__, __LINE__)
-#define EXPECT_EQ(actual, expected) \
-  ::acrn::test::expect_equal((actual), (expected), #actual, __FILE__, __LINE__)
+#define EXPECT(condition) \
+  ::acrn::test::expect(static_cast<bool>(condition), #condition " does not hold", __FILE__, __LINE__)
+#define EXPECT_EQ(actual, expected) ::acrn::test::expect_equal((actual), (expected), #actual, __FILE__, __LINE__)
 #define EXPECT_CONTAINS(text, part) ::acrn::test::expect_contains((text), (part), __FILE__, __LINE__)
-#define SKIP(reason) throw ::acrn::test::Skipped{reason}
+#define SKIP(reason) \
+  throw ::acrn::test::Skipped { reason }

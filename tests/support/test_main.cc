@@ -17,7 +17,10 @@ extern "C" {
 namespace acrn::test {
 namespace {
 
-struct Case { const char* name; Body body; };
+struct Case {
+  const char* name;
+  Body body;
+};
 
 std::vector<Case>& cases() {
   static std::vector<Case> all;

@@ -110,7 +110,8 @@ VfioUserClient::Bytes VfioUserClient::message(uint16_t command, std::span<const 
   return bytes;
 }
 
-VfioUserClient::Reply VfioUserClient::ask(uint16_t command, std::span<const uint8_t> payload, std::span<const int> fds) {
+VfioUserClient::Reply VfioUserClient::ask(uint16_t command, std::span<const uint8_t> payload,
+                                          std::span<const int> fds) {
   const uint16_t id = next_id_++;
   EXPECT(send(message(command, payload, 0, id), fds));
   auto reply = receive();
@@ -200,8 +201,9 @@ RemoteFunction::~RemoteFunction() {
 
 void RemoteFunction::learn() {
   for (unsigned bar = 0; bar < kPciBars; bar++) {
-    const auto info = client_.ask(VFIO_USER_DEVICE_GET_REGION_INFO, RegionInfo{.argsz = sizeof(RegionInfo), .index = bar})
-                          .as<RegionInfo>();
+    const auto info =
+        client_.ask(VFIO_USER_DEVICE_GET_REGION_INFO, RegionInfo{.argsz = sizeof(RegionInfo), .index = bar})
+            .as<RegionInfo>();
     if (info.size == 0) continue;
     const bool io = (client_.read(kConfig, kBar0 + 4 * bar, 4) & 1) != 0;
     shapes_[bar] = {io ? BarKind::kIo : BarKind::kMemory32, static_cast<uint32_t>(info.size)};
@@ -275,7 +277,8 @@ void RemoteFunction::send_if_unmasked(size_t vector) {
 }
 
 bool RemoteFunction::in_table(unsigned bar, uint64_t offset) const {
-  return msix_ != 0 && bar == table_bar_ && offset >= table_offset_ && offset < table_offset_ + 16 * (events_.size() - 1);
+  return msix_ != 0 && bar == table_bar_ && offset >= table_offset_ &&
+         offset < table_offset_ + 16 * (events_.size() - 1);
 }
 
 uint32_t RemoteFunction::config_read(unsigned offset, unsigned size) {
@@ -324,7 +327,8 @@ void RemoteFunction::bar_write(unsigned bar, uint64_t offset, unsigned size, uin
   if (offset > shapes_[bar].size - size) return;
   if (in_table(bar, offset)) {
     const size_t vector = (offset - table_offset_) / 16;
-    for (unsigned i = 0; i < size / 4; i++) table_[vector][offset % 16 / 4 + i] = static_cast<uint32_t>(value >> (32 * i));
+    for (unsigned i = 0; i < size / 4; i++)
+      table_[vector][offset % 16 / 4 + i] = static_cast<uint32_t>(value >> (32 * i));
     return send_if_unmasked(vector);
   }
   client_.write(bar, offset, size, value);

@@ -106,8 +106,8 @@ VfioUserClient::Bytes VfioUserClient::bytes_of(const T& value) {
 // Where a BAR answers, by the function's own configuration space.
 std::optional<uint64_t> placed_bar(const PciFunction& function, unsigned bar);
 
-// The function behind a socket, for a bus of ours. Does what QEMU does: keeps the guest's MSI-X table, forwards the rest,
-// and takes INTA# for automasked.
+// The function behind a socket, for a bus of ours. Does what QEMU does: keeps the guest's MSI-X table, forwards the
+// rest, and takes INTA# for automasked.
 class RemoteFunction final : public PciFunction {
  public:
   // Connects, negotiates and grants the memory. Pin and sink outlive it.

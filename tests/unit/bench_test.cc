@@ -53,7 +53,8 @@ TEST(a_bad_value_is_named_with_what_would_be_right) {
   expect_refused({.depth = ""}, "--qd: the value is missing");
   expect_refused({.jobs = "65"}, "--numjobs 65: give a number from 1 to 64");
   expect_refused({.seconds = "0"}, "--seconds 0: give");
-  for (const char* text : {"nan", "inf", "1e9", "-1", "2s", "3601", " 1"}) expect_refused({.seconds = text}, "--seconds");
+  for (const char* text : {"nan", "inf", "1e9", "-1", "2s", "3601", " 1"})
+    expect_refused({.seconds = text}, "--seconds");
   expect_refused({.ramp = "-1"}, "--ramp -1: give a number of seconds, 0 to 3600");
   expect_refused({.direct = "libaio"}, "--direct-baseline libaio: give preadv, io_uring or best");
   expect_refused({.seed = "-1"}, "--seed -1: give");
@@ -138,18 +139,22 @@ TEST(jobs_add_up_in_time_and_rounds_one_after_another) {
 }
 
 TEST(every_job_runs_on_a_thread_of_its_own_and_an_error_is_reported) {
-  const auto total = run_jobs(3, [](unsigned job, BenchRound& round) -> Result<void> {
-    round.seconds = job + 1;
-    round.latency.add(1);
-    return {};
-  }, {});
+  const auto total = run_jobs(3,
+                              [](unsigned job, BenchRound& round) -> Result<void> {
+                                round.seconds = job + 1;
+                                round.latency.add(1);
+                                return {};
+                              },
+                              {});
   EXPECT(total.ok());
   EXPECT_EQ(total.value().seconds, 3.0);
   EXPECT_EQ(total.value().latency.count(), 3u);
-  const auto failed = run_jobs(3, [](unsigned job, BenchRound&) -> Result<void> {
-    if (job == 1) return Error{ErrorKind::kIo, "job 1"};
-    return {};
-  }, {});
+  const auto failed = run_jobs(3,
+                               [](unsigned job, BenchRound&) -> Result<void> {
+                                 if (job == 1) return Error{ErrorKind::kIo, "job 1"};
+                                 return {};
+                               },
+                               {});
   EXPECT(!failed.ok());
   EXPECT_EQ(failed.error().message, std::string("job 1"));
 }

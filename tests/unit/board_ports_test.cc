@@ -101,7 +101,8 @@ TEST(every_board_port_takes_every_width_and_offset) {
     for (const uint32_t offset : {0u, 1u, 2u, 3u, 4u, 5u, 6u, 7u, 0xfffdu, 0xffffu}) {
       for (unsigned size = 0; size <= 8; size++) {
         device->read(static_cast<uint16_t>(offset), size);
-        for (const uint32_t value : {0u, 0xffffffffu, 0xfefefefeu}) device->write(static_cast<uint16_t>(offset), size, value);
+        for (const uint32_t value : {0u, 0xffffffffu, 0xfefefefeu})
+          device->write(static_cast<uint16_t>(offset), size, value);
       }
     }
     EXPECT_EQ(device->read(0xffff, 4), 0xffffffffu);

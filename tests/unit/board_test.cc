@@ -191,7 +191,8 @@ TEST(more_bars_than_the_window_holds_are_refused) {
   std::vector<std::unique_ptr<DoorbellFunction>> functions;
   for (unsigned i = 0; i < 512; i++) {  // 512 of 128 bytes are 64 KiB, the window has 56
     functions.push_back(std::make_unique<DoorbellFunction>());
-    bus.attach({static_cast<uint8_t>(i / 256), static_cast<uint8_t>(i / 8 % 32), static_cast<uint8_t>(i % 8)}, *functions.back());
+    bus.attach({static_cast<uint8_t>(i / 256), static_cast<uint8_t>(i / 8 % 32), static_cast<uint8_t>(i % 8)},
+               *functions.back());
   }
   EXPECT(!set_up_pci(bus, kLines).ok());
 }

@@ -94,9 +94,11 @@ TEST(missing_and_odd_files_are_named_with_their_option) {
   const test::TempDir folder;
   const std::string kernel = write(folder, "kernel", test::bzimage_file());
   const auto refusal = [](Result<LinuxLoader> opened) { return opened ? std::string() : opened.error().message; };
-  EXPECT_CONTAINS(refusal(open(folder.path("none"), std::nullopt, 64 * kMiB)), "-k " + folder.path("none") + ": No such file");
+  EXPECT_CONTAINS(refusal(open(folder.path("none"), std::nullopt, 64 * kMiB)),
+                  "-k " + folder.path("none") + ": No such file");
   EXPECT_CONTAINS(refusal(open(folder.path(""), std::nullopt, 64 * kMiB)), "not a regular file");
-  EXPECT_CONTAINS(refusal(open(kernel, folder.path("none"), 64 * kMiB)), "-r " + folder.path("none") + ": No such file");
+  EXPECT_CONTAINS(refusal(open(kernel, folder.path("none"), 64 * kMiB)),
+                  "-r " + folder.path("none") + ": No such file");
   EXPECT_CONTAINS(refusal(open(kernel, write(folder, "empty", {}), 64 * kMiB)), "empty");
 }
 

@@ -12,8 +12,7 @@ using Arguments = std::vector<std::string>;
 
 DmConfig config_of(const Arguments& arguments) {
   const ParseOutcome outcome = parse_command_line(arguments);
-  if (const auto* error = std::get_if<Error>(&outcome.result))
-    test::expect(false, error->message, __FILE__, __LINE__);
+  if (const auto* error = std::get_if<Error>(&outcome.result)) test::expect(false, error->message, __FILE__, __LINE__);
   EXPECT(std::holds_alternative<DmConfig>(outcome.result));
   return std::get<DmConfig>(outcome.result);
 }
@@ -61,9 +60,8 @@ TEST(slot_is_written_in_each_of_its_forms) {
   const struct {
     const char *text, *name;
   } rows[] = {
-      {"9", "0:9:0"},           {"9:1", "0:9:1"},   {"9/1", "0:9:1"},   {"9.1", "0:9:1"},
-      {"1:9:2", "1:9:2"},       {"1/9/2", "1:9:2"}, {"1.9.2", "1:9:2"}, {"1:9.2", "1:9:2"},
-      {"255:31:7", "255:31:7"}, {"0", "0:0:0"},
+      {"9", "0:9:0"},     {"9:1", "0:9:1"},   {"9/1", "0:9:1"},   {"9.1", "0:9:1"},         {"1:9:2", "1:9:2"},
+      {"1/9/2", "1:9:2"}, {"1.9.2", "1:9:2"}, {"1:9.2", "1:9:2"}, {"255:31:7", "255:31:7"}, {"0", "0:0:0"},
   };
   for (const auto& row : rows) {
     const auto slot = parse_slot(concat(row.text, ",lpc"));
@@ -103,8 +101,7 @@ TEST(slots_must_not_share_a_place) {
             "-s 9:0,virtio-blk: slot 9:0 is already taken by virtio-blk (/a.img); choose another slot");
   EXPECT_EQ(clash("1:9:0,lpc", "1/9.0,virtio-blk,nodisk"),
             "-s 1:9:0,virtio-blk: slot 1:9:0 is already taken by lpc; choose another slot");
-  EXPECT_EQ(clash("30,lpc", "31,lpc"),
-            "-s 31:0,lpc: a machine has one LPC bridge, and slot 30:0 has it; remove one");
+  EXPECT_EQ(clash("30,lpc", "31,lpc"), "-s 31:0,lpc: a machine has one LPC bridge, and slot 30:0 has it; remove one");
   EXPECT_EQ(clash("9,virtio-blk,/a.img", "9:1,virtio-blk,/a.img"), "accepted");
   EXPECT_EQ(clash("9,virtio-blk,/a.img", "1:9:0,virtio-blk,/a.img"), "accepted");
 }
@@ -220,8 +217,7 @@ TEST(later_block_options_override_earlier_ones) {
 
 TEST(bad_block_sources_have_their_own_message) {
   const std::string missing = "the path is missing; give a file, a block device, nodisk or ram:<size>";
-  for (const char* text : {"", "iothread", "iothread=2,mq=2", "iothread,"})
-    EXPECT_EQ(block_error_of(text), missing);
+  for (const char* text : {"", "iothread", "iothread=2,mq=2", "iothread,"}) EXPECT_EQ(block_error_of(text), missing);
   EXPECT_EQ(slot_error_of("9,virtio-blk,"), concat("-s 9:0,virtio-blk: ", missing));
   for (const char* text :
        {"ram:", "ram:0", "ram:1", "ram:513", "ram:x", "ram:-1", "ram:12Q", "ram:1M ", "ram:8589934592G"}) {
@@ -240,8 +236,7 @@ TEST(bad_block_values_have_their_own_message) {
       {"sectorsize",
        "not a sector size; give <logical>[/<physical>] in bytes, powers of two with 512 <= logical <= "
        "physical, like sectorsize=512/4096",
-       {"0", "256", "513", "512/", "/512", "4096/512", "512/513", "512/1024/2048", "512x", "4K", "2097152",
-        "-512"}},
+       {"0", "256", "513", "512/", "/512", "4096/512", "512/513", "512/1024/2048", "512x", "4K", "2097152", "-512"}},
       {"range",
        "not a window; give <start>/<size> in logical sectors, like range=2048/4096",
        {"1", "/", "1/", "/1", "1/0", "a/b", "1/2/3", "1/2x", "-1/2", "18446744073709551616/1"}},
@@ -272,8 +267,7 @@ TEST(bad_block_values_have_their_own_message) {
       EXPECT_EQ(slot.error().message, concat("-s 9:0,virtio-blk: ", option, ": ", row.expects));
     }
     const std::string expects = std::string(row.expects).substr(std::string(row.expects).find("; give "));
-    EXPECT_EQ(block_error_of(concat("disk.img,", row.key, "=")),
-              concat(row.key, ": the value is missing", expects));
+    EXPECT_EQ(block_error_of(concat("disk.img,", row.key, "=")), concat(row.key, ": the value is missing", expects));
   }
 }
 
@@ -289,23 +283,20 @@ TEST(block_options_that_need_a_value_say_so) {
 
 TEST(unknown_block_options_name_the_nearest_known_one) {
   EXPECT_EQ(block_error_of("disk.img,discardfoo"), "'discardfoo' is not an option; did you mean discard?");
-  EXPECT_EQ(block_error_of("disk.img,writethrough"),
-            "'writethrough' is not an option; did you mean writethru?");
+  EXPECT_EQ(block_error_of("disk.img,writethrough"), "'writethrough' is not an option; did you mean writethru?");
   EXPECT_EQ(block_error_of("disk.img,r"), "'r' is not an option; did you mean ro?");
   EXPECT_EQ(block_error_of("disk.img,RO"),
             "'RO' is not an option; known: writethru, writeback, ro, nocache, "
             "no_bst_block, sectorsize, range, discard, aio, kick, iothread, mq, queue_size, serial, lock");
   EXPECT_EQ(block_error_of("disk.img,queuesize=5"), "'queuesize' is not an option; did you mean queue_size?");
-  EXPECT_EQ(block_error_of("disk.img,ro,"),
-            "an option is empty; remove a comma (a comma in a path is written twice)");
+  EXPECT_EQ(block_error_of("disk.img,ro,"), "an option is empty; remove a comma (a comma in a path is written twice)");
 }
 
 TEST(window_past_what_a_file_can_be_is_an_error) {
   EXPECT_EQ(block_error_of("disk.img,range=9223372036854775807/2"),
             "range=9223372036854775807/2: ends past 18014398509481983, the last possible sector; give a "
             "smaller window");
-  EXPECT_CONTAINS(block_error_of("disk.img,range=4503599627370495/1,sectorsize=4096"),
-                  "ends past 2251799813685247");
+  EXPECT_CONTAINS(block_error_of("disk.img,range=4503599627370495/1,sectorsize=4096"), "ends past 2251799813685247");
 }
 
 // The command line
@@ -316,8 +307,7 @@ TEST(defaults_of_the_command_line_are_those_of_the_manual) {
   EXPECT(config.uuid == uuid_of_name("vm1"));
   EXPECT_EQ(config.memory, uint64_t{256} << 20);
   EXPECT_EQ(config.vcpus, 1u);
-  EXPECT(!config.kernel && !config.ramdisk && !config.hypervisor && !config.virtio_poll &&
-         !config.cmd_monitor);
+  EXPECT(!config.kernel && !config.ramdisk && !config.hypervisor && !config.virtio_poll && !config.cmd_monitor);
   EXPECT(!config.virtio_msi && !config.windows && !config.debug_exit && !config.dry_run);
   EXPECT(config.bootargs.empty() && config.serial_ports.empty() && config.cpu_affinity.empty());
   EXPECT(!config.logger.console && !config.logger.disk && !config.logger.kmsg);
@@ -427,13 +417,10 @@ TEST(bad_values_of_the_command_line_have_their_own_message) {
       {"-m",
        "not a memory size; give a number with K, M or G, like 512M",
        {"12Q", "0", "0G", "-1", "M", "1.5G", "65537G", "99999999999999999999", "512MB", " 512M"}},
-      {"-B",
-       "not a kernel command line; give at most 2047 bytes, like -B \"console=ttyS0\"",
-       {std::string(2048, 'x')}},
+      {"-B", "not a kernel command line; give at most 2047 bytes, like -B \"console=ttyS0\"", {std::string(2048, 'x')}},
       {"-l",
        "not a serial port; give com1 to com4 and stdio, a pty or a path, like -l com1,stdio",
-       {"com1", "com1,", "com0,stdio", "com5,stdio", "com01,stdio", "com1,stdio,x", "lpt1,stdio",
-        "bootrom,x"}},
+       {"com1", "com1,", "com0,stdio", "com5,stdio", "com01,stdio", "com1,stdio,x", "lpt1,stdio", "bootrom,x"}},
       {"-U",
        "not a UUID; give 36 characters, like 615db82a-e189-4b4f-8dbb-d321343e4ab3",
        {"1", "615db82a-e189-4b4f-8dbb-d321343e4ab", "615db82ae1894b4f8dbbd321343e4ab3"}},
@@ -470,9 +457,8 @@ TEST(empty_values_are_shown_as_such) {
 }
 
 TEST(stdio_serves_one_serial_port) {
-  EXPECT_EQ(
-      error_of({"-l", "com1,stdio", "-l", "com2,stdio", "vm1"}),
-      "-l com2,stdio: stdio is already taken by another port; give a pty or a path, like -l com2,/dev/pts/3");
+  EXPECT_EQ(error_of({"-l", "com1,stdio", "-l", "com2,stdio", "vm1"}),
+            "-l com2,stdio: stdio is already taken by another port; give a pty or a path, like -l com2,/dev/pts/3");
 }
 
 TEST(a_missing_value_names_what_would_be_right) {
@@ -493,13 +479,11 @@ TEST(an_unknown_option_names_the_nearest_known_one) {
 
 TEST(there_is_exactly_one_printable_vm_name) {
   EXPECT_EQ(error_of({}), "the VM name is missing; give it last, like acrn-dm -m 512M vm1");
-  EXPECT_EQ(error_of({"a", "b"}),
-            "two VM names, 'a' and 'b'; give one, and quote values that contain spaces");
+  EXPECT_EQ(error_of({"a", "b"}), "two VM names, 'a' and 'b'; give one, and quote values that contain spaces");
   for (const std::string& name : {std::string(), std::string("a/b"), std::string("."), std::string(".."),
                                   std::string("a\x07"), std::string("\xc3\xbc"), std::string(64, 'x')}) {
-    EXPECT_EQ(
-        error_of({name}),
-        concat("'", name, "': not a VM name; give 1 to 63 printable ASCII characters without '/', like vm1"));
+    EXPECT_EQ(error_of({name}),
+              concat("'", name, "': not a VM name; give 1 to 63 printable ASCII characters without '/', like vm1"));
   }
   EXPECT_EQ(config_of({std::string(63, 'x')}).vm_name.size(), 63u);
 }
@@ -549,8 +533,7 @@ TEST(a_function_that_guests_cannot_find_is_a_warning) {
   const ParseOutcome outcome = parse_command_line({"-s", "9:1,virtio-blk,nodisk", "vm1"});
   EXPECT_EQ(outcome.warnings.size(), 1u);
   EXPECT_EQ(outcome.warnings[0], "-s 9:1,virtio-blk: guests will not find it, since 9:0 is empty");
-  EXPECT(parse_command_line({"-s", "9:1,virtio-blk,nodisk", "-s", "9,virtio-blk,nodisk", "vm1"})
-             .warnings.empty());
+  EXPECT(parse_command_line({"-s", "9:1,virtio-blk,nodisk", "-s", "9,virtio-blk,nodisk", "vm1"}).warnings.empty());
 }
 
 TEST(help_shows_every_option_with_an_example_that_is_accepted) {
@@ -564,8 +547,7 @@ TEST(help_shows_every_option_with_an_example_that_is_accepted) {
 }
 
 TEST(help_and_version_need_nothing_else_to_be_right) {
-  for (const Arguments& arguments :
-       {Arguments{"--help", "-m", "12Q"}, Arguments{"-h", "--nonsense", "a", "b"}}) {
+  for (const Arguments& arguments : {Arguments{"--help", "-m", "12Q"}, Arguments{"-h", "--nonsense", "a", "b"}}) {
     EXPECT(std::holds_alternative<Printout>(parse_command_line(arguments).result));
   }
   EXPECT_EQ(std::get<Printout>(parse_command_line({"-v"}).result).text.substr(0, 8), "acrn-dm ");

@@ -121,9 +121,9 @@ TEST(a_handler_may_end_another_notifier_that_is_waiting_to_run) {
     std::latch told(1);
     std::atomic<bool> done{false};
     first = std::move(loop->make_notifier([&] {
-                        second.reset();
-                        done = true;
-                      })).value();
+              second.reset();
+              done = true;
+            })).value();
     second = std::move(loop->make_notifier([&] { ended_ones_ran++; })).value();
     loop->post([&] { told.wait(); });  // both are told before either runs
     first->notify();
@@ -147,7 +147,8 @@ TEST(a_busy_loop_finds_work_without_being_told) {
   for (unsigned i = 1; i <= 200; i++) {
     poller.made++;
     const auto end = std::chrono::steady_clock::now() + 5ms;
-    while (poller.seen != i && std::chrono::steady_clock::now() < end) {}
+    while (poller.seen != i && std::chrono::steady_clock::now() < end) {
+    }
     found += poller.seen == i ? 1 : 0;
     keep_busy(*loop, 1);  // as a driver that looks whether it has to kick
   }

@@ -25,8 +25,7 @@ std::string read_all(const std::string& path) {
 // stderr goes to a file while this lives. Made before setup_logging(), which looks whether it is a terminal.
 class CapturedConsole {
  public:
-  explicit CapturedConsole(const test::TempDir& directory)
-      : path_(directory.path("stderr")), saved_(::dup(2)) {
+  explicit CapturedConsole(const test::TempDir& directory) : path_(directory.path("stderr")), saved_(::dup(2)) {
     const int file = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
     ::dup2(file, 2);
     ::close(file);
@@ -45,9 +44,7 @@ class CapturedConsole {
   int saved_;
 };
 
-void set_up(const LoggerSetting& setting, const std::string& file = "") {
-  EXPECT(setup_logging(setting, file).ok());
-}
+void set_up(const LoggerSetting& setting, const std::string& file = "") { EXPECT(setup_logging(setting, file).ok()); }
 
 }  // namespace
 

@@ -62,8 +62,7 @@ TEST(parts_are_split_at_every_separator) {
 }
 
 TEST(a_number_is_decimal_whole_and_in_range) {
-  for (const char* text :
-       {"", " 5", "5 ", "+5", "-5", "5x", "0x5", "5.0", "18446744073709551616", "11", "0"}) {
+  for (const char* text : {"", " 5", "5 ", "+5", "-5", "5x", "0x5", "5.0", "18446744073709551616", "11", "0"}) {
     EXPECT_EQ(parse_number(text, 1, 10).value_or(999), 999u);
   }
   EXPECT_EQ(parse_number("1", 1, 10).value_or(999), 1u);
@@ -81,8 +80,7 @@ TEST(a_size_takes_one_unit_letter_of_either_case) {
       {"0", 0},
   };
   for (const auto& row : rows) EXPECT_EQ(parse_size(row.text, 512).value_or(1), row.bytes);
-  for (const char* text :
-       {"", "M", "12Q", "12MB", "1.5G", "-1M", " 1M", "17179869184G", "18446744073709551615K"}) {
+  for (const char* text : {"", "M", "12Q", "12MB", "1.5G", "-1M", " 1M", "17179869184G", "18446744073709551615K"}) {
     EXPECT(!parse_size(text, 512));
   }
 }
@@ -125,8 +123,7 @@ TEST(a_value_is_given_where_the_table_wants_one) {
 
 TEST(a_later_option_overrides_an_earlier_one) {
   Target target;
-  for (const char* field : {"size=3", "size=4", "discard=a=b"})
-    EXPECT(apply_option<Target>(kRows, field, target).ok());
+  for (const char* field : {"size=3", "size=4", "discard=a=b"}) EXPECT(apply_option<Target>(kRows, field, target).ok());
   EXPECT_EQ(target.size, 4u);
   EXPECT_EQ(target.discard, "a=b");
 }

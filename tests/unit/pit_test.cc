@@ -1,10 +1,9 @@
-#include "hw/platform/pit_8254.h"
-
 #include <atomic>
 #include <random>
 #include <thread>
 #include <vector>
 
+#include "hw/platform/pit_8254.h"
 #include "tests/support/test.h"
 
 namespace acrn {
@@ -177,8 +176,10 @@ struct ClockedCounter {
         return;
       default:
         element = element != 0 ? element - 1 : bcd ? 9999 : 65535;
-        if (mode <= 1) out = out || element == 0;
-        else out = expired || element != 0;
+        if (mode <= 1)
+          out = out || element == 0;
+        else
+          out = expired || element != 0;
         expired = expired || element == 0;  // it counts on, without another strobe
     }
   }
@@ -228,8 +229,10 @@ void match_clocked(unsigned index, unsigned seed) {
         for (unsigned bytes = 1 + below(2); bytes != 0; bytes--) {
           const unsigned written = model.bcd ? to_bcd(count) : count;
           rig.out(static_cast<uint16_t>(0x40 + index), static_cast<uint8_t>(model.half ? written >> 8 : written));
-          if (model.half) model.second_byte(count);
-          else model.first_byte();
+          if (model.half)
+            model.second_byte(count);
+          else
+            model.first_byte();
         }
         break;
       case 3:

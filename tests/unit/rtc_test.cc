@@ -7,8 +7,8 @@
 namespace acrn {
 namespace {
 
-constexpr std::time_t kAfternoon = 1709216523;    // Thursday 2024-02-29 14:22:03 UTC
-constexpr std::time_t kLastOfCentury = 946684799; // Friday 1999-12-31 23:59:59 UTC
+constexpr std::time_t kAfternoon = 1709216523;     // Thursday 2024-02-29 14:22:03 UTC
+constexpr std::time_t kLastOfCentury = 946684799;  // Friday 1999-12-31 23:59:59 UTC
 
 struct Rig {
   std::time_t now = kAfternoon;
@@ -61,8 +61,14 @@ TEST(register_b_chooses_binary) {
 TEST(register_b_chooses_12_hours_with_pm_in_the_top_bit) {
   Rig rig;
   const int midnight = 14 * 3600;
-  const struct { int shift; uint8_t bcd, binary; } cases[] = {
-      {-midnight, 0x12, 12}, {-3600, 0x81, 0x81}, {-2 * 3600, 0x92, 0x8c}, {-3 * 3600, 0x11, 11}, {9 * 3600, 0x91, 0x8b}};
+  const struct {
+    int shift;
+    uint8_t bcd, binary;
+  } cases[] = {{-midnight, 0x12, 12},
+               {-3600, 0x81, 0x81},
+               {-2 * 3600, 0x92, 0x8c},
+               {-3 * 3600, 0x11, 11},
+               {9 * 3600, 0x91, 0x8b}};
   for (const auto& c : cases) {
     rig.now = kAfternoon + c.shift;
     rig.set(0x0b, 0x00);

@@ -1,9 +1,8 @@
-#include "hw/platform/uart_16550.h"
-
 #include <deque>
 #include <string>
 #include <thread>
 
+#include "hw/platform/uart_16550.h"
 #include "tests/support/test.h"
 
 namespace acrn {
@@ -72,7 +71,7 @@ struct Rig {
   }
   std::string read_all() {
     std::string text;
-    while ((in(kLsr) & 0x01) != 0) text += static_cast<char>(in(kRbr));
+    while ((in(kLsr)&0x01) != 0) text += static_cast<char>(in(kRbr));
     return text;
   }
 };
@@ -99,12 +98,12 @@ TEST(what_is_written_goes_out_in_order) {
 TEST(it_is_found_to_be_a_16550a) {
   Rig rig;
   rig.out(kIer, 0);
-  EXPECT_EQ(rig.in(kIer) & 0x0f, 0);
+  EXPECT_EQ(rig.in(kIer)&0x0f, 0);
   rig.out(kIer, 0xff);
   EXPECT_EQ(rig.in(kIer), 0x0f);  // no bit of a later chip
   rig.out(kIer, 0);
   rig.out(kMcr, 0x1a);  // loop, RTS, OUT2 come back as CTS, DCD
-  EXPECT_EQ(rig.in(kMsr) & 0xf0, 0x90);
+  EXPECT_EQ(rig.in(kMsr)&0xf0, 0x90);
   rig.out(kMcr, 0);
   rig.out(kLcr, 0xbf);
   rig.out(kFcr, 0);
@@ -115,7 +114,7 @@ TEST(it_is_found_to_be_a_16550a) {
   rig.out(kLcr, 0x80);
   EXPECT(rig.in(kIir) != 0);  // no extended feature register
   rig.out(kFcr, 0x21);
-  EXPECT_EQ(rig.in(kIir) & 0x20, 0);  // no 64-byte FIFO
+  EXPECT_EQ(rig.in(kIir)&0x20, 0);  // no 64-byte FIFO
   rig.out(kLcr, 0);
   rig.out(kScr, 0x5a);
   EXPECT_EQ(rig.in(kScr), 0x5a);
@@ -141,7 +140,7 @@ TEST(input_waits_in_the_line_while_the_fifo_is_full) {
   rig.line.type(text);
   EXPECT_EQ(rig.line.waiting(), text.size() - 16);
   EXPECT_EQ(rig.read_all(), text);
-  EXPECT_EQ(rig.in(kLsr) & 0x03, 0);
+  EXPECT_EQ(rig.in(kLsr)&0x03, 0);
 }
 
 TEST(without_fifos_one_byte_is_received_at_a_time) {
@@ -232,7 +231,7 @@ TEST(a_guest_that_waits_for_room_loses_nothing_to_a_slow_reader) {
   size_t sent_bursts = 0;
   rig.line.give_room(0);
   for (unsigned step = 0; step < 1000; step++) {
-    if ((rig.in(kLsr) & 0x20) != 0) {
+    if ((rig.in(kLsr)&0x20) != 0) {
       const std::string burst = "burst " + std::to_string(1000 + sent_bursts++) + "\r\n";
       expected += burst + "1234";  // 16 bytes
       rig.print(burst + "1234");
@@ -273,11 +272,11 @@ TEST(clearing_the_receive_fifo_or_switching_fifos_drops_what_was_received) {
   rig.start(0x01);
   rig.line.type("abc");
   rig.out(kFcr, 0x03);
-  EXPECT_EQ(rig.in(kLsr) & 0x01, 0);
+  EXPECT_EQ(rig.in(kLsr)&0x01, 0);
   EXPECT(!rig.pin.level);
   rig.line.type("abc");
   rig.out(kFcr, 0x00);
-  EXPECT_EQ(rig.in(kLsr) & 0x01, 0);
+  EXPECT_EQ(rig.in(kLsr)&0x01, 0);
   rig.line.type("d");
   EXPECT_EQ(rig.read_all(), "d");
 }
@@ -291,8 +290,8 @@ TEST(a_loop_returns_bytes_to_the_receiver_and_an_overrun_is_a_line_status_interr
   EXPECT_EQ(rig.in(kIir), 0xc4);
   rig.out(kThr, 'X');
   EXPECT_EQ(rig.in(kIir), 0xc6);
-  EXPECT_EQ(rig.in(kLsr) & 0x03, 0x03);
-  EXPECT_EQ(rig.in(kLsr) & 0x03, 0x01);  // reading cleared it
+  EXPECT_EQ(rig.in(kLsr)&0x03, 0x03);
+  EXPECT_EQ(rig.in(kLsr)&0x03, 0x01);  // reading cleared it
   EXPECT_EQ(rig.in(kIir), 0xc4);
   EXPECT_EQ(rig.read_all(), "0123456789abcdef");
   EXPECT_EQ(rig.in(kIir), 0xc2);
@@ -304,7 +303,7 @@ TEST(input_that_arrives_during_a_loop_waits_for_its_end) {
   rig.start(0x01);
   rig.out(kMcr, 0x18);
   rig.line.type("typed");
-  EXPECT_EQ(rig.in(kLsr) & 0x01, 0);
+  EXPECT_EQ(rig.in(kLsr)&0x01, 0);
   rig.out(kMcr, 0x08);
   EXPECT(rig.pin.level);
   EXPECT_EQ(rig.read_all(), "typed");

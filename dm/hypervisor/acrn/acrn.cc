@@ -4,6 +4,7 @@
 #include <cstring>
 #include <thread>
 
+#include "acrn/base/address.h"
 #include "acrn/base/log.h"
 #include "dm/hypervisor/acrn/hsm_call.h"
 #include "dm/mem/guest_ram.h"
@@ -81,7 +82,8 @@ Result<void> Acrn::create_vm() {
                                            "; give that, or the VM more CPUs in ACRN's configuration")};
   }
   if (creation.vcpu_num > options_.vcpus) {
-    log(LogLevel::kNotice, concat("ACRN gives this VM ", creation.vcpu_num, " vCPUs; it uses ", options_.vcpus, " (--cpus)"));
+    log(LogLevel::kNotice,
+        concat("ACRN gives this VM ", creation.vcpu_num, " vCPUs; it uses ", options_.vcpus, " (--cpus)"));
   }
   return {};
 }
@@ -112,15 +114,17 @@ void Acrn::tell_events() {
     switch (type) {
       case kRtcChanged: log(LogLevel::kDebug, "ACRN: the guest has set its clock"); break;
       case kPoweredOff: log(LogLevel::kInfo, "ACRN: the guest has powered off"); break;
-      case kTripleFault: log(LogLevel::kWarning, "ACRN: a processor of the guest has shut down (a triple fault)"); break;
+      case kTripleFault:
+        log(LogLevel::kWarning, "ACRN: a processor of the guest has shut down (a triple fault)");
+        break;
       default: log(LogLevel::kDebug, concat("ACRN: event ", type)); break;
     }
   }
   __atomic_store_n(&ring.head, head, __ATOMIC_RELEASE);  // pairs with the hypervisor's look for room
 }
 
-// ACRN's own device model puts PCI functions above the ISA's inputs and enters kernels at 32 bits; its hypervisor starts a VM
-// only after creation or reset.
+// ACRN's own device model puts PCI functions above the ISA's inputs and enters kernels at 32 bits; its hypervisor
+// starts a VM only after creation or reset.
 HypervisorTraits Acrn::traits() const {
   return {.vcpus = options_.vcpus,
           .pci_lines = {16, 17, 18},
@@ -132,12 +136,12 @@ HypervisorTraits Acrn::traits() const {
 
 Result<void> Acrn::map_ram(const MemoryRegion& region) {
   ram_.push_back(region);
-  if (set_memory(raw(region.base), reinterpret_cast<uintptr_t>(region.host), region.size)) return {};
+  if (set_memory(raw(region.base), address_of(region.host), region.size)) return {};
   return hsm_error("SET_MEMSEG");
 }
 
-// Linux's module lists the pages of a range in one allocation, which for many small pages is more than it gets: then it is
-// asked for the halves. False, with errno.
+// Linux's module lists the pages of a range in one allocation, which for many small pages is more than it gets: then it
+// is asked for the halves. False, with errno.
 bool Acrn::set_memory(uint64_t guest, uintptr_t host, uint64_t size) {
   constexpr uint64_t kSmallest = uint64_t{32} << 20;
   acrn_vm_memmap request{};
@@ -240,7 +244,8 @@ void Acrn::send(uint64_t address, uint32_t data) {
 void Acrn::set_irq(unsigned gsi, bool asserted) {
   const bool active_low = gsi >= kIsaInputs;
   const Level level = asserted == active_low ? Level::kLow : Level::kHigh;
-  if (hsm_call(*hsm_, ACRN_IOCTL_SET_IRQLINE, irqline(gsi == 0 ? 2 : gsi, level)) < 0) warn_once(line_warned_, "SET_IRQLINE");
+  if (hsm_call(*hsm_, ACRN_IOCTL_SET_IRQLINE, irqline(gsi == 0 ? 2 : gsi, level)) < 0)
+    warn_once(line_warned_, "SET_IRQLINE");
 }
 
 bool Acrn::Msis::connect(unsigned, const MsiMessage& message, int event_fd) {

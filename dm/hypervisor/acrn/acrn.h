@@ -1,5 +1,5 @@
-// Acrn: a Hypervisor over /dev/acrn_hsm, on a Service VM of ACRN (<linux/acrn.h>). Interrupt controllers and processors are
-// the hypervisor's; what they ask of devices comes through IoRequests, on one thread for all of them.
+// Acrn: a Hypervisor over /dev/acrn_hsm, on a Service VM of ACRN (<linux/acrn.h>). Interrupt controllers and processors
+// are the hypervisor's; what they ask of devices comes through IoRequests, on one thread for all of them.
 #pragma once
 
 #include <array>
@@ -21,8 +21,8 @@
 namespace acrn {
 
 struct AcrnOptions {
-  // What the hypervisor knows the VM by: up to ACRN 2 its UUID, from ACRN 3 on its name. Without a UUID the name counts, of
-  // kMaxName characters at most.
+  // What the hypervisor knows the VM by: up to ACRN 2 its UUID, from ACRN 3 on its name. Without a UUID the name
+  // counts, of kMaxName characters at most.
   std::string vm_name;
   std::optional<std::array<uint8_t, 16>> uuid;
   unsigned vcpus = 1;

@@ -59,11 +59,13 @@ Result<std::vector<std::byte>> read_madt() {
   std::vector<std::byte> table;
   std::array<std::byte, 4096> part;
   ssize_t count = -1;
-  while (fd && (count = ::read(fd.fd(), part.data(), part.size())) > 0) table.insert(table.end(), part.begin(), part.begin() + count);
+  while (fd && (count = ::read(fd.fd(), part.data(), part.size())) > 0)
+    table.insert(table.end(), part.begin(), part.begin() + count);
   if (count == 0 && !table.empty()) return table;
-  return Error{ErrorKind::kUnavailable,
-               concat("--cpu_affinity: ", kTable, ": ", errno_text(count < 0 ? errno : ENODATA),
-                      "; it says which local APIC is which CPU: run as root on the Service VM, or leave the option out")};
+  return Error{
+      ErrorKind::kUnavailable,
+      concat("--cpu_affinity: ", kTable, ": ", errno_text(count < 0 ? errno : ENODATA),
+             "; it says which local APIC is which CPU: run as root on the Service VM, or leave the option out")};
 }
 
 }  // namespace acrn

@@ -6,6 +6,7 @@
 
 #include <cerrno>
 
+#include "acrn/base/address.h"
 #include "acrn/base/concat.h"
 #include "acrn/base/result.h"
 #include "dm/base/errno_text.h"
@@ -26,9 +27,11 @@ inline int hsm_call(HsmDevice& hsm, unsigned long request, uintptr_t argument = 
 
 template <class Structure>
 int hsm_call(HsmDevice& hsm, unsigned long request, Structure* argument) {
-  return hsm_call(hsm, request, reinterpret_cast<uintptr_t>(argument));
+  return hsm_call(hsm, request, address_of(argument));
 }
 
-inline Error hsm_error(const char* call) { return {ErrorKind::kUnavailable, concat("ACRN: ", call, ": ", errno_text(errno))}; }
+inline Error hsm_error(const char* call) {
+  return {ErrorKind::kUnavailable, concat("ACRN: ", call, ": ", errno_text(errno))};
+}
 
 }  // namespace acrn

@@ -19,9 +19,9 @@ namespace {
 
 constexpr const char* kDevice = "/dev/acrn_hsm";
 
-// ACRN does not destroy a VM that runs, and Linux's module asks for just that when its file is closed: what a device model
-// leaves behind that is killed would be there until the Service VM restarts. So a process waits for our end, with the same file
-// open, and then pauses the VM first.
+// ACRN does not destroy a VM that runs, and Linux's module asks for just that when its file is closed: what a device
+// model leaves behind that is killed would be there until the Service VM restarts. So a process waits for our end, with
+// the same file open, and then pauses the VM first.
 class Guardian {
  public:
   // Without one, an end in good order is as good.
@@ -82,7 +82,9 @@ const char* hint(int error) {
     case EPERM: return "run as root, or give this user access to it";
     case EMFILE:
     case ENFILE: return "raise the limit of open files (ulimit -n)";
-    default: return "this has to be the Service VM of ACRN, with a kernel that has CONFIG_ACRN_HSM; else give --hypervisor kvm";
+    default:
+      return "this has to be the Service VM of ACRN, with a kernel that has CONFIG_ACRN_HSM; else give --hypervisor "
+             "kvm";
   }
 }
 
@@ -94,7 +96,8 @@ Result<std::unique_ptr<HsmDevice>> open_hsm() {
   UniqueFd fd(::open(kDevice, O_RDWR | O_CLOEXEC));
   if (fd) return std::unique_ptr<HsmDevice>(std::make_unique<HsmFile>(std::move(fd)));
   const int error = errno;
-  return Error{ErrorKind::kUnavailable, concat("no usable hypervisor: ", kDevice, ": ", errno_text(error), "; ", hint(error))};
+  return Error{ErrorKind::kUnavailable,
+               concat("no usable hypervisor: ", kDevice, ": ", errno_text(error), "; ", hint(error))};
 }
 
 }  // namespace acrn

@@ -14,7 +14,9 @@ namespace {
 
 uint64_t mask(uint64_t size) { return size >= 8 ? ~uint64_t{0} : (uint64_t{1} << (8 * size)) - 1; }
 
-bool is_power_of_two_up_to(uint64_t size, uint64_t most) { return size != 0 && size <= most && (size & (size - 1)) == 0; }
+bool is_power_of_two_up_to(uint64_t size, uint64_t most) {
+  return size != 0 && size <= most && (size & (size - 1)) == 0;
+}
 
 // Each of these carries an access out. False: no device can be asked for such a one; it reads as ones.
 
@@ -43,7 +45,8 @@ bool access(acrn_mmio_request& mmio, ExitHandler& exits) {
 
 bool access(acrn_pci_request& pci, ExitHandler& exits) {
   if (!is_power_of_two_up_to(pci.size, 4) || pci.bus > 0xff || pci.dev > 0x1f || pci.func > 7) return false;
-  const PciAddress function{static_cast<uint8_t>(pci.bus), static_cast<uint8_t>(pci.dev), static_cast<uint8_t>(pci.func)};
+  const PciAddress function{static_cast<uint8_t>(pci.bus), static_cast<uint8_t>(pci.dev),
+                            static_cast<uint8_t>(pci.func)};
   const auto size = static_cast<unsigned>(pci.size);
   if (pci.direction == ACRN_IOREQ_DIR_WRITE) {
     exits.config_write(function, pci.reg, size, static_cast<uint32_t>(pci.value & mask(size)));
@@ -65,7 +68,8 @@ void carry_out(Request& shared, ExitHandler& exits) {
 Result<std::unique_ptr<IoRequests>> IoRequests::create(HsmDevice& hsm) {
   static_assert(sizeof(acrn_io_request_buffer) == 4096 && sizeof(acrn_io_request) == 256);
   // Shared: a child that is forked does not get the page in our place.
-  void* const page = ::mmap(nullptr, sizeof(acrn_io_request_buffer), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  void* const page =
+      ::mmap(nullptr, sizeof(acrn_io_request_buffer), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (page == MAP_FAILED) return hsm_error("mmap of the request page");
   return std::unique_ptr<IoRequests>(new IoRequests(hsm, static_cast<acrn_io_request_buffer*>(page)));
 }
@@ -113,8 +117,9 @@ void IoRequests::stop() {
   client_ = -1;
 }
 
-// A module wakes who waits in it when the client is destroyed, but Linux's then looks at what it has just freed. So we try to
-// get out by signals, each of which may come too early, and destroy the client under the thread only if they have no effect.
+// A module wakes who waits in it when the client is destroyed, but Linux's then looks at what it has just freed. So we
+// try to get out by signals, each of which may come too early, and destroy the client under the thread only if they
+// have no effect.
 void IoRequests::wake() {
   constexpr unsigned kSignals = 50;
   for (unsigned i = 0; i < kSignals; i++) {
@@ -165,10 +170,12 @@ bool IoRequests::answer_all() {
 bool IoRequests::answer(unsigned vcpu) {
   acrn_io_request& slot = page_->req_slot[vcpu];
   // pairs with the module's release of PROCESSING: the request is there
-  const auto processing = [&slot] { return __atomic_load_n(&slot.processed, __ATOMIC_ACQUIRE) == ACRN_IOREQ_STATE_PROCESSING; };
+  const auto processing = [&slot] {
+    return __atomic_load_n(&slot.processed, __ATOMIC_ACQUIRE) == ACRN_IOREQ_STATE_PROCESSING;
+  };
   if (!processing() || __atomic_load_n(&slot.kernel_handled, __ATOMIC_ACQUIRE) != 0) return false;
-  // That could be the state of a request that the kernel has handled since, and the flag of the next one, which the module is
-  // about to hand over.
+  // That could be the state of a request that the kernel has handled since, and the flag of the next one, which the
+  // module is about to hand over.
   if (!processing()) return false;
   const uint32_t type = slot.type;
   switch (type) {

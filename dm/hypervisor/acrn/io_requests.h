@@ -1,5 +1,5 @@
-// IoRequests: the page through which ACRN hands over what virtual CPUs ask of devices, and the thread that answers. One slot
-// for each virtual CPU; all are served by the one thread (<linux/acrn.h>, struct acrn_io_request).
+// IoRequests: the page through which ACRN hands over what virtual CPUs ask of devices, and the thread that answers. One
+// slot for each virtual CPU; all are served by the one thread (<linux/acrn.h>, struct acrn_io_request).
 #pragma once
 
 #include <linux/acrn.h>
@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 
+#include "acrn/base/address.h"
 #include "acrn/base/mutex.h"
 #include "acrn/base/result.h"
 #include "acrn/vm/hypervisor.h"
@@ -22,7 +23,7 @@ class IoRequests {
   static Result<std::unique_ptr<IoRequests>> create(HsmDevice& hsm);
   ~IoRequests();
 
-  uintptr_t page() const { return reinterpret_cast<uintptr_t>(page_); }
+  uintptr_t page() const { return address_of(page_); }
 
   // The VM is there, and does not run yet.
   Result<void> create_client();

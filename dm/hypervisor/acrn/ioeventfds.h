@@ -1,7 +1,7 @@
 // Ioeventfds: port writes that signal an eventfd without a request to us.
 //
-// Linux's module takes every access to an address that has an ioeventfd: a write whose data matches none is dropped. So an
-// address has all of its doorbells there, or none.
+// Linux's module takes every access to an address that has an ioeventfd: a write whose data matches none is dropped. So
+// an address has all of its doorbells there, or none.
 #pragma once
 
 #include <vector>

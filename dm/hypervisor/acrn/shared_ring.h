@@ -1,5 +1,5 @@
-// A page with a ring in it that ACRN's hypervisor fills, for the calls that ACRN's own kernels have beyond <linux/acrn.h>:
-// asynchronous I/O and VM events. Linux's header lacks them, so their numbers and layouts are here.
+// A page with a ring in it that ACRN's hypervisor fills, for the calls that ACRN's own kernels have beyond
+// <linux/acrn.h>: asynchronous I/O and VM events. Linux's header lacks them, so their numbers and layouts are here.
 #pragma once
 
 #include <sys/ioctl.h>
@@ -7,6 +7,8 @@
 
 #include <cstddef>
 #include <cstdint>
+
+#include "acrn/base/address.h"
 
 namespace acrn {
 
@@ -50,7 +52,7 @@ class SharedRing {
   SharedRing& operator=(const SharedRing&) = delete;
 
   explicit operator bool() const { return page_ != MAP_FAILED; }
-  uintptr_t address() const { return reinterpret_cast<uintptr_t>(page_); }
+  uintptr_t address() const { return address_of(page_); }
   uint32_t elements() const { return elements_; }
   SharedRingHeader* header() const { return static_cast<SharedRingHeader*>(page_); }
   const std::byte* data() const { return static_cast<const std::byte*>(page_) + sizeof(SharedRingHeader); }

@@ -60,9 +60,8 @@ Result<std::vector<kvm_cpuid_entry2>> supported_cpuid(int system) {
 
 std::vector<kvm_cpuid_entry2> guest_cpuid(std::vector<kvm_cpuid_entry2> supported, unsigned index, unsigned count) {
   // 0x1f says the same as 0xb with more levels, which there are not.
-  const bool has_topology = std::erase_if(supported, [](const auto& leaf) {
-    return leaf.function == 0xb || leaf.function == 0x1f;
-  }) != 0;
+  const bool has_topology =
+      std::erase_if(supported, [](const auto& leaf) { return leaf.function == 0xb || leaf.function == 0x1f; }) != 0;
   if (has_topology) add_topology(supported, index, count);
   for (kvm_cpuid_entry2& leaf : supported) {
     switch (leaf.function) {

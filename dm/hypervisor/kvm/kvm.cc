@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "acrn/base/address.h"
 #include "acrn/base/check.h"
 #include "dm/base/host_cpus.h"
 #include "dm/hypervisor/kvm/cpuid.h"
@@ -97,7 +98,8 @@ Result<void> Kvm::set_level_lines() {
     chip.chip_id = chip_id;
     if (kvm_ioctl(vm_.fd(), KVM_GET_IRQCHIP, &chip) != 0) return kvm_error("KVM_GET_IRQCHIP");
     for (const unsigned line : traits().pci_lines) {
-      if (line / kInputs == chip_id) chip.chip.pic.elcr = static_cast<uint8_t>(chip.chip.pic.elcr | 1u << line % kInputs);
+      if (line / kInputs == chip_id)
+        chip.chip.pic.elcr = static_cast<uint8_t>(chip.chip.pic.elcr | 1u << line % kInputs);
     }
     if (kvm_ioctl(vm_.fd(), KVM_SET_IRQCHIP, &chip) != 0) return kvm_error("KVM_SET_IRQCHIP");
   }
@@ -118,7 +120,7 @@ Result<void> Kvm::add_slot(unsigned slot, const MemoryRegion& region) {
   request.slot = slot;
   request.guest_phys_addr = raw(region.base);
   request.memory_size = region.size;
-  request.userspace_addr = reinterpret_cast<uintptr_t>(region.host);
+  request.userspace_addr = address_of(region.host);
   if (kvm_ioctl(vm_.fd(), KVM_SET_USER_MEMORY_REGION, &request) != 0) return kvm_error("KVM_SET_USER_MEMORY_REGION");
   return {};
 }

@@ -1,7 +1,7 @@
 // KVM: a Hypervisor over /dev/kvm with the interrupt controllers and the timer in the kernel.
 //
-// A reset makes a new VM in the kernel in place of the old one, so nothing of the old one can be left behind. Interrupts
-// may come at any moment of it: the VM's descriptor keeps its number.
+// A reset makes a new VM in the kernel in place of the old one, so nothing of the old one can be left behind.
+// Interrupts may come at any moment of it: the VM's descriptor keeps its number.
 #pragma once
 
 #include <memory>
@@ -46,7 +46,7 @@ class Kvm final : public Hypervisor {
   Result<void> make_vcpus();
 
   const KvmOptions options_;
-  UniqueFd system_;  // /dev/kvm
+  UniqueFd system_;                      // /dev/kvm
   std::vector<kvm_cpuid_entry2> cpuid_;  // what it supports
   UniqueFd vm_;
   std::vector<MemoryRegion> ram_;  // kept mapped for as long as the VM may use it

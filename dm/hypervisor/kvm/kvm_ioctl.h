@@ -21,6 +21,8 @@ int kvm_ioctl(int fd, unsigned long request, Argument argument) {
   return value;
 }
 
-inline Error kvm_error(const char* call) { return {ErrorKind::kUnavailable, concat("KVM: ", call, ": ", errno_text(errno))}; }
+inline Error kvm_error(const char* call) {
+  return {ErrorKind::kUnavailable, concat("KVM: ", call, ": ", errno_text(errno))};
+}
 
 }  // namespace acrn

@@ -185,6 +185,7 @@ bool Vcpu::handle_exit() {
 
 void Vcpu::handle_io() {
   const auto& io = run_->io;
+  // SAFETY: KVM says where in its mapping, which begins with the structure, the port's bytes are.
   auto* data = reinterpret_cast<uint8_t*>(run_) + io.data_offset;
   for (uint32_t i = 0; i < io.count; i++, data += io.size) {
     uint32_t value = 0;

@@ -44,7 +44,8 @@ Connection::Connection(UniqueFd socket, PciFunction& function, DmaTable& memory,
 
 std::unique_ptr<Connection> Connection::create(EpollLoop& loop, UniqueFd socket, PciFunction& function,
                                                DmaTable& memory, IrqTable& interrupts, Gone gone) {
-  std::unique_ptr<Connection> connection(new Connection(std::move(socket), function, memory, interrupts, std::move(gone)));
+  std::unique_ptr<Connection> connection(
+      new Connection(std::move(socket), function, memory, interrupts, std::move(gone)));
   connection->watch_ = loop.watch(connection->socket_.fd(), connection->watched_,
                                   [raw = connection.get()](uint32_t events) { raw->handle(events); });
   if (connection->watch_ == nullptr) return nullptr;

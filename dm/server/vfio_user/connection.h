@@ -18,8 +18,8 @@ namespace acrn::vfio_user {
 
 class Connection {
  public:
-  // `gone` runs at most once, from within the loop's call, which still needs the connection, with the reason if the client
-  // has not just left. What the session needs outlives the connection.
+  // `gone` runs at most once, from within the loop's call, which still needs the connection, with the reason if the
+  // client has not just left. What the session needs outlives the connection.
   using Gone = std::function<void(std::string_view why)>;
   static std::unique_ptr<Connection> create(EpollLoop& loop, UniqueFd socket, PciFunction& function, DmaTable& memory,
                                             IrqTable& interrupts, Gone gone);
@@ -50,7 +50,7 @@ class Connection {
   size_t header_size_ = 0, payload_size_ = 0;  // bytes that are there
   size_t sent_ = 0;                            // of the session's reply
   bool answering_ = false;
-  uint32_t watched_;  // epoll's events
+  uint32_t watched_;                // epoll's events
   std::unique_ptr<FdWatch> watch_;  // before the socket that it watches
 };
 

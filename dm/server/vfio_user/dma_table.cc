@@ -30,7 +30,8 @@ int DmaTable::map(const DmaMap& piece, const UniqueFd& fd, const Client& client)
       return EINVAL;
     }
     if (!fd || is_private) {
-      tell(LogLevel::kWarning, piece, "out of reach for a disk, so requests that use it will fail (if it is RAM, and not that of a display)");
+      tell(LogLevel::kWarning, piece,
+           "out of reach for a disk, so requests that use it will fail (if it is RAM, and not that of a display)");
     } else {
       int error;
       added.memory = SharedMapping::create(fd.fd(), offset, size, error);
@@ -82,9 +83,8 @@ bool DmaTable::usable() const {
 }
 
 bool DmaTable::lost() const {
-  return std::any_of(pieces_.begin(), pieces_.end(), [](const auto& piece) {
-    return piece.second.memory != nullptr && piece.second.memory->lost();
-  });
+  return std::any_of(pieces_.begin(), pieces_.end(),
+                     [](const auto& piece) { return piece.second.memory != nullptr && piece.second.memory->lost(); });
 }
 
 bool DmaTable::overlaps(uint64_t address, uint64_t size) const {

@@ -27,8 +27,8 @@ class DmaTable {
   DmaTable(GuestMemory& memory, PciFunction& function) : memory_(memory), function_(function) {}
 
   struct Client {
-    pid_t process = 0;   // 0: not known
-    bool runs = false;   // its machine may run, and would end if a piece were refused
+    pid_t process = 0;  // 0: not known
+    bool runs = false;  // its machine may run, and would end if a piece were refused
   };
   // These return 0 or an errno; after an error nothing has changed.
   // A piece without a descriptor, or not for reading and writing, is memory that the function cannot reach.
@@ -46,7 +46,7 @@ class DmaTable {
 
  private:
   struct Piece {
-    uint64_t size = 0;  // bytes
+    uint64_t size = 0;                            // bytes
     std::shared_ptr<const SharedMapping> memory;  // null: not reachable
   };
 

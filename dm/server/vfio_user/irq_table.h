@@ -1,6 +1,6 @@
-// IrqTable: a client's eventfds, and which of them a function's interrupts reach. The function's own MSI-X table belongs
-// to it: every entry is unmasked and its message is its number. The table that a guest writes is kept by the client, which
-// gives an eventfd for each vector in use; a message for a vector without one waits for it.
+// IrqTable: a client's eventfds, and which of them a function's interrupts reach. The function's own MSI-X table
+// belongs to it: every entry is unmasked and its message is its number. The table that a guest writes is kept by the
+// client, which gives an eventfd for each vector in use; a message for a vector without one waits for it.
 //
 // INTA# is automasked: one signal for an assertion, and the next one after the client has unmasked it
 // (VFIO_IRQ_INFO_AUTOMASKED).
@@ -68,8 +68,8 @@ class IrqTable final : private IrqPin, private MsiSink {
   const Watch watch_;
   PciFunction* function_ = nullptr;
   bool has_intx_ = false;
-  uint32_t message_index_ = 0;   // MSI or MSI-X; 0: neither
-  unsigned table_bar_ = 0;       // of MSI-X
+  uint32_t message_index_ = 0;  // MSI or MSI-X; 0: neither
+  unsigned table_bar_ = 0;      // of MSI-X
   uint64_t table_offset_ = 0;
   std::vector<std::unique_ptr<Vector>> vectors_;
 

@@ -55,7 +55,8 @@ class WriteTrigger final : public IrqTrigger {
     pollfd room{event_.fd(), POLLOUT, 0};
     const uint64_t one = 1;
     // A full counter is an interrupt that has not been seen yet.
-    if (::poll(&room, 1, 0) == 1) [[maybe_unused]] const ssize_t written = ::write(event_.fd(), &one, sizeof(one));
+    if (::poll(&room, 1, 0) == 1) [[maybe_unused]]
+      const ssize_t written = ::write(event_.fd(), &one, sizeof(one));
   }
 
  private:

@@ -1,6 +1,6 @@
-// IrqTrigger: raises an interrupt by a peer's eventfd, and never waits for the peer. A write to an eventfd does that when
-// the peer has filled its counter, and O_NONBLOCK is the peer's to take away; so the kernel itself signals it, as the
-// completion event of an io_uring that completes nothing but NOPs (docs/adr/0014).
+// IrqTrigger: raises an interrupt by a peer's eventfd, and never waits for the peer. A write to an eventfd does that
+// when the peer has filled its counter, and O_NONBLOCK is the peer's to take away; so the kernel itself signals it, as
+// the completion event of an io_uring that completes nothing but NOPs (docs/adr/0014).
 #pragma once
 
 #include <memory>

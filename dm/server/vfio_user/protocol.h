@@ -25,7 +25,7 @@ enum Command : uint16_t {
 
 struct Header {
   Le16 id, command;
-  Le32 size;   // bytes, with the header
+  Le32 size;  // bytes, with the header
   Le32 flags;
   Le32 error;  // an errno, in a reply with kFlagError
 };
@@ -95,8 +95,8 @@ struct RegionAccess {
 static_assert(sizeof(RegionAccess) == 16);
 
 // What this server takes; the version reply tells the client where it offers room to.
-inline constexpr size_t kMaxPayload = 4096;  // bytes behind the header
-inline constexpr size_t kMaxDescriptors = 128;  // with one message: an eventfd for each vector there can be
+inline constexpr size_t kMaxPayload = 4096;        // bytes behind the header
+inline constexpr size_t kMaxDescriptors = 128;     // with one message: an eventfd for each vector there can be
 inline constexpr size_t kOfferedDescriptors = 16;  // QEMU takes no larger number for an answer
 inline constexpr size_t kMaxDmaMaps = 512;
 

@@ -11,7 +11,8 @@
 namespace acrn::vfio_user {
 namespace {
 
-constexpr std::string_view kOption = "--serve", kAdvice = "give a folder for new sockets, like --serve vfio-user=/run/acrn";
+constexpr std::string_view kOption = "--serve",
+                           kAdvice = "give a folder for new sockets, like --serve vfio-user=/run/acrn";
 
 std::shared_ptr<const MemoryMap> no_memory() { return std::make_shared<const MemoryMap>(std::vector<MemoryRegion>()); }
 

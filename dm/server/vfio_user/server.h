@@ -1,5 +1,5 @@
-// Server: one PCI function for another VMM, by vfio-user on a UNIX socket: one client at a time, and when it has left the
-// next one (docs/vfio-user.md). It has a loop of its own, so that a client only ever waits for its own disk.
+// Server: one PCI function for another VMM, by vfio-user on a UNIX socket: one client at a time, and when it has left
+// the next one (docs/vfio-user.md). It has a loop of its own, so that a client only ever waits for its own disk.
 //
 // Threads: created and destroyed by the composing thread, like the function.
 #pragma once

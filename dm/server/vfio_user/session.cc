@@ -54,7 +54,11 @@ bool takes_descriptors(uint16_t command) {
 }  // namespace
 
 Session::Session(PciFunction& function, DmaTable& memory, IrqTable& interrupts, pid_t client)
-    : client_{.process = client}, function_(function), memory_(memory), interrupts_(interrupts), doorbells_(function.doorbells()) {}
+    : client_{.process = client},
+      function_(function),
+      memory_(memory),
+      interrupts_(interrupts),
+      doorbells_(function.doorbells()) {}
 
 Session::~Session() {
   function_.reset();
@@ -163,8 +167,9 @@ int Session::device_info(const Request& request) {
   if (!memory_.empty() && !memory_.usable()) {
     // QEMU 11.1 aborts when it is dropped here, and says what is wrong when it is refused.
     if (std::has_single_bit(memory_.count_unusable())) {
-      log(LogLevel::kWarning, "vfio-user: the client's memory is not shared, so a disk cannot reach it; with QEMU give "
-                              "-object memory-backend-memfd,id=m0,size=<as -m>,share=on -machine memory-backend=m0");
+      log(LogLevel::kWarning,
+          "vfio-user: the client's memory is not shared, so a disk cannot reach it; with QEMU give "
+          "-object memory-backend-memfd,id=m0,size=<as -m>,share=on -machine memory-backend=m0");
     }
     return ENOTSUP;
   }

@@ -1,6 +1,6 @@
-// Session: the vfio-user protocol for one client, without a socket: a message in, a reply out. Whatever the messages are,
-// the function sees accesses that a guest could make, and memory that the client granted. One thread; a message may
-// wait for requests in flight, when memory goes or the function is reset.
+// Session: the vfio-user protocol for one client, without a socket: a message in, a reply out. Whatever the messages
+// are, the function sees accesses that a guest could make, and memory that the client granted. One thread; a message
+// may wait for requests in flight, when memory goes or the function is reset.
 #pragma once
 
 #include <sys/types.h>

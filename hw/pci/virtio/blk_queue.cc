@@ -8,15 +8,15 @@
 namespace acrn {
 namespace {
 
-// How many chains a turn takes: as many as usually take this long, then other queues of the loop have theirs. None is begun
-// after twice as long.
+// How many chains a turn takes: as many as usually take this long, then other queues of the loop have theirs. None is
+// begun after twice as long.
 constexpr std::chrono::nanoseconds kLongestTurn = std::chrono::microseconds(500);
 constexpr unsigned kRingsPerTurn = 2;
 
 // The same for a kick on its own thread, a virtual CPU's: half as long again if that empties the ring.
 constexpr std::chrono::nanoseconds kLongestKick = std::chrono::microseconds(64);
-// A driver that has been given something comes back with more, and its next kick takes what the last one left. If it does
-// not come for so long, the loop does it. Setting an alarm is dear, so it is not set anew by each kick.
+// A driver that has been given something comes back with more, and its next kick takes what the last one left. If it
+// does not come for so long, the loop does it. Setting an alarm is dear, so it is not set anew by each kick.
 constexpr uint64_t kKickPatience = 200'000;  // nanoseconds
 
 static_assert(kDiskOperationNames.size() == static_cast<size_t>(BlockOp::kWriteZeroes) + 1);
@@ -44,8 +44,8 @@ bool BlkState::write_through() const {
   return !writeback_option;
 }
 
-BlkQueue::BlkQueue(unsigned index, uint16_t size, const BlkSerial& serial, const BlkState& state, GuestMistakes& mistakes,
-                   EventLoop& loop)
+BlkQueue::BlkQueue(unsigned index, uint16_t size, const BlkSerial& serial, const BlkState& state,
+                   GuestMistakes& mistakes, EventLoop& loop)
     : index_(index),
       state_(state),
       mistakes_(mistakes),
@@ -249,8 +249,8 @@ void BlkQueue::note_broken_ring() {
   mistakes_.note_stop(index_);
 }
 
-// Starts what the ring has, as much as fits into a turn; returns how many requests that were, and `over` if there are more.
-// None is begun after `end`.
+// Starts what the ring has, as much as fits into a turn; returns how many requests that were, and `over` if there are
+// more. None is begun after `end`.
 unsigned BlkQueue::take_turn(Clock::time_point end, bool& over) {
   unsigned share = share_of_a_turn(), popped = 0;
   if (lent_ && ring_.waiting() <= share + share / 2) share += share / 2;
@@ -300,8 +300,10 @@ unsigned BlkQueue::share_of_a_turn() const {
 void BlkQueue::note_turn(unsigned popped, Clock::time_point begin) {
   const bool waits = in_flight_ != 0 && channel_ != nullptr && channel_->needs_own_thread();
   lending_pays_.store(!waits, std::memory_order_relaxed);
-  if (waits) was_lent_ = false;
-  else if (lent_) was_lent_ = true;
+  if (waits)
+    was_lent_ = false;
+  else if (lent_)
+    was_lent_ = true;
   if (in_flight_ != 0 || popped == 0) return;  // its end is not known
   const std::chrono::nanoseconds cost = (Clock::now() - begin) / popped;
   cost_ += (std::min(cost, 2 * cost_) - cost_) / 8;  // one that was interrupted says little
@@ -461,13 +463,13 @@ void BlkQueue::note_host_error(const Slot& slot) {
   LoopCounter& counter = counters_.host_errors[operation][error < BlkCounters::kErrnos ? error : 0];
   counter.add();
   if (!worth_telling(counter.value())) return;
-  const std::string where =
-      io.op == BlockOp::kFlush ? std::string()
-                               : concat(" of ", io.length >> VIRTIO_BLK_SECTOR_SHIFT, " sectors at sector ",
-                                        slot.offset >> VIRTIO_BLK_SECTOR_SHIFT);
-  log(LogLevel::kError, concat(mistakes_.name(), ": ", kDiskOperationNames[operation], where, " failed: ",
-                               std::generic_category().message(io.error), " (", errno_name(io.error), ", number ",
-                               counter.value(), ")"));
+  const std::string where = io.op == BlockOp::kFlush
+                                ? std::string()
+                                : concat(" of ", io.length >> VIRTIO_BLK_SECTOR_SHIFT, " sectors at sector ",
+                                         slot.offset >> VIRTIO_BLK_SECTOR_SHIFT);
+  log(LogLevel::kError, concat(mistakes_.name(), ": ", kDiskOperationNames[operation], where,
+                               " failed: ", std::generic_category().message(io.error), " (", errno_name(io.error),
+                               ", number ", counter.value(), ")"));
 }
 
 void BlkQueue::refuse(Slot& slot, uint8_t status, GuestRule rule, uint64_t detail) {

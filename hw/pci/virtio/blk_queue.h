@@ -1,7 +1,8 @@
 // BlkQueue: one virtqueue of a virtio-blk device, one channel to the disk, and a slot for each request that the
 // ring can hold. Everything here happens on the queue's event loop and takes no lock; others post() to it.
 //
-// A request's life: on_kick or on_tick -> drain -> start_request -> (transfer | flush | get_id | segments) -> the channel
+// A request's life: on_kick or on_tick -> drain -> start_request -> (transfer | flush | get_id | segments) -> the
+// channel
 // -> request_done -> finish -> publish.
 #pragma once
 
@@ -30,8 +31,8 @@ struct BlkState {
   std::atomic<bool> writeback{false};  // the guest's wish, in the configuration space
   bool writeback_option = false;       // the operator's; constant from here on
   bool read_only = false;
-  KickMode kick = KickMode::kAuto;     // constant, as all below
-  uint32_t poll_nanoseconds = 0;       // 0: kicks
+  KickMode kick = KickMode::kAuto;  // constant, as all below
+  uint32_t poll_nanoseconds = 0;    // 0: kicks
   uint32_t max_discard_sectors = 0;
   uint32_t max_discard_segments = 0;
 
@@ -43,7 +44,8 @@ using BlkSerial = std::array<char, VIRTIO_BLK_ID_BYTES>;  // zero padded
 
 class BlkQueue final : private BlockSink, private Poller {
  public:
-  // `size` ring entries; `serial`: the ID while there is no disk. State, mistakes, interrupts and loop outlive the queue.
+  // `size` ring entries; `serial`: the ID while there is no disk. State, mistakes, interrupts and loop outlive the
+  // queue.
   static Result<std::unique_ptr<BlkQueue>> create(unsigned index, uint16_t size, const BlkSerial& serial,
                                                   const BlkState& state, GuestMistakes& mistakes, EventLoop& loop);
 
@@ -91,8 +93,8 @@ class BlkQueue final : private BlockSink, private Poller {
     ChainBuffers buffers;
     Clock::time_point begun;
     BlockRequest io;
-    uint64_t offset = 0;               // bytes: where on the disk, whatever a channel makes of it
-    uint32_t written_if_ok = 0;        // used length of a success
+    uint64_t offset = 0;                              // bytes: where on the disk, whatever a channel makes of it
+    uint32_t written_if_ok = 0;                       // used length of a success
     std::span<VirtioBlkDiscardWriteZeroes> segments;  // preallocated
     size_t segment = 0, segment_count = 0;            // the one in work, and how many there are
   };
@@ -150,8 +152,9 @@ class BlkQueue final : private BlockSink, private Poller {
   EventLoop& loop_;
   VirtioInterruptSink* interrupts_ = nullptr;
   std::unique_ptr<Notifier> kicked_;
-  std::atomic<bool> set_up_{false};               // relaxed, as the next: for the blame alone
-  std::atomic<GuestRule> kick_without_ring_{GuestRule::kKickBeforeRing};  // what a kick of a queue that is not set up breaks
+  std::atomic<bool> set_up_{false};  // relaxed, as the next: for the blame alone
+  std::atomic<GuestRule> kick_without_ring_{
+      GuestRule::kKickBeforeRing};  // what a kick of a queue that is not set up breaks
   bool was_set_up_ = false;
   std::unique_ptr<Alarm> left_over_;              // for what a kick has left in the ring
   bool alarm_set_ = false, came_back_ = false;    // came: another kick since it was set
@@ -173,14 +176,14 @@ class BlkQueue final : private BlockSink, private Poller {
   std::vector<BlockRequest*> batch_;  // parsed and not yet submitted; capacity reserved
   uint64_t batch_bytes_ = 0;
   unsigned in_flight_ = 0;
-  unsigned unpublished_ = 0;          // completed, used.idx not moved yet
+  unsigned unpublished_ = 0;                                        // completed, used.idx not moved yet
   std::array<Clock::time_point, kPublishGroup> unpublished_begun_;  // when those were taken
-  Clock::time_point group_begun_{};   // of the requests being parsed; none: the clock was not read for them yet
-  unsigned unsignalled_ = 0;          // completed, the driver's wish for an interrupt not looked at yet
-  bool suspended_ = false;            // resume() is to go on
-  bool ring_missing_ = false;         // the last resume() did not find it
+  Clock::time_point group_begun_{};  // of the requests being parsed; none: the clock was not read for them yet
+  unsigned unsignalled_ = 0;         // completed, the driver's wish for an interrupt not looked at yet
+  bool suspended_ = false;           // resume() is to go on
+  bool ring_missing_ = false;        // the last resume() did not find it
   BlkCounters counters_;
-  std::function<void()> stopped_;     // set while draining for a stop
+  std::function<void()> stopped_;  // set while draining for a stop
 };
 
 }  // namespace acrn

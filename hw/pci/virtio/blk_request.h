@@ -14,8 +14,8 @@ namespace acrn {
 
 // What of the device decides over a request. Sectors are 512 bytes.
 struct BlkLimits {
-  uint64_t capacity = 0;    // sectors; 0: no medium
-  uint64_t accepted = 0;    // features
+  uint64_t capacity = 0;  // sectors; 0: no medium
+  uint64_t accepted = 0;  // features
   bool read_only = false;
   uint32_t max_discard_sectors = 0;
   uint32_t max_discard_segments = 0;
@@ -25,7 +25,7 @@ struct BlkLimits {
 // 16 readable bytes and the status the last writable one, wherever descriptors begin and end.
 struct BlkFraming {
   VirtioBlkOuthdr header;
-  std::span<const iovec> out, in;        // data to the device, data from the device
+  std::span<const iovec> out, in;  // data to the device, data from the device
   uint64_t out_bytes = 0, in_bytes = 0;
 
   bool writes() const { return header.type == VIRTIO_BLK_T_OUT; }

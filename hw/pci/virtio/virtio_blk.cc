@@ -144,8 +144,9 @@ Result<void> VirtioBlk::flush() {
   });
   flushed.wait();
   if (error == 0) return {};
-  return Error{ErrorKind::kIo, concat(options_.name, ": what was written could not be made stable: ",
-                                      std::generic_category().message(error))};
+  return Error{
+      ErrorKind::kIo,
+      concat(options_.name, ": what was written could not be made stable: ", std::generic_category().message(error))};
 }
 
 void VirtioBlk::describe_medium(const BlockInfo& info) {

@@ -19,20 +19,20 @@
 namespace acrn {
 
 struct VirtioBlkOptions {
-  std::string name;                     // for the log, e.g. "virtio-blk 0:9:0"
+  std::string name;  // for the log, e.g. "virtio-blk 0:9:0"
   unsigned queues = 1;
-  uint16_t queue_size = 64;             // ring entries, a power of two in 2..1024
+  uint16_t queue_size = 64;  // ring entries, a power of two in 2..1024
   bool read_only = false;
   bool writeback = false;
-  uint32_t logical_block = 512;         // bytes
-  uint32_t physical_block = 0;          // bytes; 0: what the backend says
-  bool discard = false;                 // offer DISCARD and WRITE_ZEROES
-  uint32_t max_discard_sectors = 0;     // 512-byte sectors; 0: default
-  uint32_t max_discard_segments = 0;    // 0: default
-  uint32_t discard_alignment = 0;       // 512-byte sectors; 0: what the backend says
+  uint32_t logical_block = 512;       // bytes
+  uint32_t physical_block = 0;        // bytes; 0: what the backend says
+  bool discard = false;               // offer DISCARD and WRITE_ZEROES
+  uint32_t max_discard_sectors = 0;   // 512-byte sectors; 0: default
+  uint32_t max_discard_segments = 0;  // 0: default
+  uint32_t discard_alignment = 0;     // 512-byte sectors; 0: what the backend says
   KickMode kick = KickMode::kAuto;
-  uint32_t poll_nanoseconds = 0;        // between two looks at a running queue; 0: looks when it is kicked
-  std::string serial = {};              // the ID before attach(), up to 20 bytes
+  uint32_t poll_nanoseconds = 0;  // between two looks at a running queue; 0: looks when it is kicked
+  std::string serial = {};        // the ID before attach(), up to 20 bytes
 };
 
 // The device's feature bits for these options (device.md 6); pure.

@@ -24,8 +24,8 @@
 namespace acrn {
 
 struct VirtioPciOptions {
-  bool single_msi = false;                              // --virtio_msi: one MSI vector, no MSI-X
-  uint16_t subsystem_vendor = VIRTIO_PCI_VENDOR_ID;     // --windows: 0x108e
+  bool single_msi = false;                           // --virtio_msi: one MSI vector, no MSI-X
+  uint16_t subsystem_vendor = VIRTIO_PCI_VENDOR_ID;  // --windows: 0x108e
 };
 
 // What the function's PCI header says (virtio 0.9.5 2.1).

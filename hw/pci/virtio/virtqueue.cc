@@ -39,7 +39,8 @@ bool Virtqueue::start(std::shared_ptr<const MemoryMap> map, Gpa ring) {
 }
 
 GuestRule Virtqueue::why_missing(const MemoryMap& map) const {
-  return map.is_unreachable(ring_, ring_layout(size_).total_bytes) ? GuestRule::kMemoryUnreachable : GuestRule::kRingNotInRam;
+  return map.is_unreachable(ring_, ring_layout(size_).total_bytes) ? GuestRule::kMemoryUnreachable
+                                                                   : GuestRule::kRingNotInRam;
 }
 
 bool Virtqueue::is_blank() const {
@@ -112,7 +113,8 @@ std::optional<DescChain> Virtqueue::pop() {
   return DescChain(*this, head);
 }
 
-// A walk along one chain. After the first rule that the chain breaks it goes on only to find the chain's last writable byte.
+// A walk along one chain. After the first rule that the chain breaks it goes on only to find the chain's last writable
+// byte.
 struct Virtqueue::Walk {
   const MemoryMap& map;
   GuestSlice table;      // what of it is in one region
@@ -120,7 +122,7 @@ struct Virtqueue::Walk {
   unsigned left;         // entries to look at before the chain must have ended
   unsigned buffers = 0;  // passed so far, with empty ones
   bool in_indirect = false;
-  Gpa indirect{};        // where the indirect table is
+  Gpa indirect{};  // where the indirect table is
   std::optional<GuestRule> broken;
   uint64_t detail = 0;
   bool misshapen = false;  // `broken` is about how descriptors refer to each other
@@ -193,7 +195,8 @@ bool Virtqueue::enter_table(const VringDesc& desc, Walk& walk) const {
   if (!indirect_) walk.refuse_shape(GuestRule::kIndirectNotAccepted, address);
   if (walk.in_indirect) walk.refuse_shape(GuestRule::kIndirectNested, address);
   if (entries == 0) return walk.refuse_shape(GuestRule::kIndirectLength, length);
-  if (length % sizeof(VringDesc) != 0 || entries > ChainBuffers::kMaxTable) walk.refuse_shape(GuestRule::kIndirectLength, length);
+  if (length % sizeof(VringDesc) != 0 || entries > ChainBuffers::kMaxTable)
+    walk.refuse_shape(GuestRule::kIndirectLength, length);
   // Does the chain end in the table, or behind it?
   if ((desc.flags & VRING_DESC_F_NEXT) != 0) return walk.refuse_shape(GuestRule::kIndirectWithNext, address);
   const auto table = map_->start_of(Gpa{address}, length);
@@ -228,7 +231,8 @@ void Virtqueue::add_buffer(const VringDesc& desc, ChainBuffers& buffers, Walk& w
   if (writable) buffers.status = last_byte(desc);
 }
 
-// The rule that it breaks, unless the chain is refused already: in more pieces than there is room for, if it is no other.
+// The rule that it breaks, unless the chain is refused already: in more pieces than there is room for, if it is no
+// other.
 void Virtqueue::refuse_buffer(const VringDesc& desc, bool in_order, bool overflows, Walk& walk) const {
   const uint64_t address = desc.addr;
   const uint32_t length = desc.len;

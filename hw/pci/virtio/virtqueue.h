@@ -46,14 +46,15 @@ class DescChain {
 
 // The buffers of one chain, in storage that its slot preallocated: first the readable ones, then the writable.
 struct ChainBuffers {
-  // Descriptors of an indirect table. More than a ring of 64 has: Windows' drivers take up to 515 whatever the ring's size.
+  // Descriptors of an indirect table. More than a ring of 64 has: Windows' drivers take up to 515 whatever the ring's
+  // size.
   static constexpr size_t kMaxTable = 1024;
   // A buffer that crosses from one region of RAM into the next takes more than one vector.
   static constexpr size_t kCrossings = kMaxTable;
   static constexpr size_t kVectors = kMaxTable + kCrossings;
 
-  std::span<iovec> storage;  // kVectors
-  size_t readable = 0, writable = 0;              // buffers; none is empty
+  std::span<iovec> storage;           // kVectors
+  size_t readable = 0, writable = 0;  // buffers; none is empty
   uint64_t readable_bytes = 0, writable_bytes = 0;
   // The last writable byte of the chain. Null: there is none, or it cannot be reached, or the chain's end is not known.
   std::byte* status = nullptr;
@@ -109,8 +110,8 @@ class Virtqueue {
   // Copies the chain's descriptors once, checks them and resolves its buffers. False: it must not be carried out, for a
   // reason that has been counted; of the buffers only `status` is known then.
   bool read_chain(uint16_t head, ChainBuffers& buffers);
-  // For a chain that has no status byte to be told in that it failed. It is not returned, since a driver could take that for
-  // success; the queue is broken.
+  // For a chain that has no status byte to be told in that it failed. It is not returned, since a driver could take
+  // that for success; the queue is broken.
   void give_up(DescChain chain);
   // The queue yields nothing more until it is set up again.
   bool broken() const { return broken_; }
@@ -147,7 +148,7 @@ class Virtqueue {
   uint16_t next_avail_ = 0;
   uint16_t next_used_ = 0;
   uint16_t published_ = 0;
-  uint16_t signalled_ = 0;         // up to where the driver's wish was looked at
+  uint16_t signalled_ = 0;  // up to where the driver's wish was looked at
 };
 
 }  // namespace acrn

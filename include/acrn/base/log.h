@@ -13,7 +13,8 @@ enum class LogLevel : int { kError = 1, kWarning = 2, kNotice = 3, kInfo = 4, kD
 // True if some channel would print a line of this level; lets the caller skip building it.
 bool log_enabled(LogLevel level);
 
-// For things that others can make happen without end: the first few of a kind are told, then each time the count doubles.
+// For things that others can make happen without end: the first few of a kind are told, then each time the count
+// doubles.
 constexpr bool worth_telling(uint64_t count) { return count <= 3 || std::has_single_bit(count); }
 
 // One line, without a newline.

@@ -1,5 +1,5 @@
-// OneAtATime: a job that several threads may ask for and one at a time does. Each does it for itself, so none is kept by
-// others that go on asking. Any thread.
+// OneAtATime: a job that several threads may ask for and one at a time does. Each does it for itself, so none is kept
+// by others that go on asking. Any thread.
 #pragma once
 
 #include "acrn/base/mutex.h"

@@ -32,10 +32,10 @@ struct BlockRange {
   bool operator==(const BlockRange&) const = default;
 };
 
-struct DiscardLimits {                 // 0: the device's default
-  uint32_t max_sectors = 0;            // 512-byte sectors per segment
-  uint32_t max_segments = 0;           // segments per request, at most kMaxDiscardSegments
-  uint32_t alignment = 0;              // 512-byte sectors
+struct DiscardLimits {        // 0: the device's default
+  uint32_t max_sectors = 0;   // 512-byte sectors per segment
+  uint32_t max_segments = 0;  // segments per request, at most kMaxDiscardSegments
+  uint32_t alignment = 0;     // 512-byte sectors
   bool operator==(const DiscardLimits&) const = default;
 };
 inline constexpr uint32_t kMaxDiscardSegments = 256;
@@ -44,17 +44,17 @@ struct BlockOptions {
   BlockSource source;
   bool writeback = false;
   bool read_only = false;
-  uint32_t logical_sector = 512;             // bytes
-  std::optional<uint32_t> physical_sector;   // bytes; absent: from the file or device
+  uint32_t logical_sector = 512;            // bytes
+  std::optional<uint32_t> physical_sector;  // bytes; absent: from the file or device
   std::optional<BlockRange> range;
   bool nocache = false;
   std::optional<DiscardLimits> discard;
   BlockEngine engine = BlockEngine::kAuto;
   KickMode kick = KickMode::kAuto;
-  unsigned iothreads = 0;                    // 0: the loop shared by all devices
+  unsigned iothreads = 0;                            // 0: the loop shared by all devices
   std::vector<std::vector<unsigned>> iothread_cpus;  // host CPUs of the n-th iothread; empty: not pinned
   unsigned queues = 1;
-  unsigned queue_size = 64;                  // ring entries, power of two
+  unsigned queue_size = 64;  // ring entries, power of two
   std::optional<std::string> serial;
   bool lock = true;
 

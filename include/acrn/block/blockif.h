@@ -24,14 +24,14 @@ class BlockSink;
 // `offset` and use the `engine_` fields while it owns the request, so callers set everything each time.
 struct BlockRequest {
   BlockOp op = BlockOp::kRead;
-  bool stable = false;       // kWrite, kWriteZeroes: complete only when on stable storage
-  bool may_unmap = false;    // kWriteZeroes: the range may be deallocated
-  uint64_t offset = 0;       // bytes from the start of the disk
-  uint64_t length = 0;       // bytes
+  bool stable = false;     // kWrite, kWriteZeroes: complete only when on stable storage
+  bool may_unmap = false;  // kWriteZeroes: the range may be deallocated
+  uint64_t offset = 0;     // bytes from the start of the disk
+  uint64_t length = 0;     // bytes
   std::span<const iovec> iov;
-  BlockSink* sink = nullptr; // told when the request is done
-  void* context = nullptr;   // the caller's; channels leave it alone
-  int error = 0;             // out: 0, or an errno; a transfer is complete or failed, never short
+  BlockSink* sink = nullptr;  // told when the request is done
+  void* context = nullptr;    // the caller's; channels leave it alone
+  int error = 0;              // out: 0, or an errno; a transfer is complete or failed, never short
 
   BlockRequest* engine_next = nullptr;
   void* engine_data = nullptr;
@@ -56,15 +56,16 @@ class BlockChannel {
   virtual ~BlockChannel() = default;
   // Starts the requests, in any order relative to each other. Does not block.
   virtual void submit(std::span<BlockRequest* const> batch) = 0;
-  // True: what is not done at once is started by the loop's own thread, so lending the loop to another saves nothing then.
+  // True: what is not done at once is started by the loop's own thread, so lending the loop to another saves nothing
+  // then.
   virtual bool needs_own_thread() const { return false; }
 };
 
 struct BlockInfo {
-  uint64_t size = 0;                 // bytes, a multiple of 512
-  uint32_t physical_block = 512;     // bytes, power of two: what the medium writes without read-modify-write
-  uint32_t offset_alignment = 1;     // bytes, power of two: what offset and length of a request must be multiples of
-  uint32_t memory_alignment = 1;     // bytes, power of two: the same for each I/O vector's base and length
+  uint64_t size = 0;                   // bytes, a multiple of 512
+  uint32_t physical_block = 512;       // bytes, power of two: what the medium writes without read-modify-write
+  uint32_t offset_alignment = 1;       // bytes, power of two: what offset and length of a request must be multiples of
+  uint32_t memory_alignment = 1;       // bytes, power of two: the same for each I/O vector's base and length
   uint32_t discard_granularity = 512;  // bytes, power of two: what kDiscard frees is rounded inwards to it
   bool read_only = false;
 };

@@ -25,7 +25,8 @@ constexpr size_t latency_bucket(uint64_t nanoseconds) {
 }
 
 // What a host may fail to do for a disk; in the order of BlockOp.
-inline constexpr std::array<std::string_view, 5> kDiskOperationNames{"read", "write", "flush", "discard", "write_zeroes"};
+inline constexpr std::array<std::string_view, 5> kDiskOperationNames{"read", "write", "flush", "discard",
+                                                                     "write_zeroes"};
 struct HostErrorCount {
   size_t operation;  // index of kDiskOperationNames
   int error;         // errno
@@ -37,12 +38,12 @@ struct QueueStats {
   uint64_t bytes_read = 0, bytes_written = 0;                 // of those that succeeded
   uint64_t io_errors = 0, unsupported = 0;                    // answered with status 1 and 2
   std::vector<HostErrorCount> host_errors;                    // what of status 1 the host is to blame for; no zeroes
-  bool stopped = false;                                       // until the driver resets it, since it was given what cannot be answered
-  uint64_t stops = 0;                                         // how often that has been
-  std::array<uint64_t, kLatencyBuckets> latency{};            // of everything that was returned
-  uint64_t kicks = 0;       // runs of the kick's handler; several kicks may be one run
-  uint64_t polls = 0;       // looks at the ring by the timer
-  uint64_t interrupts = 0;  // sent, or pending while they are masked
+  bool stopped = false;  // until the driver resets it, since it was given what cannot be answered
+  uint64_t stops = 0;    // how often that has been
+  std::array<uint64_t, kLatencyBuckets> latency{};  // of everything that was returned
+  uint64_t kicks = 0;                               // runs of the kick's handler; several kicks may be one run
+  uint64_t polls = 0;                               // looks at the ring by the timer
+  uint64_t interrupts = 0;                          // sent, or pending while they are masked
 };
 
 }  // namespace acrn

@@ -15,8 +15,8 @@ namespace acrn {
 class Notifier {
  public:
   virtual ~Notifier() = default;
-  virtual void notify() = 0;    // any thread; no lock, no allocation
-  virtual int fd() const = 0;   // an eventfd that has the same effect, for ioeventfd
+  virtual void notify() = 0;   // any thread; no lock, no allocation
+  virtual int fd() const = 0;  // an eventfd that has the same effect, for ioeventfd
 };
 
 // Runs its handler again and again for as long as it lives. Destroyed as a Notifier is.
@@ -58,13 +58,14 @@ class EventLoop {
   virtual Result<std::unique_ptr<Timer>> make_timer(uint64_t nanoseconds, std::function<void()> handler) = 0;
   virtual Result<std::unique_ptr<Alarm>> make_alarm(std::function<void()> handler) = 0;
 
-  // A loop that is busy polls before it sleeps. False: this one never does, and has to be told always. Both on the loop.
+  // A loop that is busy polls before it sleeps. False: this one never does, and has to be told always. Both on the
+  // loop.
   virtual bool add_poller(Poller&) { return false; }
   virtual void remove_poller(Poller&) {}
 
-  // Makes the calling thread the loop's own until leave(), if the loop sleeps: what runs on the loop may run here, which
-  // saves waking it. For short work that waits for nothing, and ends nothing that lives on the loop. Any thread; takes no
-  // lock. False: the loop is awake, or never lent.
+  // Makes the calling thread the loop's own until leave(), if the loop sleeps: what runs on the loop may run here,
+  // which saves waking it. For short work that waits for nothing, and ends nothing that lives on the loop. Any thread;
+  // takes no lock. False: the loop is awake, or never lent.
   virtual bool try_enter() { return false; }
   virtual void leave() {}
 

@@ -17,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include "acrn/base/address.h"
 #include "acrn/base/check.h"
 #include "acrn/base/mutex.h"
 #include "acrn/mem/gpa.h"
@@ -28,7 +29,7 @@ namespace acrn {
 inline void copy_from_shared(void* to, const std::byte* from, size_t length) {
   auto* out = static_cast<std::byte*>(to);
   while (length > 0) {
-    if (length >= 8 && reinterpret_cast<uintptr_t>(from) % 8 == 0) {
+    if (length >= 8 && address_of(from) % 8 == 0) {
       // SAFETY: `from` is 8-byte aligned and 8 bytes long, tested above.
       const uint64_t word = __atomic_load_n(reinterpret_cast<const uint64_t*>(from), __ATOMIC_RELAXED);
       std::memcpy(out, &word, 8);
@@ -44,7 +45,7 @@ inline void copy_from_shared(void* to, const std::byte* from, size_t length) {
 inline void copy_to_shared(std::byte* to, const void* from, size_t length) {
   const auto* in = static_cast<const std::byte*>(from);
   while (length > 0) {
-    if (length >= 8 && reinterpret_cast<uintptr_t>(to) % 8 == 0) {
+    if (length >= 8 && address_of(to) % 8 == 0) {
       uint64_t word;
       std::memcpy(&word, in, 8);
       // SAFETY: `to` is 8-byte aligned and 8 bytes long, tested above.
@@ -78,9 +79,7 @@ class GuestSlice {
     static_assert(std::is_trivially_copyable_v<T>);
     copy_in(offset, &value, sizeof(T));
   }
-  void copy_out(size_t offset, void* to, size_t length) const {
-    copy_from_shared(to, at(offset, length), length);
-  }
+  void copy_out(size_t offset, void* to, size_t length) const { copy_from_shared(to, at(offset, length), length); }
   void copy_in(size_t offset, const void* from, size_t length) const {
     copy_to_shared(at(offset, length), from, length);
   }
@@ -104,7 +103,7 @@ class GuestSlice {
   }
   uint16_t* word16(size_t offset) const {
     std::byte* bytes = at(offset, 2);
-    ACRN_CHECK(reinterpret_cast<uintptr_t>(bytes) % 2 == 0);
+    ACRN_CHECK(address_of(bytes) % 2 == 0);
     // SAFETY: in range and aligned, tested above.
     return reinterpret_cast<uint16_t*>(bytes);
   }
@@ -119,8 +118,8 @@ class GuestSlice {
 
 struct MemoryRegion {
   Gpa base;
-  uint64_t size;                     // bytes
-  std::byte* host;                   // mapped for as long as `owner` lives
+  uint64_t size;    // bytes
+  std::byte* host;  // mapped for as long as `owner` lives
   std::shared_ptr<const void> owner;
 };
 
@@ -177,7 +176,8 @@ class MemoryMap {
   // Whether some of the bytes [gpa, gpa + length) are RAM that we cannot reach.
   bool is_unreachable(Gpa gpa, uint64_t length) const {
     return std::any_of(unreachable_.begin(), unreachable_.end(), [&](const GpaRange& range) {
-      return raw(gpa) >= raw(range.base) ? raw(gpa) - raw(range.base) < range.size : raw(range.base) - raw(gpa) < length;
+      return raw(gpa) >= raw(range.base) ? raw(gpa) - raw(range.base) < range.size
+                                         : raw(range.base) - raw(gpa) < length;
     });
   }
 

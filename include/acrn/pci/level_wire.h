@@ -1,5 +1,5 @@
-// LevelWire: keeps an interrupt wire at the level that some state asks for. Any thread. Its lock is held across the pin's
-// set_level() and nothing else.
+// LevelWire: keeps an interrupt wire at the level that some state asks for. Any thread. Its lock is held across the
+// pin's set_level() and nothing else.
 #pragma once
 
 #include <functional>

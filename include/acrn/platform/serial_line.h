@@ -24,7 +24,7 @@ class SerialLine {
   virtual void connect(SerialListener* listener) = 0;  // before the guest runs; null: let go, after which no call comes
   virtual bool send(uint8_t byte) = 0;                 // false: no room now, the byte is not taken
   virtual bool has_room() const = 0;
-  virtual std::optional<uint8_t> receive() = 0;        // the next byte of input
+  virtual std::optional<uint8_t> receive() = 0;  // the next byte of input
 };
 
 }  // namespace acrn

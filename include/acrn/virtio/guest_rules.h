@@ -1,6 +1,6 @@
 // The rules that a driver can break, each with the clause it comes from, and GuestMistakes, which counts them
-// and tells the log. For people who write drivers this is the device's other product. Where the VMM that owns the guest is at
-// fault, the rule says so.
+// and tells the log. For people who write drivers this is the device's other product. Where the VMM that owns the guest
+// is at fault, the rule says so.
 #pragma once
 
 #include <array>
@@ -17,15 +17,45 @@ namespace acrn {
 
 enum class GuestRule : uint8_t {
   // registers
-  kRegisterWidth, kRegisterReadOnly, kFeatureNotOffered, kFeaturesAfterDriverOk, kNotifyUnknownQueue,
-  kRingNotInRam, kVectorOutOfRange, kConfigReadOnly, kWceNotAccepted,
+  kRegisterWidth,
+  kRegisterReadOnly,
+  kFeatureNotOffered,
+  kFeaturesAfterDriverOk,
+  kNotifyUnknownQueue,
+  kRingNotInRam,
+  kVectorOutOfRange,
+  kConfigReadOnly,
+  kWceNotAccepted,
   // rings and chains
-  kKickBeforeRing, kRingBlank, kAvailIndexJump, kHeadOutOfRange, kHeadInFlight, kNextOutOfRange, kChainTooLong,
-  kIndirectNotAccepted, kIndirectNested, kIndirectWithNext, kIndirectWithWrite, kIndirectLength, kIndirectNotInRam,
-  kBufferNotInRam, kLengthsOverflow, kReadableAfterWritable,
+  kKickBeforeRing,
+  kRingBlank,
+  kAvailIndexJump,
+  kHeadOutOfRange,
+  kHeadInFlight,
+  kNextOutOfRange,
+  kChainTooLong,
+  kIndirectNotAccepted,
+  kIndirectNested,
+  kIndirectWithNext,
+  kIndirectWithWrite,
+  kIndirectLength,
+  kIndirectNotInRam,
+  kBufferNotInRam,
+  kLengthsOverflow,
+  kReadableAfterWritable,
   // requests
-  kHeaderTooShort, kStatusMissing, kNoMedium, kDataDirection, kDataNotSectors, kSectorPastEnd, kWriteToReadOnly, kUnknownType,
-  kFeatureNotAccepted, kSegmentList, kSegmentTooLong, kSegmentFlags,
+  kHeaderTooShort,
+  kStatusMissing,
+  kNoMedium,
+  kDataDirection,
+  kDataNotSectors,
+  kSectorPastEnd,
+  kWriteToReadOnly,
+  kUnknownType,
+  kFeatureNotAccepted,
+  kSegmentList,
+  kSegmentTooLong,
+  kSegmentFlags,
   // the VMM's
   kMemoryUnreachable,
 };
@@ -50,8 +80,10 @@ inline constexpr std::array<GuestRuleText, kGuestRules> kGuestRuleTexts{{
     {"config-read-only", "of the device configuration only writeback is written", "virtio 1.2 5.2.4"},
     {"wce-not-accepted", "writeback is written only after CONFIG_WCE was accepted", "virtio 1.2 5.2.4"},
     {"kick-before-ring", "a queue is kicked after its QUEUE_PFN was set", "virtio 0.9.5 2.2.1"},
-    {"ring-blank", "a kick follows an available chain (a VMM that grants memory which is not its guest's, like QEMU without "
-     "share=on, looks like a driver that writes none)", "virtio 0.9.5 2.4.1"},
+    {"ring-blank",
+     "a kick follows an available chain (a VMM that grants memory which is not its guest's, like QEMU without "
+     "share=on, looks like a driver that writes none)",
+     "virtio 0.9.5 2.4.1"},
     {"avail-index-jump", "avail.idx is at most the ring's size ahead of the device", "virtio 0.9.5 2.3.4"},
     {"head-out-of-range", "an available entry is a descriptor of the table", "virtio 0.9.5 2.3.4"},
     {"head-in-flight", "a chain is made available again only after it was used", "virtio 0.9.5 2.3.4"},
@@ -62,7 +94,8 @@ inline constexpr std::array<GuestRuleText, kGuestRules> kGuestRuleTexts{{
     {"indirect-nested", "an indirect table holds no INDIRECT descriptor", "virtio 1.2 2.7.5.3.1"},
     {"indirect-with-next", "INDIRECT and NEXT are not set together", "virtio 1.2 2.7.5.3.1"},
     {"indirect-with-write", "a table is for the device to read: no WRITE on it (it is served)", "virtio 0.9.5 2.3.3"},
-    {"indirect-length", "a table is 1..ring-size whole descriptors long (up to 1024 are served)", "virtio 1.2 2.7.5.3.1"},
+    {"indirect-length", "a table is 1..ring-size whole descriptors long (up to 1024 are served)",
+     "virtio 1.2 2.7.5.3.1"},
     {"indirect-not-in-ram", "an indirect table lies in guest RAM", "virtio 0.9.5 2.3.3"},
     {"buffer-not-in-ram", "a buffer lies in guest RAM", "virtio 0.9.5 2.3.2"},
     {"lengths-overflow", "the lengths of a chain sum to at most 2^32", "virtio 1.2 2.7.5.2"},
@@ -79,8 +112,10 @@ inline constexpr std::array<GuestRuleText, kGuestRules> kGuestRuleTexts{{
     {"segment-list", "a segment list is 1..max_seg whole segments of 16 bytes", "virtio 1.2 5.2.6.1"},
     {"segment-too-long", "a segment has at most max_sectors sectors", "virtio 1.2 5.2.6.1"},
     {"segment-flags", "only unmap, and only in WRITE_ZEROES, is set in flags", "virtio 1.2 5.2.6.1"},
-    {"memory-unreachable", "RAM is granted for reading and writing, as shared memory with its descriptor: share=on for each memory "
-     "backend of QEMU", "vfio-user DMA_MAP"},
+    {"memory-unreachable",
+     "RAM is granted for reading and writing, as shared memory with its descriptor: share=on for each memory "
+     "backend of QEMU",
+     "vfio-user DMA_MAP"},
 }};
 
 constexpr const GuestRuleText& text(GuestRule rule) { return kGuestRuleTexts[static_cast<size_t>(rule)]; }
@@ -95,19 +130,17 @@ class GuestMistakes {
     const uint64_t count = add(counts_[static_cast<size_t>(rule)]);
     if (!worth_telling(count) || !log_enabled(LogLevel::kWarning)) return;
     log(LogLevel::kWarning,
-        concat(name_, is_vmms(rule) ? ": VMM mistake " : ": guest mistake ", text(rule).name, " (number ", count, ", value ",
-               hex(detail), "): the rule is: ", text(rule).rule, " (", text(rule).source, ")"));
+        concat(name_, is_vmms(rule) ? ": VMM mistake " : ": guest mistake ", text(rule).name, " (number ", count,
+               ", value ", hex(detail), "): the rule is: ", text(rule).rule, " (", text(rule).source, ")"));
   }
   // A queue is broken, for a rule that has just been noted.
   void note_stop(unsigned queue) {
     const uint64_t count = add(stops_);
     if (!worth_telling(count) || !log_enabled(LogLevel::kWarning)) return;
     log(LogLevel::kWarning, concat(name_, ": queue ", queue, " is stopped until its driver resets it (number ", count,
-                                 "): what it was given last cannot be answered"));
+                                   "): what it was given last cannot be answered"));
   }
-  uint64_t count(GuestRule rule) const {
-    return counts_[static_cast<size_t>(rule)].load(std::memory_order_relaxed);
-  }
+  uint64_t count(GuestRule rule) const { return counts_[static_cast<size_t>(rule)].load(std::memory_order_relaxed); }
 
  private:
   using Count = std::atomic<uint64_t>;

@@ -9,7 +9,7 @@
 namespace acrn {
 
 struct RingLayout {
-  uint32_t avail;        // offsets from the ring's first byte; descriptors are at 0
+  uint32_t avail;  // offsets from the ring's first byte; descriptors are at 0
   uint32_t used;
   uint32_t desc_bytes;
   uint32_t avail_bytes;  // with used_event

@@ -24,12 +24,12 @@ class VirtioDevice {
  public:
   virtual ~VirtioDevice() = default;
 
-  virtual uint16_t device_id() const = 0;     // virtio 0.9.5 appendix: 2 is a block device
-  virtual uint8_t pci_class() const = 0;      // PCI base class
-  virtual uint64_t features() const = 0;      // offered
+  virtual uint16_t device_id() const = 0;  // virtio 0.9.5 appendix: 2 is a block device
+  virtual uint8_t pci_class() const = 0;   // PCI base class
+  virtual uint64_t features() const = 0;   // offered
   virtual unsigned queue_count() const = 0;
   virtual uint16_t queue_size(unsigned queue) const = 0;  // ring entries; 0: no such queue
-  virtual unsigned config_size() const = 0;   // bytes
+  virtual unsigned config_size() const = 0;               // bytes
 
   // Before the first control call; the sink outlives the device.
   virtual void connect(VirtioInterruptSink& sink) = 0;
@@ -37,7 +37,8 @@ class VirtioDevice {
   // Accepted features: a subset of features().
   virtual void set_features(uint64_t accepted) = 0;
 
-  // Starts a queue on a legacy ring at `ring` (virtio 0.9.5 2.3). False: the ring is not in guest RAM, which has been counted.
+  // Starts a queue on a legacy ring at `ring` (virtio 0.9.5 2.3). False: the ring is not in guest RAM, which has been
+  // counted.
   virtual bool start_queue(unsigned queue, Gpa ring) = 0;
   // Stops popping and returns when nothing of the queue is in flight.
   virtual void stop_queue(unsigned queue) = 0;

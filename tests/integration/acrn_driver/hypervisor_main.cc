@@ -1,6 +1,6 @@
-// The hypervisor beneath Linux's own ACRN driver, for tests: takes its hypercalls from /dev/acrn_hypercalls and carries them
-// out with KVM. RAM and request page are found in the device model's address space by their physical addresses, which takes
-// root. One VM at a time; ends when it is killed.
+// The hypervisor beneath Linux's own ACRN driver, for tests: takes its hypercalls from /dev/acrn_hypercalls and carries
+// them out with KVM. RAM and request page are found in the device model's address space by their physical addresses,
+// which takes root. One VM at a time; ends when it is killed.
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -47,7 +47,8 @@ std::optional<uint64_t> find_frame(int pagemap, uint64_t begin, uint64_t pages, 
   constexpr uint64_t kFrameMask = (uint64_t{1} << 55) - 1;
   std::vector<uint64_t> frames(pages);
   const size_t size = pages * sizeof(uint64_t);
-  if (::pread(pagemap, frames.data(), size, static_cast<off_t>(begin / kPage * sizeof(uint64_t))) != static_cast<ssize_t>(size)) {
+  if (::pread(pagemap, frames.data(), size, static_cast<off_t>(begin / kPage * sizeof(uint64_t))) !=
+      static_cast<ssize_t>(size)) {
     return {};
   }
   for (uint64_t i = 0; i < pages; i++) {
@@ -118,7 +119,8 @@ class Server final : public HsmModule {
       case kSetVcpuRegs: return vm_->set_vcpu_regs(data<acrn_vcpu_regs>(call));
       case kInjectMsi: return vm_->inject_msi(data<acrn_msi_entry>(call).msi_addr, data<acrn_msi_entry>(call).msi_data);
       case kSetIrqline:
-        return vm_->set_irqline(static_cast<uint32_t>(call.arguments[1]), static_cast<uint32_t>(call.arguments[1] >> 32));
+        return vm_->set_irqline(static_cast<uint32_t>(call.arguments[1]),
+                                static_cast<uint32_t>(call.arguments[1] >> 32));
       case kSetIoreqBuffer: return set_page(call.process, data<uint64_t>(call));
       case kNotifyRequestFinish: return vm_->notify_request_finish(static_cast<unsigned>(call.arguments[1]));
       case kSetMemoryRegions: return add_memory(call.process, data<MemoryRegionOp>(call));
@@ -152,7 +154,8 @@ class Server final : public HsmModule {
   }
 
   void free_slots() {
-    for (acrn_io_request& slot : page_->req_slot) __atomic_store_n(&slot.processed, ACRN_IOREQ_STATE_FREE, __ATOMIC_RELEASE);
+    for (acrn_io_request& slot : page_->req_slot)
+      __atomic_store_n(&slot.processed, ACRN_IOREQ_STATE_FREE, __ATOMIC_RELEASE);
   }
 
   void* map(uint32_t process, uint64_t address, uint64_t size) {

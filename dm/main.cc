@@ -18,9 +18,10 @@
 #include "dm/base/log_setup.h"
 #include "dm/base/one_line.h"
 #include "dm/base/standard_descriptors.h"
-#include "dm/config.h"
-#include "dm/dry_run.h"
-#include "dm/runner.h"
+#include "dm/cli/command_line.h"
+#include "dm/cli/dry_run.h"
+#include "dm/run/preflight.h"
+#include "dm/run/runner.h"
 #include "dm/serial/terminal.h"
 
 namespace acrn {
@@ -96,8 +97,8 @@ int run(const DmConfig& config, const std::vector<std::string>& warnings) {
   }
   for (const std::string& warning : warnings) log(LogLevel::kWarning, warning);
   if (!config.dry_run) return launch(config);
-  const Result<std::string> json = dry_run(config);
-  return json ? print(json.value() + "\n") : report(json.error());
+  const auto facts = preflight(config);
+  return facts ? print(dry_run(config, facts.value()) + "\n") : report(facts.error());
 }
 
 int start(int argc, char** argv) {

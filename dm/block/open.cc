@@ -9,14 +9,14 @@
 
 #include "acrn/base/concat.h"
 #include "dm/base/errno_text.h"
-#include "dm/block/byte_lock.h"
-#include "dm/block/engine_pool.h"
-#include "dm/block/engine_uring.h"
-#include "dm/block/filter_align.h"
-#include "dm/block/filter_range.h"
-#include "dm/block/probe.h"
-#include "dm/block/ram_disk.h"
-#include "dm/block/raw_file.h"
+#include "dm/block/engines/pool.h"
+#include "dm/block/engines/uring.h"
+#include "dm/block/filters/align.h"
+#include "dm/block/filters/range.h"
+#include "dm/block/sources/byte_lock.h"
+#include "dm/block/sources/probe.h"
+#include "dm/block/sources/ram_disk.h"
+#include "dm/block/sources/raw_file.h"
 
 namespace acrn {
 namespace {

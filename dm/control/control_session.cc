@@ -7,7 +7,7 @@
 #include "acrn/base/concat.h"
 #include "acrn/base/errno_name.h"
 #include "dm/base/one_line.h"
-#include "dm/options.h"
+#include "dm/cli/option_table.h"
 
 namespace acrn {
 namespace {

@@ -11,7 +11,7 @@
 #include "acrn/base/result.h"
 #include "acrn/block/disk_stats.h"
 #include "acrn/pci/pci_function.h"
-#include "dm/slot_config.h"
+#include "dm/devices/slot.h"
 
 namespace acrn {
 

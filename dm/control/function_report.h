@@ -2,7 +2,7 @@
 #pragma once
 
 #include "dm/control/control_target.h"
-#include "dm/registry.h"
+#include "dm/devices/registry.h"
 
 namespace acrn {
 

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "acrn/base/result.h"
-#include "dm/tools/bench_options.h"
+#include "dm/tools/bench/options.h"
 #include "dm/tools/session.h"
 
 namespace acrn {

@@ -1,7 +1,7 @@
 #include "dm/tools/session.h"
 
 #include "acrn/base/concat.h"
-#include "dm/block_config.h"
+#include "dm/devices/block_device_options.h"
 
 namespace acrn {
 

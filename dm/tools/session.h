@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
+#include "dm/devices/registry.h"
 #include "dm/event/epoll_loop.h"
 #include "dm/loopback/legacy_driver.h"
-#include "dm/registry.h"
 
 namespace acrn {
 

@@ -7,7 +7,7 @@
 #include "dm/base/one_line.h"
 #include "dm/base/page.h"
 #include "dm/base/standard_descriptors.h"
-#include "dm/options.h"
+#include "dm/cli/option_table.h"
 #include "dm/tools/commands.h"
 
 namespace acrn {

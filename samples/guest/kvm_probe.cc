@@ -3,7 +3,7 @@
 #include <cstdio>
 
 #include "dm/hypervisor/kvm/kvm.h"
-#include "dm/machine/hypervisor_probe.h"
+#include "dm/hypervisor/probe.h"
 
 int main() {
   const auto probe = [] {

@@ -4,7 +4,7 @@
 #include <cerrno>
 #include <filesystem>
 
-#include "dm/block/filter_align.h"
+#include "dm/block/filters/align.h"
 #include "tests/support/bench_disk.h"
 #include "tests/support/temp_dir.h"
 

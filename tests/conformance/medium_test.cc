@@ -2,8 +2,8 @@
 #include <filesystem>
 #include <thread>
 
-#include "dm/options.h"
-#include "dm/registry.h"
+#include "dm/cli/option_table.h"
+#include "dm/devices/registry.h"
 #include "tests/support/bench_disk.h"
 #include "tests/support/temp_dir.h"
 

@@ -4,8 +4,8 @@
 #include <thread>
 
 #include "dm/base/log_setup.h"
-#include "dm/options.h"
-#include "dm/registry.h"
+#include "dm/cli/option_table.h"
+#include "dm/devices/registry.h"
 #include "tests/support/bench_disk.h"
 #include "tests/support/temp_dir.h"
 

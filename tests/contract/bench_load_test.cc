@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "acrn/base/unique_fd.h"
-#include "dm/tools/bench_device.h"
-#include "dm/tools/bench_direct.h"
+#include "dm/tools/bench/device.h"
+#include "dm/tools/bench/direct.h"
 #include "dm/tools/session.h"
 #include "tests/support/temp_dir.h"
 

@@ -1,11 +1,11 @@
 // The contract over every stack that open_disk() builds, and over parts of them alone.
 #include <fcntl.h>
 
-#include "dm/block/engine_pool.h"
-#include "dm/block/engine_uring.h"
-#include "dm/block/filter_align.h"
-#include "dm/block/filter_fault.h"
-#include "dm/block/ram_disk.h"
+#include "dm/block/engines/pool.h"
+#include "dm/block/engines/uring.h"
+#include "dm/block/filters/align.h"
+#include "dm/block/filters/fault.h"
+#include "dm/block/sources/ram_disk.h"
 #include "tests/contract/block_backend_contract.h"
 #include "tests/contract/block_rig.h"
 #include "tests/contract/host_media.h"

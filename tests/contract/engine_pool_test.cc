@@ -1,16 +1,15 @@
 // EnginePool: elements, workers and completions. Counts every allocation of the program.
-#include "dm/block/engine_pool.h"
-
 #include <fcntl.h>
 #include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
 
-#include "dm/block/filter_align.h"
-#include "dm/block/filter_fault.h"
-#include "dm/block/filter_range.h"
-#include "dm/block/ram_disk.h"
+#include "dm/block/engines/pool.h"
+#include "dm/block/filters/align.h"
+#include "dm/block/filters/fault.h"
+#include "dm/block/filters/range.h"
+#include "dm/block/sources/ram_disk.h"
 #include "tests/contract/block_rig.h"
 #include "tests/contract/host_media.h"
 #include "tests/contract/steady.h"

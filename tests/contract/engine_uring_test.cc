@@ -1,11 +1,10 @@
 // EngineUring: what is particular to a ring. Counts every allocation of the program.
-#include "dm/block/engine_uring.h"
-
 #include <fcntl.h>
 #include <unistd.h>
 
 #include <thread>
 
+#include "dm/block/engines/uring.h"
 #include "tests/contract/block_rig.h"
 #include "tests/contract/host_media.h"
 #include "tests/contract/steady.h"

@@ -6,9 +6,9 @@
 
 #include <cerrno>
 
-#include "dm/block/engine_pool.h"
-#include "dm/block/engine_uring.h"
-#include "dm/block/raw_file.h"
+#include "dm/block/engines/pool.h"
+#include "dm/block/engines/uring.h"
+#include "dm/block/sources/raw_file.h"
 #include "tests/contract/block_rig.h"
 #include "tests/contract/host_media.h"
 

@@ -1,14 +1,13 @@
 // FilterAlign over a disk in memory that insists on aligned requests, with faults between them, and over a
 // real disk with 4096-byte sectors.
-#include "dm/block/filter_align.h"
-
 #include <cerrno>
 #include <cstring>
 #include <random>
 
-#include "dm/block/filter_fault.h"
-#include "dm/block/ram_disk.h"
-#include "dm/block/range_table.h"
+#include "dm/block/filters/align.h"
+#include "dm/block/filters/fault.h"
+#include "dm/block/filters/range_table.h"
+#include "dm/block/sources/ram_disk.h"
 #include "tests/contract/block_rig.h"
 #include "tests/contract/host_media.h"
 

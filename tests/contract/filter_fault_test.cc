@@ -1,9 +1,8 @@
 // FilterFault itself, since other tests trust it.
-#include "dm/block/filter_fault.h"
-
 #include <cerrno>
 
-#include "dm/block/ram_disk.h"
+#include "dm/block/filters/fault.h"
+#include "dm/block/sources/ram_disk.h"
 #include "tests/contract/block_rig.h"
 
 namespace acrn::test {

@@ -10,9 +10,9 @@
 #include <map>
 
 #include "acrn/base/concat.h"
-#include "dm/block/device_identity.h"
-#include "dm/block/engine_uring.h"
+#include "dm/block/engines/uring.h"
 #include "dm/block/open.h"
+#include "dm/block/sources/device_identity.h"
 #include "tests/contract/block_rig.h"
 #include "tests/contract/host_media.h"
 

@@ -10,13 +10,13 @@
 #include <mutex>
 
 #include "dm/base/log_setup.h"
+#include "dm/devices/slot.h"
 #include "dm/event/epoll_loop.h"
 #include "dm/hypervisor/acrn/acrn.h"
 #include "dm/machine/irq_routing.h"
 #include "dm/machine/machine.h"
 #include "dm/mem/guest_ram.h"
 #include "dm/server/vfio_user/server.h"
-#include "dm/slot_config.h"
 #include "tests/support/bzimage_file.h"
 #include "tests/support/faulty_hsm.h"
 #include "tests/support/scripted_hypervisor.h"

@@ -5,8 +5,8 @@
 #include <memory>
 #include <string>
 
+#include "dm/devices/registry.h"
 #include "dm/loopback/loopback_machine.h"
-#include "dm/registry.h"
 #include "tests/support/test.h"
 
 namespace acrn::test {

@@ -2,8 +2,8 @@
 // one line. The first byte says how long the pieces are. The target does nothing.
 #include <nlohmann/json.hpp>
 
-#include "dm/block_config.h"
 #include "dm/control/control_session.h"
+#include "dm/devices/block_device_options.h"
 
 namespace {
 

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "dm/base/log_setup.h"
-#include "dm/block/ram_disk.h"
+#include "dm/block/sources/ram_disk.h"
 #include "hw/pci/virtio/virtio_blk.h"
 #include "hw/pci/virtio/virtio_pci_legacy.h"
 #include "tests/support/inline_loop.h"

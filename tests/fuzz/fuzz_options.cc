@@ -1,7 +1,7 @@
 // Any text as a command line, one argument per line, and as a slot: a value or an error, nothing else.
 #include <string>
 
-#include "dm/config.h"
+#include "dm/cli/command_line.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string text(reinterpret_cast<const char*>(data), size);

@@ -14,7 +14,7 @@
 
 #include "acrn/base/mutex.h"
 #include "acrn/block/block_options.h"
-#include "dm/block/filter_fault.h"
+#include "dm/block/filters/fault.h"
 #include "dm/event/epoll_loop.h"
 #include "dm/loopback/raw_guest.h"
 #include "hw/pci/virtio/virtio_blk.h"

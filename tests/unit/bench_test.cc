@@ -1,9 +1,9 @@
 // The parts of `vblk bench` that need no device: options, patterns, statistics, jobs.
 #include <set>
 
-#include "dm/tools/bench_jobs.h"
-#include "dm/tools/bench_options.h"
-#include "dm/tools/bench_pattern.h"
+#include "dm/tools/bench/jobs.h"
+#include "dm/tools/bench/options.h"
+#include "dm/tools/bench/pattern.h"
 #include "tests/support/test.h"
 
 using namespace acrn;

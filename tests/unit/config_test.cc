@@ -1,8 +1,7 @@
-#include "dm/config.h"
-
-#include "dm/block_config.h"
-#include "dm/command_options.h"
-#include "dm/options.h"
+#include "dm/cli/command_line.h"
+#include "dm/cli/command_options.h"
+#include "dm/cli/option_table.h"
+#include "dm/devices/block_device_options.h"
 #include "tests/support/test.h"
 
 namespace acrn {

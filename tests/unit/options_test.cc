@@ -1,5 +1,4 @@
-#include "dm/options.h"
-
+#include "dm/cli/option_table.h"
 #include "tests/support/test.h"
 
 namespace acrn {

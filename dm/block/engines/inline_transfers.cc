@@ -1,0 +1,39 @@
+#include "dm/block/engines/inline_transfers.h"
+
+#include <algorithm>
+#include <chrono>
+
+namespace acrn {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr auto kSlow = std::chrono::microseconds(200);
+constexpr unsigned kMaxBackoff = 255;  // attempts left out after misses
+
+}  // namespace
+
+void InlineTransfers::Backoff::note(bool paid) { length_ = skip_ = paid ? 0 : std::min(2 * length_ + 1, kMaxBackoff); }
+
+InlineTransfers::Outcome InlineTransfers::attempt(BlockRequest& request, bool writes_are_fast) {
+  const bool write = request.op == BlockOp::kWrite;
+  if (request.length > kMax || (!write && request.op != BlockOp::kRead)) return Outcome::kNotTried;
+  if (write ? !writes_are_fast || request.stable || !file_.writes_to_cache() : !file_.may_try_read()) {
+    return Outcome::kNotTried;
+  }
+  Backoff& backoff = write ? writes_ : reads_;
+  if (backoff.skips()) return Outcome::kNotTried;
+  const bool timed = write || file_.try_read_may_wait();
+  const auto start = timed ? Clock::now() : Clock::time_point();
+  request.error = 0;
+  if (write) {
+    request.error = file_.execute(request);
+  } else if (!file_.try_read(request)) {
+    backoff.note(false);
+    return Outcome::kWouldWait;
+  }
+  backoff.note(!timed || Clock::now() - start < kSlow);
+  return Outcome::kDone;
+}
+
+}  // namespace acrn

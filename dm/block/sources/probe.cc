@@ -1,0 +1,172 @@
+#include "dm/block/sources/probe.h"
+
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <bit>
+#include <cerrno>
+#include <cstdlib>
+#include <fstream>
+#include <memory>
+#include <utility>
+
+#include "acrn/base/concat.h"
+#include "dm/base/errno_text.h"
+#include "dm/block/sources/device_identity.h"
+#include "dm/block/sources/raw_file.h"
+
+namespace acrn {
+namespace {
+
+constexpr uint32_t kLargestBlock = 64 << 10;  // who reports more means a good size of a transfer
+constexpr uint32_t kSafeDirectAlign = 4096;   // where the host cannot say what O_DIRECT needs
+
+Error refuse(const std::string& path, const std::string& why) {
+  return Error{ErrorKind::kNoInput, concat("virtio-blk ", path, ": ", why)};
+}
+
+Error not_writable(const std::string& path, int error) {
+  return refuse(path, concat("cannot be opened for writing: ", errno_text(error), "; add ro to serve it read-only"));
+}
+
+std::string kind_of(mode_t mode) {
+  if (S_ISDIR(mode)) return "a directory";
+  if (S_ISFIFO(mode)) return "a FIFO";
+  if (S_ISCHR(mode)) return "a character device";
+  if (S_ISSOCK(mode)) return "a socket";
+  return "no regular file";
+}
+
+Result<struct stat> check_kind(const std::string& path, const struct stat& status) {
+  if (S_ISREG(status.st_mode) || S_ISBLK(status.st_mode)) return status;
+  return refuse(path, kind_of(status.st_mode) + "; a disk is a regular file or a block device");
+}
+
+// 0, or the errno with which an open for writing would fail, as far as that can be seen without one.
+int cannot_write(const std::string& path) {
+  if (::faccessat(AT_FDCWD, path.c_str(), W_OK, AT_EACCESS) != 0) return errno;
+  struct statx extended {};
+  const bool asked = ::statx(AT_FDCWD, path.c_str(), 0, STATX_TYPE, &extended) == 0;
+  return asked && (extended.stx_attributes & STATX_ATTR_APPEND) != 0 ? EPERM : 0;
+}
+
+uint32_t sane_block(uint64_t bytes) {
+  if (bytes > kLargestBlock) return 4096;
+  return static_cast<uint32_t>(std::bit_floor(std::max<uint64_t>(bytes, 512)));
+}
+
+// O_NONBLOCK: what the path names may have changed since it was looked at. It means nothing to a disk, but
+// is taken off again, since a request must never be told to come back later.
+Result<UniqueFd> open_path(const std::string& path, const ProbeMode& mode) {
+  const bool write = mode.writable && !mode.only_look;
+  const int flags = (write ? O_RDWR : O_RDONLY) | (mode.direct ? O_DIRECT : 0);
+  UniqueFd fd(::open(path.c_str(), flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
+  if (!fd) {
+    const int error = errno;
+    if (mode.direct && error == EINVAL) {
+      return Error{ErrorKind::kUsage, concat("virtio-blk ", path,
+                                             ": nocache: its file system has no direct I/O; "
+                                             "leave nocache out")};
+    }
+    if (write && (error == EACCES || error == EROFS || error == EPERM || error == ETXTBSY)) {
+      return not_writable(path, error);
+    }
+    return refuse(path, concat("cannot be opened: ", errno_text(error)));
+  }
+  if (::fcntl(fd.fd(), F_SETFL, flags & O_DIRECT) != 0) {
+    return refuse(path, concat("cannot be set up: ", errno_text(errno)));
+  }
+  return fd;
+}
+
+std::string sysfs_of(dev_t device) { return concat("/sys/dev/block/", major(device), ":", minor(device)); }
+
+// The value of a file in the queue directory of a disk, or of the disk that a partition is on; 0: none.
+uint64_t queue_limit(dev_t device, const char* name) {
+  const std::string base = sysfs_of(device);
+  for (const char* queue : {"/queue/", "/../queue/"}) {
+    std::ifstream file(base + queue + name);
+    uint64_t value = 0;
+    if (file >> value) return value;
+  }
+  return 0;
+}
+
+Result<void> probe_block_device(const std::string& path, const struct stat& status, bool writable, DiskProbe& probe) {
+  int read_only = 0;
+  if (writable && ::ioctl(probe.fd.fd(), BLKROGET, &read_only) == 0 && read_only != 0) return not_writable(path, EROFS);
+  int logical = 512;
+  unsigned physical = 512;
+  if (::ioctl(probe.fd.fd(), BLKSSZGET, &logical) != 0 || ::ioctl(probe.fd.fd(), BLKPBSZGET, &physical) != 0) {
+    return refuse(path, concat("its block size cannot be read: ", errno_text(errno)));
+  }
+  probe.block_device = true;
+  probe.physical_block = sane_block(physical);
+  probe.direct_offset_align = sane_block(static_cast<uint64_t>(logical));
+  probe.direct_memory_align = probe.direct_offset_align;
+  const uint64_t granularity = queue_limit(status.st_rdev, "discard_granularity");
+  probe.discard_granularity = std::max(sane_block(granularity), probe.direct_offset_align);
+  probe.identity = device_identity(sysfs_of(status.st_rdev), path);
+  return {};
+}
+
+Result<void> probe_file(const std::string& path, const struct stat& status, DiskProbe& probe) {
+  probe.physical_block = sane_block(static_cast<uint64_t>(status.st_blksize));
+  probe.discard_granularity = probe.physical_block;
+  probe.direct_offset_align = probe.direct_memory_align = kSafeDirectAlign;
+#ifdef STATX_DIOALIGN
+  struct statx extended {};
+  if (::statx(probe.fd.fd(), "", AT_EMPTY_PATH, STATX_DIOALIGN, &extended) == 0 &&
+      (extended.stx_mask & STATX_DIOALIGN) != 0) {
+    const uint32_t offset = extended.stx_dio_offset_align, memory = extended.stx_dio_mem_align;
+    probe.direct_offset_align = offset == 0 ? 0 : std::bit_ceil(offset);
+    probe.direct_memory_align = offset == 0 ? 0 : std::bit_ceil(memory);
+  }
+#endif
+  const std::unique_ptr<char, decltype(&std::free)> real(::realpath(path.c_str(), nullptr), &std::free);
+  if (real == nullptr) return refuse(path, concat("its real path cannot be found: ", errno_text(errno)));
+  probe.identity = concat("file:", static_cast<const char*>(real.get()));
+  return {};
+}
+
+Result<void> probe_size(const std::string& path, DiskProbe& probe) {
+  if (const int error = size_of(probe.fd.fd(), probe.block_device, probe.size); error != 0) {
+    return refuse(path, concat("its size cannot be read: ", errno_text(error)));
+  }
+  if (probe.size == 0) {
+    return refuse(path, probe.block_device ? "has no medium, its size is 0"
+                                           : "is empty; a disk has at least 512 bytes (truncate -s 1G makes one)");
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<DiskProbe> probe_disk(const std::string& path, const ProbeMode& mode) {
+  struct stat status {};
+  if (::stat(path.c_str(), &status) != 0) return refuse(path, concat("cannot be opened: ", errno_text(errno)));
+  if (auto kind = check_kind(path, status); !kind) return kind.error();
+  if (mode.only_look && mode.writable) {
+    if (const int error = cannot_write(path); error != 0) return not_writable(path, error);
+  }
+  auto fd = open_path(path, mode);
+  if (!fd) return fd.error();
+  DiskProbe probe;
+  probe.fd = std::move(fd).value();
+  if (::fstat(probe.fd.fd(), &status) != 0) return refuse(path, concat("cannot be examined: ", errno_text(errno)));
+  if (auto kind = check_kind(path, status); !kind) return kind.error();
+  const bool is_device = S_ISBLK(status.st_mode);
+  probe.device = is_device ? status.st_rdev : status.st_dev;
+  probe.inode = is_device ? 0 : status.st_ino;
+  auto examined = is_device ? probe_block_device(path, status, mode.writable, probe) : probe_file(path, status, probe);
+  if (!examined) return examined.error();
+  if (auto sized = probe_size(path, probe); !sized) return sized.error();
+  return probe;
+}
+
+}  // namespace acrn

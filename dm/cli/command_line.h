@@ -1,0 +1,63 @@
+// The command line as a value. Pure: nothing is printed, opened or ended here; main() does that.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "acrn/base/result.h"
+#include "dm/base/log_setup.h"
+#include "dm/devices/slot.h"
+#include "dm/hypervisor/factory.h"
+#include "dm/ident/vm_uuid.h"
+
+namespace acrn {
+
+inline constexpr unsigned kMaxVcpus = 16;  // ACRN's request page has one slot per vCPU, and 16 slots
+
+struct SerialPortConfig {
+  unsigned com = 1;     // 1..4
+  std::string backend;  // "stdio", a pty or a path
+};
+
+struct DmConfig {
+  std::string vm_name;
+  VmUuid uuid;
+  bool uuid_given = false;                // else it is made from the name
+  uint64_t memory = uint64_t{256} << 20;  // bytes, a multiple of 2 MiB
+  unsigned vcpus = 1;
+  std::vector<unsigned> cpu_affinity;  // host CPU of the n-th vCPU; empty: not pinned
+  std::optional<std::string> kernel, ramdisk;
+  std::string bootargs;
+  std::vector<PciSlotConfig> slots;  // with the host bridge
+  std::vector<SerialPortConfig> serial_ports;
+  std::optional<HypervisorKind> hypervisor;  // absent: ACRN if the host has it, else KVM
+  bool virtio_msi = false;
+  std::optional<uint32_t> virtio_poll;  // nanoseconds between polls; absent: kicks
+  bool windows = false;
+  bool debug_exit = false;
+  std::optional<std::string> cmd_monitor;  // the control socket's path
+  std::optional<std::string> serve;        // no machine: the disks' vfio-user sockets are in this folder
+  LoggerSetting logger;
+  bool dry_run = false;
+};
+
+// Where a slot's disk is served: <serve>/<vmname>.[<bus>.]<slot>.<function>.sock
+std::string vfio_user_socket(const DmConfig& config, const PciAddress& address);
+
+// Text that was asked for instead of a run: help or the version. With a newline at its end.
+struct Printout {
+  std::string text;
+};
+
+struct ParseOutcome {
+  std::variant<DmConfig, Printout, Error> result;
+  std::vector<std::string> warnings;  // one line each, for the log
+};
+
+// `arguments` without the program's name.
+ParseOutcome parse_command_line(const std::vector<std::string>& arguments);
+
+}  // namespace acrn

@@ -1,0 +1,40 @@
+// The table of command-line options: names, help, and how each value gets into a DmConfig. Pure.
+#pragma once
+
+#include <span>
+#include <string_view>
+
+#include "dm/cli/command_line.h"
+
+namespace acrn {
+
+inline constexpr size_t kMaxSocketPath = 107;  // bytes: sockaddr_un, less its NUL
+
+struct CommandOption {
+  std::string_view names;     // "-m,--memsize"; messages use the first
+  std::string_view argument;  // "<size>"; empty for a flag
+  std::string_view help;
+  std::string_view example;
+  // False: the value is not a valid one. Null for -s, whose errors say more than a table can.
+  bool (*accept)(DmConfig& config, std::string_view value);
+  std::string_view kind;     // "a memory size"
+  std::string_view expects;  // "a number with K, M or G, like 512M"
+};
+
+// Each option once, in the order of the help text.
+std::span<const CommandOption> command_options();
+
+// An option of ACRN's device model that is none here.
+struct ForeignOption {
+  std::string_view names;
+  bool takes_value;
+};
+// Without effect in ACRN too: a warning.
+std::span<const ForeignOption> obsolete_options();
+// With an effect in ACRN that this device model does not have: an error.
+std::span<const ForeignOption> unsupported_options();
+
+// "-m" of "-m,--memsize".
+std::string_view first_name(std::string_view names);
+
+}  // namespace acrn

@@ -1,0 +1,15 @@
+// `--dry_run`: the configuration with everything resolved, as JSON.
+#pragma once
+
+#include <span>
+#include <string>
+
+#include "dm/cli/command_line.h"
+#include "dm/devices/registry.h"
+
+namespace acrn {
+
+// Pretty-printed, without a newline at the end. `facts`: of each slot, as preflight() found them.
+std::string dry_run(const DmConfig& config, std::span<const FunctionFacts> facts);
+
+}  // namespace acrn

@@ -1,0 +1,136 @@
+#include "dm/run/preflight.h"
+
+#include <sys/stat.h>
+
+#include <map>
+#include <tuple>
+
+#include "acrn/base/concat.h"
+#include "dm/base/folder.h"
+#include "dm/block/sources/byte_lock.h"
+#include "dm/control/control_server.h"
+#include "dm/devices/block_device_options.h"
+#include "dm/machine/pci_setup.h"
+#include "dm/serial/serial_ends.h"
+#include "dm/server/vfio_user/server.h"
+
+namespace acrn {
+namespace {
+
+Error in_slot(const PciSlotConfig& slot, const Error& error) {
+  return {error.kind, concat("-s ", short_name(slot.address), ": ", error.message)};
+}
+
+// Two slots that would serve the same bytes.
+Result<void> check_exclusive(const std::vector<PciSlotConfig>& slots, const std::vector<FunctionFacts>& facts) {
+  for (size_t later = 1; later < slots.size(); later++) {
+    for (size_t earlier = 0; earlier < later; earlier++) {
+      const auto &a = facts[earlier].disk, &b = facts[later].disk;
+      if (!a || !b || !a->locked || !b->locked || !exclude_each_other(*a->locked, *b->locked)) continue;
+      return in_slot(slots[later], bytes_in_use(source_text(slots[later].block->source), b->locked->start,
+                                                b->locked->size, concat("slot ", short_name(slots[earlier].address))));
+    }
+  }
+  return {};
+}
+
+Result<std::vector<FunctionFacts>> inspect_slots(const DmConfig& config) {
+  std::vector<FunctionFacts> facts;
+  std::vector<BarShape> bars;
+  for (const PciSlotConfig& slot : config.slots) {
+    auto found = inspect_function(slot, config.windows, config.virtio_msi);
+    if (!found) return in_slot(slot, found.error());
+    facts.push_back(std::move(found).value());
+    bars.insert(bars.end(), facts.back().face.bars.begin(), facts.back().face.bars.end());
+  }
+  if (auto exclusive = check_exclusive(config.slots, facts); !exclusive) return exclusive.error();
+  for (const PciSlotConfig& slot : config.slots) {
+    if (!slot.block) continue;
+    if (auto unlocked = check_unlocked(*slot.block); !unlocked) return in_slot(slot, unlocked.error());
+  }
+  if (config.serve) return facts;
+  if (const auto placed = place_bars(bars); !placed) return placed.error();
+  return facts;
+}
+
+Result<void> check_machine(const DmConfig& config) {
+  if (!config.kernel && config.ramdisk) {
+    return Error{ErrorKind::kUsage,
+                 concat("-r ", *config.ramdisk, ": a ramdisk without a kernel; give -k, like -k /boot/vmlinuz")};
+  }
+  if (config.kernel) {
+    if (auto kernel = LinuxLoader::open(linux_options(config)); !kernel) return kernel.error();
+  }
+  if (auto checked = check_affinity(hypervisor_options(config)); !checked) return checked;
+  for (const SerialPortConfig& port : config.serial_ports) {
+    if (auto checked = check_serial_ends(port.backend, concat("-l com", port.com)); !checked) return checked;
+  }
+  return {};
+}
+
+// The paths that a start makes, each by its folder and its name there: none is asked for twice.
+class NewPaths {
+ public:
+  Result<void> add(const std::string& path, const std::string& user) {
+    struct stat folder {};
+    if (::stat(parent_folder(path).c_str(), &folder) != 0) return {};  // which is refused elsewhere
+    const std::string name = path.substr(path.rfind('/') + 1);
+    const auto [other, fresh] = users_.emplace(std::tuple(folder.st_dev, folder.st_ino, name), user);
+    if (fresh) return {};
+    return Error{ErrorKind::kUsage,
+                 concat(user, " ", path, ": ", other->second, " makes that already; give another path")};
+  }
+
+ private:
+  std::map<std::tuple<dev_t, ino_t, std::string>, std::string> users_;
+};
+
+Result<void> check_sockets(const DmConfig& config) {
+  NewPaths paths;
+  for (const SerialPortConfig& port : config.serial_ports) {
+    struct stat there {};
+    if (port.backend == "stdio" || port.backend == "pty" || ::stat(port.backend.c_str(), &there) == 0) continue;
+    if (auto added = paths.add(port.backend, concat("-l com", port.com)); !added) return added;
+  }
+  if (config.cmd_monitor) {
+    if (auto checked = ControlServer::check(*config.cmd_monitor); !checked) return checked;
+    if (auto added = paths.add(*config.cmd_monitor, "--cmd_monitor"); !added) return added;
+  }
+  for (const PciSlotConfig& slot : config.slots) {
+    if (!config.serve || !slot.block) continue;
+    const std::string path = vfio_user_socket(config, slot.address);
+    if (auto checked = vfio_user::Server::check(path); !checked) return checked;
+    if (auto added = paths.add(path, concat("slot ", short_name(slot.address))); !added) return added;
+  }
+  return {};
+}
+
+}  // namespace
+
+HypervisorOptions hypervisor_options(const DmConfig& config) {
+  return {.kind = config.hypervisor,
+          .vm_name = config.vm_name,
+          .uuid = config.uuid,
+          .uuid_given = config.uuid_given,
+          .vcpus = config.vcpus,
+          .cpu_affinity = config.cpu_affinity};
+}
+
+LinuxLoader::Options linux_options(const DmConfig& config) {
+  return {.kernel = *config.kernel,
+          .ramdisk = config.ramdisk,
+          .bootargs = config.bootargs,
+          .ram = ram_layout(config.memory)};
+}
+
+Result<std::vector<FunctionFacts>> preflight(const DmConfig& config) {
+  if (!config.serve) {
+    if (auto checked = check_machine(config); !checked) return checked.error();
+  }
+  auto facts = inspect_slots(config);
+  if (!facts) return facts;
+  if (auto checked = check_sockets(config); !checked) return checked.error();
+  return facts;
+}
+
+}  // namespace acrn

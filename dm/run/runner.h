@@ -1,0 +1,74 @@
+// Runner: what acrn-dm was asked to run, from its start to its end: the configured functions, the control socket, and
+// whatever uses the functions, which is the derived class's.
+//
+// Threads: lives on the control loop; start() and destruction happen there. Requests come from any thread.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "acrn/base/result.h"
+#include "acrn/base/unique_fd.h"
+#include "dm/cli/command_line.h"
+#include "dm/control/control_server.h"
+#include "dm/devices/registry.h"
+#include "dm/event/epoll_loop.h"
+
+namespace acrn {
+
+class Runner : protected ControlTarget {
+ public:
+  // A machine, or with --serve a server. `config` and the loop outlive it.
+  static Result<std::unique_ptr<Runner>> create(const DmConfig& config, EpollLoop& loop);
+  virtual ~Runner();
+
+  // If that fails, it has ended. On the loop.
+  void start();
+  // Ends it in good order: nothing uses the disks any more, requests done, disks flushed. Any thread.
+  void request_stop();
+
+  // Readable once it has ended. Any thread.
+  int ended_fd() const { return ended_.fd(); }
+  // Once it has: the process's exit status, or what went wrong.
+  Result<int> outcome() const { return outcome_; }
+
+ protected:
+  Runner(const DmConfig& config, EpollLoop& loop) : config_(config), loop_(loop) {}
+
+  virtual Result<void> try_start() = 0;
+  // Returns when nothing uses the functions any more and every disk is flushed: the first error. Also after a start
+  // that failed.
+  virtual Result<void> halt() = 0;
+
+  // Of a slot of the configuration.
+  Result<void> add_function(const PciSlotConfig& slot, const MachineServices& services, IrqPin& pin);
+  Result<void> make_monitor();
+  Result<void> flush_all();  // the first error
+  void end(Result<int> outcome);
+  bool over() const { return over_; }
+
+  // The control socket's commands, on the loop like everything else.
+  Result<void> blkrescan(const RescanRequest& request) override;
+  Result<uint64_t> resize(PciAddress address) override;
+  std::vector<FunctionReport> stats() override;
+  void stop() override;
+  MachineStatus status() override;
+
+  struct Function {
+    PciAddress address;
+    std::unique_ptr<ConfiguredFunction> function;
+  };
+
+  const DmConfig& config_;
+  EpollLoop& loop_;
+  std::vector<Function> functions_;
+  std::unique_ptr<ControlServer> monitor_;
+
+ private:
+  Result<ConfiguredFunction*> find(PciAddress address) const;
+  UniqueFd ended_;  // eventfd
+  Result<int> outcome_ = 0;
+  bool over_ = false;
+};
+
+}  // namespace acrn

@@ -1,0 +1,33 @@
+// ServeRunner: --serve. Each configured disk for other VMMs, on a socket and a loop of its own.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "dm/run/runner.h"
+#include "dm/server/vfio_user/server.h"
+
+namespace acrn {
+
+class ServeRunner final : public Runner {
+ public:
+  ServeRunner(const DmConfig& config, EpollLoop& loop) : Runner(config, loop) {}
+  ~ServeRunner() override;
+
+ private:
+  Result<void> try_start() override;
+  Result<void> halt() override;
+  Result<void> add(const PciSlotConfig& slot);
+
+  Result<void> pause() override;
+  Result<void> resume() override;
+
+  // In the order of the functions, which use them.
+  struct Served {
+    std::unique_ptr<EpollLoop> queue_loop;  // for a disk without iothreads
+    std::unique_ptr<vfio_user::Server> server;
+  };
+  std::vector<Served> served_;
+};
+
+}  // namespace acrn

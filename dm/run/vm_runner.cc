@@ -1,0 +1,138 @@
+#include "dm/run/vm_runner.h"
+
+#include "acrn/base/concat.h"
+#include "acrn/base/log.h"
+#include "dm/run/preflight.h"
+
+namespace acrn {
+
+VmRunner::~VmRunner() {
+  // The machine holds on to devices, the devices to the machine's lines: with its vCPUs stopped it uses none of them.
+  monitor_.reset();
+  board_.clear();
+  lines_.clear();
+  functions_.clear();
+}
+
+Result<void> VmRunner::halt() {
+  if (machine_) machine_->stop();
+  return flush_all();
+}
+
+Result<void> VmRunner::try_start() {
+  auto kernel = open_kernel();
+  if (!kernel) return kernel.error();
+  kernel_ = std::move(kernel).value();
+  for (const auto step :
+       {&VmRunner::make_machine, &VmRunner::make_functions, &VmRunner::make_board, &VmRunner::make_serial_ports}) {
+    if (auto made = (this->*step)(); !made) return made.error();
+  }
+  if (auto made = make_monitor(); !made) return made.error();
+  return machine_->boot(*kernel_);
+}
+
+Result<LinuxLoader> VmRunner::open_kernel() const {
+  if (!config_.kernel)
+    return Error{ErrorKind::kUsage, "-k: the kernel is missing; give a bzImage, like -k /boot/vmlinuz"};
+  return LinuxLoader::open(linux_options(config_));
+}
+
+Result<void> VmRunner::make_machine() {
+  auto hypervisor = create_hypervisor(hypervisor_options(config_), loop_);
+  if (!hypervisor) return hypervisor.error();
+  Machine::Options options{.ram = ram_layout(config_.memory)};
+  for (const SerialPortConfig& port : config_.serial_ports) {
+    options.serial_ports = static_cast<uint8_t>(options.serial_ports | 1u << (port.com - 1));
+  }
+  const auto cpu_failed = [this](std::string what) {
+    loop_.post([this, what = std::move(what)] { end(Error{ErrorKind::kInternal, what}); });
+  };
+  auto machine = Machine::create(options, std::move(hypervisor).value(), {*this, cpu_failed});
+  if (!machine) return machine.error();
+  machine_ = std::move(machine).value();
+  return {};
+}
+
+Result<void> VmRunner::make_functions() {
+  auto loop = EpollLoop::create("queues", {}, kQueueLoop);
+  if (!loop) return loop.error();
+  queue_loop_ = std::move(loop).value();
+  const MachineServices services{.memory = machine_->memory(),
+                                 .msi = machine_->msi(),
+                                 .shared_loop = *queue_loop_,
+                                 .single_msi = config_.virtio_msi,
+                                 .windows = config_.windows,
+                                 .poll_nanoseconds = config_.virtio_poll};
+  for (const PciSlotConfig& slot : config_.slots) {
+    if (auto added = add_function(slot, services, machine_->pci_pin(slot.address)); !added) return added.error();
+    machine_->attach(slot.address, functions_.back().function->function());
+  }
+  return {};
+}
+
+Result<void> VmRunner::make_board() {
+  std::optional<PitServices> pit;
+  if (!machine_->traits().has_timer) pit.emplace(PitServices{loop_, machine_->isa_pin(kTimerIrq)});
+  auto board = create_board(config_.debug_exit, *this, pit);
+  if (!board) return board.error();
+  board_ = std::move(board).value();
+  for (const BoardDevice& device : board_) machine_->attach(device.first_port, device.ports, *device.device);
+  return {};
+}
+
+Result<void> VmRunner::make_serial_ports() {
+  for (const SerialPortConfig& port : config_.serial_ports) {
+    auto line = HostSerialLine::open(port.backend, concat("-l com", port.com), loop_, [this] { stop(); });
+    if (!line) return line.error();
+    lines_.push_back(std::move(line).value());
+    BoardDevice uart = create_uart(port.com, *lines_.back(), machine_->isa_pin(uart_irq(port.com)));
+    machine_->attach(uart.first_port, uart.ports, *uart.device);
+    board_.push_back(std::move(uart));
+  }
+  return {};
+}
+
+void VmRunner::request_debug_exit(uint8_t value) {
+  loop_.post([this, value] { end((value << 1 | 1) & 0xff); });
+}
+
+void VmRunner::request_reset() {
+  // A guest asks until it is heard; once is enough.
+  if (!reset_asked_.exchange(true)) loop_.post([this] { restart(); });
+}
+
+void VmRunner::restart() {
+  if (over() || paused_ || !reset_asked_) return;  // resume() comes back to it, or has done so
+  log(LogLevel::kInfo, concat("VM ", config_.vm_name, " restarts"));
+  const auto failed = [this](const Error& error) { end(Error{ErrorKind::kInternal, error.message}); };
+  if (auto reset = machine_->reset(); !reset) return failed(reset.error());
+  reset_asked_ = false;
+  if (auto booted = machine_->boot(*kernel_); !booted) failed(booted.error());
+}
+
+Result<void> VmRunner::pause() {
+  if (over()) return Error{ErrorKind::kUsage, "the VM has ended"};
+  if (!machine_->traits().resumes)
+    return Error{ErrorKind::kUnavailable, "this hypervisor cannot resume what it has paused"};
+  if (!std::exchange(paused_, true)) machine_->pause();
+  return {};
+}
+
+Result<void> VmRunner::resume() {
+  if (over()) return Error{ErrorKind::kUsage, "the VM has ended"};
+  if (!std::exchange(paused_, false)) return {};
+  if (reset_asked_) {
+    restart();
+  } else {
+    machine_->resume();
+  }
+  return {};
+}
+
+MachineStatus VmRunner::status() {
+  MachineStatus status = Runner::status();
+  status.paused = paused_;
+  return status;
+}
+
+}  // namespace acrn

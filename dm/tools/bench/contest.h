@@ -1,0 +1,86 @@
+// Contest: the sides of a benchmark in turns, round by round. One thread.
+#pragma once
+
+#include <fmt/format.h>
+
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "dm/tools/bench/direct.h"
+#include "dm/tools/bench/report.h"
+#include "dm/tools/bench/verify.h"
+#include "dm/tools/progress.h"
+
+namespace acrn {
+
+inline constexpr unsigned kBenchRounds = 5;
+
+// How a side does one round.
+using RunSide = std::function<Result<BenchRound>(double seconds, uint64_t seed, const BenchTick& tick)>;
+
+struct Contender {
+  BenchSide& side;
+  RunSide run;
+};
+
+// Each round is begun by another side: whoever comes first finds other caches.
+class Contest {
+ public:
+  // `cold`, if any: its pages leave the page cache before each turn. `ledger`, if any: a mismatch ends the contest.
+  Contest(const BenchOptions& options, const DirectFile* cold, const BlockLedger* ledger,
+          std::vector<Contender> contenders)
+      : options_(options),
+        cold_(cold),
+        ledger_(ledger),
+        contenders_(std::move(contenders)),
+        progress_("bench", milliseconds(bench_duration(options.seconds + options.ramp)) * contenders_.size()) {
+    if (progress_.visible()) tick_ = [this] { progress_.show(milliseconds(BenchClock::now() - begun_), note_); };
+  }
+
+  Result<void> run() {
+    const size_t count = contenders_.size();
+    for (size_t i = 0; options_.ramp > 0 && i < count; i++) {
+      if (auto done = round(contenders_[i], 0, options_.ramp); !done) return done.error();
+    }
+    for (unsigned number = 1; number <= kBenchRounds; number++) {
+      for (size_t i = 0; i < count && !(ledger_ != nullptr && ledger_->failed()); i++) {
+        Contender& contender = contenders_[(number - 1 + i) % count];
+        auto measured = round(contender, number, options_.seconds / kBenchRounds);
+        if (!measured) return measured.error();
+        contender.side.series.add(measured.value());
+      }
+    }
+    return {};
+  }
+
+  const BenchTick& tick(std::string note) {
+    note_ = std::move(note);
+    return tick_;
+  }
+
+ private:
+  Result<BenchRound> round(Contender& contender, unsigned number, double seconds) {
+    if (cold_ != nullptr) {
+      if (auto dropped = cold_->drop_pages(); !dropped) return dropped.error();
+    }
+    note_ = number == 0 ? contender.side.name + ", not measured yet"
+                        : fmt::format("{}, round {} of {}", contender.side.name, number, kBenchRounds);
+    return contender.run(seconds, options_.seed + number, tick_);
+  }
+  static uint64_t milliseconds(BenchClock::duration time) {
+    return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(time).count());
+  }
+
+  const BenchOptions& options_;
+  const DirectFile* cold_;
+  const BlockLedger* ledger_;
+  std::vector<Contender> contenders_;
+  Progress progress_;
+  BenchTick tick_;
+  std::string note_;
+  const BenchClock::time_point begun_ = BenchClock::now();
+};
+
+}  // namespace acrn

@@ -1,0 +1,126 @@
+#include "dm/tools/bench/options.h"
+
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <utility>
+
+#include "dm/cli/option_table.h"
+#include "dm/devices/block_device_options.h"
+
+namespace acrn {
+namespace {
+
+constexpr unsigned kMaxDepth = 1024;
+constexpr uint64_t kMaxBlock = 16u << 20;  // bytes of one request
+constexpr double kMaxSeconds = 3600;
+
+Error bad(std::string_view option, std::string_view value, std::string_view right) {
+  if (value.empty()) return usage_error(concat(option, ": the value is missing; give ", right));
+  return usage_error(concat(option, " ", value, ": give ", right));
+}
+
+template <class T>
+Result<void> number(std::string_view option, const std::string& text, uint64_t low, uint64_t high, T& to) {
+  const auto value = parse_number(text, low, high);
+  if (!value) return bad(option, text, concat("a number from ", low, " to ", high));
+  to = static_cast<T>(*value);
+  return {};
+}
+
+Result<void> duration(std::string_view option, const std::string& text, bool zero, double& to) {
+  double value = 0;
+  const char* const end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, value);
+  if (error != std::errc{} || stop != end || !(value <= kMaxSeconds) || value < 0 || (value == 0 && !zero)) {
+    return bad(option, text, concat("a number of seconds, ", zero ? "0 to " : "more than 0 and at most ", "3600"));
+  }
+  to = value;
+  return {};
+}
+
+struct Kind {
+  std::string_view name;
+  bool random, reads, writes;
+};
+constexpr std::array<Kind, 5> kKinds{{{"read", false, true, false},
+                                      {"write", false, false, true},
+                                      {"randread", true, true, false},
+                                      {"randwrite", true, false, true},
+                                      {"randrw", true, true, true}}};
+
+constexpr std::array<std::pair<std::string_view, DirectMethod>, 4> kMethods{{{"", DirectMethod::kNone},
+                                                                             {"preadv", DirectMethod::kPreadv},
+                                                                             {"io_uring", DirectMethod::kIoUring},
+                                                                             {"best", DirectMethod::kBest}}};
+
+Result<void> parse_pattern(const BenchText& text, BenchOptions& options) {
+  for (const Kind& kind : kKinds) {
+    if (kind.name != text.rw) continue;
+    options.rw = text.rw;
+    options.random = kind.random;
+    if (kind.reads && kind.writes) return number("--rwmixread", text.read_percent, 0, 100, options.read_percent);
+    options.read_percent = kind.reads ? 100 : 0;
+    return {};
+  }
+  return bad("--rw", text.rw, "read, write, randread, randwrite or randrw");
+}
+
+Result<void> parse_sizes(const BenchText& text, BenchOptions& options) {
+  constexpr uint32_t kSector = 512;
+  const auto block = parse_size(text.block, 1);
+  if (!block || *block == 0 || *block > kMaxBlock || *block % kSector != 0) {
+    return bad("--bs", text.block, "a multiple of 512 bytes, at most 16M, like 4k");
+  }
+  options.block = static_cast<uint32_t>(*block);
+  if (text.size.empty()) return {};
+  options.size = parse_size(text.size, 1);
+  if (!options.size || *options.size < *block) {
+    return bad("--size", text.size, concat("a number of bytes, at least the ", *block, " of a request, like 1G"));
+  }
+  return {};
+}
+
+Result<void> parse_direct(const BenchText& text, BenchOptions& options) {
+  for (const auto& [name, method] : kMethods) {
+    if (name == text.direct) {
+      options.direct = method;
+      return {};
+    }
+  }
+  return bad("--direct-baseline", text.direct, "preadv, io_uring or best");
+}
+
+Result<void> check_verify(const BenchOptions& options) {
+  if (!options.verify) return {};
+  if (!options.writes()) {
+    return usage_error(concat("--verify: --rw ", options.rw,
+                              " writes nothing that could be checked; give write, randwrite or randrw"));
+  }
+  if (options.direct != DirectMethod::kNone) {
+    return usage_error("--verify: --direct-baseline would overwrite what is to be checked; give one of them");
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<BenchOptions> parse_bench_options(const BenchText& text) {
+  BenchOptions options{.verify = text.verify, .cold = text.cold, .json = text.json};
+  if (auto ok = parse_pattern(text, options); !ok) return ok.error();
+  if (auto ok = parse_sizes(text, options); !ok) return ok.error();
+  if (auto ok = number("--qd", text.depth, 1, kMaxDepth, options.depth); !ok) return ok.error();
+  if (!text.jobs.empty()) {
+    unsigned jobs = 0;
+    if (auto ok = number("--numjobs", text.jobs, 1, kMaxQueues, jobs); !ok) return ok.error();
+    options.jobs = jobs;
+  }
+  if (auto ok = duration("--seconds", text.seconds, false, options.seconds); !ok) return ok.error();
+  if (auto ok = duration("--ramp", text.ramp, true, options.ramp); !ok) return ok.error();
+  if (auto ok = number("--seed", text.seed, 0, UINT32_MAX, options.seed); !ok) return ok.error();
+  if (auto ok = parse_direct(text, options); !ok) return ok.error();
+  if (auto ok = check_verify(options); !ok) return ok.error();
+  return options;
+}
+
+}  // namespace acrn

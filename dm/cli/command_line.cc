@@ -123,14 +123,16 @@ Result<void> check_options(const SplitCommandLine& line) {
                                      : concat(word, ": unknown option; did you mean ", nearest, "?"));
 }
 
+Error not_accepted(const CommandOption& option, const std::string& value) {
+  const std::string_view shown = value.empty() ? std::string_view("''") : value;
+  return usage_error(concat(first_name(option.names), " ", shown, ": not ", option.kind, "; give ", option.expects));
+}
+
 Result<void> accept_values(const SplitCommandLine& line, DmConfig& config) {
   for (const CommandOption& option : command_options()) {
     if (option.accept == nullptr) continue;
     for (const std::string& value : line.values(option.names)) {
-      if (option.accept(config, value)) continue;
-      const std::string_view shown = value.empty() ? std::string_view("''") : value;
-      return usage_error(
-          concat(first_name(option.names), " ", shown, ": not ", option.kind, "; give ", option.expects));
+      if (!option.accept(config, value)) return not_accepted(option, value);
     }
   }
   return {};
@@ -153,21 +155,36 @@ Result<std::string> vm_name(const SplitCommandLine& line) {
   return name;
 }
 
-// Adds the host bridge if no slot is one.
-Result<void> add_host_bridge(std::vector<PciSlotConfig>& slots) {
+// Adds the host bridge if no slot is one, and the table has it.
+Result<void> add_host_bridge(DeviceTable devices, std::vector<PciSlotConfig>& slots) {
   const PciAddress origin;
+  const DeviceRow* const bridge = find_device(devices, kHostBridge);
+  if (bridge == nullptr) return {};
   for (const PciSlotConfig& slot : slots) {
-    if (slot.emulation == kHostBridge) return {};
+    if (slot.device == bridge) return {};
   }
   for (const PciSlotConfig& slot : slots) {
     if (slot.address == origin) {
-      return usage_error(concat("-s 0:0,", slot.emulation, ": slot 0:0 is the host bridge's; choose another slot for ",
-                                describe(slot)));
+      return usage_error(concat("-s 0:0,", slot.device->name,
+                                ": slot 0:0 is the host bridge's; choose another slot for ", describe(slot)));
     }
   }
-  slots.insert(slots.begin(), PciSlotConfig{origin, std::string(kHostBridge), std::nullopt});
+  slots.insert(slots.begin(), PciSlotConfig{origin, bridge, NoOptions()});
   return {};
 }
+
+// The last one counts.
+Result<void> accept_serve(const SplitCommandLine& line, ServerTable servers, DmConfig& config) {
+  for (const std::string& value : line.values("--serve")) {
+    const KeyValue parts = split_key(value);
+    const ServerRow* const server = find_server(servers, parts.key);
+    if (server == nullptr || parts.value.value_or("").empty()) return not_accepted(command_option("--serve"), value);
+    config.serve = ServeConfig{server, std::string(*parts.value)};
+  }
+  return {};
+}
+
+std::string text_of(const ServeConfig& serve) { return concat("--serve ", serve.server->name, "=", serve.folder); }
 
 // With --serve the machine is the client's.
 Result<void> check_serve(const SplitCommandLine& line, const DmConfig& config) {
@@ -177,28 +194,28 @@ Result<void> check_serve(const SplitCommandLine& line, const DmConfig& config) {
   }
   bool any = false;
   for (const PciSlotConfig& slot : config.slots) {
-    if (!slot.block) continue;
+    if (!slot.device->servable) continue;
     any = true;
-    const std::string path = vfio_user_socket(config, slot.address);
+    const std::string path = serve_socket(config, slot.address);
     if (path.size() > kMaxSocketPath) {
-      return usage_error(concat("--serve vfio-user=", *config.serve, ": ", path, " has ", path.size(),
+      return usage_error(concat(text_of(*config.serve), ": ", path, " has ", path.size(),
                                 " bytes, and a socket's path at most ", kMaxSocketPath, "; give a shorter folder"));
     }
   }
   if (any) return {};
-  return usage_error(concat("--serve vfio-user=", *config.serve,
-                            ": there is nothing to serve; give a disk, like -s 9,virtio-blk,disk.img"));
+  return usage_error(
+      concat(text_of(*config.serve), ": there is nothing to serve; give a disk, like -s 9,virtio-blk,disk.img"));
 }
 
-Result<void> accept_slots(const SplitCommandLine& line, DmConfig& config) {
+Result<void> accept_slots(const SplitCommandLine& line, DeviceTable devices, DmConfig& config) {
   for (const std::string& value : line.values("-s")) {
-    Result<PciSlotConfig> slot = parse_slot(value);
+    Result<PciSlotConfig> slot = parse_slot(value, devices);
     if (!slot) return slot.error();
     config.slots.push_back(std::move(slot).value());
   }
   const unsigned vcpus = config.serve ? kMaxQueues : config.vcpus;  // the client's are not known
   if (const auto checked = check_slots(config.slots, vcpus); !checked) return checked.error();
-  return config.serve ? check_serve(line, config) : add_host_bridge(config.slots);
+  return config.serve ? check_serve(line, config) : add_host_bridge(devices, config.slots);
 }
 
 // The CPUs of --cpu_affinity are one for each vCPU: under ACRN there is no other way to say how many there
@@ -227,7 +244,7 @@ Result<void> check_serial_ports(const DmConfig& config) {
   return {};
 }
 
-Result<DmConfig> make_config(const SplitCommandLine& line) {
+Result<DmConfig> make_config(const SplitCommandLine& line, const CommandLineTables& tables) {
   DmConfig config;
   if (const auto checked = check_options(line); !checked) return checked.error();
   const Result<std::string> name = vm_name(line);
@@ -235,9 +252,10 @@ Result<DmConfig> make_config(const SplitCommandLine& line) {
   config.vm_name = name.value();
   config.uuid = uuid_of_name(config.vm_name);
   if (const auto accepted = accept_values(line, config); !accepted) return accepted.error();
+  if (const auto accepted = accept_serve(line, tables.servers, config); !accepted) return accepted.error();
   if (const auto checked = check_affinity(line, config); !checked) return checked.error();
   if (const auto checked = check_serial_ports(config); !checked) return checked.error();
-  if (const auto accepted = accept_slots(line, config); !accepted) return accepted.error();
+  if (const auto accepted = accept_slots(line, tables.devices, config); !accepted) return accepted.error();
   return config;
 }
 
@@ -247,21 +265,21 @@ void warn_of_hidden_functions(const std::vector<PciSlotConfig>& slots, std::vect
   for (const PciSlotConfig& slot : slots) taken.insert(full_name(slot.address));
   for (const PciSlotConfig& slot : slots) {
     if (slot.address.bus != 0) {
-      warnings.push_back(concat("-s ", short_name(slot.address), ",", slot.emulation,
+      warnings.push_back(concat("-s ", short_name(slot.address), ",", slot.device->name,
                                 ": guests that enumerate look at bus 0 only; give just a slot"));
       continue;
     }
     const PciAddress first{slot.address.bus, slot.address.slot, 0};
     if (taken.contains(full_name(first))) continue;
-    warnings.push_back(concat("-s ", short_name(slot.address), ",", slot.emulation, ": guests will not find it, since ",
-                              short_name(first), " is empty"));
+    warnings.push_back(concat("-s ", short_name(slot.address), ",", slot.device->name,
+                              ": guests will not find it, since ", short_name(first), " is empty"));
   }
 }
 
 void warn_of_bridges(const std::vector<PciSlotConfig>& slots, std::vector<std::string>& warnings) {
   for (const PciSlotConfig& slot : slots) {
-    if (slot.block) continue;
-    warnings.push_back(concat("-s ", short_name(slot.address), ",", slot.emulation,
+    if (slot.device->servable) continue;
+    warnings.push_back(concat("-s ", short_name(slot.address), ",", slot.device->name,
                               ": not served, since the client has its own; remove it"));
   }
 }
@@ -301,18 +319,18 @@ std::string help_text() {
 
 }  // namespace
 
-std::string vfio_user_socket(const DmConfig& config, const PciAddress& address) {
+std::string serve_socket(const DmConfig& config, const PciAddress& address) {
   const std::string bus = address.bus == 0 ? "" : concat(unsigned{address.bus}, ".");
-  return concat(*config.serve, "/", config.vm_name, ".", bus, unsigned{address.slot}, ".", unsigned{address.function},
-                ".sock");
+  return concat(config.serve->folder, "/", config.vm_name, ".", bus, unsigned{address.slot}, ".",
+                unsigned{address.function}, ".sock");
 }
 
-ParseOutcome parse_command_line(const std::vector<std::string>& arguments) {
+ParseOutcome parse_command_line(const std::vector<std::string>& arguments, const CommandLineTables& tables) {
   SplitCommandLine line;
   if (const auto split = line.split(arguments); !split) return {split.error(), {}};
   if (line.has("-h")) return {Printout{fitted(help_text())}, {}};
   if (line.has("-v")) return {Printout{"acrn-dm " ACRN_DM_VERSION "\n"}, {}};
-  Result<DmConfig> config = make_config(line);
+  Result<DmConfig> config = make_config(line, tables);
   std::vector<std::string> warnings = warnings_of(line, config);
   if (!config) return {config.error(), std::move(warnings)};
   return {std::move(config).value(), std::move(warnings)};

@@ -9,9 +9,11 @@
 
 #include "acrn/base/result.h"
 #include "dm/base/log_setup.h"
+#include "dm/devices/device_table.h"
 #include "dm/devices/slot.h"
 #include "dm/hypervisor/factory.h"
 #include "dm/ident/vm_uuid.h"
+#include "dm/server/server_table.h"
 
 namespace acrn {
 
@@ -20,6 +22,12 @@ inline constexpr unsigned kMaxVcpus = 16;  // ACRN's request page has one slot p
 struct SerialPortConfig {
   unsigned com = 1;     // 1..4
   std::string backend;  // "stdio", a pty or a path
+};
+
+// --serve <server>=<folder>
+struct ServeConfig {
+  const ServerRow* server = nullptr;  // never null
+  std::string folder;                 // where the sockets of the disks are
 };
 
 struct DmConfig {
@@ -39,13 +47,13 @@ struct DmConfig {
   bool windows = false;
   bool debug_exit = false;
   std::optional<std::string> cmd_monitor;  // the control socket's path
-  std::optional<std::string> serve;        // no machine: the disks' vfio-user sockets are in this folder
+  std::optional<ServeConfig> serve;        // no machine: the disks are for other VMMs
   LoggerSetting logger;
   bool dry_run = false;
 };
 
-// Where a slot's disk is served: <serve>/<vmname>.[<bus>.]<slot>.<function>.sock
-std::string vfio_user_socket(const DmConfig& config, const PciAddress& address);
+// Where a slot's disk is served: <folder>/<vmname>.[<bus>.]<slot>.<function>.sock
+std::string serve_socket(const DmConfig& config, const PciAddress& address);
 
 // Text that was asked for instead of a run: help or the version. With a newline at its end.
 struct Printout {
@@ -57,7 +65,13 @@ struct ParseOutcome {
   std::vector<std::string> warnings;  // one line each, for the log
 };
 
+// What -s and --serve can name.
+struct CommandLineTables {
+  DeviceTable devices = device_table();
+  ServerTable servers = server_table();
+};
+
 // `arguments` without the program's name.
-ParseOutcome parse_command_line(const std::vector<std::string>& arguments);
+ParseOutcome parse_command_line(const std::vector<std::string>& arguments, const CommandLineTables& tables = {});
 
 }  // namespace acrn

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "acrn/base/check.h"
 #include "dm/cli/option_table.h"
 
 namespace acrn {
@@ -81,11 +82,6 @@ bool accept_monitor(DmConfig& config, Text value) {
   return value.size() <= kMaxSocketPath && accept_path<&DmConfig::cmd_monitor>(config, value);
 }
 
-bool accept_serve(DmConfig& config, Text value) {
-  constexpr Text kVfioUser = "vfio-user=";
-  return value.starts_with(kVfioUser) && accept_path<&DmConfig::serve>(config, value.substr(kVfioUser.size()));
-}
-
 std::optional<int>* channel_level(LoggerSetting& setting, Text channel) {
   if (channel == "console") return &setting.console;
   if (channel == "disk") return &setting.disk;
@@ -144,8 +140,7 @@ constexpr CommandOption kOptions[] = {
      "a socket path", "a path of 1 to 107 bytes, like --cmd_monitor /run/acrn/vm1.sock"},
     {"--serve", "vfio-user=<dir>",
      "no machine: each disk for another VMM to plug in, at <dir>/<vmname>.<slot>.<function>.sock",
-     "--serve vfio-user=/run/acrn", accept_serve, "a way to serve",
-     "vfio-user=<dir>, like --serve vfio-user=/run/acrn"},
+     "--serve vfio-user=/run/acrn", nullptr, "a way to serve", "vfio-user=<dir>, like --serve vfio-user=/run/acrn"},
     {"--logger_setting", "<channel>,level=<n>[;...]",
      "levels 1 (error) to 5 (debug) of console, disk (/var/log/acrn-dm/<vmname>.log) and kmsg; default: "
      "console 3",
@@ -173,6 +168,12 @@ constexpr ForeignOption kUnsupported[] = {
 }  // namespace
 
 std::span<const CommandOption> command_options() { return kOptions; }
+const CommandOption& command_option(std::string_view name) {
+  const auto option = std::find_if(std::begin(kOptions), std::end(kOptions),
+                                   [&](const CommandOption& each) { return first_name(each.names) == name; });
+  ACRN_CHECK(option != std::end(kOptions));
+  return *option;
+}
 std::span<const ForeignOption> obsolete_options() { return kObsolete; }
 std::span<const ForeignOption> unsupported_options() { return kUnsupported; }
 

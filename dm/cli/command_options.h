@@ -15,7 +15,7 @@ struct CommandOption {
   std::string_view argument;  // "<size>"; empty for a flag
   std::string_view help;
   std::string_view example;
-  // False: the value is not a valid one. Null for -s, whose errors say more than a table can.
+  // False: the value is not a valid one. Null for -s and --serve, whose values are rows of other tables.
   bool (*accept)(DmConfig& config, std::string_view value);
   std::string_view kind;     // "a memory size"
   std::string_view expects;  // "a number with K, M or G, like 512M"
@@ -23,6 +23,9 @@ struct CommandOption {
 
 // Each option once, in the order of the help text.
 std::span<const CommandOption> command_options();
+
+// The one that has that name.
+const CommandOption& command_option(std::string_view name);
 
 // An option of ACRN's device model that is none here.
 struct ForeignOption {

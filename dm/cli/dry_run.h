@@ -5,11 +5,11 @@
 #include <string>
 
 #include "dm/cli/command_line.h"
-#include "dm/devices/registry.h"
+#include "dm/devices/device.h"
 
 namespace acrn {
 
 // Pretty-printed, without a newline at the end. `facts`: of each slot, as preflight() found them.
-std::string dry_run(const DmConfig& config, std::span<const FunctionFacts> facts);
+std::string dry_run(const DmConfig& config, std::span<const DeviceFacts> facts);
 
 }  // namespace acrn

@@ -99,13 +99,13 @@ Json queue_json(const QueueStats& stats) {
           {"latency_us_below", latency_json(stats)}};
 }
 
-Json counts_json(const FunctionReport::Counts& counts) {
+Json counts_json(const DeviceReport::Counts& counts) {
   Json json = Json::object();
   for (const auto& [name, count] : counts) json[std::string(name)] = count;
   return json;
 }
 
-Json function_json(const FunctionReport& report) {
+Json function_json(const DeviceReport& report) {
   Json queues = Json::array();
   for (const QueueStats& stats : report.queues) queues.push_back(queue_json(stats));
   Json json = {{"slot", report.slot}, {"emulation", report.emulation}};
@@ -147,7 +147,7 @@ Result<Json> stats(ControlTarget& target, const Json& arguments) {
     only = full_name(address.value());
   }
   Json functions = Json::array();
-  for (const FunctionReport& report : target.stats()) {
+  for (const DeviceReport& report : target.stats()) {
     if (only.empty() || report.slot == only) functions.push_back(function_json(report));
   }
   if (!only.empty() && functions.empty()) return usage_error(concat("stats: there is no function in slot ", only));

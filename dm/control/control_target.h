@@ -20,8 +20,8 @@ struct MachineStatus {
   bool paused = false;
 };
 
-// One PCI function. report_function() makes it of a ConfiguredFunction.
-struct FunctionReport {
+// One slot of the configuration.
+struct DeviceReport {
   std::string slot;       // "0:9:0"
   std::string emulation;  // "virtio-blk"
   std::string source;     // a path, "ram:<bytes>" or "nodisk"; empty for a bridge
@@ -36,7 +36,7 @@ class ControlTarget {
   virtual Result<void> blkrescan(const RescanRequest& request) = 0;
   // Follows the size of a served file; returns bytes.
   virtual Result<uint64_t> resize(PciAddress address) = 0;
-  virtual std::vector<FunctionReport> stats() = 0;
+  virtual std::vector<DeviceReport> stats() = 0;
   // Both are done when they return, and nothing happens if it is so already.
   virtual Result<void> pause() = 0;
   virtual Result<void> resume() = 0;

@@ -1,18 +1,13 @@
 #include "dm/devices/slot.h"
 
 #include <algorithm>
-#include <array>
 #include <map>
 
 #include "dm/cli/option_table.h"
-#include "dm/devices/block_device_options.h"
+#include "dm/devices/device_table.h"
 
 namespace acrn {
 namespace {
-
-constexpr std::string_view kBlock = "virtio-blk";
-constexpr std::string_view kLpc = "lpc";
-constexpr std::array<std::string_view, 3> kEmulations = {kBlock, "hostbridge", kLpc};
 
 // <bus>:<slot>:<func>, <slot>:<func> or <slot>.
 std::optional<PciAddress> parse_address(std::string_view text) {
@@ -31,37 +26,40 @@ std::optional<PciAddress> parse_address(std::string_view text) {
 }
 
 Error slot_error(const PciSlotConfig& slot, std::string_view detail) {
-  return usage_error(concat("-s ", short_name(slot.address), ",", slot.emulation, ": ", detail));
+  return usage_error(concat("-s ", short_name(slot.address), ",", slot.device->name, ": ", detail));
+}
+
+Error unknown_emulation(const PciAddress& address, std::string_view name, std::span<const DeviceRow> devices) {
+  std::string known;
+  for (const DeviceRow& device : devices) known += concat(known.empty() ? "" : ", ", device.name);
+  return usage_error(
+      concat("-s ", short_name(address), ",", name, ": '", name, "' is not an emulation; known: ", known));
 }
 
 }  // namespace
 
-Result<PciSlotConfig> parse_slot(std::string_view text) {
+Result<PciSlotConfig> parse_slot(std::string_view text, std::span<const DeviceRow> devices) {
   const std::vector<std::string> fields = split_fields(text);
   const auto address = parse_address(fields[0]);
   if (!address) {
     return usage_error(concat("-s ", text, ": '", fields[0],
-                              "' is not a slot; give <slot>[:<func>] or "
-                              "<bus>:<slot>:<func> with bus 0-255, slot 0-31, func 0-7, like 9 or 0:9:0"));
+                              "' is not a slot; give <slot>[:<func>] or <bus>:<slot>:<func> with bus 0-255, "
+                              "slot 0-31, func 0-7, like 9 or 0:9:0"));
   }
   if (fields.size() < 2 || fields[1].empty()) {
     return usage_error(concat("-s ", text, ": the emulation is missing; give one, like -s 9,virtio-blk,disk.img"));
   }
-  PciSlotConfig slot{*address, fields[1], std::nullopt};
-  if (std::find(kEmulations.begin(), kEmulations.end(), slot.emulation) == kEmulations.end()) {
-    std::string known;
-    for (const auto emulation : kEmulations) known += concat(known.empty() ? "" : ", ", emulation);
-    return usage_error(concat("-s ", short_name(*address), ",", slot.emulation, ": '", slot.emulation,
-                              "' is not an emulation; known: ", known));
-  }
+  const DeviceRow* const device = find_device(devices, fields[1]);
+  if (device == nullptr) return unknown_emulation(*address, fields[1], devices);
+  PciSlotConfig slot{*address, device, NoOptions()};
   const auto config = std::span(fields).subspan(2);
-  if (slot.emulation == kBlock) {
-    Result<BlockOptions> block = parse_block_options(config);
-    if (!block) return slot_error(slot, block.error().message);
-    slot.block = std::move(block).value();
+  if (device->parse != nullptr) {
+    auto options = device->parse(config);
+    if (!options) return slot_error(slot, options.error().message);
+    slot.options = std::move(options).value();
   } else if (!config.empty()) {
-    return slot_error(slot, concat("'", config[0], "': ", slot.emulation, " takes no options; write just -s ",
-                                   short_name(*address), ",", slot.emulation));
+    return slot_error(slot, concat("'", config[0], "': ", device->name, " takes no options; write just -s ",
+                                   short_name(*address), ",", device->name));
   }
   return slot;
 }
@@ -82,25 +80,29 @@ Result<RescanRequest> parse_rescan(std::string_view text) {
 
 Result<void> check_slots(const std::vector<PciSlotConfig>& slots, unsigned vcpus) {
   std::map<std::string, const PciSlotConfig*> taken;
-  const PciSlotConfig* lpc = nullptr;
+  std::map<const DeviceRow*, const PciSlotConfig*> first;
   for (const PciSlotConfig& slot : slots) {
     const auto [other, is_free] = taken.emplace(full_name(slot.address), &slot);
     if (!is_free) {
       return slot_error(slot, concat("slot ", short_name(slot.address), " is already taken by ",
                                      describe(*other->second), "; choose another slot"));
     }
-    if (slot.emulation == kLpc && lpc != nullptr) {
-      return slot_error(
-          slot, concat("a machine has one LPC bridge, and slot ", short_name(lpc->address), " has it; remove one"));
+    const DeviceRow& device = *slot.device;
+    const auto [same, is_first] = first.emplace(&device, &slot);
+    if (!is_first && !device.only_one.empty()) {
+      return slot_error(slot, concat("a machine has one ", device.only_one, ", and slot ",
+                                     short_name(same->second->address), " has it; remove one"));
     }
-    if (slot.emulation == kLpc) lpc = &slot;
-    if (slot.block && slot.block->queues > vcpus) {
-      const unsigned queues = slot.block->queues;
-      return slot_error(slot, concat("mq=", queues, ": more queues than vCPUs (", vcpus, "); give mq=", vcpus,
-                                     " or --cpus ", queues));
+    if (device.check_vcpus == nullptr) continue;
+    if (auto checked = device.check_vcpus(slot.options, vcpus); !checked) {
+      return slot_error(slot, checked.error().message);
     }
   }
   return {};
+}
+
+Error in_slot(const PciSlotConfig& slot, const Error& error) {
+  return {error.kind, concat("-s ", short_name(slot.address), ": ", error.message)};
 }
 
 std::string short_name(const PciAddress& address) {
@@ -113,7 +115,9 @@ std::string full_name(const PciAddress& address) {
 }
 
 std::string describe(const PciSlotConfig& slot) {
-  return slot.block ? concat(slot.emulation, " (", source_text(slot.block->source), ")") : slot.emulation;
+  const DeviceRow& device = *slot.device;
+  return device.describe == nullptr ? std::string(device.name)
+                                    : concat(device.name, " (", device.describe(slot.options), ")");
 }
 
 }  // namespace acrn

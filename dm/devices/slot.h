@@ -1,10 +1,10 @@
 // What one `-s` says: where a PCI function sits, what it emulates and with which options. Pure.
 #pragma once
 
-#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <variant>
 #include <vector>
 
 #include "acrn/base/result.h"
@@ -13,14 +13,23 @@
 
 namespace acrn {
 
+struct DeviceRow;  // device.h
+
+// One alternative for each kind of options that a device has.
+struct NoOptions {};
+using SlotOptions = std::variant<NoOptions, BlockOptions>;
+
 struct PciSlotConfig {
   PciAddress address;
-  std::string emulation;              // "virtio-blk", "hostbridge" or "lpc"
-  std::optional<BlockOptions> block;  // for virtio-blk
+  const DeviceRow* device = nullptr;  // what it emulates; never null once it is parsed
+  SlotOptions options;                // the alternative that the device's row parses
 };
 
-// `text` is <slot>,<emulation>[,<config>] (docs/options.md). Errors are kUsage.
-Result<PciSlotConfig> parse_slot(std::string_view text);
+// Null if the slot is no disk.
+inline const BlockOptions* block_options(const PciSlotConfig& slot) { return std::get_if<BlockOptions>(&slot.options); }
+
+// `text` is <slot>,<emulation>[,<config>] (docs/options.md); the emulation is a row of `devices`. Errors are kUsage.
+Result<PciSlotConfig> parse_slot(std::string_view text, std::span<const DeviceRow> devices);
 
 // "9", "9:0" or "0:9:0". Errors are kUsage.
 Result<PciAddress> parse_slot_address(std::string_view text);
@@ -32,9 +41,12 @@ struct RescanRequest {
 // Looks at the slot only. Errors are kUsage.
 Result<RescanRequest> parse_rescan(std::string_view text);
 
-// What the slots may not do together: two functions in one place, two LPC bridges, more queues than vCPUs.
+// What the slots may not do together: two functions in one place, two devices of which a machine has one, more queues
+// than vCPUs.
 Result<void> check_slots(const std::vector<PciSlotConfig>& slots, unsigned vcpus);
 
+// The same error, with the slot in front.
+Error in_slot(const PciSlotConfig& slot, const Error& error);
 // "9:0", or "1:9:0" on a bus other than 0: for messages.
 std::string short_name(const PciAddress& address);
 // "0:9:0": the slot's name for inspect_disk() and open_disk().

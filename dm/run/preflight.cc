@@ -10,43 +10,40 @@
 #include "dm/block/sources/byte_lock.h"
 #include "dm/control/control_server.h"
 #include "dm/devices/block_device_options.h"
+#include "dm/devices/device_table.h"
 #include "dm/machine/pci_setup.h"
 #include "dm/serial/serial_ends.h"
-#include "dm/server/vfio_user/server.h"
 
 namespace acrn {
 namespace {
 
-Error in_slot(const PciSlotConfig& slot, const Error& error) {
-  return {error.kind, concat("-s ", short_name(slot.address), ": ", error.message)};
-}
-
 // Two slots that would serve the same bytes.
-Result<void> check_exclusive(const std::vector<PciSlotConfig>& slots, const std::vector<FunctionFacts>& facts) {
+Result<void> check_exclusive(const std::vector<PciSlotConfig>& slots, const std::vector<DeviceFacts>& facts) {
   for (size_t later = 1; later < slots.size(); later++) {
     for (size_t earlier = 0; earlier < later; earlier++) {
       const auto &a = facts[earlier].disk, &b = facts[later].disk;
       if (!a || !b || !a->locked || !b->locked || !exclude_each_other(*a->locked, *b->locked)) continue;
-      return in_slot(slots[later], bytes_in_use(source_text(slots[later].block->source), b->locked->start,
+      return in_slot(slots[later], bytes_in_use(source_text(block_options(slots[later])->source), b->locked->start,
                                                 b->locked->size, concat("slot ", short_name(slots[earlier].address))));
     }
   }
   return {};
 }
 
-Result<std::vector<FunctionFacts>> inspect_slots(const DmConfig& config) {
-  std::vector<FunctionFacts> facts;
+Result<std::vector<DeviceFacts>> inspect_slots(const DmConfig& config) {
+  std::vector<DeviceFacts> facts;
   std::vector<BarShape> bars;
   for (const PciSlotConfig& slot : config.slots) {
-    auto found = inspect_function(slot, config.windows, config.virtio_msi);
-    if (!found) return in_slot(slot, found.error());
+    auto found = inspect_device(slot, virtio_options(config));
+    if (!found) return found.error();
     facts.push_back(std::move(found).value());
-    bars.insert(bars.end(), facts.back().face.bars.begin(), facts.back().face.bars.end());
+    bars.insert(bars.end(), facts.back().function.bars.begin(), facts.back().function.bars.end());
   }
   if (auto exclusive = check_exclusive(config.slots, facts); !exclusive) return exclusive.error();
   for (const PciSlotConfig& slot : config.slots) {
-    if (!slot.block) continue;
-    if (auto unlocked = check_unlocked(*slot.block); !unlocked) return in_slot(slot, unlocked.error());
+    const BlockOptions* const disk = block_options(slot);
+    if (disk == nullptr) continue;
+    if (auto unlocked = check_unlocked(*disk); !unlocked) return in_slot(slot, unlocked.error());
   }
   if (config.serve) return facts;
   if (const auto placed = place_bars(bars); !placed) return placed.error();
@@ -97,15 +94,19 @@ Result<void> check_sockets(const DmConfig& config) {
     if (auto added = paths.add(*config.cmd_monitor, "--cmd_monitor"); !added) return added;
   }
   for (const PciSlotConfig& slot : config.slots) {
-    if (!config.serve || !slot.block) continue;
-    const std::string path = vfio_user_socket(config, slot.address);
-    if (auto checked = vfio_user::Server::check(path); !checked) return checked;
+    if (!config.serve || !slot.device->servable) continue;
+    const std::string path = serve_socket(config, slot.address);
+    if (auto checked = config.serve->server->check(path); !checked) return checked;
     if (auto added = paths.add(path, concat("slot ", short_name(slot.address))); !added) return added;
   }
   return {};
 }
 
 }  // namespace
+
+VirtioOptions virtio_options(const DmConfig& config) {
+  return {.single_msi = config.virtio_msi, .windows = config.windows, .poll_nanoseconds = config.virtio_poll};
+}
 
 HypervisorOptions hypervisor_options(const DmConfig& config) {
   return {.kind = config.hypervisor,
@@ -123,7 +124,7 @@ LinuxLoader::Options linux_options(const DmConfig& config) {
           .ram = ram_layout(config.memory)};
 }
 
-Result<std::vector<FunctionFacts>> preflight(const DmConfig& config) {
+Result<std::vector<DeviceFacts>> preflight(const DmConfig& config) {
   if (!config.serve) {
     if (auto checked = check_machine(config); !checked) return checked.error();
   }

@@ -9,7 +9,7 @@
 #include "acrn/base/concat.h"
 #include "acrn/base/log.h"
 #include "dm/base/errno_text.h"
-#include "dm/control/function_report.h"
+#include "dm/devices/device_table.h"
 #include "dm/run/preflight.h"
 #include "dm/run/serve_runner.h"
 #include "dm/run/vm_runner.h"
@@ -25,11 +25,11 @@ Result<std::unique_ptr<Runner>> Runner::create(const DmConfig& config, EpollLoop
   } else {
     runner = std::make_unique<VmRunner>(config, loop);
   }
-  runner->ended_ = std::move(ended);
+  runner->ended_fd_ = std::move(ended);
   return runner;
 }
 
-Runner::~Runner() { ACRN_CHECK(loop_.is_current() && over_); }
+Runner::~Runner() { ACRN_CHECK(loop_.is_current() && finished_); }
 
 void Runner::start() {
   ACRN_CHECK(loop_.is_current());
@@ -38,20 +38,18 @@ void Runner::start() {
   log(LogLevel::kInfo, concat("VM ", config_.vm_name, config_.serve ? " is served" : " runs"));
 }
 
-Result<void> Runner::add_function(const PciSlotConfig& slot, const MachineServices& services, IrqPin& pin) {
-  auto function = create_function(slot, services, pin);
-  if (!function) {
-    return Error{function.error().kind, concat("-s ", short_name(slot.address), ": ", function.error().message)};
-  }
-  functions_.push_back({slot.address, std::move(function).value()});
+Result<void> Runner::add_device(const PciSlotConfig& slot, const DeviceEnvironment& environment, IrqPin& pin) {
+  auto device = create_device(slot, environment, pin);
+  if (!device) return device.error();
+  devices_.push_back({slot, std::move(device).value()});
   return {};
 }
 
-Result<void> Runner::make_monitor() {
+Result<void> Runner::make_control_server() {
   if (!config_.cmd_monitor) return {};
-  auto monitor = ControlServer::create(loop_, *config_.cmd_monitor, *this);
-  if (!monitor) return monitor.error();
-  monitor_ = std::move(monitor).value();
+  auto server = ControlServer::create(loop_, *config_.cmd_monitor, *this);
+  if (!server) return server.error();
+  control_server_ = std::move(server).value();
   return {};
 }
 
@@ -59,52 +57,47 @@ void Runner::request_stop() {
   loop_.post([this] { end(0); });
 }
 
-Result<ConfiguredFunction*> Runner::find(PciAddress address) const {
-  for (const Function& candidate : functions_) {
-    if (candidate.address == address) return candidate.function.get();
-  }
-  return Error{ErrorKind::kUsage, concat("there is no function in slot ", short_name(address))};
-}
-
 Result<void> Runner::blkrescan(const RescanRequest& request) {
-  const auto function = find(request.address);
-  return function ? function.value()->rescan(request.disk) : function.error();
+  const auto disk = find_disk(devices_, request.address);
+  return disk ? disk.value()->rescan(request.disk) : disk.error();
 }
 
 Result<uint64_t> Runner::resize(PciAddress address) {
-  const auto function = find(address);
-  return function ? function.value()->resize() : function.error();
+  const auto disk = find_disk(devices_, address);
+  return disk ? disk.value()->resize() : disk.error();
 }
 
-std::vector<FunctionReport> Runner::stats() {
-  std::vector<FunctionReport> reports;
-  for (const Function& each : functions_) reports.push_back(report_function(*each.function));
+std::vector<DeviceReport> Runner::stats() {
+  std::vector<DeviceReport> reports;
+  for (const RunningDevice& each : devices_) reports.push_back(report_device(each));
   return reports;
 }
 
-// On the loop. Once it is over nothing is posted: we may be gone when that would run.
+// On the loop. Once it has ended nothing is posted: we may be gone when that would run.
 void Runner::stop() {
-  if (!over_) request_stop();
+  if (!finished_) request_stop();
 }
 
 MachineStatus Runner::status() { return {.vm_name = config_.vm_name, .uuid = to_text(config_.uuid), .paused = false}; }
 
 // The first one counts.
 void Runner::end(Result<int> outcome) {
-  if (over_) return;
-  over_ = true;
+  if (finished_) return;
+  finished_ = true;
   if (auto ended = halt(); !ended && outcome.ok()) outcome = ended.error();
   outcome_ = std::move(outcome);
   log(LogLevel::kInfo, concat("VM ", config_.vm_name, " has ended"));
   const uint64_t one = 1;
-  [[maybe_unused]] const ssize_t written = ::write(ended_.fd(), &one, sizeof(one));
+  [[maybe_unused]] const ssize_t written = ::write(ended_fd_.fd(), &one, sizeof(one));
 }
 
 // Also after one that fails.
 Result<void> Runner::flush_all() {
   Result<void> result;
-  for (const Function& each : functions_) {
-    if (auto flushed = each.function->flush(); !flushed && result.ok()) result = flushed.error();
+  for (const RunningDevice& each : devices_) {
+    DiskControl* const disk = each.device->disk();
+    if (disk == nullptr) continue;
+    if (auto flushed = disk->flush(); !flushed && result.ok()) result = flushed.error();
   }
   return result;
 }

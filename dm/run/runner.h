@@ -1,5 +1,5 @@
-// Runner: what acrn-dm was asked to run, from its start to its end: the configured functions, the control socket, and
-// whatever uses the functions, which is the derived class's.
+// Runner: what acrn-dm was asked to run, from its start to its end: the configured devices, the control socket, and
+// what uses the devices, which is the derived class's.
 //
 // Threads: lives on the control loop; start() and destruction happen there. Requests come from any thread.
 #pragma once
@@ -11,8 +11,8 @@
 #include "acrn/base/unique_fd.h"
 #include "dm/cli/command_line.h"
 #include "dm/control/control_server.h"
-#include "dm/devices/registry.h"
 #include "dm/event/epoll_loop.h"
+#include "dm/run/running_device.h"
 
 namespace acrn {
 
@@ -28,7 +28,7 @@ class Runner : protected ControlTarget {
   void request_stop();
 
   // Readable once it has ended. Any thread.
-  int ended_fd() const { return ended_.fd(); }
+  int ended_fd() const { return ended_fd_.fd(); }
   // Once it has: the process's exit status, or what went wrong.
   Result<int> outcome() const { return outcome_; }
 
@@ -36,39 +36,33 @@ class Runner : protected ControlTarget {
   Runner(const DmConfig& config, EpollLoop& loop) : config_(config), loop_(loop) {}
 
   virtual Result<void> try_start() = 0;
-  // Returns when nothing uses the functions any more and every disk is flushed: the first error. Also after a start
+  // Returns when nothing uses the devices any more and every disk is flushed: the first error. Also after a start
   // that failed.
   virtual Result<void> halt() = 0;
 
   // Of a slot of the configuration.
-  Result<void> add_function(const PciSlotConfig& slot, const MachineServices& services, IrqPin& pin);
-  Result<void> make_monitor();
+  Result<void> add_device(const PciSlotConfig& slot, const DeviceEnvironment& environment, IrqPin& pin);
+  Result<void> make_control_server();
   Result<void> flush_all();  // the first error
   void end(Result<int> outcome);
-  bool over() const { return over_; }
+  bool finished() const { return finished_; }
 
   // The control socket's commands, on the loop like everything else.
   Result<void> blkrescan(const RescanRequest& request) override;
   Result<uint64_t> resize(PciAddress address) override;
-  std::vector<FunctionReport> stats() override;
+  std::vector<DeviceReport> stats() override;
   void stop() override;
   MachineStatus status() override;
 
-  struct Function {
-    PciAddress address;
-    std::unique_ptr<ConfiguredFunction> function;
-  };
-
   const DmConfig& config_;
   EpollLoop& loop_;
-  std::vector<Function> functions_;
-  std::unique_ptr<ControlServer> monitor_;
+  std::vector<RunningDevice> devices_;
+  std::unique_ptr<ControlServer> control_server_;
 
  private:
-  Result<ConfiguredFunction*> find(PciAddress address) const;
-  UniqueFd ended_;  // eventfd
+  UniqueFd ended_fd_;  // eventfd
   Result<int> outcome_ = 0;
-  bool over_ = false;
+  bool finished_ = false;
 };
 
 }  // namespace acrn

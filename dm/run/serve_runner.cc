@@ -3,67 +3,60 @@
 #include "acrn/base/concat.h"
 #include "acrn/base/log.h"
 #include "dm/base/thread.h"
+#include "dm/run/preflight.h"
 
 namespace acrn {
-namespace {
-
-// A kick is a message for which a virtual CPU of the client waits, some 100 us: to poll for several times as long is
-// cheaper than one. It is not served before its answer, so the server's thread has no use for the loop.
-constexpr LoopHabits kServedLoop{.longest_poll = std::chrono::microseconds(400), .lends = false};
-
-}  // namespace
-
 ServeRunner::~ServeRunner() {
-  monitor_.reset();
-  functions_.clear();
+  control_server_.reset();
+  devices_.clear();
 }
 
 // Every disk first: no client gets in before all are open.
 Result<void> ServeRunner::try_start() {
   for (const PciSlotConfig& slot : config_.slots) {
-    if (!slot.block) continue;
+    if (!slot.device->servable) continue;
     if (auto added = add(slot); !added) return added.error();
   }
-  if (auto made = make_monitor(); !made) return made.error();
+  if (auto made = make_control_server(); !made) return made.error();
   for (size_t i = 0; i < served_.size(); i++) {
-    const std::string path = vfio_user_socket(config_, functions_[i].address);
-    auto serving = served_[i].server->serve(functions_[i].function->function(), path);
+    const PciAddress address = devices_[i].slot.address;
+    const std::string path = serve_socket(config_, address);
+    auto serving = served_[i].server->serve(devices_[i].device->function(), path);
     if (!serving) return serving.error();
-    log(LogLevel::kInfo, concat("slot ", short_name(functions_[i].address), " is served at ", path));
+    log(LogLevel::kInfo, concat("slot ", short_name(address), " is served at ", path));
   }
   return {};
 }
 
 Result<void> ServeRunner::add(const PciSlotConfig& slot) {
+  const ServerRow& row = *config_.serve->server;
   const std::string name = full_name(slot.address);
   Served served;
-  auto loop = EpollLoop::create(concat("queues", name), {}, kServedLoop);
+  auto loop = EpollLoop::create(concat("queues", name), {}, row.queue_loop);
   if (!loop) return loop.error();
   served.queue_loop = std::move(loop).value();
-  auto server = vfio_user::Server::create(name);
+  auto server = row.create(name);
   if (!server) return server.error();
   served.server = std::move(server).value();
-  const MachineServices services{.memory = served.server->memory(),
-                                 .msi = served.server->msi(),
-                                 .shared_loop = *served.queue_loop,
-                                 .single_msi = config_.virtio_msi,
-                                 .windows = config_.windows,
-                                 .poll_nanoseconds = config_.virtio_poll,
-                                 .queue_loop = kServedLoop};
+  const DeviceEnvironment environment{.memory = served.server->memory(),
+                                      .msi = served.server->msi(),
+                                      .shared_loop = *served.queue_loop,
+                                      .virtio = virtio_options(config_),
+                                      .queue_loop = row.queue_loop};
   served_.push_back(std::move(served));
-  return add_function(slot, services, served_.back().server->pin());
+  return add_device(slot, environment, served_.back().server->pin());
 }
 
 // All at once: what keeps one of them from coming to rest keeps no other from being flushed.
 Result<void> ServeRunner::halt() {
-  std::vector<Result<void>> results(functions_.size());
-  std::vector<Thread> threads(functions_.size());
-  for (size_t i = 0; i < functions_.size(); i++) {
+  std::vector<Result<void>> results(devices_.size());
+  std::vector<Thread> threads(devices_.size());
+  for (size_t i = 0; i < devices_.size(); i++) {
     const auto end = [this, i, &results] {
       served_[i].server->stop();
-      results[i] = functions_[i].function->flush();
+      if (DiskControl* const disk = devices_[i].device->disk(); disk != nullptr) results[i] = disk->flush();
     };
-    if (auto started = threads[i].start(concat("end", short_name(functions_[i].address)), end); !started) end();
+    if (auto started = threads[i].start(concat("end", short_name(devices_[i].slot.address)), end); !started) end();
   }
   for (Thread& thread : threads) thread.join();
   for (Result<void>& result : results) {

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "dm/run/runner.h"
-#include "dm/server/vfio_user/server.h"
+#include "dm/server/server.h"
 
 namespace acrn {
 
@@ -22,10 +22,10 @@ class ServeRunner final : public Runner {
   Result<void> pause() override;
   Result<void> resume() override;
 
-  // In the order of the functions, which use them.
+  // In the order of the devices, which use them.
   struct Served {
     std::unique_ptr<EpollLoop> queue_loop;  // for a disk without iothreads
-    std::unique_ptr<vfio_user::Server> server;
+    std::unique_ptr<Server> server;
   };
   std::vector<Served> served_;
 };

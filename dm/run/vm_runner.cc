@@ -8,10 +8,10 @@ namespace acrn {
 
 VmRunner::~VmRunner() {
   // The machine holds on to devices, the devices to the machine's lines: with its vCPUs stopped it uses none of them.
-  monitor_.reset();
+  control_server_.reset();
   board_.clear();
   lines_.clear();
-  functions_.clear();
+  devices_.clear();
 }
 
 Result<void> VmRunner::halt() {
@@ -24,10 +24,10 @@ Result<void> VmRunner::try_start() {
   if (!kernel) return kernel.error();
   kernel_ = std::move(kernel).value();
   for (const auto step :
-       {&VmRunner::make_machine, &VmRunner::make_functions, &VmRunner::make_board, &VmRunner::make_serial_ports}) {
+       {&VmRunner::make_machine, &VmRunner::make_devices, &VmRunner::make_board, &VmRunner::make_serial_ports}) {
     if (auto made = (this->*step)(); !made) return made.error();
   }
-  if (auto made = make_monitor(); !made) return made.error();
+  if (auto made = make_control_server(); !made) return made.error();
   return machine_->boot(*kernel_);
 }
 
@@ -53,30 +53,28 @@ Result<void> VmRunner::make_machine() {
   return {};
 }
 
-Result<void> VmRunner::make_functions() {
+Result<void> VmRunner::make_devices() {
   auto loop = EpollLoop::create("queues", {}, kQueueLoop);
   if (!loop) return loop.error();
   queue_loop_ = std::move(loop).value();
-  const MachineServices services{.memory = machine_->memory(),
-                                 .msi = machine_->msi(),
-                                 .shared_loop = *queue_loop_,
-                                 .single_msi = config_.virtio_msi,
-                                 .windows = config_.windows,
-                                 .poll_nanoseconds = config_.virtio_poll};
+  const DeviceEnvironment environment{.memory = machine_->memory(),
+                                      .msi = machine_->msi(),
+                                      .shared_loop = *queue_loop_,
+                                      .virtio = virtio_options(config_)};
   for (const PciSlotConfig& slot : config_.slots) {
-    if (auto added = add_function(slot, services, machine_->pci_pin(slot.address)); !added) return added.error();
-    machine_->attach(slot.address, functions_.back().function->function());
+    if (auto added = add_device(slot, environment, machine_->pci_pin(slot.address)); !added) return added.error();
+    machine_->attach(slot.address, devices_.back().device->function());
   }
   return {};
 }
 
 Result<void> VmRunner::make_board() {
-  std::optional<PitServices> pit;
-  if (!machine_->traits().has_timer) pit.emplace(PitServices{loop_, machine_->isa_pin(kTimerIrq)});
+  std::optional<PitEnvironment> pit;
+  if (!machine_->traits().has_timer) pit.emplace(PitEnvironment{loop_, machine_->isa_pin(kTimerIrq)});
   auto board = create_board(config_.debug_exit, *this, pit);
   if (!board) return board.error();
   board_ = std::move(board).value();
-  for (const BoardDevice& device : board_) machine_->attach(device.first_port, device.ports, *device.device);
+  for (const PlatformDevice& device : board_) machine_->attach(device.first_port, device.ports, *device.device);
   return {};
 }
 
@@ -85,7 +83,7 @@ Result<void> VmRunner::make_serial_ports() {
     auto line = HostSerialLine::open(port.backend, concat("-l com", port.com), loop_, [this] { stop(); });
     if (!line) return line.error();
     lines_.push_back(std::move(line).value());
-    BoardDevice uart = create_uart(port.com, *lines_.back(), machine_->isa_pin(uart_irq(port.com)));
+    PlatformDevice uart = create_uart(port.com, *lines_.back(), machine_->isa_pin(uart_irq(port.com)));
     machine_->attach(uart.first_port, uart.ports, *uart.device);
     board_.push_back(std::move(uart));
   }
@@ -102,7 +100,7 @@ void VmRunner::request_reset() {
 }
 
 void VmRunner::restart() {
-  if (over() || paused_ || !reset_asked_) return;  // resume() comes back to it, or has done so
+  if (finished() || paused_ || !reset_asked_) return;  // resume() comes back to it, or has done so
   log(LogLevel::kInfo, concat("VM ", config_.vm_name, " restarts"));
   const auto failed = [this](const Error& error) { end(Error{ErrorKind::kInternal, error.message}); };
   if (auto reset = machine_->reset(); !reset) return failed(reset.error());
@@ -111,7 +109,7 @@ void VmRunner::restart() {
 }
 
 Result<void> VmRunner::pause() {
-  if (over()) return Error{ErrorKind::kUsage, "the VM has ended"};
+  if (finished()) return Error{ErrorKind::kUsage, "the VM has ended"};
   if (!machine_->traits().resumes)
     return Error{ErrorKind::kUnavailable, "this hypervisor cannot resume what it has paused"};
   if (!std::exchange(paused_, true)) machine_->pause();
@@ -119,7 +117,7 @@ Result<void> VmRunner::pause() {
 }
 
 Result<void> VmRunner::resume() {
-  if (over()) return Error{ErrorKind::kUsage, "the VM has ended"};
+  if (finished()) return Error{ErrorKind::kUsage, "the VM has ended"};
   if (!std::exchange(paused_, false)) return {};
   if (reset_asked_) {
     restart();

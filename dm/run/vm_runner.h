@@ -1,4 +1,4 @@
-// VmRunner: one VM. Composes machine, functions and board out of the configuration, and does what guest, signals and
+// VmRunner: one VM. Composes machine, devices and board out of the configuration, and does what guest, signals and
 // control socket ask for. Threads as of Runner; requests of the board come from any.
 #pragma once
 
@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "acrn/platform/board_control.h"
+#include "dm/devices/platform_devices.h"
 #include "dm/machine/machine.h"
 #include "dm/run/runner.h"
 #include "dm/serial/serial_line.h"
@@ -24,7 +25,7 @@ class VmRunner final : public Runner, private BoardControl {
   Result<void> halt() override;
   Result<LinuxLoader> open_kernel() const;
   Result<void> make_machine();
-  Result<void> make_functions();
+  Result<void> make_devices();
   Result<void> make_board();
   Result<void> make_serial_ports();
 
@@ -41,12 +42,12 @@ class VmRunner final : public Runner, private BoardControl {
   bool paused_ = false;
   std::atomic<bool> reset_asked_{false};
 
-  // In the order of their dependence: what is below uses what is above, and the functions use the machine.
+  // In the order of their dependence: what is below uses what is above, and the devices use the machine.
   std::optional<LinuxLoader> kernel_;
   std::unique_ptr<EpollLoop> queue_loop_;  // for disks without iothreads
   std::unique_ptr<Machine> machine_;
   std::vector<std::unique_ptr<SerialLine>> lines_;
-  std::vector<BoardDevice> board_;
+  std::vector<PlatformDevice> board_;
 };
 
 }  // namespace acrn

@@ -2,6 +2,7 @@
 
 #include "acrn/base/concat.h"
 #include "dm/devices/block_device_options.h"
+#include "dm/devices/device_table.h"
 
 namespace acrn {
 
@@ -17,9 +18,9 @@ Result<std::unique_ptr<Session>> Session::open(const SessionOptions& options, si
   for (const std::string& text : options.slots) {
     auto slot = parse_slot(text);
     if (!slot) return slot.error();
-    if (slot.value().emulation != "virtio-blk") {
+    if (block_options(slot.value()) == nullptr) {
       return Error{ErrorKind::kUsage,
-                   concat("-s ", text, ": vblk drives virtio-blk slots, not ", slot.value().emulation)};
+                   concat("-s ", text, ": vblk drives virtio-blk slots, not ", slot.value().device->name)};
     }
     session->slots_.push_back(std::move(slot).value());
   }
@@ -36,18 +37,15 @@ Result<std::unique_ptr<Session>> Session::open(const SessionOptions& options, si
   auto loop = EpollLoop::create("virtio", {}, kQueueLoop);
   if (!loop) return loop.error();
   session->loop_ = std::move(loop).value();
-  const MachineServices services{.memory = session->machine_->memory(),
-                                 .msi = session->machine_->msi(),
-                                 .shared_loop = *session->loop_,
-                                 .single_msi = options.single_msi,
-                                 .windows = options.windows};
+  const DeviceEnvironment environment{.memory = session->machine_->memory(),
+                                      .msi = session->machine_->msi(),
+                                      .shared_loop = *session->loop_,
+                                      .virtio = {.single_msi = options.single_msi, .windows = options.windows}};
   for (const PciSlotConfig& slot : session->slots_) {
-    auto function = create_function(slot, services, session->machine_->pin(slot.address));
-    if (!function) {
-      return Error{function.error().kind, concat("-s ", short_name(slot.address), ": ", function.error().message)};
-    }
-    session->functions_.push_back(std::move(function).value());
-    session->machine_->bus().attach(slot.address, session->functions_.back()->function());
+    auto device = create_device(slot, environment, session->machine_->pin(slot.address));
+    if (!device) return device.error();
+    session->devices_.push_back(std::move(device).value());
+    session->machine_->bus().attach(slot.address, session->devices_.back()->function());
   }
   return session;
 }
@@ -62,7 +60,7 @@ std::string status_text(uint8_t status) {
 }
 
 std::string disk_name(const PciSlotConfig& slot) {
-  return concat(short_name(slot.address), " (", source_text(slot.block->source), ")");
+  return concat(short_name(slot.address), " (", source_text(block_options(slot)->source), ")");
 }
 
 }  // namespace acrn

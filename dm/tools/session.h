@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "dm/devices/registry.h"
+#include "dm/devices/device.h"
 #include "dm/event/epoll_loop.h"
 #include "dm/loopback/legacy_driver.h"
 
@@ -32,7 +32,8 @@ class Session {
 
   LoopbackMachine& machine() { return *machine_; }
   const PciSlotConfig& slot(size_t disk) const { return slots_[disk]; }
-  ConfiguredFunction& function(size_t disk) { return *functions_[disk]; }
+  const BlockOptions& options(size_t disk) const { return *block_options(slots_[disk]); }
+  Device& device(size_t disk) { return *devices_[disk]; }
   Result<std::unique_ptr<LegacyDriver>> drive(size_t disk, const DriverOptions& options) {
     return LegacyDriver::start(*machine_, slots_[disk].address, options);
   }
@@ -43,7 +44,7 @@ class Session {
   std::unique_ptr<LoopbackMachine> machine_;
   std::unique_ptr<EpollLoop> loop_;
   std::vector<PciSlotConfig> slots_;
-  std::vector<std::unique_ptr<ConfiguredFunction>> functions_;
+  std::vector<std::unique_ptr<Device>> devices_;
 };
 
 // A status byte in words; nothing for OK.

@@ -54,7 +54,7 @@ home OpenSSL 'openssl/' 'dm/ident/sha256\.cc'
 home libuuid 'uuid/' 'dm/ident/vm_uuid\.cc'
 home spdlog 'spdlog/' 'dm/base/log\.cc'
 home CLI11 'CLI/' 'dm/cli/command_line\.cc|dm/tools/vblk_main\.cc'
-home nlohmann-json 'nlohmann/' 'dm/cli/dry_run\.cc|dm/control/control_session\.cc|dm/tools/(commands|bench|check)/'
+home nlohmann-json 'nlohmann/' 'dm/cli/dry_run\.cc|dm/devices/(device\.h|block_device_json\.cc)|dm/control/control_session\.cc|dm/tools/(commands|bench|check)/'
 home fmt 'fmt/' 'dm/tools/'
 home libpciaccess 'pciaccess' 'samples/vblk_probe\.cc'
 if hits=$(grep -rl 'cmocka\.h' tests --include='*.h' --include='*.cc' | grep -v '^tests/support/test_main\.cc$'); then

@@ -3,7 +3,7 @@
 #include <thread>
 
 #include "dm/cli/option_table.h"
-#include "dm/devices/registry.h"
+#include "dm/devices/device_table.h"
 #include "tests/support/bench_disk.h"
 #include "tests/support/temp_dir.h"
 
@@ -157,14 +157,14 @@ struct Configured {
   std::unique_ptr<LoopbackMachine> machine = MUST(LoopbackMachine::create(64 * kMiB));
   std::unique_ptr<EpollLoop> loop = MUST(EpollLoop::create("shared", {}));
   PciSlotConfig slot;
-  std::unique_ptr<ConfiguredFunction> function;
+  std::unique_ptr<Device> device;
 
   explicit Configured(const std::string& text) : slot(MUST(parse_slot(text))) {
-    const MachineServices services{.memory = machine->memory(), .msi = machine->msi(), .shared_loop = *loop};
-    function = MUST(create_function(slot, services, machine->pin(slot.address)));
-    machine->bus().attach(slot.address, function->function());
+    const DeviceEnvironment environment{.memory = machine->memory(), .msi = machine->msi(), .shared_loop = *loop};
+    device = MUST(create_device(slot, environment, machine->pin(slot.address)));
+    machine->bus().attach(slot.address, device->function());
   }
-  Result<void> rescan(const std::string& disk) { return function->rescan(split_fields(disk)); }
+  Result<void> rescan(const std::string& disk) { return device->disk()->rescan(split_fields(disk)); }
 };
 
 TEST(a_nodisk_slot_gets_its_file_by_rescan_once) {
@@ -186,7 +186,7 @@ TEST(a_nodisk_slot_gets_its_file_by_rescan_once) {
     EXPECT_CONTAINS(configured.rescan(again).error().message, "it has a disk already (" + path + ")");
   }
   std::filesystem::resize_file(path, 2 * kMiB);
-  EXPECT_EQ(MUST(configured.function->resize()), 2 * kMiB);
+  EXPECT_EQ(MUST(configured.device->disk()->resize()), 2 * kMiB);
   EXPECT_EQ(guest.capacity(), 2 * kMiB / kSector);
   expect_serves(guest);
 }
@@ -236,9 +236,7 @@ TEST(options_given_with_the_disk_come_after_the_slots_or_are_refused) {
 
 TEST(a_bridge_is_no_disk) {
   Configured configured("0,hostbridge");
-  EXPECT(!configured.function->resize().ok());
-  EXPECT(!configured.rescan("ram:1048576").ok());
-  EXPECT(configured.function->mistakes() == nullptr);
+  EXPECT(configured.device->disk() == nullptr);
   EXPECT(!RawGuest::start(*configured.machine, configured.slot.address).ok());
 }
 

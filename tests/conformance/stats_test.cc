@@ -5,7 +5,7 @@
 
 #include "dm/base/log_setup.h"
 #include "dm/cli/option_table.h"
-#include "dm/devices/registry.h"
+#include "dm/devices/device_table.h"
 #include "tests/support/bench_disk.h"
 #include "tests/support/temp_dir.h"
 
@@ -203,31 +203,28 @@ TEST(there_is_nothing_to_flush_without_a_disk_or_on_one_that_is_read_only) {
   EXPECT(read_only.disk().take_seen().empty());
 }
 
-TEST(a_configured_function_describes_itself) {
+TEST(a_device_names_its_source_and_only_a_disk_can_do_what_disks_do) {
   const auto machine = MUST(LoopbackMachine::create(64 * kMiB));
   const auto loop = MUST(EpollLoop::create("shared", {}));
-  const MachineServices services{.memory = machine->memory(), .msi = machine->msi(), .shared_loop = *loop};
+  const DeviceEnvironment environment{.memory = machine->memory(), .msi = machine->msi(), .shared_loop = *loop};
   const auto create = [&](const char* text) {
     const PciSlotConfig slot = MUST(parse_slot(text));
-    return MUST(create_function(slot, services, machine->pin(slot.address)));
+    return MUST(create_device(slot, environment, machine->pin(slot.address)));
   };
   const auto bridge = create("0,hostbridge");
-  EXPECT_EQ(bridge->describe().slot, "0:0:0");
-  EXPECT_EQ(bridge->describe().emulation, "hostbridge");
-  EXPECT_EQ(bridge->describe().source, "");
-  EXPECT(bridge->stats().empty());
-  MUST(bridge->flush());
+  EXPECT_EQ(bridge->source(), "");
+  EXPECT(bridge->disk() == nullptr);
 
   TempDir directory;
   const std::string path = directory.file("disk", kMiB);
-  const auto disk = create("9,virtio-blk,nodisk,mq=2");
-  EXPECT_EQ(disk->describe().source, "nodisk");
+  const auto device = create("9,virtio-blk,nodisk,mq=2");
+  DiskControl* const disk = device->disk();
+  EXPECT_EQ(device->source(), "nodisk");
   EXPECT_EQ(disk->stats().size(), 2u);
   MUST(disk->flush());
   EXPECT(!disk->rescan(split_fields("nodisk,mq=2")).ok());
   MUST(disk->rescan(split_fields(path)));
-  EXPECT_EQ(disk->describe().source, path);
-  EXPECT_EQ(disk->describe().slot, "0:9:0");
+  EXPECT_EQ(device->source(), path);
   MUST(disk->flush());
 }
 

@@ -245,8 +245,8 @@ std::string growing_disk() {
 CONTRACT(a_grown_disk_interrupts_and_shows_its_size, growing_disk()) {
   const auto driver = drive(reach);
   EXPECT_EQ(driver->capacity(), 2048u);
-  std::filesystem::resize_file(reach.function().describe().source, 2 * kMiB);
-  EXPECT_EQ(must(reach.function().resize()), 2 * kMiB);
+  std::filesystem::resize_file(reach.device().source(), 2 * kMiB);
+  EXPECT_EQ(must(reach.device().disk()->resize()), 2 * kMiB);
   EXPECT(driver->config_change().event.wait(std::chrono::seconds(20)));
   EXPECT_EQ(driver->capacity(), 4096u);
 }
@@ -257,8 +257,9 @@ CONTRACT(what_a_driver_does_wrong_is_counted_and_survived, "ram:1M") {
   driver->function().out(VIRTIO_PCI_HOST_FEATURES, 4, 1);
   driver->function().out(VIRTIO_PCI_QUEUE_PFN, 2, 1);
   expect_keeps_data(*driver);
-  EXPECT_EQ(reach.function().mistakes()->count(GuestRule::kNotifyUnknownQueue), reach.hears_every_kick() ? 1u : 0u);
-  EXPECT_EQ(reach.function().mistakes()->count(GuestRule::kRegisterReadOnly), 1u);
+  EXPECT_EQ(reach.device().disk()->mistakes().count(GuestRule::kNotifyUnknownQueue),
+            reach.hears_every_kick() ? 1u : 0u);
+  EXPECT_EQ(reach.device().disk()->mistakes().count(GuestRule::kRegisterReadOnly), 1u);
 }
 
 }  // namespace acrn

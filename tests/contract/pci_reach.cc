@@ -47,18 +47,20 @@ PciSlotConfig slot_of(const ReachOptions& options) {
 class DirectReach final : public Reach {
  public:
   explicit DirectReach(const ReachOptions& options) {
-    const MachineServices services{
-        .memory = board_->memory(), .msi = board_->msi(), .shared_loop = *loop_, .single_msi = options.single_msi};
-    function_ = must(create_function(slot_of(options), services, board_->pin(kAddress)));
-    board_->bus().attach(kAddress, function_->function());
+    const DeviceEnvironment environment{.memory = board_->memory(),
+                                        .msi = board_->msi(),
+                                        .shared_loop = *loop_,
+                                        .virtio = {.single_msi = options.single_msi}};
+    device_ = must(create_device(slot_of(options), environment, board_->pin(kAddress)));
+    board_->bus().attach(kAddress, device_->function());
   }
   LoopbackMachine& board() override { return *board_; }
-  ConfiguredFunction& function() override { return *function_; }
+  Device& device() override { return *device_; }
 
  private:
   std::unique_ptr<LoopbackMachine> board_ = must(LoopbackMachine::create(kRam));
   std::unique_ptr<EpollLoop> loop_ = must(EpollLoop::create("queues", {}));
-  std::unique_ptr<ConfiguredFunction> function_;
+  std::unique_ptr<Device> device_;
 };
 
 // Whoever calls is a virtual CPU of the machine. Any thread.
@@ -272,26 +274,28 @@ class MachineReach final : public Reach {
     ram.size -= LoopbackMachine::kRamBase;
     board_ = std::make_unique<LoopbackMachine>(std::move(ram));
     cpu.connect(*board_, pci_line(machine_->traits().pci_lines, kAddress, 1));
-    const MachineServices services{
-        .memory = machine_->memory(), .msi = machine_->msi(), .shared_loop = *loop_, .single_msi = options.single_msi};
-    function_ = must(create_function(slot_of(options), services, machine_->pci_pin(kAddress)));
-    machine_->attach(kAddress, function_->function());
+    const DeviceEnvironment environment{.memory = machine_->memory(),
+                                        .msi = machine_->msi(),
+                                        .shared_loop = *loop_,
+                                        .virtio = {.single_msi = options.single_msi}};
+    device_ = must(create_device(slot_of(options), environment, machine_->pci_pin(kAddress)));
+    machine_->attach(kAddress, device_->function());
     const std::vector<std::byte> kernel = bzimage_file();
     std::ofstream(folder_.path("bzImage"), std::ios::binary)
         .write(reinterpret_cast<const char*>(kernel.data()), static_cast<std::streamsize>(kernel.size()));
     loader_ =
         must(LinuxLoader::open({.kernel = folder_.path("bzImage"), .ramdisk = {}, .bootargs = "", .ram = layout}));
     must(machine_->boot(*loader_));
-    EXPECT_EQ(cpu.doorbells(), function_->function().doorbells().size());
-    seen_ = std::make_unique<ExitFunction>(cpu, function_->function());
+    EXPECT_EQ(cpu.doorbells(), device_->function().doorbells().size());
+    seen_ = std::make_unique<ExitFunction>(cpu, device_->function());
     board_->bus().attach(kAddress, *seen_);
   }
   ~MachineReach() override {
     machine_->stop();
-    function_.reset();  // its pin is the machine's
+    device_.reset();  // its pin is the machine's
   }
   LoopbackMachine& board() override { return *board_; }
-  ConfiguredFunction& function() override { return *function_; }
+  Device& device() override { return *device_; }
   bool hears_every_kick() const override { return cpu_.hears_every_kick(); }
 
  private:
@@ -303,18 +307,20 @@ class MachineReach final : public Reach {
   std::unique_ptr<LoopbackMachine> board_;
   std::unique_ptr<GuestCpu> below_;
   std::unique_ptr<Machine> machine_;
-  std::unique_ptr<ConfiguredFunction> function_;
+  std::unique_ptr<Device> device_;
   std::unique_ptr<ExitFunction> seen_;
 };
 
 class VfioUserReach final : public Reach {
  public:
   explicit VfioUserReach(const ReachOptions& options) {
-    const MachineServices services{
-        .memory = server_->memory(), .msi = server_->msi(), .shared_loop = *loop_, .single_msi = options.single_msi};
-    function_ = must(create_function(slot_of(options), services, server_->pin()));
+    const DeviceEnvironment environment{.memory = server_->memory(),
+                                        .msi = server_->msi(),
+                                        .shared_loop = *loop_,
+                                        .virtio = {.single_msi = options.single_msi}};
+    device_ = must(create_device(slot_of(options), environment, server_->pin()));
     const std::string path = folder_.path("vm1.9.0.sock");
-    must(server_->serve(function_->function(), path));
+    must(server_->serve(device_->function(), path));
     remote_ = std::make_unique<RemoteFunction>(path, memory_, Gpa{LoopbackMachine::kRamBase}, board_.pin(kAddress),
                                                board_.msi());
     board_.bus().attach(kAddress, *remote_);
@@ -322,18 +328,18 @@ class VfioUserReach final : public Reach {
   ~VfioUserReach() override {
     remote_.reset();
     server_->stop();
-    function_.reset();
+    device_.reset();
   }
   LoopbackMachine& board() override { return board_; }
-  ConfiguredFunction& function() override { return *function_; }
+  Device& device() override { return *device_; }
 
  private:
   TempDir folder_;
   SharedMemory memory_{kRam};
   LoopbackMachine board_{memory_.region(Gpa{LoopbackMachine::kRamBase})};
   std::unique_ptr<EpollLoop> loop_ = must(EpollLoop::create("queues", {}));
-  std::unique_ptr<vfio_user::Server> server_ = must(vfio_user::Server::create("0:9:0"));
-  std::unique_ptr<ConfiguredFunction> function_;
+  std::unique_ptr<Server> server_ = must(vfio_user::VfioUserServer::create("0:9:0"));
+  std::unique_ptr<Device> device_;
   std::unique_ptr<RemoteFunction> remote_;
 };
 

@@ -5,7 +5,7 @@
 #include <memory>
 #include <string>
 
-#include "dm/devices/registry.h"
+#include "dm/devices/device_table.h"
 #include "dm/loopback/loopback_machine.h"
 #include "tests/support/test.h"
 
@@ -17,7 +17,7 @@ class Reach {
 
   virtual ~Reach() = default;
   virtual LoopbackMachine& board() = 0;
-  virtual ConfiguredFunction& function() = 0;  // for what an operator does
+  virtual Device& device() = 0;  // for what an operator does
   // False: a kick of a queue that is not there ends before it gets to the device.
   virtual bool hears_every_kick() const { return true; }
 };

@@ -366,12 +366,12 @@ TEST(a_client_that_finds_no_room_for_its_descriptors_is_dropped) {
 }
 
 TEST(a_server_that_cannot_be_made_says_so) {
-  EXPECT(Server::create("0:9:0").ok());  // UBSan needs descriptors for what it has not seen yet
+  EXPECT(VfioUserServer::create("0:9:0").ok());  // UBSan needs descriptors for what it has not seen yet
   rlimit old;
   EXPECT_EQ(::getrlimit(RLIMIT_NOFILE, &old), 0);
   const rlimit none{3, old.rlim_max};  // and those are taken
   EXPECT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
-  const auto server = Server::create("0:9:0");
+  const auto server = VfioUserServer::create("0:9:0");
   EXPECT_EQ(::setrlimit(RLIMIT_NOFILE, &old), 0);
   EXPECT(!server);
   EXPECT_CONTAINS(server.error().message, "Too many open files");
@@ -607,7 +607,7 @@ TEST(a_request_whose_data_is_taken_away_fails_alone) {
   const TempDir folder;
   GuestMistakes mistakes("file");
   const auto loop = MUST(EpollLoop::create("queues", {}));
-  const auto server = MUST(Server::create("0:9:0"));
+  const auto server = MUST(VfioUserServer::create("0:9:0"));
   auto device = MUST(VirtioBlk::create({}, server->memory(), mistakes, {loop.get()}));
   VirtioBlk& block = *device;
   VirtioPciLegacy function(std::move(device), {}, mistakes, server->pin(), server->msi());
@@ -913,7 +913,7 @@ TEST(a_server_may_end_while_its_client_goes) {
     served.function.reset();
     served.server.reset();
     if (round % 3 == 0) other.join();
-    served.server = MUST(Server::create("0:9:0"));
+    served.server = MUST(VfioUserServer::create("0:9:0"));
   }
 }
 

@@ -39,7 +39,7 @@ struct Served {
   std::shared_ptr<FaultPlan> faults = std::make_shared<FaultPlan>();
   GuestMistakes mistakes{"served"};
   std::unique_ptr<EpollLoop> loop = MUST(EpollLoop::create("queues", {}));
-  std::unique_ptr<vfio_user::Server> server = MUST(vfio_user::Server::create("0:9:0"));
+  std::unique_ptr<Server> server = MUST(vfio_user::VfioUserServer::create("0:9:0"));
   std::unique_ptr<VirtioPciLegacy> function;
 };
 

@@ -15,7 +15,7 @@ class NoMachine final : public acrn::ControlTarget {
     return acrn::Error{acrn::ErrorKind::kNoInput, "no \xff file\n"};
   }
   acrn::Result<uint64_t> resize(acrn::PciAddress address) override { return uint64_t{address.slot} << 20; }
-  std::vector<acrn::FunctionReport> stats() override {
+  std::vector<acrn::DeviceReport> stats() override {
     return {{"0:9:0", "virtio-blk", "/a\xc3.img", {acrn::QueueStats{.kicks = 3}}, {{"kick-before-ring", 1}}, {}}};
   }
   acrn::Result<void> pause() override { return {}; }

@@ -14,8 +14,9 @@
 #include "dm/base/log_setup.h"
 #include "dm/control/control_server.h"
 #include "dm/control/control_session.h"
-#include "dm/control/function_report.h"
+#include "dm/devices/device_table.h"
 #include "dm/loopback/raw_guest.h"
+#include "dm/run/running_device.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/test.h"
 
@@ -45,11 +46,11 @@ bool soon(Condition&& condition) {
 class LoopbackTarget final : public ControlTarget {
  public:
   explicit LoopbackTarget(const std::vector<std::string>& slots) {
-    const MachineServices services{.memory = board_->memory(), .msi = board_->msi(), .shared_loop = *shared_};
+    const DeviceEnvironment environment{.memory = board_->memory(), .msi = board_->msi(), .shared_loop = *shared_};
     for (const std::string& text : slots) {
       const PciSlotConfig slot = must(parse_slot(text));
-      functions_.push_back(must(create_function(slot, services, board_->pin(slot.address))));
-      board_->bus().attach(slot.address, functions_.back()->function());
+      devices_.push_back({slot, must(create_device(slot, environment, board_->pin(slot.address)))});
+      board_->bus().attach(slot.address, devices_.back().device->function());
     }
   }
   LoopbackMachine& board() { return *board_; }
@@ -57,17 +58,16 @@ class LoopbackTarget final : public ControlTarget {
   bool stopped() const { return stopped_; }
 
   Result<void> blkrescan(const RescanRequest& request) override {
-    ConfiguredFunction* const function = find(request.address);
-    return function != nullptr ? function->rescan(request.disk) : nothing_there(request.address);
+    const auto disk = find_disk(devices_, request.address);
+    return disk ? disk.value()->rescan(request.disk) : disk.error();
   }
   Result<uint64_t> resize(PciAddress address) override {
-    ConfiguredFunction* const function = find(address);
-    if (function == nullptr) return nothing_there(address);
-    return function->resize();
+    const auto disk = find_disk(devices_, address);
+    return disk ? disk.value()->resize() : disk.error();
   }
-  std::vector<FunctionReport> stats() override {
-    std::vector<FunctionReport> reports;
-    for (const auto& function : functions_) reports.push_back(report_function(*function));
+  std::vector<DeviceReport> stats() override {
+    std::vector<DeviceReport> reports;
+    for (const RunningDevice& each : devices_) reports.push_back(report_device(each));
     return reports;
   }
   Result<void> pause() override {
@@ -82,19 +82,9 @@ class LoopbackTarget final : public ControlTarget {
   MachineStatus status() override { return {"vm1", "615db82a-e189-4b4f-8dbb-d321343e4ab3", paused_}; }
 
  private:
-  ConfiguredFunction* find(PciAddress address) {
-    for (const auto& function : functions_) {
-      if (function->describe().slot == full_name(address)) return function.get();
-    }
-    return nullptr;
-  }
-  static Error nothing_there(PciAddress address) {
-    return {ErrorKind::kUsage, "there is no function in slot " + short_name(address)};
-  }
-
   std::unique_ptr<LoopbackMachine> board_ = must(LoopbackMachine::create(64 << 20));
   std::unique_ptr<EpollLoop> shared_ = must(EpollLoop::create("shared", {}));
-  std::vector<std::unique_ptr<ConfiguredFunction>> functions_;
+  std::vector<RunningDevice> devices_;
   std::atomic<bool> paused_{false}, stopped_{false};
 };
 

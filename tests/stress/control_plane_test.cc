@@ -51,7 +51,7 @@ TEST(register_and_configuration_accesses_of_other_vcpus_do_not_disturb_requests)
   auto driver = session->drive(0, {.depth = 16, .max_bytes = 4096});
   EXPECT(driver.ok());
   GuestFunction& function = driver.value()->function();
-  PciFunction& device = session->function(0).function();
+  PciFunction& device = session->device(0).function();
   std::atomic<bool> stop{false}, answered{true};
   std::jthread reader([&] {
     while (!stop) {
@@ -118,7 +118,7 @@ TEST(a_resize_under_load_is_seen_whole_by_a_driver_that_reads_bytes) {
   std::jthread control([&] {
     for (unsigned i = 0; !stop; i++) {
       std::filesystem::resize_file(image, (i % 2 == 0 ? 256 : 255) * 512);  // all low bytes change: 0xff, 0x100
-      if (!session->function(0).resize().ok()) resized = false;
+      if (!session->device(0).disk()->resize().ok()) resized = false;
     }
   });
   for (unsigned i = 0; i < 2000; i++) {

@@ -32,7 +32,7 @@ std::string error_of(const Arguments& arguments) {
 BlockOptions block_of(std::string_view text) {
   const auto slot = parse_slot(concat("9,virtio-blk,", text));
   if (!slot) test::expect(false, slot.error().message, __FILE__, __LINE__);
-  return *slot.value().block;
+  return *block_options(slot.value());
 }
 
 std::string slot_error_of(std::string_view text) {
@@ -80,9 +80,9 @@ TEST(slot_that_is_no_number_or_out_of_range_is_an_error) {
 }
 
 TEST(emulation_is_one_of_the_known) {
-  EXPECT_EQ(parse_slot("0,hostbridge").value().emulation, "hostbridge");
-  EXPECT_EQ(parse_slot("31,lpc").value().emulation, "lpc");
-  EXPECT(parse_slot("9,virtio-blk,nodisk").value().block.has_value());
+  EXPECT_EQ(parse_slot("0,hostbridge").value().device->name, "hostbridge");
+  EXPECT_EQ(parse_slot("31,lpc").value().device->name, "lpc");
+  EXPECT(block_options(parse_slot("9,virtio-blk,nodisk").value()) != nullptr);
   EXPECT_EQ(slot_error_of("9"), "-s 9: the emulation is missing; give one, like -s 9,virtio-blk,disk.img");
   EXPECT_EQ(slot_error_of("9,"), "-s 9,: the emulation is missing; give one, like -s 9,virtio-blk,disk.img");
   EXPECT_EQ(slot_error_of("9,virtio-net,tap0"),
@@ -347,7 +347,7 @@ TEST(every_option_is_read_in_its_short_and_long_form) {
                                      "--dry_run",
                                      "vm1"});
   EXPECT_EQ(config.slots.size(), 3u);
-  EXPECT_EQ(path_of(*config.slots[2].block), "b.img");
+  EXPECT_EQ(path_of(*block_options(config.slots[2])), "b.img");
   EXPECT_EQ(config.memory, uint64_t{1} << 30);
   EXPECT_EQ(*config.kernel, "bz");
   EXPECT_EQ(*config.ramdisk, "rd");
@@ -395,7 +395,7 @@ TEST(values_may_look_like_options) {
 TEST(a_missing_host_bridge_is_added_at_slot_zero) {
   const auto added = config_of({"-s", "9,virtio-blk,nodisk", "vm1"}).slots;
   EXPECT_EQ(added.size(), 2u);
-  EXPECT_EQ(added[0].emulation, "hostbridge");
+  EXPECT_EQ(added[0].device->name, "hostbridge");
   EXPECT_EQ(full_name(added[0].address), "0:0:0");
   EXPECT_EQ(config_of({"-s", "0:0,hostbridge", "vm1"}).slots.size(), 1u);
   EXPECT_EQ(error_of({"-s", "0,virtio-blk,nodisk", "vm1"}),

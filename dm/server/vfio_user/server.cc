@@ -18,32 +18,32 @@ std::shared_ptr<const MemoryMap> no_memory() { return std::make_shared<const Mem
 
 }  // namespace
 
-Server::Server(std::string name)
+VfioUserServer::VfioUserServer(std::string name)
     : name_(std::move(name)),
       memory_(no_memory()),
       interrupts_([this](int fd, std::function<void()> handler) { return watch_edges(fd, std::move(handler)); }) {}
 
-Result<std::unique_ptr<Server>> Server::create(const std::string& name) {
-  std::unique_ptr<Server> server(new Server(name));
+Result<std::unique_ptr<Server>> VfioUserServer::create(const std::string& name) {
+  std::unique_ptr<VfioUserServer> server(new VfioUserServer(name));
   auto loop = EpollLoop::create(concat("vfio", name), {});
   if (!loop) return loop.error();
   server->loop_ = std::move(loop).value();
-  return server;
+  return std::unique_ptr<Server>(std::move(server));
 }
 
-Result<void> Server::check(const std::string& path) { return ListeningSocket::check(kOption, path, kAdvice); }
+Result<void> VfioUserServer::check(const std::string& path) { return ListeningSocket::check(kOption, path, kAdvice); }
 
-Server::~Server() {
+VfioUserServer::~VfioUserServer() {
   if (loop_ == nullptr) return;  // create() failed
   stop();
   loop_.reset();  // with what a client that left meanwhile has posted
 }
 
-std::unique_ptr<FdWatch> Server::watch_edges(int fd, std::function<void()> handler) {
+std::unique_ptr<FdWatch> VfioUserServer::watch_edges(int fd, std::function<void()> handler) {
   return loop_->watch(fd, EPOLLIN | EPOLLET, [handler = std::move(handler)](uint32_t) { handler(); });
 }
 
-Result<void> Server::serve(PciFunction& function, const std::string& path) {
+Result<void> VfioUserServer::serve(PciFunction& function, const std::string& path) {
   auto socket = ListeningSocket::create(kOption, path, kAdvice);
   if (!socket) return socket.error();
   function_ = &function;
@@ -57,7 +57,7 @@ Result<void> Server::serve(PciFunction& function, const std::string& path) {
   return Error{ErrorKind::kInternal, concat("--serve ", path, ": epoll_ctl failed")};
 }
 
-void Server::stop() {
+void VfioUserServer::stop() {
   loop_->run([this] {
     acceptor_.reset();
     ended_.reset();
@@ -65,7 +65,7 @@ void Server::stop() {
   });
 }
 
-void Server::accept(UniqueFd client, int error) {
+void VfioUserServer::accept(UniqueFd client, int error) {
   // The next client may be quicker than the news of the last one's end. What that one leaves has to go first.
   ended_.reset();
   if (connection_ != nullptr && connection_->hung_up()) connection_.reset();
@@ -78,7 +78,7 @@ void Server::accept(UniqueFd client, int error) {
                                    [this](std::string_view why) { client_gone(why); });
 }
 
-void Server::client_gone(std::string_view why) {
+void VfioUserServer::client_gone(std::string_view why) {
   // Each one that misbehaves, but not each time of one that goes on for ever.
   if (!why.empty() && std::has_single_bit(++misbehaved_)) {
     log(LogLevel::kWarning, concat("vfio-user ", name_, ": the client was dropped: ", why,

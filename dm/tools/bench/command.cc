@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "acrn/base/concat.h"
+#include "dm/devices/device_table.h"
 #include "dm/tools/bench/contest.h"
 #include "dm/tools/bench/device.h"
 #include "dm/tools/commands.h"
@@ -26,9 +27,10 @@ Result<uint64_t> ram_for(const SessionOptions& session, const BenchOptions& opti
   if (session.slots.size() != 1) return session.ram;  // which is refused
   auto slot = parse_slot(session.slots[0]);
   if (!slot) return slot.error();
-  if (!slot.value().block) return session.ram;
-  const uint64_t depth = std::min(options.depth, slot.value().block->queue_size);
-  const uint64_t buffers = slot.value().block->queues * depth * (uint64_t{options.block} + 4096);
+  const BlockOptions* const disk = block_options(slot.value());
+  if (disk == nullptr) return session.ram;
+  const uint64_t depth = std::min(options.depth, disk->queue_size);
+  const uint64_t buffers = disk->queues * depth * (uint64_t{options.block} + 4096);
   constexpr uint64_t kRest = uint64_t{64} << 20, kUnit = uint64_t{2} << 20;
   const uint64_t ram = std::max(session.ram, (buffers + kRest + kUnit - 1) / kUnit * kUnit);
   if (ram <= kMost) return ram;
@@ -176,7 +178,7 @@ class Bench {
     return all;
   }
 
-  const BlockOptions& disk() const { return *session_->slot(0).block; }
+  const BlockOptions& disk() const { return session_->options(0); }
 
   BenchOptions options_;
   BenchReport report_;

@@ -1,0 +1,72 @@
+#include <array>
+#include <nlohmann/json.hpp>
+
+#include "acrn/virtio/virtio_spec.h"
+#include "dm/devices/block_device.h"
+#include "dm/devices/block_device_options.h"
+#include "dm/ident/disk_serial.h"
+
+namespace acrn::block_device {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json discard_json(const DiscardLimits& limits) {
+  if (limits.max_segments == 0) return nullptr;
+  return {{"max_sectors", limits.max_sectors}, {"max_segments", limits.max_segments}, {"alignment", limits.alignment}};
+}
+
+Json range_json(const BlockOptions& options) {
+  if (!options.range) return nullptr;
+  const uint64_t sector = options.logical_sector;
+  return {{"start_bytes", options.range->start * sector}, {"size_bytes", options.range->size * sector}};
+}
+
+std::string_view name_of(BlockEngine engine) {
+  switch (engine) {
+    case BlockEngine::kAuto: return "auto";
+    case BlockEngine::kThreads: return "threads";
+    case BlockEngine::kIoUring: return "io_uring";
+  }
+  return "";
+}
+
+std::string_view name_of(KickMode kick) {
+  switch (kick) {
+    case KickMode::kAuto: return "auto";
+    case KickMode::kInline: return "inline";
+    case KickMode::kLoop: return "loop";
+  }
+  return "";
+}
+
+}  // namespace
+
+void to_json(const PciSlotConfig& slot, const DeviceFacts& device, Json& json) {
+  const BlockOptions& options = *block_options(slot);
+  const DiskFacts& facts = *device.disk;
+  json["block"] = {
+      {"source", source_text(options.source)},
+      {"medium", facts.medium},
+      {"capacity_bytes", facts.info.size},
+      {"capacity_sectors", facts.info.size / VIRTIO_BLK_SECTOR_SIZE},
+      {"logical_block", options.logical_sector},
+      {"physical_block", facts.info.physical_block},
+      {"cache", options.writeback ? "writeback" : "writethru"},
+      {"read_only", options.read_only},
+      {"nocache", options.nocache},
+      {"range", range_json(options)},
+      {"discard", discard_json(device.discard)},
+      {"engine", name_of(facts.engine)},
+      {"kick", name_of(options.kick)},
+      {"iothreads", options.iothreads},
+      {"iothread_cpus", options.iothread_cpus},
+      {"queues", options.queues},
+      {"queue_size", options.queue_size},
+      {"lock", options.lock},
+      {"serial", options.serial.value_or(disk_serial(facts.identity))},
+      {"features", blk_feature_names(device.function.features)},
+  };
+}
+
+}  // namespace acrn::block_device

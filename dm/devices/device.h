@@ -1,0 +1,112 @@
+// What `-s` can name, and what becomes of it: a device is one row of a table (device_table.h), and while it runs one
+// Device.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "acrn/base/result.h"
+#include "acrn/block/block_options.h"
+#include "acrn/block/disk_stats.h"
+#include "acrn/event/event_loop.h"
+#include "acrn/mem/guest_memory.h"
+#include "acrn/pci/pci_function.h"
+#include "acrn/virtio/guest_rules.h"
+#include "dm/block/open.h"
+#include "dm/devices/slot.h"
+#include "dm/event/epoll_loop.h"
+
+namespace acrn {
+
+// For loops of queues. The longest poll is about what it takes two threads to wake each other.
+inline constexpr LoopHabits kQueueLoop{.longest_poll = std::chrono::microseconds(50), .lends = true};
+
+// Options of the command line that shape every virtio function.
+struct VirtioOptions {
+  bool single_msi = false;                        // --virtio_msi
+  bool windows = false;                           // --windows
+  std::optional<uint32_t> poll_nanoseconds = {};  // --virtio_poll
+};
+
+// What a machine or a server gives a device to live on. All of it outlives the device.
+struct DeviceEnvironment {
+  const GuestMemory& memory;
+  MsiSink& msi;
+  EventLoop& shared_loop;  // for queues without iothreads
+  VirtioOptions virtio = {};
+  LoopHabits queue_loop = kQueueLoop;  // of iothreads
+};
+
+// What only a disk can do.
+class DiskControl {
+ public:
+  // One for each queue. Any thread.
+  virtual std::vector<QueueStats> stats() const = 0;
+  virtual const GuestMistakes& mistakes() const = 0;
+  // Gives a `nodisk` slot its disk: <path>[,opt...], see parse_rescan_options().
+  virtual Result<void> rescan(std::span<const std::string> disk) = 0;
+  // Follows the size of the served file; returns bytes.
+  virtual Result<uint64_t> resize() = 0;
+  // Returns when everything that the guest has written is on stable storage; at once for a slot without a disk and a
+  // read-only one. Not on a loop that serves the device.
+  virtual Result<void> flush() = 0;
+
+ protected:
+  ~DiskControl() = default;
+};
+
+// A device of one slot with all that serves it. Created and destroyed by the composing thread.
+class Device {
+ public:
+  virtual ~Device() = default;
+  virtual PciFunction& function() = 0;
+  // What it serves, as the user wrote it: a path, "ram:<bytes>" or "nodisk"; empty if it serves nothing. Any thread.
+  virtual std::string source() const { return ""; }
+  // Null if it is no disk.
+  virtual DiskControl* disk() { return nullptr; }
+};
+
+// What a guest will read of a PCI function: known without opening anything.
+struct PciFunctionInfo {
+  uint16_t vendor = 0, device = 0;
+  uint32_t class_code = 0;  // 0xBBSSPP
+  uint16_t subsystem_vendor = 0, subsystem = 0;
+  uint64_t features = 0;  // virtio feature bits offered
+  std::array<BarShape, kPciBars> bars{};
+};
+
+// What is known of a device before it is made. Nothing is opened for writing, created or locked.
+struct DeviceFacts {
+  PciFunctionInfo function;
+  std::optional<DiskFacts> disk;  // of a disk
+  DiscardLimits discard;          // of one that offers it, as its guest will read them
+};
+
+// A device that `-s <slot>,<name>[,<options>]` can name.
+struct DeviceRow {
+  std::string_view name;
+  // The text after the name, split at commas, as a value. Nothing is opened. Errors: kUsage. Null: it takes no options.
+  Result<SlotOptions> (*parse)(std::span<const std::string> fields) = nullptr;
+  // What the options say it serves, for messages. Null: it serves nothing.
+  std::string (*describe)(const SlotOptions& options) = nullptr;
+  // What the slot's number of vCPUs does not allow. Errors: kUsage. Null: everything is allowed.
+  Result<void> (*check_vcpus)(const SlotOptions& options, unsigned vcpus) = nullptr;
+  Result<DeviceFacts> (*inspect)(const PciSlotConfig& slot, const VirtioOptions& virtio) = nullptr;
+  // Opens what the slot names. `pin` outlives the device.
+  Result<std::unique_ptr<Device>> (*create)(const PciSlotConfig& slot, const DeviceEnvironment& environment,
+                                            IrqPin& pin) = nullptr;
+  // Adds what `--dry_run` says of it to the slot's JSON. Null: there is nothing to add.
+  void (*to_json)(const PciSlotConfig& slot, const DeviceFacts& facts, nlohmann::ordered_json& json) = nullptr;
+  bool servable = false;           // by --serve
+  std::string_view only_one = {};  // how messages call it, if a machine has at most one
+};
+
+}  // namespace acrn

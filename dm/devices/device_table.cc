@@ -1,0 +1,46 @@
+#include "dm/devices/device_table.h"
+
+#include <algorithm>
+
+#include "dm/devices/block_device.h"
+#include "dm/devices/bridges.h"
+
+namespace acrn {
+namespace {
+
+constexpr DeviceRow kDevices[] = {
+    {.name = "virtio-blk",
+     .parse = block_device::parse,
+     .describe = block_device::describe,
+     .check_vcpus = block_device::check_vcpus,
+     .inspect = block_device::inspect,
+     .create = block_device::create,
+     .to_json = block_device::to_json,
+     .servable = true},
+    {.name = "hostbridge", .inspect = bridges::inspect_host_bridge, .create = bridges::create_host_bridge},
+    {.name = "lpc", .inspect = bridges::inspect_lpc, .create = bridges::create_lpc, .only_one = "LPC bridge"},
+};
+
+}  // namespace
+
+DeviceTable device_table() { return kDevices; }
+
+const DeviceRow* find_device(DeviceTable table, std::string_view name) {
+  const auto row = std::find_if(table.begin(), table.end(), [&](const DeviceRow& each) { return each.name == name; });
+  return row == table.end() ? nullptr : &*row;
+}
+
+Result<DeviceFacts> inspect_device(const PciSlotConfig& slot, const VirtioOptions& virtio) {
+  auto facts = slot.device->inspect(slot, virtio);
+  if (!facts) return in_slot(slot, facts.error());
+  return facts;
+}
+
+Result<std::unique_ptr<Device>> create_device(const PciSlotConfig& slot, const DeviceEnvironment& environment,
+                                              IrqPin& pin) {
+  auto device = slot.device->create(slot, environment, pin);
+  if (!device) return in_slot(slot, device.error());
+  return device;
+}
+
+}  // namespace acrn

@@ -1,0 +1,27 @@
+// The devices that `-s` can name.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string_view>
+
+#include "dm/devices/device.h"
+
+namespace acrn {
+
+using DeviceTable = std::span<const DeviceRow>;
+
+// virtio-blk, hostbridge, lpc.
+DeviceTable device_table();
+// Null if no row has that name.
+const DeviceRow* find_device(DeviceTable table, std::string_view name);
+
+// With the devices of that table.
+inline Result<PciSlotConfig> parse_slot(std::string_view text) { return parse_slot(text, device_table()); }
+
+// By the slot's row; errors say which slot it is.
+Result<DeviceFacts> inspect_device(const PciSlotConfig& slot, const VirtioOptions& virtio);
+Result<std::unique_ptr<Device>> create_device(const PciSlotConfig& slot, const DeviceEnvironment& environment,
+                                              IrqPin& pin);
+
+}  // namespace acrn

@@ -1,0 +1,48 @@
+#include "dm/devices/platform_devices.h"
+
+#include <array>
+#include <chrono>
+#include <ctime>
+
+#include "hw/platform/board_ports.h"
+#include "hw/platform/pit_8254.h"
+#include "hw/platform/rtc.h"
+#include "hw/platform/uart_16550.h"
+
+namespace acrn {
+namespace {
+
+uint64_t monotonic_nanoseconds() {
+  return static_cast<uint64_t>(std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count());
+}
+
+}  // namespace
+
+Result<std::vector<PlatformDevice>> create_board(bool debug_exit, BoardControl& control,
+                                                 const std::optional<PitEnvironment>& pit) {
+  std::vector<PlatformDevice> board;
+  const auto add = [&]<class Device>(std::unique_ptr<Device> device) {
+    board.push_back({Device::kFirstPort, Device::kPorts, std::move(device)});
+  };
+  add(std::make_unique<Rtc>([] { return std::time(nullptr); }));
+  add(std::make_unique<KeyboardData>());
+  add(std::make_unique<KeyboardReset>(control));
+  add(std::make_unique<ResetControl>(control));
+  add(std::make_unique<Pm1a>(control));
+  if (debug_exit) add(std::make_unique<DebugExit>(control));
+  if (pit) {
+    auto timer = Pit8254::create(pit->loop, pit->pin, monotonic_nanoseconds);
+    if (!timer) return timer.error();
+    auto port_b = std::make_unique<SystemPortB>(*timer.value());
+    add(std::move(timer).value());
+    add(std::move(port_b));
+  }
+  return board;
+}
+
+PlatformDevice create_uart(unsigned com, SerialLine& line, IrqPin& pin) {
+  constexpr std::array<uint16_t, 4> kFirstPorts{0x3f8, 0x2f8, 0x3e8, 0x2e8};
+  return {kFirstPorts[com - 1], Uart16550::kPorts, std::make_unique<Uart16550>(line, pin)};
+}
+
+}  // namespace acrn

@@ -1,0 +1,40 @@
+// The devices of a PC's board that are at fixed I/O ports: clock, timer, serial ports, reset and power.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "acrn/base/result.h"
+#include "acrn/event/event_loop.h"
+#include "acrn/pci/pci_function.h"
+#include "acrn/platform/board_control.h"
+#include "acrn/platform/port_device.h"
+#include "acrn/platform/serial_line.h"
+
+namespace acrn {
+
+// A device and where it is.
+struct PlatformDevice {
+  uint16_t first_port = 0, ports = 0;
+  std::unique_ptr<PortDevice> device;
+};
+
+// For a timer of our own; both outlive it.
+struct PitEnvironment {
+  EventLoop& loop;  // runs what interrupts; a late one makes late interrupts
+  IrqPin& pin;      // the timer's input of the interrupt controllers
+};
+
+// Clock, reset and power, the debug exit if it is asked for, and the timer if the hypervisor has none. The control
+// outlives them.
+Result<std::vector<PlatformDevice>> create_board(bool debug_exit, BoardControl& control,
+                                                 const std::optional<PitEnvironment>& pit);
+// COM1 to COM4. Line and pin outlive the device.
+PlatformDevice create_uart(unsigned com, SerialLine& line, IrqPin& pin);
+
+inline constexpr unsigned kTimerIrq = 0;
+constexpr unsigned uart_irq(unsigned com) { return com % 2 == 1 ? 4 : 3; }
+
+}  // namespace acrn

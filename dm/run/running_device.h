@@ -1,0 +1,43 @@
+// A device that runs, by its slot, and what the control socket may ask of it.
+#pragma once
+
+#include <memory>
+#include <span>
+
+#include "acrn/base/concat.h"
+#include "dm/control/control_target.h"
+#include "dm/devices/device.h"
+
+namespace acrn {
+
+struct RunningDevice {
+  PciSlotConfig slot;
+  std::unique_ptr<Device> device;
+};
+
+// The disk in that slot. Errors: kUsage if there is nothing, or something else.
+inline Result<DiskControl*> find_disk(std::span<const RunningDevice> devices, PciAddress address) {
+  for (const RunningDevice& each : devices) {
+    if (each.slot.address != address) continue;
+    if (DiskControl* const disk = each.device->disk(); disk != nullptr) return disk;
+    return Error{ErrorKind::kUsage, "this slot is not a virtio-blk disk"};
+  }
+  return Error{ErrorKind::kUsage, concat("there is no function in slot ", short_name(address))};
+}
+
+inline DeviceReport report_device(const RunningDevice& running) {
+  DeviceReport report{.slot = full_name(running.slot.address),
+                      .emulation = std::string(running.slot.device->name),
+                      .source = running.device->source()};
+  const DiskControl* const disk = running.device->disk();
+  if (disk == nullptr) return report;
+  report.queues = disk->stats();
+  for (size_t i = 0; i < kGuestRules; i++) {
+    const auto rule = static_cast<GuestRule>(i);
+    auto& counts = is_vmms(rule) ? report.vmm_mistakes : report.mistakes;
+    if (const uint64_t count = disk->mistakes().count(rule); count != 0) counts.emplace_back(text(rule).name, count);
+  }
+  return report;
+}
+
+}  // namespace acrn

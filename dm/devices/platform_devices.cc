@@ -1,9 +1,9 @@
 #include "dm/devices/platform_devices.h"
 
-#include <array>
 #include <chrono>
 #include <ctime>
 
+#include "acrn/platform/port_map.h"
 #include "hw/platform/board_ports.h"
 #include "hw/platform/pit_8254.h"
 #include "hw/platform/rtc.h"
@@ -41,8 +41,7 @@ Result<std::vector<PlatformDevice>> create_board(bool debug_exit, BoardControl& 
 }
 
 PlatformDevice create_uart(unsigned com, SerialLine& line, IrqPin& pin) {
-  constexpr std::array<uint16_t, 4> kFirstPorts{0x3f8, 0x2f8, 0x3e8, 0x2e8};
-  return {kFirstPorts[com - 1], Uart16550::kPorts, std::make_unique<Uart16550>(line, pin)};
+  return {kComPorts[com - 1].first, Uart16550::kPorts, std::make_unique<Uart16550>(line, pin)};
 }
 
 }  // namespace acrn

@@ -1,32 +1,29 @@
 #include "dm/loopback/guest_function.h"
 
+#include "acrn/pci/pci_spec.h"
+
 namespace acrn {
 namespace {
 
-constexpr unsigned kVendor = 0x00, kCommand = 0x04, kStatus = 0x06, kBar0 = 0x10, kCapabilities = 0x34,
-                   kInterruptLine = 0x3c;
-constexpr uint32_t kCommandDecodeAndMaster = 0x7;
-constexpr uint32_t kStatusCapabilityList = 0x10;
-constexpr uint8_t kMsi = 0x05, kMsix = 0x11;
-constexpr uint32_t kMsixEnable = 0x8000;
+constexpr uint16_t kDecodeAndMaster = PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER;
 constexpr uint8_t kFirstPicLine = 10;
 
 }  // namespace
 
 std::optional<GuestFunction> GuestFunction::probe(LoopbackMachine& machine, PciAddress address) {
   GuestFunction function(machine, address);
-  if (function.config_read(kVendor, 2) == 0xffff) return std::nullopt;
-  function.config_write(kCommand, 2, 0);
+  if (function.config_read(PCI_VENDOR_ID, 2) == 0xffff) return std::nullopt;
+  function.config_write(PCI_COMMAND, 2, 0);
   function.place_bars();
-  function.config_write(kInterruptLine, 1, kFirstPicLine);
-  function.config_write(kCommand, 2, kCommandDecodeAndMaster);
+  function.config_write(PCI_INTERRUPT_LINE, 1, kFirstPicLine);
+  function.config_write(PCI_COMMAND, 2, kDecodeAndMaster);
   return function;
 }
 
 // A BAR's size is what it reads back after all ones were written (PCI 3.0 6.2.5.1).
 void GuestFunction::place_bars() {
   for (unsigned i = 0; i < kPciBars; i++) {
-    const unsigned offset = kBar0 + 4 * i;
+    const unsigned offset = PCI_BASE_ADDRESS_0 + 4 * i;
     const uint32_t before = config_read(offset, 4);
     config_write(offset, 4, ~0u);
     const uint32_t mask = config_read(offset, 4);
@@ -42,15 +39,15 @@ void GuestFunction::place_bars() {
 }
 
 void GuestFunction::move_register_bar() {
-  config_write(kCommand, 2, 0);
+  config_write(PCI_COMMAND, 2, 0);
   bars_[0].address = machine_->allocate_io(bars_[0].size);
-  config_write(kBar0, 4, static_cast<uint32_t>(bars_[0].address));
-  config_write(kCommand, 2, kCommandDecodeAndMaster);
+  config_write(PCI_BASE_ADDRESS_0, 4, static_cast<uint32_t>(bars_[0].address));
+  config_write(PCI_COMMAND, 2, kDecodeAndMaster);
 }
 
 std::optional<unsigned> GuestFunction::capability(uint8_t id) const {
-  if ((config_read(kStatus, 2) & kStatusCapabilityList) == 0) return std::nullopt;
-  unsigned offset = config_read(kCapabilities, 1);
+  if ((config_read(PCI_STATUS, 2) & PCI_STATUS_CAP_LIST) == 0) return std::nullopt;
+  unsigned offset = config_read(PCI_CAPABILITY_LIST, 1);
   for (unsigned steps = 0; offset != 0 && steps < kPciConfigSize; steps++) {
     if (config_read(offset, 1) == id) return offset;
     offset = config_read(offset + 1, 1);
@@ -67,15 +64,15 @@ void GuestFunction::out(unsigned offset, unsigned size, uint32_t value) const {
 }
 
 uint64_t GuestFunction::msix_table(unsigned entry) const {
-  const uint32_t table = config_read(*capability(kMsix) + 4, 4);
+  const uint32_t table = config_read(*capability(PCI_CAP_ID_MSIX) + PCI_MSIX_TABLE, 4);
   return bars_[table & 7].address + (table & ~7u) + 16ull * entry;
 }
 
 std::vector<uint8_t> GuestFunction::enable_msix() {
-  const auto offset = capability(kMsix);
+  const auto offset = capability(PCI_CAP_ID_MSIX);
   std::vector<uint8_t> vectors;
   if (!offset) return vectors;
-  const unsigned entries = (config_read(*offset + 2, 2) & 0x7ff) + 1;
+  const unsigned entries = (config_read(*offset + PCI_MSIX_FLAGS, 2) & PCI_MSIX_FLAGS_QSIZE) + 1;
   for (unsigned i = 0; i < entries; i++) {
     vectors.push_back(machine_->allocate_vector());
     machine_->write_mmio(msix_table(i) + 0, 4, LoopbackMachine::kMsiAddress);
@@ -83,12 +80,12 @@ std::vector<uint8_t> GuestFunction::enable_msix() {
     machine_->write_mmio(msix_table(i) + 8, 4, vectors.back());
     machine_->write_mmio(msix_table(i) + 12, 4, 0);
   }
-  config_write(*offset + 2, 2, kMsixEnable);
+  config_write(*offset + PCI_MSIX_FLAGS, 2, PCI_MSIX_FLAGS_ENABLE);
   return vectors;
 }
 
 void GuestFunction::disable_msix() {
-  if (const auto offset = capability(kMsix)) config_write(*offset + 2, 2, 0);
+  if (const auto offset = capability(PCI_CAP_ID_MSIX)) config_write(*offset + 2, 2, 0);
 }
 
 void GuestFunction::mask_msix_entry(unsigned entry, bool masked) {
@@ -96,13 +93,13 @@ void GuestFunction::mask_msix_entry(unsigned entry, bool masked) {
 }
 
 bool GuestFunction::msix_pending(unsigned entry) const {
-  const uint32_t pending = config_read(*capability(kMsix) + 8, 4);
+  const uint32_t pending = config_read(*capability(PCI_CAP_ID_MSIX) + PCI_MSIX_PBA, 4);
   const uint64_t word = bars_[pending & 7].address + (pending & ~7u) + entry / 32 * 4;
   return (machine_->read_mmio(word, 4) >> (entry % 32) & 1) != 0;
 }
 
 std::optional<uint8_t> GuestFunction::enable_msi() {
-  const auto offset = capability(kMsi);
+  const auto offset = capability(PCI_CAP_ID_MSI);
   if (!offset) return std::nullopt;
   const uint8_t vector = machine_->allocate_vector();
   config_write(*offset + 4, 4, LoopbackMachine::kMsiAddress);
@@ -113,7 +110,7 @@ std::optional<uint8_t> GuestFunction::enable_msi() {
 }
 
 void GuestFunction::disable_msi() {
-  if (const auto offset = capability(kMsi)) config_write(*offset + 2, 2, config_read(*offset + 2, 2) & ~1u);
+  if (const auto offset = capability(PCI_CAP_ID_MSI)) config_write(*offset + 2, 2, config_read(*offset + 2, 2) & ~1u);
 }
 
 }  // namespace acrn

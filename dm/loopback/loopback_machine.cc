@@ -1,5 +1,6 @@
 #include "dm/loopback/loopback_machine.h"
 
+#include "acrn/platform/port_map.h"
 #include "dm/mem/guest_ram.h"
 
 namespace acrn {
@@ -12,7 +13,7 @@ uint32_t config_address(PciAddress function, unsigned offset) {
          uint32_t{function.function} << 8 | (offset & 0xfc);
 }
 
-uint16_t data_port(unsigned offset) { return static_cast<uint16_t>(PciBus::kDataPort + (offset & 3)); }
+uint16_t data_port(unsigned offset) { return static_cast<uint16_t>(kPciConfigData.first + (offset & 3)); }
 
 }  // namespace
 
@@ -50,12 +51,12 @@ void LoopbackMachine::write_mmio(uint64_t address, unsigned size, uint64_t value
 }
 
 uint32_t LoopbackMachine::config_read(PciAddress function, unsigned offset, unsigned size) {
-  out(PciBus::kAddressPort, 4, config_address(function, offset));
+  out(kPciConfigAddress.first, 4, config_address(function, offset));
   return in(data_port(offset), size);
 }
 
 void LoopbackMachine::config_write(PciAddress function, unsigned offset, unsigned size, uint32_t value) {
-  out(PciBus::kAddressPort, 4, config_address(function, offset));
+  out(kPciConfigAddress.first, 4, config_address(function, offset));
   out(data_port(offset), size, value);
 }
 

@@ -9,6 +9,7 @@
 #include <tuple>
 
 #include "acrn/base/check.h"
+#include "acrn/platform/port_map.h"
 #include "dm/machine/dsdt.hex"
 #include "dm/machine/memory_layout.h"
 
@@ -192,8 +193,8 @@ Bytes fadt(uint64_t facs_at, uint64_t dsdt_at) {
   fadt.facs = static_cast<uint32_t>(facs_at);
   fadt.dsdt = static_cast<uint32_t>(dsdt_at);
   fadt.sci_interrupt = kSciIrq;
-  fadt.pm1a_event = kPm1aEventPort;
-  fadt.pm1a_control = kPm1aControlPort;
+  fadt.pm1a_event = kPm1aPorts.first;
+  fadt.pm1a_control = kPm1aPorts.first + kPm1aControl;
   fadt.pm1_event_length = 4;
   fadt.pm1_control_length = 2;
   fadt.c2_latency = 0xffff;  // above 100 and 1000: no C2, no C3
@@ -201,12 +202,12 @@ Bytes fadt(uint64_t facs_at, uint64_t dsdt_at) {
   fadt.century = kCenturyRegister;
   fadt.boot_architecture = kLegacyDevices | kNoVga;
   fadt.flags = kWbinvd | kProcC1 | kNoPowerButton | kNoSleepButton | kResetSupported;
-  fadt.reset_register = port(kResetPort, 8);
+  fadt.reset_register = port(kResetControlPort.first, 8);
   fadt.reset_value = kResetValue;
   fadt.x_facs = facs_at;
   fadt.x_dsdt = dsdt_at;
-  fadt.x_pm1a_event = port(kPm1aEventPort, 32);
-  fadt.x_pm1a_control = port(kPm1aControlPort, 16);
+  fadt.x_pm1a_event = port(kPm1aPorts.first, 32);
+  fadt.x_pm1a_control = port(kPm1aPorts.first + kPm1aControl, 16);
   Bytes table;
   append(table, fadt);
   seal(table);

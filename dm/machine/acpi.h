@@ -17,10 +17,7 @@ struct AcpiBoard {
   PciLines pci_lines{5, 10, 11};
 };
 
-inline constexpr uint16_t kPm1aEventPort = 0x400;
-inline constexpr uint16_t kPm1aControlPort = 0x404;
 inline constexpr uint8_t kSciIrq = 9;
-inline constexpr uint16_t kResetPort = 0xcf9;
 inline constexpr uint8_t kResetValue = 0x06;
 
 // All tables, to be put at guest-physical `base`, a multiple of 64; the RSDP is at the start.

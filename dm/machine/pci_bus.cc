@@ -1,13 +1,13 @@
 #include "dm/machine/pci_bus.h"
 
 #include "acrn/base/check.h"
+#include "acrn/pci/pci_spec.h"
+#include "acrn/platform/port_map.h"
 
 namespace acrn {
 namespace {
 
 constexpr uint32_t kConfigEnable = 0x8000'0000;
-constexpr unsigned kHeaderType = 0x0e;
-constexpr uint32_t kMultiFunction = 0x80;
 
 uint32_t all_ones(unsigned size) { return size >= 4 ? ~0u : (1u << (8 * size)) - 1; }
 
@@ -62,7 +62,7 @@ std::optional<PciBus::Selected> PciBus::selected(uint16_t port) const {
   if ((address & kConfigEnable) == 0) return std::nullopt;
   return Selected{{static_cast<uint8_t>(address >> 16), static_cast<uint8_t>((address >> 11) & 0x1f),
                    static_cast<uint8_t>((address >> 8) & 7)},
-                  (address & 0xfc) + (port - kDataPort)};
+                  (address & 0xfc) + (port - kPciConfigData.first)};
 }
 
 uint32_t PciBus::config_read(PciAddress address, unsigned offset, unsigned size) {
@@ -71,8 +71,9 @@ uint32_t PciBus::config_read(PciAddress address, unsigned offset, unsigned size)
   if (attached == nullptr || (offset & 3) + size > 4) return all_ones(size);
   uint32_t value = attached->function->config_read(offset, size);
   // A slot with more functions says so in the header type of its first one, or guests do not look (PCI 3.0 6.2.1).
-  if (address.function == 0 && offset <= kHeaderType && kHeaderType < offset + size && has_more_functions(address)) {
-    value |= kMultiFunction << (8 * (kHeaderType - offset));
+  if (address.function == 0 && offset <= PCI_HEADER_TYPE && PCI_HEADER_TYPE < offset + size &&
+      has_more_functions(address)) {
+    value |= uint32_t{PCI_HEADER_TYPE_MULTI_FUNCTION} << (8 * (PCI_HEADER_TYPE - offset));
   }
   return value & all_ones(size);
 }
@@ -117,8 +118,8 @@ std::optional<PciBus::Hit> PciBus::find(BarKind kind, uint64_t address) const {
 }
 
 std::optional<uint32_t> PciBus::io_read(uint16_t port, unsigned size) {
-  if (port == kAddressPort && size == 4) return config_address_.load();
-  if (port >= kDataPort && port < kDataPort + 4) {
+  if (port == kPciConfigAddress.first && size == 4) return config_address_.load();
+  if (port >= kPciConfigData.first && port < kPciConfigData.first + 4) {
     const auto at = selected(port);
     return at ? config_read(at->address, at->offset, size) : all_ones(size);
   }
@@ -129,11 +130,11 @@ std::optional<uint32_t> PciBus::io_read(uint16_t port, unsigned size) {
 }
 
 bool PciBus::io_write(uint16_t port, unsigned size, uint32_t value) {
-  if (port == kAddressPort && size == 4) {
+  if (port == kPciConfigAddress.first && size == 4) {
     config_address_ = value;
     return true;
   }
-  if (port >= kDataPort && port < kDataPort + 4) {
+  if (port >= kPciConfigData.first && port < kPciConfigData.first + 4) {
     if (const auto at = selected(port)) config_write(at->address, at->offset, size, value);
     return true;
   }

@@ -18,9 +18,6 @@ namespace acrn {
 
 class PciBus {
  public:
-  static constexpr uint16_t kAddressPort = 0xcf8;
-  static constexpr uint16_t kDataPort = 0xcfc;
-
   // Where doorbells follow the BARs that they are in; null: nowhere. Before attach(); outlives the bus.
   void connect(DoorbellSink* doorbells) { doorbell_sink_ = doorbells; }
   // The bus does not own the function. One function per address.

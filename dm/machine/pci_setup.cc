@@ -1,12 +1,10 @@
 #include "dm/machine/pci_setup.h"
 
+#include "acrn/pci/pci_spec.h"
 #include "dm/machine/memory_layout.h"
 
 namespace acrn {
 namespace {
-
-constexpr unsigned kCommand = 0x04, kFirstBar = 0x10, kInterruptLine = 0x3c, kInterruptPin = 0x3d;
-constexpr uint32_t kDecodeIo = 1, kDecodeMemory = 2;
 
 struct Window {
   uint64_t next, end;
@@ -47,13 +45,13 @@ Result<void> set_up_pci(PciBus& bus, const PciLines& lines) {
     uint32_t decode = 0;
     for (unsigned bar = 0; bar < kPciBars; bar++, ++place, ++shape) {
       if (shape->kind == BarKind::kAbsent) continue;
-      bus.config_write(address, kFirstBar + 4 * bar, 4, *place);
-      decode |= shape->kind == BarKind::kIo ? kDecodeIo : kDecodeMemory;
+      bus.config_write(address, PCI_BASE_ADDRESS_0 + 4 * bar, 4, *place);
+      decode |= shape->kind == BarKind::kIo ? PCI_COMMAND_IO : PCI_COMMAND_MEMORY;
     }
-    if (const uint32_t pin = bus.config_read(address, kInterruptPin, 1); pin != 0) {
-      bus.config_write(address, kInterruptLine, 1, pci_line(lines, address, static_cast<uint8_t>(pin)));
+    if (const uint32_t pin = bus.config_read(address, PCI_INTERRUPT_PIN, 1); pin != 0) {
+      bus.config_write(address, PCI_INTERRUPT_LINE, 1, pci_line(lines, address, static_cast<uint8_t>(pin)));
     }
-    if (decode != 0) bus.config_write(address, kCommand, 2, decode);
+    if (decode != 0) bus.config_write(address, PCI_COMMAND, 2, decode);
   }
   return {};
 }

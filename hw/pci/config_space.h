@@ -7,28 +7,9 @@
 #include <optional>
 
 #include "acrn/pci/pci_function.h"
+#include "acrn/pci/pci_spec.h"
 
 namespace acrn {
-
-// Offsets and bits of the header that the program uses, named as in Linux' pci_regs.h.
-inline constexpr unsigned PCI_COMMAND = 0x04;
-inline constexpr uint16_t PCI_COMMAND_IO = 0x001;
-inline constexpr uint16_t PCI_COMMAND_MEMORY = 0x002;
-inline constexpr uint16_t PCI_COMMAND_MASTER = 0x004;
-inline constexpr uint16_t PCI_COMMAND_INTX_DISABLE = 0x400;
-inline constexpr unsigned PCI_STATUS = 0x06;
-inline constexpr uint16_t PCI_STATUS_INTERRUPT = 0x008;
-inline constexpr uint16_t PCI_STATUS_CAP_LIST = 0x010;
-inline constexpr unsigned PCI_REVISION_ID = 0x08;
-inline constexpr unsigned PCI_HEADER_TYPE = 0x0e;
-inline constexpr unsigned PCI_BASE_ADDRESS_0 = 0x10;
-inline constexpr unsigned PCI_SUBSYSTEM_VENDOR_ID = 0x2c;
-inline constexpr unsigned PCI_SUBSYSTEM_ID = 0x2e;
-inline constexpr unsigned PCI_CAPABILITY_LIST = 0x34;
-inline constexpr unsigned PCI_INTERRUPT_LINE = 0x3c;
-inline constexpr unsigned PCI_INTERRUPT_PIN = 0x3d;
-inline constexpr uint8_t PCI_CAP_ID_MSI = 0x05;
-inline constexpr uint8_t PCI_CAP_ID_MSIX = 0x11;
 
 struct PciIdentity {
   uint16_t vendor = 0, device = 0;

@@ -9,13 +9,14 @@
 #include "acrn/base/mutex.h"
 #include "acrn/platform/board_control.h"
 #include "acrn/platform/port_device.h"
+#include "acrn/platform/port_map.h"
 
 namespace acrn {
 
 // The part of a keyboard controller that is left without a keyboard: no data,
 class KeyboardData final : public PortDevice {
  public:
-  static constexpr uint16_t kFirstPort = 0x60, kPorts = 1;
+  static constexpr uint16_t kFirstPort = kKeyboardDataPort.first, kPorts = kKeyboardDataPort.count;
 
   uint32_t read(uint16_t offset, unsigned size) override;
   void write(uint16_t, unsigned, uint32_t) override {}
@@ -25,7 +26,7 @@ class KeyboardData final : public PortDevice {
 // a status that is always idle, and its reset line.
 class KeyboardReset final : public PortDevice {
  public:
-  static constexpr uint16_t kFirstPort = 0x64, kPorts = 1;
+  static constexpr uint16_t kFirstPort = kKeyboardCommandPort.first, kPorts = kKeyboardCommandPort.count;
   static constexpr uint8_t kPulseReset = 0xfe;
 
   explicit KeyboardReset(BoardControl& board) : board_(board) {}
@@ -40,7 +41,7 @@ class KeyboardReset final : public PortDevice {
 // The chip set's reset control register.
 class ResetControl final : public PortDevice {
  public:
-  static constexpr uint16_t kFirstPort = 0xcf9, kPorts = 1;
+  static constexpr uint16_t kFirstPort = kResetControlPort.first, kPorts = kResetControlPort.count;
   static constexpr uint8_t kResetCpu = 0x04;
   static constexpr uint8_t kResetValue = 0x06;  // a hard reset; the FADT's RESET_VALUE
 
@@ -58,7 +59,7 @@ class ResetControl final : public PortDevice {
 // no status bit is ever set.
 class Pm1a final : public PortDevice {
  public:
-  static constexpr uint16_t kFirstPort = 0x400, kPorts = 6;
+  static constexpr uint16_t kFirstPort = kPm1aPorts.first, kPorts = kPm1aPorts.count;
   static constexpr uint16_t kEventPort = 0x400, kEventPorts = 4;
   static constexpr uint16_t kControlPort = 0x404, kControlPorts = 2;
   static constexpr uint8_t kSleepTypeS5 = 5;  // SLP_TYP for power-off; the DSDT's _S5 says the same
@@ -83,7 +84,7 @@ class Pm1a final : public PortDevice {
 // Ends the VM with the byte that is written (--debugexit).
 class DebugExit final : public PortDevice {
  public:
-  static constexpr uint16_t kFirstPort = 0xf4, kPorts = 1;
+  static constexpr uint16_t kFirstPort = kDebugExitPort.first, kPorts = kDebugExitPort.count;
 
   explicit DebugExit(BoardControl& board) : board_(board) {}
   uint32_t read(uint16_t offset, unsigned size) override;

@@ -17,13 +17,14 @@
 #include "acrn/event/event_loop.h"
 #include "acrn/pci/pci_function.h"
 #include "acrn/platform/port_device.h"
+#include "acrn/platform/port_map.h"
 #include "hw/platform/pit_counter.h"
 
 namespace acrn {
 
 class Pit8254 final : public PortDevice {
  public:
-  static constexpr uint16_t kFirstPort = 0x40, kPorts = 4;
+  static constexpr uint16_t kFirstPort = kPitPorts.first, kPorts = kPitPorts.count;
   static constexpr uint64_t kFrequency = 1'193'182;   // Hz
   static constexpr uint64_t kShortestInterval = 120;  // CLK pulses, 100 us
 
@@ -76,7 +77,7 @@ class Pit8254 final : public PortDevice {
 // Port 0x61: gate and output of counter 2, and a bit that toggles with each refresh of memory.
 class SystemPortB final : public PortDevice {
  public:
-  static constexpr uint16_t kFirstPort = 0x61, kPorts = 1;
+  static constexpr uint16_t kFirstPort = kSystemPortB.first, kPorts = kSystemPortB.count;
 
   explicit SystemPortB(Pit8254& pit) : pit_(pit) {}
   uint32_t read(uint16_t offset, unsigned size) override;

@@ -9,12 +9,13 @@
 
 #include "acrn/base/mutex.h"
 #include "acrn/platform/port_device.h"
+#include "acrn/platform/port_map.h"
 
 namespace acrn {
 
 class Rtc final : public PortDevice {
  public:
-  static constexpr uint16_t kFirstPort = 0x70, kPorts = 2;
+  static constexpr uint16_t kFirstPort = kRtcPorts.first, kPorts = kRtcPorts.count;
   static constexpr uint8_t kCenturyIndex = 0x32;  // the FADT names it
 
   // `clock`: seconds since 1970, UTC; called on any thread, under no lock.

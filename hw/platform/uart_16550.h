@@ -14,13 +14,14 @@
 #include "acrn/pci/level_wire.h"
 #include "acrn/pci/pci_function.h"
 #include "acrn/platform/port_device.h"
+#include "acrn/platform/port_map.h"
 #include "acrn/platform/serial_line.h"
 
 namespace acrn {
 
 class Uart16550 final : public PortDevice, private SerialListener {
  public:
-  static constexpr uint16_t kPorts = 8;
+  static constexpr uint16_t kPorts = kComPorts[0].count;
   static constexpr unsigned kFifoSize = 16;  // bytes, each direction
 
   // Line and pin outlive the UART.

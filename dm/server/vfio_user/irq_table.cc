@@ -4,18 +4,17 @@
 #include <optional>
 #include <utility>
 
+#include "acrn/pci/pci_spec.h"
+
 namespace acrn::vfio_user {
 namespace {
 
-constexpr unsigned kStatus = 0x06, kCapabilities = 0x34, kInterruptPin = 0x3d;  // PCI 3.0 6.1
-constexpr uint32_t kStatusCapabilities = 0x10;
-constexpr uint8_t kMsi = 0x05, kMsix = 0x11;  // PCI 3.0 appendix H
-constexpr uint64_t kEntrySize = 16;           // of an MSI-X table: address, data, control; PCI 3.0 6.8.2
+constexpr uint64_t kEntrySize = 16;  // of an MSI-X table: address, data, control; PCI 3.0 6.8.2
 constexpr uint64_t kEntryData = 8, kEntryControl = 12;
 
 std::optional<unsigned> find_capability(PciFunction& function, uint8_t id) {
-  if ((function.config_read(kStatus, 2) & kStatusCapabilities) == 0) return std::nullopt;
-  unsigned offset = function.config_read(kCapabilities, 1);
+  if ((function.config_read(PCI_STATUS, 2) & PCI_STATUS_CAP_LIST) == 0) return std::nullopt;
+  unsigned offset = function.config_read(PCI_CAPABILITY_LIST, 1);
   for (unsigned steps = 0; offset != 0 && steps < kPciConfigSize; steps++) {
     if (function.config_read(offset, 1) == id) return offset;
     offset = function.config_read(offset + 1, 1);
@@ -27,15 +26,15 @@ std::optional<unsigned> find_capability(PciFunction& function, uint8_t id) {
 
 void IrqTable::attach(PciFunction& function) {
   function_ = &function;
-  has_intx_ = function.config_read(kInterruptPin, 1) != 0;
+  has_intx_ = function.config_read(PCI_INTERRUPT_PIN, 1) != 0;
   uint32_t vectors = 0;
-  if (const auto msix = find_capability(function, kMsix)) {
+  if (const auto msix = find_capability(function, PCI_CAP_ID_MSIX)) {
     message_index_ = VFIO_PCI_MSIX_IRQ_INDEX;
-    vectors = (function.config_read(*msix + 2, 2) & 0x7ff) + 1;
-    const uint32_t table = function.config_read(*msix + 4, 4);
+    vectors = (function.config_read(*msix + PCI_MSIX_FLAGS, 2) & PCI_MSIX_FLAGS_QSIZE) + 1;
+    const uint32_t table = function.config_read(*msix + PCI_MSIX_TABLE, 4);
     table_bar_ = table & 7;
     table_offset_ = table & ~7u;
-  } else if (find_capability(function, kMsi)) {
+  } else if (find_capability(function, PCI_CAP_ID_MSI)) {
     message_index_ = VFIO_PCI_MSI_IRQ_INDEX;
     vectors = 1;
   }

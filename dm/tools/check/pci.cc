@@ -2,21 +2,22 @@
 #include <bit>
 
 #include "acrn/base/concat.h"
+#include "acrn/pci/pci_spec.h"
 #include "dm/tools/check/check.h"
 
 namespace acrn {
 namespace {
 
-constexpr unsigned kCommand = 0x04, kBar0 = 0x10;
-
 Verdict identity(CheckContext& context) {
   GuestFunction& function = context.guest.function();
-  const uint32_t id = function.config_read(0, 4), class_code = function.config_read(8, 4);
+  const uint32_t id = function.config_read(PCI_VENDOR_ID, 4), class_code = function.config_read(PCI_REVISION_ID, 4);
   REQUIRE(id == 0x10011af4, "vendor and device read ", hex(id), ", not 0x10011af4");
   REQUIRE((class_code & 0xff) == 0, "revision ", class_code & 0xff, ", but a legacy device has 0");
   REQUIRE(class_code >> 24 == 1, "class ", hex(class_code >> 8), ", not mass storage");
-  REQUIRE(function.config_read(0x2e, 2) == VIRTIO_ID_BLOCK, "subsystem ", function.config_read(0x2e, 2), ", not 2");
-  REQUIRE(function.config_read(0x3d, 1) == 1, "interrupt pin ", function.config_read(0x3d, 1), ", not INTA#");
+  REQUIRE(function.config_read(PCI_SUBSYSTEM_ID, 2) == VIRTIO_ID_BLOCK, "subsystem ",
+          function.config_read(PCI_SUBSYSTEM_ID, 2), ", not 2");
+  REQUIRE(function.config_read(PCI_INTERRUPT_PIN, 1) == 1, "interrupt pin ", function.config_read(PCI_INTERRUPT_PIN, 1),
+          ", not INTA#");
   return holds();
 }
 
@@ -34,9 +35,9 @@ Verdict bars(CheckContext& context) {
 Verdict decoding(CheckContext& context) {
   GuestFunction& function = context.guest.function();
   const uint32_t features = function.in(VIRTIO_PCI_HOST_FEATURES, 4);
-  function.config_write(kCommand, 2, 0);
+  function.config_write(PCI_COMMAND, 2, 0);
   const uint32_t silent = function.in(VIRTIO_PCI_HOST_FEATURES, 4);
-  function.config_write(kCommand, 2, 7);
+  function.config_write(PCI_COMMAND, 2, 7);
   REQUIRE(silent == ~0u, "BAR0 answers ", hex(silent), " while its decoding is off");
   const auto old_port = static_cast<uint16_t>(function.bar(0).address);
   function.move_register_bar();
@@ -47,29 +48,30 @@ Verdict decoding(CheckContext& context) {
 
 Verdict header_masks(CheckContext& context) {
   GuestFunction& function = context.guest.function();
-  for (const unsigned offset : {0x00u, 0x08u, 0x0cu, 0x2cu, 0x30u, 0x34u}) {
+  for (const unsigned offset : {PCI_VENDOR_ID, PCI_REVISION_ID, PCI_CACHE_LINE_SIZE, PCI_SUBSYSTEM_VENDOR_ID,
+                                PCI_ROM_ADDRESS, PCI_CAPABILITY_LIST}) {
     const uint32_t before = function.config_read(offset, 4);
     function.config_write(offset, 4, ~before);
     const uint32_t after = function.config_read(offset, 4);
     REQUIRE(after == before, "configuration register ", hex(offset), " changed from ", hex(before), " to ", hex(after));
   }
-  function.config_write(0x3c, 1, 0xab);
-  REQUIRE(function.config_read(0x3c, 1) == 0xab, "INTERRUPT_LINE does not hold what is written");
-  const uint32_t bar = function.config_read(kBar0, 4);
+  function.config_write(PCI_INTERRUPT_LINE, 1, 0xab);
+  REQUIRE(function.config_read(PCI_INTERRUPT_LINE, 1) == 0xab, "INTERRUPT_LINE does not hold what is written");
+  const uint32_t bar = function.config_read(PCI_BASE_ADDRESS_0, 4);
   REQUIRE((bar & 3) == 1, "the low bits of BAR0 read ", bar & 3, ", not 1");
   return holds();
 }
 
 Verdict capabilities(CheckContext& context) {
   GuestFunction& function = context.guest.function();
-  const auto msix = function.capability(0x11);
+  const auto msix = function.capability(PCI_CAP_ID_MSIX);
   if (context.single_msi) {
     REQUIRE(!msix, "there is an MSI-X capability");
-    REQUIRE(function.capability(0x05).has_value(), "there is no MSI capability");
+    REQUIRE(function.capability(PCI_CAP_ID_MSI).has_value(), "there is no MSI capability");
     return holds();
   }
   REQUIRE(msix.has_value(), "there is no MSI-X capability");
-  const unsigned vectors = (function.config_read(*msix + 2, 2) & 0x7ff) + 1;
+  const unsigned vectors = (function.config_read(*msix + PCI_MSIX_FLAGS, 2) & PCI_MSIX_FLAGS_QSIZE) + 1;
   REQUIRE(vectors == context.options.queues + 1, vectors, " vectors for ", context.options.queues, " queues");
   return holds();
 }
@@ -86,7 +88,8 @@ Verdict intx_is_a_level(CheckContext& context) {
   intx.kick();
   REQUIRE(intx.interrupt().event.wait(RawGuest::kPatience), "no interrupt came for a completion");
   REQUIRE(function.pin().level(), "the line is not asserted while the ISR is set");
-  REQUIRE((function.config_read(0x06, 2) & 8) != 0, "the interrupt bit of the PCI status register is 0");
+  REQUIRE((function.config_read(PCI_STATUS, 2) & PCI_STATUS_INTERRUPT) != 0,
+          "the interrupt bit of the PCI status register is 0");
   const uint32_t isr = intx.function().in(VIRTIO_PCI_ISR, 1);
   REQUIRE(isr == VIRTIO_PCI_ISR_QUEUE, "the ISR reads ", isr, ", not 1");
   REQUIRE(intx.function().in(VIRTIO_PCI_ISR, 1) == 0, "reading the ISR does not clear it");

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "acrn/base/concat.h"
+#include "acrn/pci/pci_spec.h"
 #include "dm/base/page.h"
 #include "dm/tools/commands.h"
 
@@ -16,11 +17,13 @@ Json describe_pci(LegacyDriver& driver) {
   GuestFunction& function = driver.function();
   Json pci{{"address", fmt::format("{:02x}:{:02x}.{}", function.address().bus, function.address().slot,
                                    function.address().function)},
-           {"id", fmt::format("{:04x}:{:04x}", function.config_read(0, 2), function.config_read(2, 2))},
-           {"subsystem", fmt::format("{:04x}:{:04x}", function.config_read(0x2c, 2), function.config_read(0x2e, 2))},
-           {"class", fmt::format("{:06x}", function.config_read(8, 4) >> 8)},
-           {"revision", function.config_read(8, 1)},
-           {"interrupt_pin", function.config_read(0x3d, 1)}};
+           {"id", fmt::format("{:04x}:{:04x}", function.config_read(PCI_VENDOR_ID, 2),
+                              function.config_read(PCI_DEVICE_ID, 2))},
+           {"subsystem", fmt::format("{:04x}:{:04x}", function.config_read(PCI_SUBSYSTEM_VENDOR_ID, 2),
+                                     function.config_read(PCI_SUBSYSTEM_ID, 2))},
+           {"class", fmt::format("{:06x}", function.config_read(PCI_REVISION_ID, 4) >> 8)},
+           {"revision", function.config_read(PCI_REVISION_ID, 1)},
+           {"interrupt_pin", function.config_read(PCI_INTERRUPT_PIN, 1)}};
   for (unsigned i = 0; i < kPciBars; i++) {
     const GuestBar& bar = function.bar(i);
     if (bar.kind == BarKind::kAbsent) continue;
@@ -29,8 +32,8 @@ Json describe_pci(LegacyDriver& driver) {
                            {"address", fmt::format("{:#x}", bar.address)},
                            {"size", bar.size}});
   }
-  pci["msix"] = function.capability(0x11).has_value();
-  pci["msi"] = function.capability(0x05).has_value();
+  pci["msix"] = function.capability(PCI_CAP_ID_MSIX).has_value();
+  pci["msi"] = function.capability(PCI_CAP_ID_MSI).has_value();
   return pci;
 }
 

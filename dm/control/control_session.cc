@@ -111,8 +111,8 @@ Json function_json(const DeviceReport& report) {
   Json json = {{"slot", report.slot}, {"emulation", report.emulation}};
   if (!report.source.empty()) json["source"] = report.source;
   json["queues"] = std::move(queues);
-  json["mistakes"] = counts_json(report.mistakes);
-  json["vmm_mistakes"] = counts_json(report.vmm_mistakes);
+  json["mistakes"] = counts_json(report.guest_errors);
+  json["vmm_mistakes"] = counts_json(report.vmm_errors);
   return json;
 }
 

@@ -27,7 +27,7 @@ struct DeviceReport {
   std::string source;     // a path, "ram:<bytes>" or "nodisk"; empty for a bridge
   std::vector<QueueStats> queues;
   using Counts = std::vector<std::pair<std::string_view, uint64_t>>;  // by name; no zeroes
-  Counts mistakes, vmm_mistakes;  // rules that the guest broke, and the VMM that has it
+  Counts guest_errors, vmm_errors;  // rules that the guest broke, and the VMM that has it
 };
 
 class ControlTarget {

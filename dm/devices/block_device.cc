@@ -72,14 +72,17 @@ class BlockDevice final : public Device, private DiskControl {
 
  private:
   BlockDevice(std::string slot, const BlockOptions& options)
-      : slot_(std::move(slot)), options_(options), mistakes_("virtio-blk " + slot_), source_(source_text(NoDisk{})) {}
+      : slot_(std::move(slot)),
+        options_(options),
+        guest_errors_("virtio-blk " + slot_),
+        source_(source_text(NoDisk{})) {}
 
   std::vector<QueueStats> stats() const override {
     std::vector<QueueStats> stats;
     for (unsigned queue = 0; queue < device_->queue_count(); queue++) stats.push_back(device_->stats(queue));
     return stats;
   }
-  const GuestMistakes& mistakes() const override { return mistakes_; }
+  const GuestErrors& guest_errors() const override { return guest_errors_; }
 
   Result<void> rescan(std::span<const std::string> disk) override {
     // Before it is opened: its locks would tell of a conflict with ourselves.
@@ -118,11 +121,11 @@ class BlockDevice final : public Device, private DiskControl {
     VirtioBlkOptions options =
         device_options(options_, "virtio-blk " + slot_, environment.virtio.poll_nanoseconds.value_or(0));
     options.serial = options_.serial.value_or(disk_serial(no_disk(options_, slot_).identity));
-    auto device = VirtioBlk::create(options, environment.memory, mistakes_, std::move(loops).value());
+    auto device = VirtioBlk::create(options, environment.memory, guest_errors_, std::move(loops).value());
     if (!device) return device.error();
     device_ = device.value().get();
     function_ = std::make_unique<VirtioPciLegacy>(std::move(device).value(), transport_options(environment.virtio),
-                                                  mistakes_, pin, environment.msi);
+                                                  guest_errors_, pin, environment.msi);
     return {};
   }
 
@@ -138,7 +141,7 @@ class BlockDevice final : public Device, private DiskControl {
 
   const std::string slot_;
   const BlockOptions options_;
-  GuestMistakes mistakes_;
+  GuestErrors guest_errors_;
   mutable Mutex mutex_;  // leaf
   std::string source_ ACRN_GUARDED_BY(mutex_);
   std::vector<std::unique_ptr<EpollLoop>> iothreads_;

@@ -50,7 +50,7 @@ class DiskControl {
  public:
   // One for each queue. Any thread.
   virtual std::vector<QueueStats> stats() const = 0;
-  virtual const GuestMistakes& mistakes() const = 0;
+  virtual const GuestErrors& guest_errors() const = 0;
   // Gives a `nodisk` slot its disk: <path>[,opt...], see parse_rescan_options().
   virtual Result<void> rescan(std::span<const std::string> disk) = 0;
   // Follows the size of the served file; returns bytes.

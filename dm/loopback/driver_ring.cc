@@ -86,7 +86,7 @@ bool DriverRing::expose() {
   const uint16_t before = exposed_;
   exposed_ = next_avail_;
   write_avail_index(exposed_);  // release pairs with the device's acquire: entries and descriptors are written
-  full_fence();                 // pairs with the device's, in resume_kicks()
+  full_fence();                 // pairs with the device's, in enable_kicks()
   if (event_index_) return index_passes(wanted_kick(), exposed_, before);
   return (used_flags() & VRING_USED_F_NO_NOTIFY) == 0;
 }

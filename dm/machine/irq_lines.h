@@ -6,7 +6,7 @@
 #include <memory>
 #include <vector>
 
-#include "acrn/pci/level_wire.h"
+#include "acrn/pci/level_interrupt.h"
 #include "acrn/vm/hypervisor.h"
 
 namespace acrn {
@@ -34,7 +34,7 @@ class IrqLines {
     const unsigned gsi_;
     Hypervisor& hypervisor_;
     std::atomic<int> asserted_{0};  // wires
-    LevelWire wire_;
+    LevelInterrupt wire_;
   };
   class Wire final : public IrqPin {
    public:

@@ -34,8 +34,9 @@ inline DeviceReport report_device(const RunningDevice& running) {
   report.queues = disk->stats();
   for (size_t i = 0; i < kGuestRules; i++) {
     const auto rule = static_cast<GuestRule>(i);
-    auto& counts = is_vmms(rule) ? report.vmm_mistakes : report.mistakes;
-    if (const uint64_t count = disk->mistakes().count(rule); count != 0) counts.emplace_back(text(rule).name, count);
+    auto& counts = is_vmms(rule) ? report.vmm_errors : report.guest_errors;
+    if (const uint64_t count = disk->guest_errors().count(rule); count != 0)
+      counts.emplace_back(text(rule).name, count);
   }
   return report;
 }

@@ -67,7 +67,8 @@ void Pit8254::write(uint16_t offset, unsigned size, uint32_t value) {
       state.counters[port].write(byte);
     });
   });
-  driver_.run([this] { settle(); });
+  MutexLock lock(output_mutex_);
+  update_outputs();
 }
 
 uint8_t Pit8254::read_port_b() {
@@ -86,12 +87,11 @@ void Pit8254::write_port_b(uint8_t value) {
   });
 }
 
-// Inside driver_: a pulse that was under way is over when this returns, and comes to nothing afterwards.
+// Under both locks: a pulse that was under way is over when this returns, and nothing comes of it afterwards.
 void Pit8254::reset() {
-  driver_.run([this] {
-    MutexLock lock(mutex_);
-    state_ = State{};
-  });
+  MutexLock output(output_mutex_);
+  MutexLock lock(mutex_);
+  state_ = State{};
 }
 
 // Time may have been read before another thread's access that was served first.
@@ -133,14 +133,13 @@ std::optional<uint64_t> Pit8254::State::next_pulse() const {
 }
 
 void Pit8254::on_alarm() {
-  driver_.run([this] {
-    alarm_at_.reset();
-    settle();
-  });
+  MutexLock lock(output_mutex_);
+  alarm_at_.reset();
+  update_outputs();
 }
 
-// Sends the pulse that is due and sets the alarm for the next. Inside driver_.
-void Pit8254::settle() {
+// Sends the pulse that is due and sets the alarm for the next.
+void Pit8254::update_outputs() {
   const uint64_t now = clock_();
   bool due = false;
   std::optional<uint64_t> next;

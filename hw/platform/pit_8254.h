@@ -13,7 +13,6 @@
 #include <optional>
 
 #include "acrn/base/mutex.h"
-#include "acrn/base/one_at_a_time.h"
 #include "acrn/event/event_loop.h"
 #include "acrn/pci/pci_function.h"
 #include "acrn/platform/port_device.h"
@@ -62,15 +61,15 @@ class Pit8254 final : public PortDevice {
   template <class Access>
   auto with_state(Access&& access);
   void on_alarm();
-  void settle();
+  void update_outputs() ACRN_REQUIRES(output_mutex_);
 
   EventLoop& loop_;
   IrqPin& pin_;
   const std::function<uint64_t()> clock_;
   std::unique_ptr<Alarm> alarm_;
-  OneAtATime driver_;                 // of pin and alarm
-  std::optional<uint64_t> alarm_at_;  // CLK pulses; inside driver_ only
-  Mutex mutex_;                       // leaf
+  Mutex output_mutex_;  // before leaves: one thread at a time drives pin and alarm
+  std::optional<uint64_t> alarm_at_ ACRN_GUARDED_BY(output_mutex_);  // CLK pulses
+  Mutex mutex_;                                                      // leaf
   State state_ ACRN_GUARDED_BY(mutex_);
 };
 

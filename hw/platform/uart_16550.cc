@@ -59,13 +59,13 @@ Uart16550::~Uart16550() { line_.connect(nullptr); }
 
 uint32_t Uart16550::read(uint16_t offset, unsigned size) {
   const uint32_t value = read_bytes(offset, size, kPorts, [this](unsigned port) { return read_register(port); });
-  settle();
+  update_outputs();
   return value;
 }
 
 void Uart16550::write(uint16_t offset, unsigned size, uint32_t value) {
   write_bytes(offset, size, kPorts, value, [this](unsigned port, uint8_t byte) { write_register(port, byte); });
-  settle();
+  update_outputs();
 }
 
 void Uart16550::reset() {
@@ -73,7 +73,7 @@ void Uart16550::reset() {
     MutexLock lock(mutex_);
     state_ = State{};
   }
-  settle();
+  update_outputs();
 }
 
 void Uart16550::input_arrived() {
@@ -87,7 +87,7 @@ void Uart16550::room_arrived() {
 }
 
 // What an access changed reaches the line and the pin. Not under the lock: it calls out.
-void Uart16550::settle() {
+void Uart16550::update_outputs() {
   send_pending();
   refill();
   interrupt_.update();
@@ -233,13 +233,12 @@ bool Uart16550::interrupt_wanted() {
 
 // Stops when the line has no room; room_arrived() goes on.
 void Uart16550::send_pending() {
-  sender_.run([this] {
-    while (const auto byte = next_to_send()) {
-      if (!line_.send(*byte)) return;
-      MutexLock lock(mutex_);
-      state_.shift.reset();
-    }
-  });
+  MutexLock sending(sender_mutex_);
+  while (const auto byte = next_to_send()) {
+    if (!line_.send(*byte)) return;
+    MutexLock lock(mutex_);
+    state_.shift.reset();
+  }
 }
 
 std::optional<uint8_t> Uart16550::next_to_send() {
@@ -253,14 +252,13 @@ std::optional<uint8_t> Uart16550::next_to_send() {
 
 // Takes from the line only what there is room for, so a slow guest loses no input.
 void Uart16550::refill() {
-  receiver_.run([this] {
-    while (can_receive()) {
-      const auto byte = line_.receive();
-      if (!byte) return;
-      MutexLock lock(mutex_);
-      take_received(*byte);
-    }
-  });
+  MutexLock receiving(receiver_mutex_);
+  while (can_receive()) {
+    const auto byte = line_.receive();
+    if (!byte) return;
+    MutexLock lock(mutex_);
+    take_received(*byte);
+  }
 }
 
 // In a loop the receiver is off the line; what arrives waits there.

@@ -10,8 +10,7 @@
 #include <utility>
 
 #include "acrn/base/mutex.h"
-#include "acrn/base/one_at_a_time.h"
-#include "acrn/pci/level_wire.h"
+#include "acrn/pci/level_interrupt.h"
 #include "acrn/pci/pci_function.h"
 #include "acrn/platform/port_device.h"
 #include "acrn/platform/port_map.h"
@@ -89,13 +88,13 @@ class Uart16550 final : public PortDevice, private SerialListener {
   std::optional<uint8_t> next_to_send();
   void refill();
   bool can_receive();
-  void settle();
+  void update_outputs();
 
   SerialLine& line_;
-  OneAtATime sender_, receiver_;
-  Mutex mutex_;  // leaf
+  Mutex sender_mutex_, receiver_mutex_;  // before leaves: one thread at a time drives a direction of the line
+  Mutex mutex_;                          // leaf
   State state_ ACRN_GUARDED_BY(mutex_);
-  LevelWire interrupt_;
+  LevelInterrupt interrupt_;
 };
 
 }  // namespace acrn

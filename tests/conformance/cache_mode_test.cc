@@ -146,7 +146,7 @@ TEST(a_read_only_disk_offers_no_cache_mode) {
   RawGuest guest = bench.guest();
   EXPECT_EQ(guest.offered() & (kFlush | kWce), 0u);
   guest.write_config(kWriteback, 1, 0);
-  EXPECT_EQ(bench.mistakes(GuestRule::kWceNotAccepted), 1u);
+  EXPECT_EQ(bench.guest_errors(GuestRule::kWceNotAccepted), 1u);
 }
 
 }  // namespace

@@ -25,12 +25,12 @@ void check_spoiled(std::span<const Spoiled> cases, BenchOptions options = {}) {
   RawGuest guest = bench.guest();
   for (const Spoiled& spoiled : cases) {
     row(spoiled.name, [&] {
-      const uint64_t before = bench.mistakes(spoiled.rule);
+      const uint64_t before = bench.guest_errors(spoiled.rule);
       GoodRead read(guest);
       read.direct();
       spoiled.spoil(read);
       read.expect(spoiled.answered, bench);
-      EXPECT_EQ(bench.mistakes(spoiled.rule), before + 1);
+      EXPECT_EQ(bench.guest_errors(spoiled.rule), before + 1);
       EXPECT(bench.disk().take_seen().empty());
       GoodRead good(guest);
       good.direct();
@@ -134,7 +134,7 @@ TEST(a_writable_buffer_that_begins_outside_ram_has_the_error_in_its_last_byte) {
       guest.set(1, Gpa{gpa}, length, kWrite);
       EXPECT_EQ(uint32_t{guest.run(uint16_t{0})->len}, 1u);
       EXPECT_EQ(guest.byte(Gpa{gpa + length - 1}), VIRTIO_BLK_S_IOERR);
-      EXPECT_EQ(bench.mistakes(GuestRule::kBufferNotInRam), 1u);
+      EXPECT_EQ(bench.guest_errors(GuestRule::kBufferNotInRam), 1u);
       expect_serves(guest);
     });
   }
@@ -160,8 +160,8 @@ TEST(a_buffer_in_ram_that_is_out_of_reach_is_an_error_and_the_vmms_fault) {
       read.direct();
       guest.set(index, Gpa{gpa}, length, flags, static_cast<uint16_t>(index + 1));
       read.expect(answered, bench);
-      EXPECT_EQ(bench.mistakes(GuestRule::kMemoryUnreachable), 1u);
-      EXPECT_EQ(bench.mistakes(GuestRule::kBufferNotInRam), 0u);
+      EXPECT_EQ(bench.guest_errors(GuestRule::kMemoryUnreachable), 1u);
+      EXPECT_EQ(bench.guest_errors(GuestRule::kBufferNotInRam), 0u);
       EXPECT(bench.disk().take_seen().empty());
       expect_serves(guest);
     });
@@ -177,7 +177,7 @@ TEST(a_write_from_ram_that_is_out_of_reach_is_not_carried_out) {
   EXPECT_EQ(uint32_t{guest.run(pieces)->len}, 1u);
   EXPECT_EQ(guest.byte(status), VIRTIO_BLK_S_IOERR);
   EXPECT(bench.disk().untouched());
-  EXPECT_EQ(bench.mistakes(GuestRule::kMemoryUnreachable), 1u);
+  EXPECT_EQ(bench.guest_errors(GuestRule::kMemoryUnreachable), 1u);
 }
 
 TEST(a_read_across_the_end_of_ram_writes_nothing_before_it) {
@@ -226,7 +226,7 @@ TEST(a_chain_of_empty_descriptors_has_no_status_and_stops_the_queue) {
   const RawGuest::Piece pieces[] = {{read.header, 0, false}, {read.data.gpa(), 0, true}, {read.status, 0, true}};
   guest.chain(0, pieces);
   read.expect(kStops, bench);
-  EXPECT_EQ(bench.mistakes(GuestRule::kStatusMissing), 1u);
+  EXPECT_EQ(bench.guest_errors(GuestRule::kStatusMissing), 1u);
   expect_serves(guest);
 }
 
@@ -245,7 +245,7 @@ TEST(lengths_that_sum_past_4_gib_are_refused) {
   GoodRead read(guest);
   chain_over_ram(bench, guest, read, 16);  // 4 GiB and 17 bytes
   read.expect_error();
-  EXPECT_EQ(bench.mistakes(GuestRule::kLengthsOverflow), 1u);
+  EXPECT_EQ(bench.guest_errors(GuestRule::kLengthsOverflow), 1u);
   expect_serves(guest);
 }
 
@@ -257,7 +257,7 @@ TEST(lengths_that_sum_to_almost_4_gib_are_a_request_past_the_end) {
   EXPECT_EQ(uint32_t{guest.run(uint16_t{0})->len}, 1u);
   EXPECT_EQ(guest.byte(read.status), VIRTIO_BLK_S_IOERR);
   EXPECT(read.data.untouched());
-  EXPECT_EQ(bench.mistakes(GuestRule::kSectorPastEnd), 1u);
+  EXPECT_EQ(bench.guest_errors(GuestRule::kSectorPastEnd), 1u);
   expect_serves(guest);
 }
 
@@ -271,7 +271,7 @@ TEST(a_readable_descriptor_behind_a_writable_one_is_an_error_in_the_last_writabl
   EXPECT_EQ(uint32_t{guest.run(uint16_t{0})->len}, 1u);
   EXPECT_EQ(guest.byte(read.status), VIRTIO_BLK_S_IOERR);
   EXPECT(read.data.untouched());
-  EXPECT_EQ(bench.mistakes(GuestRule::kReadableAfterWritable), 1u);
+  EXPECT_EQ(bench.guest_errors(GuestRule::kReadableAfterWritable), 1u);
   EXPECT(bench.disk().take_seen().empty());
   expect_serves(guest);
 }

@@ -83,7 +83,7 @@ TEST(only_writeback_is_writable_and_only_after_config_wce) {
   RawGuest guest = bench.guest(kNoEventIndex & ~feature(VIRTIO_BLK_F_CONFIG_WCE));
   guest.write_config(32, 1, 1);
   EXPECT_EQ(guest.config(32, 1), 0u);
-  EXPECT_EQ(bench.mistakes(GuestRule::kWceNotAccepted), 1u);
+  EXPECT_EQ(bench.guest_errors(GuestRule::kWceNotAccepted), 1u);
   MUST(guest.restart(kNoEventIndex));
   guest.write_config(32, 1, 1);
   EXPECT_EQ(guest.config(32, 1), 1u);
@@ -93,7 +93,7 @@ TEST(only_writeback_is_writable_and_only_after_config_wce) {
   EXPECT_EQ(guest.config(32, 1), 0u);
   guest.write_config(0, 4, 0x12345678);
   EXPECT_EQ(guest.capacity(), 4 * kMiB / kSector);
-  EXPECT_EQ(bench.mistakes(GuestRule::kConfigReadOnly), 4u);
+  EXPECT_EQ(bench.guest_errors(GuestRule::kConfigReadOnly), 4u);
   expect_serves(guest);
 }
 

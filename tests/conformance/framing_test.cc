@@ -73,7 +73,7 @@ TEST(a_short_header_is_an_error_in_the_status_byte) {
     EXPECT_EQ(guest.byte(status), VIRTIO_BLK_S_IOERR);
     EXPECT(data.untouched());
   }
-  EXPECT_EQ(bench.mistakes(GuestRule::kHeaderTooShort), 4u);
+  EXPECT_EQ(bench.guest_errors(GuestRule::kHeaderTooShort), 4u);
   expect_serves(guest);
 }
 
@@ -84,7 +84,7 @@ TEST(a_writable_header_is_a_missing_header) {
   const Piece pieces[] = {{header, 16, true}, {guest.memory(kSector), kSector, true}, {status, 1, true}};
   EXPECT_EQ(uint32_t{guest.run(pieces)->len}, 1u);
   EXPECT_EQ(guest.byte(status), VIRTIO_BLK_S_IOERR);
-  EXPECT_EQ(bench.mistakes(GuestRule::kHeaderTooShort), 1u);
+  EXPECT_EQ(bench.guest_errors(GuestRule::kHeaderTooShort), 1u);
   expect_serves(guest);
 }
 
@@ -110,7 +110,7 @@ TEST(data_in_the_wrong_direction_is_an_error_and_never_ok) {
     EXPECT_EQ(uint32_t{guest.run(wrong)->len}, 1u);
     EXPECT_EQ(guest.byte(status), VIRTIO_BLK_S_IOERR);
     EXPECT(data.untouched());
-    EXPECT_EQ(bench.mistakes(GuestRule::kDataDirection), ++counted);
+    EXPECT_EQ(bench.guest_errors(GuestRule::kDataDirection), ++counted);
     const Piece none[] = {{header, 16, false}, {status, 1, true}};
     EXPECT_EQ(uint32_t{guest.run(none)->len}, 1u);
     EXPECT_EQ(guest.byte(status), VIRTIO_BLK_S_OK);
@@ -138,7 +138,7 @@ TEST(a_chain_with_nothing_writable_stops_the_queue_and_is_not_carried_out) {
     MUST(guest.restart(kNoEventIndex));
   }
   expect_serves(guest);
-  EXPECT_EQ(bench.mistakes(GuestRule::kStatusMissing), 2u);
+  EXPECT_EQ(bench.guest_errors(GuestRule::kStatusMissing), 2u);
 }
 
 TEST(the_status_is_the_last_writable_byte_however_long_its_descriptor_is) {

@@ -23,7 +23,7 @@ void check_refused(bool answered, GuestRule rule, const Spoil& spoil, uint64_t f
   const Gpa table = read.indirect();
   spoil(read, table);
   read.expect(answered, bench);
-  EXPECT_EQ(bench.mistakes(rule), 1u);
+  EXPECT_EQ(bench.guest_errors(rule), 1u);
   EXPECT(bench.disk().take_seen().empty());
   expect_serves(guest);
 }
@@ -96,7 +96,7 @@ TEST(an_indirect_descriptor_with_write_is_served_and_counted) {
   GoodRead read(guest);
   guest.set(0, read.indirect(), kThree, kIndirect | kWrite);
   read.expect_done();
-  EXPECT_EQ(bench.mistakes(GuestRule::kIndirectWithWrite), 1u);
+  EXPECT_EQ(bench.guest_errors(GuestRule::kIndirectWithWrite), 1u);
 }
 
 TEST(an_indirect_descriptor_with_next_is_refused) {
@@ -220,7 +220,7 @@ TEST(a_chain_longer_than_the_ring_is_served_up_to_1024_descriptors_and_counted) 
       GoodRead read(guest, each.pieces * kSector);
       split_chain(read, each.pieces, each.direct);
       read.expect_done();
-      EXPECT_EQ(bench.mistakes(each.counted), each.times);
+      EXPECT_EQ(bench.guest_errors(each.counted), each.times);
     });
   }
 }

@@ -73,7 +73,7 @@ TEST(a_vector_out_of_range_reads_back_as_none) {
     for (const uint32_t vector : {2u, 3u, 128u, 0x7ffu, 0x8000u, 0xfffeu}) {
       guest.function().out(offset, 2, vector);
       EXPECT_EQ(guest.function().in(offset, 2), 0xffffu);
-      EXPECT_EQ(bench.mistakes(GuestRule::kVectorOutOfRange), ++refused);
+      EXPECT_EQ(bench.guest_errors(GuestRule::kVectorOutOfRange), ++refused);
     }
     guest.function().out(offset, 2, 1);
     EXPECT_EQ(guest.function().in(offset, 2), 1u);
@@ -86,7 +86,7 @@ TEST(without_a_vector_there_is_no_interrupt_and_no_isr) {
   RawGuest guest = bench.guest();
   guest.function().out(VIRTIO_MSI_QUEUE_VECTOR, 2, 0xffff);
   guest.function().out(VIRTIO_MSI_CONFIG_VECTOR, 2, 0xffff);
-  EXPECT_EQ(bench.mistakes(GuestRule::kVectorOutOfRange), 0u);
+  EXPECT_EQ(bench.guest_errors(GuestRule::kVectorOutOfRange), 0u);
   complete_one(bench, guest);
   change_config(bench);
   EXPECT_EQ(entry_interrupt(guest, 0).count.load() + entry_interrupt(guest, 1).count.load(), 0u);

@@ -108,7 +108,7 @@ TEST(a_reset_takes_what_a_kick_has_left_over) {
       guest.offer(ready_request(guest, head, VIRTIO_BLK_T_IN, 0, kSector).head);
     guest.kick();
     expect_serves_after_restart(guest);
-    EXPECT_EQ(bench.mistakes(GuestRule::kKickBeforeRing), 0u);
+    EXPECT_EQ(bench.guest_errors(GuestRule::kKickBeforeRing), 0u);
   }
 }
 
@@ -161,7 +161,7 @@ TEST(kicks_that_were_served_before_their_handler_ran_are_no_mistake) {
     RawGuest guest = bench.guest();
     for (int i = 0; i < 3; i++) expect_serves(guest);
     MUST(guest.restart(kNoEventIndex));
-    EXPECT_EQ(bench.mistakes(GuestRule::kKickBeforeRing), 0u);
+    EXPECT_EQ(bench.guest_errors(GuestRule::kKickBeforeRing), 0u);
   }
 }
 

@@ -47,8 +47,8 @@ TEST(a_device_that_cannot_have_its_doorbells_is_an_error) {
   auto loop = MUST(EpollLoop::create("few", {}));
   for (unsigned more = 0; more < 4; more++) {  // two queues with a doorbell and an alarm each
     FewDescriptors few(more);
-    GuestMistakes mistakes("few");
-    EXPECT(!VirtioBlk::create({.queues = 2}, bench.machine().memory(), mistakes, {loop.get()}).ok());
+    GuestErrors guest_errors("few");
+    EXPECT(!VirtioBlk::create({.queues = 2}, bench.machine().memory(), guest_errors, {loop.get()}).ok());
   }
   RawGuest guest = bench.guest();
   expect_serves(guest);

@@ -89,7 +89,7 @@ TEST(reset_ends_the_polling_until_the_queue_is_set_up_again) {
   for (int i = 0; i < 100; i++) bench.settle();
   EXPECT_EQ(bench.device().stats(0).polls, polls);
   EXPECT_EQ(guest.ring().used_index(), 1);
-  EXPECT_EQ(bench.mistakes(GuestRule::kKickBeforeRing), 0u);
+  EXPECT_EQ(bench.guest_errors(GuestRule::kKickBeforeRing), 0u);
   expect_serves_after_restart(guest);
   EVENTUALLY(bench.device().stats(0).polls > polls);
 }
@@ -111,10 +111,10 @@ TEST(a_broken_queue_is_reported_once_however_often_it_is_looked_at) {
   BenchDisk bench({.device = {.poll_nanoseconds = kOften}});
   RawGuest guest = bench.guest();
   guest.ring().write_avail_index(1000);
-  EVENTUALLY(bench.mistakes(GuestRule::kAvailIndexJump) == 1);
+  EVENTUALLY(bench.guest_errors(GuestRule::kAvailIndexJump) == 1);
   const uint64_t polls = bench.device().stats(0).polls;
   EVENTUALLY(bench.device().stats(0).polls > polls + 5);
-  EXPECT_EQ(bench.mistakes(GuestRule::kAvailIndexJump), 1u);
+  EXPECT_EQ(bench.guest_errors(GuestRule::kAvailIndexJump), 1u);
   expect_serves_after_restart(guest);
 }
 

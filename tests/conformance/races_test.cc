@@ -171,7 +171,7 @@ TEST(a_million_kicks_leave_requests_registers_and_control_calls_working) {
       EXPECT_EQ(MUST(bench.device().resize()), 4 * kMiB);
     }
   });
-  EXPECT_EQ(bench.mistakes(GuestRule::kNotifyUnknownQueue), 500'000u);
+  EXPECT_EQ(bench.guest_errors(GuestRule::kNotifyUnknownQueue), 500'000u);
   expect_serves(guest);
 }
 
@@ -190,7 +190,7 @@ TEST(a_million_kicks_before_the_ring_is_set) {
   guest.function().out(VIRTIO_PCI_STATUS, 1, 0);
   storm_of_kicks(guest, [] {});
   bench.settle();
-  EXPECT(bench.mistakes(GuestRule::kKickBeforeRing) > 0);
+  EXPECT(bench.guest_errors(GuestRule::kKickBeforeRing) > 0);
   expect_serves_after_restart(guest);
 }
 
@@ -270,7 +270,7 @@ TEST(a_million_malformed_requests_are_returned_counted_and_logged_a_few_times) {
   bench.settle();
   MUST(setup_logging({.console = 1}, ""));
   uint64_t counted = 0;
-  for (size_t rule = 0; rule < kGuestRules; rule++) counted += bench.mistakes(static_cast<GuestRule>(rule));
+  for (size_t rule = 0; rule < kGuestRules; rule++) counted += bench.guest_errors(static_cast<GuestRule>(rule));
   EXPECT_EQ(counted, 1'000'000u);
   const size_t lines = lines_of(directory.path("log"));
   EXPECT(lines >= kinds && lines <= kinds * 25);

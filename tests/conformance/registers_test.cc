@@ -122,7 +122,7 @@ void check_all_wrong_writes(InterruptMode mode) {
   for (const GuestRule rule :
        {GuestRule::kRegisterWidth, GuestRule::kRegisterReadOnly, GuestRule::kFeaturesAfterDriverOk,
         GuestRule::kConfigReadOnly, GuestRule::kWceNotAccepted}) {
-    row(std::string(text(rule).name), [&] { EXPECT(bench.mistakes(rule) > 0); });
+    row(std::string(text(rule).name), [&] { EXPECT(bench.guest_errors(rule) > 0); });
   }
   expect_serves(guest);
 }
@@ -137,7 +137,7 @@ TEST(a_queue_selected_by_one_byte_is_selected_and_counted) {
   guest.function().out(VIRTIO_PCI_QUEUE_SEL, 2, 0x0101);
   guest.function().out(VIRTIO_PCI_QUEUE_SEL, 1, 1);
   EXPECT_EQ(guest.function().in(VIRTIO_PCI_QUEUE_SEL, 2), 1u);
-  EXPECT_EQ(bench.mistakes(GuestRule::kRegisterWidth), 1u);
+  EXPECT_EQ(bench.guest_errors(GuestRule::kRegisterWidth), 1u);
   expect_serves_after_restart(guest);
 }
 
@@ -147,7 +147,7 @@ TEST(a_register_that_is_only_read_counts_each_write) {
   guest.function().out(VIRTIO_PCI_HOST_FEATURES, 4, 0);
   guest.function().out(VIRTIO_PCI_QUEUE_NUM, 2, 8);
   guest.function().out(VIRTIO_PCI_ISR, 1, 3);
-  EXPECT_EQ(bench.mistakes(GuestRule::kRegisterReadOnly), 3u);
+  EXPECT_EQ(bench.guest_errors(GuestRule::kRegisterReadOnly), 3u);
   EXPECT_EQ(guest.function().in(VIRTIO_PCI_QUEUE_NUM, 2), 64u);
   expect_serves(guest);
 }
@@ -160,13 +160,13 @@ TEST(guest_features_keep_what_is_offered_until_driver_ok) {
   EXPECT_EQ(function.in(VIRTIO_PCI_GUEST_FEATURES, 4), 0u);
   function.out(VIRTIO_PCI_GUEST_FEATURES, 4, 0xffffffff);
   EXPECT_EQ(function.in(VIRTIO_PCI_GUEST_FEATURES, 4), static_cast<uint32_t>(guest.offered()));
-  EXPECT_EQ(bench.mistakes(GuestRule::kFeatureNotOffered), 1u);
+  EXPECT_EQ(bench.guest_errors(GuestRule::kFeatureNotOffered), 1u);
   const auto flush = static_cast<uint32_t>(feature(VIRTIO_BLK_F_FLUSH));
   function.out(VIRTIO_PCI_GUEST_FEATURES, 4, flush);
   function.out(VIRTIO_PCI_STATUS, 1, 7);
   function.out(VIRTIO_PCI_GUEST_FEATURES, 4, 0);
   EXPECT_EQ(function.in(VIRTIO_PCI_GUEST_FEATURES, 4), flush);
-  EXPECT_EQ(bench.mistakes(GuestRule::kFeaturesAfterDriverOk), 1u);
+  EXPECT_EQ(bench.guest_errors(GuestRule::kFeaturesAfterDriverOk), 1u);
   expect_serves_after_restart(guest);
 }
 
@@ -186,7 +186,7 @@ TEST(a_queue_that_does_not_exist_reads_as_none_and_takes_nothing) {
       function.out(VIRTIO_PCI_QUEUE_NOTIFY, 2, queue);
     });
   }
-  EXPECT_EQ(bench.mistakes(GuestRule::kNotifyUnknownQueue), 5u);
+  EXPECT_EQ(bench.guest_errors(GuestRule::kNotifyUnknownQueue), 5u);
   expect_serves(guest);
 }
 

@@ -73,7 +73,7 @@ TEST(a_request_past_the_end_is_an_error_and_touches_nothing) {
         EXPECT_EQ(uint32_t{guest.run(uint16_t{0})->len}, 1u);
         EXPECT_EQ(guest.byte(ready.status), VIRTIO_BLK_S_IOERR);
         EXPECT(ready.data.untouched());
-        EXPECT_EQ(bench.mistakes(GuestRule::kSectorPastEnd), ++refused);
+        EXPECT_EQ(bench.guest_errors(GuestRule::kSectorPastEnd), ++refused);
       });
     }
   }
@@ -92,7 +92,7 @@ TEST(a_length_that_is_not_a_multiple_of_512_is_an_error_and_writes_nothing) {
       EXPECT_EQ(uint32_t{guest.run(uint16_t{0})->len}, 1u);
       EXPECT_EQ(guest.byte(ready.status), VIRTIO_BLK_S_IOERR);
       EXPECT(ready.data.untouched());
-      EXPECT_EQ(bench.mistakes(GuestRule::kDataNotSectors), ++refused);
+      EXPECT_EQ(bench.guest_errors(GuestRule::kDataNotSectors), ++refused);
     }
   }
   EXPECT(bench.disk().take_seen().empty());
@@ -112,7 +112,7 @@ TEST(an_unknown_type_is_unsupported_and_completed) {
       EXPECT(outcome.has_value());
       EXPECT_EQ(outcome->status, VIRTIO_BLK_S_UNSUPP);
       EXPECT_EQ(outcome->written, 1u);
-      EXPECT_EQ(bench.mistakes(GuestRule::kUnknownType), ++refused);
+      EXPECT_EQ(bench.guest_errors(GuestRule::kUnknownType), ++refused);
     });
   }
   EXPECT(bench.disk().take_seen().empty());
@@ -174,7 +174,7 @@ TEST(a_read_only_disk_refuses_everything_that_writes_and_flushes_fine) {
     EXPECT_EQ(outcome->status, VIRTIO_BLK_S_IOERR);
     EXPECT_EQ(outcome->written, 1u);
   }
-  EXPECT_EQ(bench.mistakes(GuestRule::kWriteToReadOnly), 3u);
+  EXPECT_EQ(bench.guest_errors(GuestRule::kWriteToReadOnly), 3u);
   EXPECT_EQ(guest.flush()->status, VIRTIO_BLK_S_OK);
   EXPECT(bench.disk().take_seen().empty());
   EXPECT(bench.disk().untouched());
@@ -192,7 +192,7 @@ TEST(a_function_without_a_disk_answers_every_request_but_get_id_with_an_error) {
     const auto outcome = guest.request(type, 0, data);
     EXPECT_EQ(outcome->status, VIRTIO_BLK_S_IOERR);
     EXPECT_EQ(outcome->written, 1u);
-    EXPECT_EQ(bench.mistakes(GuestRule::kNoMedium), ++refused);
+    EXPECT_EQ(bench.guest_errors(GuestRule::kNoMedium), ++refused);
   }
 }
 
@@ -205,7 +205,7 @@ TEST(the_id_needs_no_disk) {
   EXPECT_EQ(outcome->written, VIRTIO_BLK_ID_BYTES + 1u);
   EXPECT_EQ(std::string(reinterpret_cast<const char*>(id.data()), id.size()),
             std::string("SLOT-9") + std::string(14, '\0'));
-  EXPECT_EQ(bench.mistakes(GuestRule::kNoMedium), 0u);
+  EXPECT_EQ(bench.guest_errors(GuestRule::kNoMedium), 0u);
 }
 
 }  // namespace

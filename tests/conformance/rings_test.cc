@@ -34,7 +34,7 @@ TEST(a_head_outside_the_table_breaks_the_queue_until_reset) {
       guest.offer(head);
       guest.kick();
       bench.settle();
-      EXPECT_EQ(bench.mistakes(GuestRule::kHeadOutOfRange), 1u);
+      EXPECT_EQ(bench.guest_errors(GuestRule::kHeadOutOfRange), 1u);
       expect_broken_until_restart(bench, guest);
     });
   }
@@ -66,7 +66,7 @@ TEST(an_available_index_that_jumps_breaks_the_queue_until_reset) {
       guest.ring().write_avail_index(static_cast<uint16_t>(guest.ring().avail_index() + jump));
       guest.kick();
       bench.settle();
-      EXPECT_EQ(bench.mistakes(GuestRule::kAvailIndexJump), 1u);
+      EXPECT_EQ(bench.guest_errors(GuestRule::kAvailIndexJump), 1u);
       expect_broken_until_restart(bench, guest);
     });
   }
@@ -83,7 +83,7 @@ TEST(requests_in_flight_complete_when_the_queue_breaks) {
   guest.ring().write_avail_index(1000);
   guest.kick();
   bench.settle();
-  EXPECT_EQ(bench.mistakes(GuestRule::kAvailIndexJump), 1u);
+  EXPECT_EQ(bench.guest_errors(GuestRule::kAvailIndexJump), 1u);
   bench.faults().release();
   EXPECT_EQ(uint32_t{reap(guest, 1)[0].len}, kSector + 1);
   EXPECT(ready.data.holds_disk(0));
@@ -115,7 +115,7 @@ TEST(a_head_that_is_in_flight_stops_the_queue_and_its_slot_is_not_reused) {
   for (int i = 0; i < 3; i++) guest.offer(5);
   guest.kick();
   EVENTUALLY(bench.device().stats(0).stopped);
-  EXPECT_EQ(bench.mistakes(GuestRule::kHeadInFlight), 1u);
+  EXPECT_EQ(bench.guest_errors(GuestRule::kHeadInFlight), 1u);
   bench.faults().release();
   EXPECT_EQ(uint32_t{reap(guest, 1)[0].len}, kSector + 1);
   EXPECT(first.data.holds_disk(0));
@@ -131,11 +131,11 @@ TEST(a_kick_that_finds_nothing_but_zeroes_is_counted_and_one_after_a_request_is_
   RawGuest guest = bench.guest();
   guest.kick();
   bench.settle();
-  EXPECT_EQ(bench.mistakes(GuestRule::kRingBlank), 1u);
+  EXPECT_EQ(bench.guest_errors(GuestRule::kRingBlank), 1u);
   expect_serves(guest);
   guest.kick();
   bench.settle();
-  EXPECT_EQ(bench.mistakes(GuestRule::kRingBlank), 1u);
+  EXPECT_EQ(bench.guest_errors(GuestRule::kRingBlank), 1u);
 }
 
 TEST(a_ring_in_ram_that_is_out_of_reach_is_the_vmms_fault) {
@@ -146,8 +146,8 @@ TEST(a_ring_in_ram_that_is_out_of_reach_is_the_vmms_fault) {
     guest.function().out(VIRTIO_PCI_QUEUE_PFN, 4, static_cast<uint32_t>(place >> 12));
     EXPECT_EQ(guest.function().in(VIRTIO_PCI_QUEUE_PFN, 4), 0u);
   }
-  EXPECT_EQ(bench.mistakes(GuestRule::kMemoryUnreachable), 2u);
-  EXPECT_EQ(bench.mistakes(GuestRule::kRingNotInRam), 0u);
+  EXPECT_EQ(bench.guest_errors(GuestRule::kMemoryUnreachable), 2u);
+  EXPECT_EQ(bench.guest_errors(GuestRule::kRingNotInRam), 0u);
   expect_serves_after_restart(guest);
 }
 
@@ -167,9 +167,9 @@ TEST(a_ring_that_is_not_in_ram_is_refused) {
     row(entry.first, [&, place = entry.second] {
       guest.function().out(VIRTIO_PCI_QUEUE_PFN, 4, static_cast<uint32_t>(place >> 12));
       EXPECT_EQ(guest.function().in(VIRTIO_PCI_QUEUE_PFN, 4), 0u);
-      EXPECT_EQ(bench.mistakes(GuestRule::kRingNotInRam), ++refused);
+      EXPECT_EQ(bench.guest_errors(GuestRule::kRingNotInRam), ++refused);
       guest.kick();
-      EXPECT_EQ(bench.mistakes(GuestRule::kRingNotInRam), ++refused);
+      EXPECT_EQ(bench.guest_errors(GuestRule::kRingNotInRam), ++refused);
     });
   }
   expect_serves_after_restart(guest);
@@ -182,7 +182,7 @@ TEST(a_ring_that_ends_where_ram_ends_is_served) {
   const auto pfn = static_cast<uint32_t>((raw(bench.ram_end()) >> 12) - pages);
   guest.function().out(VIRTIO_PCI_QUEUE_PFN, 4, pfn);
   EXPECT_EQ(guest.function().in(VIRTIO_PCI_QUEUE_PFN, 4), pfn);
-  EXPECT_EQ(bench.mistakes(GuestRule::kRingNotInRam), 0u);
+  EXPECT_EQ(bench.guest_errors(GuestRule::kRingNotInRam), 0u);
   expect_serves_after_restart(guest);
 }
 
@@ -203,7 +203,7 @@ TEST(pfn_0_tears_the_queue_down_after_a_drain) {
   EXPECT(ready.data.holds_disk(0));
   EXPECT_EQ(guest.function().in(VIRTIO_PCI_QUEUE_PFN, 4), 0u);
   guest.kick();
-  EVENTUALLY(bench.mistakes(GuestRule::kKickBeforeRing) == 1);
+  EVENTUALLY(bench.guest_errors(GuestRule::kKickBeforeRing) == 1);
   expect_serves_after_restart(guest);
 }
 
@@ -237,7 +237,7 @@ TEST(kicks_before_the_ring_and_after_reset_are_counted_and_ignored) {
   guest.function().out(VIRTIO_PCI_STATUS, 1, 0);
   const uint16_t used = guest.ring().used_index();
   guest.kick();
-  EVENTUALLY(bench.mistakes(GuestRule::kKickBeforeRing) == 1);
+  EVENTUALLY(bench.guest_errors(GuestRule::kKickBeforeRing) == 1);
   EXPECT_EQ(guest.ring().used_index(), used);
   expect_serves_after_restart(guest);
 }

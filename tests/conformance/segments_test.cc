@@ -34,7 +34,7 @@ void check_refused(const char* name, std::span<const Segment> list, uint8_t stat
       EXPECT(outcome.has_value());
       EXPECT_EQ(outcome->status, status);
       EXPECT_EQ(outcome->written, 1u);
-      EXPECT_EQ(bench.mistakes(rule), 1u);
+      EXPECT_EQ(bench.guest_errors(rule), 1u);
       EXPECT(bench.disk().take_seen().empty());
       EXPECT(bench.disk().untouched());
       expect_serves(guest);
@@ -111,7 +111,7 @@ TEST(a_list_that_is_not_whole_segments_is_an_error) {
       RawGuest guest = bench.guest();
       std::vector<std::byte> list(bytes);
       EXPECT_EQ(guest.request(type, 0, list)->status, VIRTIO_BLK_S_IOERR);
-      EXPECT_EQ(bench.mistakes(GuestRule::kSegmentList), 1u);
+      EXPECT_EQ(bench.guest_errors(GuestRule::kSegmentList), 1u);
       EXPECT(bench.disk().take_seen().empty());
       expect_serves(guest);
     }
@@ -192,7 +192,7 @@ TEST(without_the_feature_they_are_unsupported) {
     BenchDisk bench(std::move(options));
     RawGuest guest = bench.guest(kNoEventIndex & ~wanted.refused);
     EXPECT_EQ(guest.segments(wanted.type, list)->status, VIRTIO_BLK_S_UNSUPP);
-    EXPECT_EQ(bench.mistakes(GuestRule::kFeatureNotAccepted), 1u);
+    EXPECT_EQ(bench.guest_errors(GuestRule::kFeatureNotAccepted), 1u);
     EXPECT(bench.disk().take_seen().empty());
     expect_serves(guest);
   }

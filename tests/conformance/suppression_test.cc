@@ -245,7 +245,7 @@ TEST(a_broken_queue_leaves_the_others_alone) {
   const auto driver = bench.driver();
   driver->queue(1).ring().write_avail_index(1000);
   driver->function().out(VIRTIO_PCI_QUEUE_NOTIFY, 2, 1);
-  EVENTUALLY(bench.mistakes(GuestRule::kAvailIndexJump) == 1);
+  EVENTUALLY(bench.guest_errors(GuestRule::kAvailIndexJump) == 1);
   EXPECT_EQ(MUST(driver->flush()), VIRTIO_BLK_S_OK);
 }
 
@@ -253,7 +253,7 @@ TEST(a_queue_that_was_not_set_up_ignores_its_kicks) {
   BenchDisk bench({.device = {.queues = 2}});
   RawGuest guest = bench.guest();
   guest.function().out(VIRTIO_PCI_QUEUE_NOTIFY, 2, 1);
-  EVENTUALLY(bench.mistakes(GuestRule::kKickBeforeRing) == 1);
+  EVENTUALLY(bench.guest_errors(GuestRule::kKickBeforeRing) == 1);
   expect_serves(guest);
 }
 

@@ -257,9 +257,9 @@ CONTRACT(what_a_driver_does_wrong_is_counted_and_survived, "ram:1M") {
   driver->function().out(VIRTIO_PCI_HOST_FEATURES, 4, 1);
   driver->function().out(VIRTIO_PCI_QUEUE_PFN, 2, 1);
   expect_keeps_data(*driver);
-  EXPECT_EQ(reach.device().disk()->mistakes().count(GuestRule::kNotifyUnknownQueue),
+  EXPECT_EQ(reach.device().disk()->guest_errors().count(GuestRule::kNotifyUnknownQueue),
             reach.hears_every_kick() ? 1u : 0u);
-  EXPECT_EQ(reach.device().disk()->mistakes().count(GuestRule::kRegisterReadOnly), 1u);
+  EXPECT_EQ(reach.device().disk()->guest_errors().count(GuestRule::kRegisterReadOnly), 1u);
 }
 
 }  // namespace acrn

@@ -605,12 +605,12 @@ TEST(memory_that_comes_and_goes_all_the_time_is_survived) {
 // Data goes to and from a file by system calls, which meet the file's end as an error and not as a signal.
 TEST(a_request_whose_data_is_taken_away_fails_alone) {
   const TempDir folder;
-  GuestMistakes mistakes("file");
+  GuestErrors guest_errors("file");
   const auto loop = MUST(EpollLoop::create("queues", {}));
   const auto server = MUST(VfioUserServer::create("0:9:0"));
-  auto device = MUST(VirtioBlk::create({}, server->memory(), mistakes, {loop.get()}));
+  auto device = MUST(VirtioBlk::create({}, server->memory(), guest_errors, {loop.get()}));
   VirtioBlk& block = *device;
-  VirtioPciLegacy function(std::move(device), {}, mistakes, server->pin(), server->msi());
+  VirtioPciLegacy function(std::move(device), {}, guest_errors, server->pin(), server->msi());
   BlockOptions disk;
   disk.source = FilePath{folder.file("disk.img", kMiB)};
   MUST(block.attach(open_backend(disk), "SERIAL"));

@@ -23,9 +23,10 @@ struct Served {
   explicit Served(const VirtioPciOptions& options = {}) {
     static const bool quiet = setup_logging({.console = 1}, "").ok();
     EXPECT(quiet);
-    auto device = MUST(VirtioBlk::create({}, server->memory(), mistakes, {loop.get()}));
+    auto device = MUST(VirtioBlk::create({}, server->memory(), guest_errors, {loop.get()}));
     VirtioBlk& block = *device;
-    function = std::make_unique<VirtioPciLegacy>(std::move(device), options, mistakes, server->pin(), server->msi());
+    function =
+        std::make_unique<VirtioPciLegacy>(std::move(device), options, guest_errors, server->pin(), server->msi());
     MUST(block.attach(make_filter_fault(std::make_unique<MemoryDisk>(BlockInfo{.size = 4 * kMiB}), faults), "SERIAL"));
     MUST(server->serve(*function, path));
   }
@@ -37,7 +38,7 @@ struct Served {
   TempDir folder;
   std::string path = folder.path("vm1.9.0.sock");
   std::shared_ptr<FaultPlan> faults = std::make_shared<FaultPlan>();
-  GuestMistakes mistakes{"served"};
+  GuestErrors guest_errors{"served"};
   std::unique_ptr<EpollLoop> loop = MUST(EpollLoop::create("queues", {}));
   std::unique_ptr<Server> server = MUST(vfio_user::VfioUserServer::create("0:9:0"));
   std::unique_ptr<VirtioPciLegacy> function;

@@ -256,10 +256,10 @@ TEST(memory_granted_for_reading_only_is_not_written) {
   EXPECT_EQ(guest.client.map(raw(kBase) + half, half, half, guest.memory.fd.fd(), VFIO_DMA_MAP_FLAG_READ), 0);
   EXPECT_EQ(guest.client.map(raw(kBase), half, 0, guest.memory.fd.fd()), 0);
   guest.kick();
-  EVENTUALLY(served.mistakes.count(GuestRule::kMemoryUnreachable) == 1);
+  EVENTUALLY(served.guest_errors.count(GuestRule::kMemoryUnreachable) == 1);
   EXPECT_EQ(guest.byte(guest.last_status), 0xffu);
   EXPECT_EQ(guest.ring->used_index(), 0);
-  EXPECT_EQ(served.mistakes.count(GuestRule::kBufferNotInRam), 0u);
+  EXPECT_EQ(served.guest_errors.count(GuestRule::kBufferNotInRam), 0u);
 }
 
 // As QEMU grants memory that is not shared: a DIMM that was plugged in later.
@@ -274,14 +274,14 @@ TEST(memory_granted_without_a_descriptor_is_an_error_and_the_vmms_fault) {
   guest.kick();
   EVENTUALLY(guest.ring->used_index() == 1);
   EXPECT_EQ(guest.byte(status), VIRTIO_BLK_S_IOERR);
-  EXPECT_EQ(served.mistakes.count(GuestRule::kMemoryUnreachable), 1u);
-  EXPECT_EQ(served.mistakes.count(GuestRule::kBufferNotInRam), 0u);
+  EXPECT_EQ(served.guest_errors.count(GuestRule::kMemoryUnreachable), 1u);
+  EXPECT_EQ(served.guest_errors.count(GuestRule::kBufferNotInRam), 0u);
   EXPECT_EQ(guest.client.unmap(kFar, kMiB), 0);
   guest.offer_read();
   guest.ring->write_desc(4, {kFar + 4096, 512, VRING_DESC_F_NEXT | VRING_DESC_F_WRITE, 5});
   guest.kick();
   EVENTUALLY(guest.ring->used_index() == 2);
-  EXPECT_EQ(served.mistakes.count(GuestRule::kBufferNotInRam), 1u);
+  EXPECT_EQ(served.guest_errors.count(GuestRule::kBufferNotInRam), 1u);
 }
 
 // QEMU's memory-backend-file without share=on.
@@ -314,7 +314,7 @@ TEST(memory_that_the_client_has_mapped_privately_is_refused_until_it_runs_and_no
   guest.kick();
   EVENTUALLY(guest.ring->used_index() == 1);
   EXPECT_EQ(guest.byte(status), VIRTIO_BLK_S_IOERR);
-  EXPECT_EQ(served.mistakes.count(GuestRule::kMemoryUnreachable), 1u);
+  EXPECT_EQ(served.guest_errors.count(GuestRule::kMemoryUnreachable), 1u);
 }
 
 TEST(of_a_file_that_is_mapped_in_two_ways_each_piece_is_judged_by_itself) {
@@ -393,10 +393,10 @@ TEST(a_kick_of_a_queue_whose_ring_went_is_counted) {
   guest.start_queue();
   EXPECT_EQ(guest.client.unmap(raw(kBase), guest.memory.size), 0);
   guest.kick();
-  EVENTUALLY(served.mistakes.count(GuestRule::kRingNotInRam) == 1);
+  EVENTUALLY(served.guest_errors.count(GuestRule::kRingNotInRam) == 1);
   EXPECT_EQ(guest.client.map(raw(kBase), guest.memory.size, 0, -1), 0);
   guest.kick();
-  EVENTUALLY(served.mistakes.count(GuestRule::kMemoryUnreachable) == 1);
+  EVENTUALLY(served.guest_errors.count(GuestRule::kMemoryUnreachable) == 1);
   EXPECT_EQ(guest.client.unmap(raw(kBase), guest.memory.size), 0);
   EXPECT_EQ(guest.client.map(kBase, guest.memory), 0);
   const Gpa status = guest.offer_read();
@@ -412,11 +412,11 @@ TEST(a_kick_after_a_refused_ring_tells_of_the_rings_memory) {
   for (const auto& [place, rule] :
        {std::pair{kFar, GuestRule::kMemoryUnreachable}, {2 * kFar, GuestRule::kRingNotInRam}}) {
     guest.client.write(VirtioPciLegacy::kRegisterBar, VIRTIO_PCI_QUEUE_PFN, 4, place >> 12);
-    EXPECT_EQ(served.mistakes.count(rule), 1u);
+    EXPECT_EQ(served.guest_errors.count(rule), 1u);
     guest.kick();
-    EVENTUALLY(served.mistakes.count(rule) == 2);
+    EVENTUALLY(served.guest_errors.count(rule) == 2);
   }
-  EXPECT_EQ(served.mistakes.count(GuestRule::kKickBeforeRing), 0u);
+  EXPECT_EQ(served.guest_errors.count(GuestRule::kKickBeforeRing), 0u);
 }
 
 TEST(an_unmap_is_answered_when_no_request_uses_the_memory) {
@@ -448,7 +448,7 @@ TEST(a_queue_goes_on_when_its_memory_has_come_back) {
     EXPECT_EQ(guest.client.map(kBase, guest.memory), 0);
     EVENTUALLY(guest.byte(before) == VIRTIO_BLK_S_OK && guest.byte(meanwhile) == VIRTIO_BLK_S_OK);
   }
-  EXPECT_EQ(served.mistakes.count(GuestRule::kKickBeforeRing), 0u);
+  EXPECT_EQ(served.guest_errors.count(GuestRule::kKickBeforeRing), 0u);
 }
 
 TEST(a_kick_is_answered_while_the_request_is_in_flight) {

@@ -45,15 +45,15 @@ class FuzzDevice : private IrqPin, private MsiSink {
       : ram_(static_cast<std::byte*>(std::aligned_alloc(4096, kRamSize)), std::free),
         memory_(std::make_shared<const MemoryMap>(
             std::vector<MemoryRegion>{{Gpa{kRamBase}, kRamSize, ram_.get(), nullptr}})),
-        mistakes_("fuzz") {
+        guest_errors_("fuzz") {
     [[maybe_unused]] static const bool quiet = setup_logging({.console = 1}, "").ok();
     std::memset(ram_.get(), 0, kRamSize);
-    auto blk = VirtioBlk::create(options, memory_, mistakes_, {&loop_});
+    auto blk = VirtioBlk::create(options, memory_, guest_errors_, {&loop_});
     ACRN_CHECK(blk.ok());
     auto disk = make_ram_disk({.size = kDiskSize});
     ACRN_CHECK(disk.ok());
     ACRN_CHECK(blk.value()->attach(std::move(disk).value(), "fuzz").ok());
-    function_ = std::make_unique<VirtioPciLegacy>(std::move(blk).value(), VirtioPciOptions{}, mistakes_,
+    function_ = std::make_unique<VirtioPciLegacy>(std::move(blk).value(), VirtioPciOptions{}, guest_errors_,
                                                   static_cast<IrqPin&>(*this), static_cast<MsiSink&>(*this));
   }
 
@@ -80,7 +80,7 @@ class FuzzDevice : private IrqPin, private MsiSink {
   std::unique_ptr<std::byte, decltype(&std::free)> ram_;
   GuestMemory memory_;
   InlineLoop loop_;
-  GuestMistakes mistakes_;
+  GuestErrors guest_errors_;
   std::unique_ptr<VirtioPciLegacy> function_;
 };
 

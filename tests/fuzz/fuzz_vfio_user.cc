@@ -92,12 +92,12 @@ class Host {
   Host() {
     [[maybe_unused]] static const bool quiet = setup_logging({.console = 1}, "").ok();
     const VirtioBlkOptions options{.name = "fuzz", .queues = 2, .queue_size = 8, .discard = true};
-    auto blk = VirtioBlk::create(options, memory_, mistakes_, {&loop_});
+    auto blk = VirtioBlk::create(options, memory_, guest_errors_, {&loop_});
     ACRN_CHECK(blk.ok());
     auto disk = make_ram_disk({.size = FuzzDevice::kDiskSize});
     ACRN_CHECK(disk.ok());
     ACRN_CHECK(blk.value()->attach(std::move(disk).value(), "fuzz").ok());
-    function_ = std::make_unique<VirtioPciLegacy>(std::move(blk).value(), VirtioPciOptions{}, mistakes_,
+    function_ = std::make_unique<VirtioPciLegacy>(std::move(blk).value(), VirtioPciOptions{}, guest_errors_,
                                                   interrupts_.pin(), interrupts_.msi());
     interrupts_.attach(*function_);
     dma_.emplace(memory_, *function_);
@@ -150,7 +150,7 @@ class Host {
   GuestMemory memory_{std::make_shared<const MemoryMap>(std::vector<MemoryRegion>())};
   IrqTable interrupts_{[this](int, std::function<void()> handler) { return watches_.add(std::move(handler)); }};
   InlineLoop loop_;
-  GuestMistakes mistakes_{"fuzz"};
+  GuestErrors guest_errors_{"fuzz"};
   std::unique_ptr<VirtioPciLegacy> function_;
   std::optional<DmaTable> dma_;
   std::array<uint32_t, kPciConfigSize / 4> fresh_{};

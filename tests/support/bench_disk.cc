@@ -157,9 +157,9 @@ BenchDisk::BenchDisk(BenchOptions options) {
     loops_.push_back(MUST(EpollLoop::create("bench", {}, options.habits.value_or(loop_habits()))));
     loops.push_back(loops_.back().get());
   }
-  auto device = MUST(VirtioBlk::create(options.device, *memory_, mistakes_, std::move(loops)));
+  auto device = MUST(VirtioBlk::create(options.device, *memory_, guest_errors_, std::move(loops)));
   device_ = device.get();
-  function_ = std::make_unique<VirtioPciLegacy>(std::move(device), options.pci, mistakes_, machine_->pin(kAddress),
+  function_ = std::make_unique<VirtioPciLegacy>(std::move(device), options.pci, guest_errors_, machine_->pin(kAddress),
                                                 machine_->msi());
   machine_->bus().attach(kAddress, *function_);
   if (!options.attached) return;

@@ -1,6 +1,6 @@
 // BenchDisk: a virtio-blk function composed by hand on the loopback board, for tests that look behind it: a
 // disk in the test's memory that remembers what reached it, a FaultPlan above that, and the function's own
-// count of guest mistakes. Composed, used and ended by the test's thread.
+// count of guest errors. Composed, used and ended by the test's thread.
 #pragma once
 
 #include <deque>
@@ -100,7 +100,7 @@ class BenchDisk {
   VirtioPciLegacy& function() { return *function_; }
   MemoryDisk& disk() { return *disk_; }  // when no other backend was given
   FaultPlan& faults() { return *faults_; }
-  uint64_t mistakes(GuestRule rule) const { return mistakes_.count(rule); }
+  uint64_t guest_errors(GuestRule rule) const { return guest_errors_.count(rule); }
   Gpa ram_end() const { return ram_end_; }
 
   RawGuest guest(uint64_t features = kNoEventIndex, InterruptMode interrupts = InterruptMode::kMsix);
@@ -115,7 +115,7 @@ class BenchDisk {
   std::unique_ptr<LoopbackMachine> machine_;
   std::unique_ptr<GuestMemory> memory_;  // as the device sees it
   Gpa ram_end_{};
-  GuestMistakes mistakes_{"bench"};
+  GuestErrors guest_errors_{"bench"};
   std::shared_ptr<FaultPlan> faults_ = std::make_shared<FaultPlan>();
   std::vector<std::unique_ptr<EpollLoop>> loops_;
   std::unique_ptr<VirtioPciLegacy> function_;

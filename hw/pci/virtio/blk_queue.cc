@@ -45,13 +45,13 @@ bool BlkState::write_through() const {
 }
 
 BlkQueue::BlkQueue(unsigned index, uint16_t size, const BlkSerial& serial, const BlkState& state,
-                   GuestMistakes& mistakes, EventLoop& loop)
+                   GuestErrors& guest_errors, EventLoop& loop)
     : index_(index),
       state_(state),
-      mistakes_(mistakes),
+      guest_errors_(guest_errors),
       loop_(loop),
       serial_(serial),
-      ring_(size, mistakes),
+      ring_(size, guest_errors),
       slots_(size),
       // Left uninitialised: pages are touched by the requests that need them.
       buffer_storage_(new iovec[size_t{size} * ChainBuffers::kVectors]),
@@ -66,8 +66,8 @@ BlkQueue::BlkQueue(unsigned index, uint16_t size, const BlkSerial& serial, const
 }
 
 Result<std::unique_ptr<BlkQueue>> BlkQueue::create(unsigned index, uint16_t size, const BlkSerial& serial,
-                                                   const BlkState& state, GuestMistakes& mistakes, EventLoop& loop) {
-  std::unique_ptr<BlkQueue> queue(new BlkQueue(index, size, serial, state, mistakes, loop));
+                                                   const BlkState& state, GuestErrors& guest_errors, EventLoop& loop) {
+  std::unique_ptr<BlkQueue> queue(new BlkQueue(index, size, serial, state, guest_errors, loop));
   auto notifier = loop.make_notifier([raw = queue.get()] { raw->on_kick(); });
   if (!notifier) return notifier.error();
   queue->kicked_ = std::move(notifier).value();
@@ -121,7 +121,7 @@ bool BlkQueue::start(const std::shared_ptr<const MemoryMap>& map, Gpa ring) {
   if (!ring_.start(map, ring)) {
     const GuestRule why = ring_.why_missing(*map);
     kick_without_ring_.store(why, std::memory_order_relaxed);
-    mistakes_.note(why, raw(ring));
+    guest_errors_.record(why, raw(ring));
     return false;
   }
   counters_.stopped.store(false, std::memory_order_relaxed);
@@ -140,7 +140,7 @@ void BlkQueue::start_polling() {
   }
   poll_timer_ = std::move(timer).value();
   read_features();
-  ring_.suppress_kicks_for_good();
+  ring_.disable_kicks(Virtqueue::KickPause::kPolling);
 }
 
 void BlkQueue::stop(std::function<void()> stopped) {
@@ -194,7 +194,7 @@ void BlkQueue::kick() {
 
 void BlkQueue::note_kick_without_ring() {
   const GuestRule rule = kick_without_ring_.load(std::memory_order_relaxed);
-  mistakes_.note(rule, rule == GuestRule::kKickBeforeRing ? index_ : raw(ring_.place()));
+  guest_errors_.record(rule, rule == GuestRule::kKickBeforeRing ? index_ : raw(ring_.place()));
 }
 
 void BlkQueue::on_kick() {
@@ -203,7 +203,7 @@ void BlkQueue::on_kick() {
   if (suspended_) return;  // resume() will look
   if (ring_.running()) {
     drain();
-    if (ring_.is_blank()) mistakes_.note(GuestRule::kRingBlank, raw(ring_.place()));
+    if (ring_.is_blank()) guest_errors_.record(GuestRule::kRingBlank, raw(ring_.place()));
     return;
   }
   // A doorbell that no ring was ever behind. Later it may have been rung while there was one.
@@ -246,7 +246,7 @@ void BlkQueue::drain() {
 void BlkQueue::note_broken_ring() {
   if (counters_.stopped.exchange(true, std::memory_order_relaxed)) return;
   counters_.stops.add();
-  mistakes_.note_stop(index_);
+  guest_errors_.record_stop(index_);
 }
 
 // Starts what the ring has, as much as fits into a turn; returns how many requests that were, and `over` if there are
@@ -256,7 +256,7 @@ unsigned BlkQueue::take_turn(Clock::time_point end, bool& over) {
   if (lent_ && ring_.waiting() <= share + share / 2) share += share / 2;
   bool late = false;
   do {
-    ring_.suppress_kicks();
+    ring_.disable_kicks(Virtqueue::KickPause::kTurn);
     while (popped < share && !late && !stopped_) {
       auto chain = ring_.pop();
       if (!chain) break;
@@ -269,14 +269,14 @@ unsigned BlkQueue::take_turn(Clock::time_point end, bool& over) {
     signal();
     if (stopped_) break;
     if (poll_timer_ != nullptr) {
-      ring_.suppress_kicks_for_good();  // the rest is for the next tick
+      ring_.disable_kicks(Virtqueue::KickPause::kPolling);  // the rest is for the next tick
       break;
     }
     late_ = late;
     over = (late || popped >= share) && ring_.has_more();
     if (over) break;
     if (loop_polls_ && !lent_) break;  // the loop looks again, and calls rest() before it no longer does
-  } while (ring_.resume_kicks());
+  } while (ring_.enable_kicks(Virtqueue::KickPoint::kNextChain));
   return popped;
 }
 
@@ -285,7 +285,7 @@ void BlkQueue::leave_over() {
   const bool much = ring_.waiting() * cost_ > kLongestKick / 2;
   if (much) was_lent_ = false;  // the loop polls
   if (!lent_ || late_ || much || in_flight_ != 0) return kicked_->notify();
-  ring_.expect_kicks();
+  ring_.enable_kicks(Virtqueue::KickPoint::kBeyondRing);
   came_back_ = alarm_set_;
   set_alarm();
 }
@@ -315,7 +315,9 @@ bool BlkQueue::poll() {
   return true;
 }
 
-bool BlkQueue::rest() { return !stopped_ && poll_timer_ == nullptr && ring_.resume_kicks(); }
+bool BlkQueue::rest() {
+  return !stopped_ && poll_timer_ == nullptr && ring_.enable_kicks(Virtqueue::KickPoint::kNextChain);
+}
 
 // One look at the clock for all that is parsed before the next submission.
 BlkQueue::Clock::time_point BlkQueue::begun() {
@@ -327,13 +329,13 @@ void BlkQueue::start_request(DescChain chain) {
   Slot& slot = slots_[chain.head()];
   if (slot.chain.pending()) {
     // Its first incarnation keeps slot and status byte, and this one has none of its own.
-    mistakes_.note(GuestRule::kHeadInFlight, chain.head());
-    return ring_.give_up(std::move(chain));
+    guest_errors_.record(GuestRule::kHeadInFlight, chain.head());
+    return ring_.drop_without_status(std::move(chain));
   }
   const bool good = ring_.read_chain(chain.head(), slot.buffers);
   if (slot.buffers.status == nullptr) {
-    if (good) mistakes_.note(GuestRule::kStatusMissing, chain.head());
-    return ring_.give_up(std::move(chain));
+    if (good) guest_errors_.record(GuestRule::kStatusMissing, chain.head());
+    return ring_.drop_without_status(std::move(chain));
   }
   slot.chain = std::move(chain);
   slot.begun = begun();
@@ -342,7 +344,7 @@ void BlkQueue::start_request(DescChain chain) {
     count_request(DiskRequestKind::kOther);
     return finish(slot, VIRTIO_BLK_S_IOERR, 1);
   }
-  const BlkFraming request = frame_request(slot.buffers);
+  const ParsedRequest request = parse_request(slot.buffers);
   count_request(request.broken ? DiskRequestKind::kOther : kind_of(request.header.type));
   if (request.broken) return refuse(slot, VIRTIO_BLK_S_IOERR, *request.broken, slot.chain.head());
   if (channel_ == nullptr && request.header.type != VIRTIO_BLK_T_GET_ID) {
@@ -353,7 +355,7 @@ void BlkQueue::start_request(DescChain chain) {
 
 void BlkQueue::count_request(DiskRequestKind kind) { counters_.requests[static_cast<size_t>(kind)].add(); }
 
-void BlkQueue::dispatch(Slot& slot, const BlkFraming& request) {
+void BlkQueue::dispatch(Slot& slot, const ParsedRequest& request) {
   switch (request.header.type) {
     case VIRTIO_BLK_T_IN:
     case VIRTIO_BLK_T_OUT: return transfer(slot, request);
@@ -366,7 +368,7 @@ void BlkQueue::dispatch(Slot& slot, const BlkFraming& request) {
   }
 }
 
-void BlkQueue::transfer(Slot& slot, const BlkFraming& request) {
+void BlkQueue::transfer(Slot& slot, const ParsedRequest& request) {
   const bool write = request.writes();
   const uint64_t bytes = request.data_bytes();
   if (const auto refusal = check_transfer(limits(), request)) {
@@ -391,12 +393,12 @@ void BlkQueue::flush(Slot& slot) {
   submit_later(slot);
 }
 
-void BlkQueue::get_id(Slot& slot, const BlkFraming& request) {
+void BlkQueue::get_id(Slot& slot, const ParsedRequest& request) {
   const size_t written = copy_to_buffers(request.in, serial_.data(), serial_.size());
   finish(slot, VIRTIO_BLK_S_OK, static_cast<uint32_t>(written + 1));
 }
 
-void BlkQueue::start_segments(Slot& slot, const BlkFraming& request) {
+void BlkQueue::start_segments(Slot& slot, const ParsedRequest& request) {
   if (const auto refusal = read_segments(limits(), request, slot.segments, slot.segment_count)) {
     return refuse(slot, refusal->status, refusal->rule, refusal->detail);
   }
@@ -467,13 +469,13 @@ void BlkQueue::note_host_error(const Slot& slot) {
                                 ? std::string()
                                 : concat(" of ", io.length >> VIRTIO_BLK_SECTOR_SHIFT, " sectors at sector ",
                                          slot.offset >> VIRTIO_BLK_SECTOR_SHIFT);
-  log(LogLevel::kError, concat(mistakes_.name(), ": ", kDiskOperationNames[operation], where,
+  log(LogLevel::kError, concat(guest_errors_.name(), ": ", kDiskOperationNames[operation], where,
                                " failed: ", std::generic_category().message(io.error), " (", errno_name(io.error),
                                ", number ", counter.value(), ")"));
 }
 
 void BlkQueue::refuse(Slot& slot, uint8_t status, GuestRule rule, uint64_t detail) {
-  mistakes_.note(rule, detail);
+  guest_errors_.record(rule, detail);
   finish(slot, status, 1);
 }
 

@@ -44,10 +44,10 @@ using BlkSerial = std::array<char, VIRTIO_BLK_ID_BYTES>;  // zero padded
 
 class BlkQueue final : private BlockSink, private Poller {
  public:
-  // `size` ring entries; `serial`: the ID while there is no disk. State, mistakes, interrupts and loop outlive the
+  // `size` ring entries; `serial`: the ID while there is no disk. State, guest errors, interrupts and loop outlive the
   // queue.
   static Result<std::unique_ptr<BlkQueue>> create(unsigned index, uint16_t size, const BlkSerial& serial,
-                                                  const BlkState& state, GuestMistakes& mistakes, EventLoop& loop);
+                                                  const BlkState& state, GuestErrors& guest_errors, EventLoop& loop);
 
   // Any thread.
   EventLoop& loop() { return loop_; }
@@ -104,7 +104,7 @@ class BlkQueue final : private BlockSink, private Poller {
     std::function<void(int)> done;
   };
 
-  BlkQueue(unsigned index, uint16_t size, const BlkSerial& serial, const BlkState& state, GuestMistakes& mistakes,
+  BlkQueue(unsigned index, uint16_t size, const BlkSerial& serial, const BlkState& state, GuestErrors& guest_errors,
            EventLoop& loop);
 
   void start_polling();
@@ -127,11 +127,11 @@ class BlkQueue final : private BlockSink, private Poller {
   void start_request(DescChain chain);
   void count_request(DiskRequestKind kind);
   void note_broken_ring();
-  void dispatch(Slot& slot, const BlkFraming& request);
-  void transfer(Slot& slot, const BlkFraming& request);
+  void dispatch(Slot& slot, const ParsedRequest& request);
+  void transfer(Slot& slot, const ParsedRequest& request);
   void flush(Slot& slot);
-  void get_id(Slot& slot, const BlkFraming& request);
-  void start_segments(Slot& slot, const BlkFraming& request);
+  void get_id(Slot& slot, const ParsedRequest& request);
+  void start_segments(Slot& slot, const ParsedRequest& request);
   bool prepare_segment(Slot& slot);
   void submit_later(Slot& slot);
   void submit_batch();
@@ -148,7 +148,7 @@ class BlkQueue final : private BlockSink, private Poller {
 
   const unsigned index_;
   const BlkState& state_;
-  GuestMistakes& mistakes_;
+  GuestErrors& guest_errors_;
   EventLoop& loop_;
   VirtioInterruptSink* interrupts_ = nullptr;
   std::unique_ptr<Notifier> kicked_;

@@ -51,8 +51,8 @@ size_t copy_to_buffers(std::span<const iovec> buffers, const void* from, size_t 
   return done;
 }
 
-BlkFraming frame_request(ChainBuffers& buffers) {
-  BlkFraming request;
+ParsedRequest parse_request(ChainBuffers& buffers) {
+  ParsedRequest request;
   request.in = drop_last_byte(buffers.writable_part());
   request.in_bytes = buffers.writable_bytes - 1;
   if (buffers.readable_bytes < sizeof(VirtioBlkOuthdr)) {
@@ -65,7 +65,7 @@ BlkFraming frame_request(ChainBuffers& buffers) {
   return request;
 }
 
-std::optional<BlkRefusal> check_transfer(const BlkLimits& limits, const BlkFraming& request) {
+std::optional<BlkRefusal> check_transfer(const BlkLimits& limits, const ParsedRequest& request) {
   const uint64_t sector = request.header.sector, bytes = request.data_bytes();
   if (request.writes() && limits.read_only) {
     return BlkRefusal{VIRTIO_BLK_S_IOERR, GuestRule::kWriteToReadOnly, sector};
@@ -83,7 +83,7 @@ std::optional<BlkRefusal> check_transfer(const BlkLimits& limits, const BlkFrami
   return std::nullopt;
 }
 
-std::optional<BlkRefusal> read_segments(const BlkLimits& limits, const BlkFraming& request,
+std::optional<BlkRefusal> read_segments(const BlkLimits& limits, const ParsedRequest& request,
                                         std::span<VirtioBlkDiscardWriteZeroes> segments, size_t& count) {
   const bool zeroes = request.header.type == VIRTIO_BLK_T_WRITE_ZEROES;
   const auto refuse = [](uint8_t status, GuestRule rule, uint64_t detail) { return BlkRefusal{status, rule, detail}; };

@@ -23,7 +23,7 @@ struct BlkLimits {
 
 // A chain taken apart: header and data either way. Framing is free (VIRTIO_F_ANY_LAYOUT): the header is the first
 // 16 readable bytes and the status the last writable one, wherever descriptors begin and end.
-struct BlkFraming {
+struct ParsedRequest {
   VirtioBlkOuthdr header;
   std::span<const iovec> out, in;  // data to the device, data from the device
   uint64_t out_bytes = 0, in_bytes = 0;
@@ -34,7 +34,7 @@ struct BlkFraming {
 };
 
 // Shrinks the buffers' I/O vectors in place to what is data. There is a status byte.
-BlkFraming frame_request(ChainBuffers& buffers);
+ParsedRequest parse_request(ChainBuffers& buffers);
 
 // How a request ends that is not carried out.
 struct BlkRefusal {
@@ -44,11 +44,11 @@ struct BlkRefusal {
 };
 
 // IN and OUT: may the data be transferred?
-std::optional<BlkRefusal> check_transfer(const BlkLimits& limits, const BlkFraming& request);
+std::optional<BlkRefusal> check_transfer(const BlkLimits& limits, const ParsedRequest& request);
 
 // DISCARD and WRITE_ZEROES: copies the list into `segments` and checks every one of them. On success
 // `count` of them are good.
-std::optional<BlkRefusal> read_segments(const BlkLimits& limits, const BlkFraming& request,
+std::optional<BlkRefusal> read_segments(const BlkLimits& limits, const ParsedRequest& request,
                                         std::span<VirtioBlkDiscardWriteZeroes> segments, size_t& count);
 
 // Copies between host bytes and I/O vectors of guest memory; returns the bytes copied: what fits.

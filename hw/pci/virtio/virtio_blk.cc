@@ -45,8 +45,8 @@ DiscardLimits virtio_blk_discard_limits(const VirtioBlkOptions& options, uint32_
           .alignment = or_default(options.discard_alignment, granularity >> VIRTIO_BLK_SECTOR_SHIFT)};
 }
 
-VirtioBlk::VirtioBlk(const VirtioBlkOptions& options, const GuestMemory& memory, GuestMistakes& mistakes)
-    : options_(options), features_(virtio_blk_features(options)), memory_(memory), mistakes_(mistakes) {
+VirtioBlk::VirtioBlk(const VirtioBlkOptions& options, const GuestMemory& memory, GuestErrors& guest_errors)
+    : options_(options), features_(virtio_blk_features(options)), memory_(memory), guest_errors_(guest_errors) {
   state_.read_only = options.read_only;
   state_.writeback_option = options.writeback;
   state_.writeback = options.writeback;
@@ -66,10 +66,10 @@ VirtioBlk::VirtioBlk(const VirtioBlkOptions& options, const GuestMemory& memory,
 }
 
 Result<std::unique_ptr<VirtioBlk>> VirtioBlk::create(const VirtioBlkOptions& options, const GuestMemory& memory,
-                                                     GuestMistakes& mistakes, std::vector<EventLoop*> loops) {
-  std::unique_ptr<VirtioBlk> device(new VirtioBlk(options, memory, mistakes));
+                                                     GuestErrors& guest_errors, std::vector<EventLoop*> loops) {
+  std::unique_ptr<VirtioBlk> device(new VirtioBlk(options, memory, guest_errors));
   for (unsigned i = 0; i < options.queues; i++) {
-    auto queue = BlkQueue::create(i, options.queue_size, padded(options.serial), device->state_, mistakes,
+    auto queue = BlkQueue::create(i, options.queue_size, padded(options.serial), device->state_, guest_errors,
                                   *loops[i % loops.size()]);
     if (!queue) return queue.error();
     device->queues_.push_back(std::move(queue).value());
@@ -107,7 +107,7 @@ Result<void> VirtioBlk::attach(std::unique_ptr<BlockBackend> backend, std::strin
   backend_ = std::move(backend);
   describe_medium(backend_->info());
   lock.unlock();
-  tell_guest();
+  notify_config_change();
   lock.lock();
   return {};
 }
@@ -125,7 +125,7 @@ Result<uint64_t> VirtioBlk::resize() {
   lock.lock();
   if (size.ok()) describe_medium(backend_->info());
   lock.unlock();
-  if (size.ok()) tell_guest();
+  if (size.ok()) notify_config_change();
   lock.lock();
   return size;
 }
@@ -162,7 +162,7 @@ void VirtioBlk::describe_medium(const BlockInfo& info) {
   state_.capacity = sectors;
 }
 
-void VirtioBlk::tell_guest() {
+void VirtioBlk::notify_config_change() {
   if (VirtioInterruptSink* sink = interrupts_.load(); sink != nullptr) sink->config_interrupt();
 }
 
@@ -229,9 +229,9 @@ void VirtioBlk::write_config(unsigned offset, std::span<const uint8_t> from) {
   for (const uint8_t byte : from) {
     const unsigned at = offset++;
     if (at != kWritebackOffset) {
-      mistakes_.note(GuestRule::kConfigReadOnly, at);
+      guest_errors_.record(GuestRule::kConfigReadOnly, at);
     } else if ((state_.accepted & feature(VIRTIO_BLK_F_CONFIG_WCE)) == 0) {
-      mistakes_.note(GuestRule::kWceNotAccepted, byte);
+      guest_errors_.record(GuestRule::kWceNotAccepted, byte);
     } else {
       state_.writeback = byte != 0;
     }

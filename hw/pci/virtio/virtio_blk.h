@@ -45,10 +45,10 @@ class VirtioBlk final : public VirtioDevice {
  public:
   static constexpr uint8_t kPciClass = 0x01;  // mass storage
 
-  // Queue n lives on loops[n % loops.size()]. Memory, mistakes and loops outlive the device. It has no medium:
+  // Queue n lives on loops[n % loops.size()]. Memory, guest errors and loops outlive the device. It has no medium:
   // capacity 0, every request IOERR, until attach().
   static Result<std::unique_ptr<VirtioBlk>> create(const VirtioBlkOptions& options, const GuestMemory& memory,
-                                                   GuestMistakes& mistakes, std::vector<EventLoop*> loops);
+                                                   GuestErrors& guest_errors, std::vector<EventLoop*> loops);
   ~VirtioBlk() override;
 
   // Gives a device without a medium its disk and tells the guest (ACRN's blkrescan). `serial`: up to 20 bytes.
@@ -82,17 +82,17 @@ class VirtioBlk final : public VirtioDevice {
   void write_config(unsigned offset, std::span<const uint8_t> from) override;
 
  private:
-  VirtioBlk(const VirtioBlkOptions& options, const GuestMemory& memory, GuestMistakes& mistakes);
+  VirtioBlk(const VirtioBlkOptions& options, const GuestMemory& memory, GuestErrors& guest_errors);
 
   void describe_medium(const BlockInfo& info) ACRN_REQUIRES(mutex_);
-  void tell_guest();
+  void notify_config_change();
   void drain_queues(void (BlkQueue::*stop)(std::function<void()> stopped));
   void on_queues(const std::function<void(BlkQueue&)>& task);  // each on its loop, one after the other
 
   const VirtioBlkOptions options_;
   const uint64_t features_;
   const GuestMemory& memory_;
-  GuestMistakes& mistakes_;
+  GuestErrors& guest_errors_;
   BlkState state_;
   std::atomic<VirtioInterruptSink*> interrupts_{nullptr};
 

@@ -29,8 +29,8 @@ std::array<BarShape, kPciBars> virtio_pci_bars(unsigned config_size, const Virti
 }
 
 VirtioPciLegacy::VirtioPciLegacy(std::unique_ptr<VirtioDevice> device, const VirtioPciOptions& options,
-                                 GuestMistakes& mistakes, IrqPin& pin, MsiSink& msi)
-    : mistakes_(mistakes),
+                                 GuestErrors& guest_errors, IrqPin& pin, MsiSink& msi)
+    : guest_errors_(guest_errors),
       register_bar_size_(virtio_pci_bars(device->config_size(), options)[kRegisterBar].size),
       has_msix_(!options.single_msi),
       msi_(msi),
@@ -191,7 +191,7 @@ void VirtioPciLegacy::register_write(uint64_t offset, unsigned size, uint32_t va
   if (at == VIRTIO_PCI_QUEUE_NOTIFY && size == 2) {
     const auto queue = static_cast<uint16_t>(value);
     if (queue < queues_.size()) return device_->kick(queue);
-    return mistakes_.note(GuestRule::kNotifyUnknownQueue, queue);
+    return guest_errors_.record(GuestRule::kNotifyUnknownQueue, queue);
   }
   const unsigned config = config_offset();
   if (at < config) return header_write(at, size, value);
@@ -203,7 +203,7 @@ void VirtioPciLegacy::header_write(unsigned offset, unsigned size, uint32_t valu
   MutexLock lock(control_);
   const auto vector = [&](uint32_t wanted) {
     if (wanted < msix_.vectors() || wanted == VIRTIO_MSI_NO_VECTOR) return static_cast<uint16_t>(wanted);
-    mistakes_.note(GuestRule::kVectorOutOfRange, wanted);
+    guest_errors_.record(GuestRule::kVectorOutOfRange, wanted);
     return VIRTIO_MSI_NO_VECTOR;
   };
   const auto at = [&](unsigned field, unsigned width) { return offset == field && size == width; };
@@ -212,7 +212,7 @@ void VirtioPciLegacy::header_write(unsigned offset, unsigned size, uint32_t valu
   } else if (at(VIRTIO_PCI_QUEUE_PFN, 4)) {
     write_queue_pfn(value);
   } else if (at(VIRTIO_PCI_QUEUE_SEL, 2) || at(VIRTIO_PCI_QUEUE_SEL, 1)) {
-    if (size == 1) mistakes_.note(GuestRule::kRegisterWidth, offset);  // what is meant is plain (docs/adr/0017)
+    if (size == 1) guest_errors_.record(GuestRule::kRegisterWidth, offset);  // what is meant is plain (docs/adr/0017)
     queue_select_ = static_cast<uint16_t>(value & (size == 1 ? 0xff : 0xffff));
   } else if (at(VIRTIO_PCI_STATUS, 1)) {
     write_status(static_cast<uint8_t>(value));
@@ -221,16 +221,16 @@ void VirtioPciLegacy::header_write(unsigned offset, unsigned size, uint32_t valu
   } else if (at(VIRTIO_MSI_QUEUE_VECTOR, 2)) {
     if (const uint16_t queue = queue_select_; queue < queues_.size()) queues_[queue].vector = vector(value);
   } else if (at(VIRTIO_PCI_HOST_FEATURES, 4) || at(VIRTIO_PCI_QUEUE_NUM, 2) || at(VIRTIO_PCI_ISR, 1)) {
-    mistakes_.note(GuestRule::kRegisterReadOnly, offset);
+    guest_errors_.record(GuestRule::kRegisterReadOnly, offset);
   } else {
-    mistakes_.note(GuestRule::kRegisterWidth, offset);
+    guest_errors_.record(GuestRule::kRegisterWidth, offset);
   }
 }
 
 void VirtioPciLegacy::write_guest_features(uint32_t value) {
-  if ((status_ & VIRTIO_CONFIG_S_DRIVER_OK) != 0) return mistakes_.note(GuestRule::kFeaturesAfterDriverOk, value);
+  if ((status_ & VIRTIO_CONFIG_S_DRIVER_OK) != 0) return guest_errors_.record(GuestRule::kFeaturesAfterDriverOk, value);
   const auto offered = static_cast<uint32_t>(device_->features());
-  if ((value & ~offered) != 0) mistakes_.note(GuestRule::kFeatureNotOffered, value & ~offered);
+  if ((value & ~offered) != 0) guest_errors_.record(GuestRule::kFeatureNotOffered, value & ~offered);
   guest_features_ = value & offered;
   device_->set_features(guest_features_);
 }

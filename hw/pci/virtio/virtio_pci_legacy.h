@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "acrn/base/mutex.h"
-#include "acrn/pci/level_wire.h"
+#include "acrn/pci/level_interrupt.h"
 #include "acrn/pci/pci_function.h"
 #include "acrn/virtio/guest_rules.h"
 #include "acrn/virtio/virtio_device.h"
@@ -38,8 +38,8 @@ class VirtioPciLegacy final : public PciFunction, private VirtioInterruptSink {
  public:
   static constexpr unsigned kRegisterBar = 0, kMsixBar = 1;
 
-  // Pin, sink and mistakes outlive the function.
-  VirtioPciLegacy(std::unique_ptr<VirtioDevice> device, const VirtioPciOptions& options, GuestMistakes& mistakes,
+  // Pin, sink and guest errors outlive the function.
+  VirtioPciLegacy(std::unique_ptr<VirtioDevice> device, const VirtioPciOptions& options, GuestErrors& guest_errors,
                   IrqPin& pin, MsiSink& msi);
   ~VirtioPciLegacy() override;
 
@@ -77,12 +77,12 @@ class VirtioPciLegacy final : public PciFunction, private VirtioInterruptSink {
     std::atomic<uint16_t> vector{VIRTIO_MSI_NO_VECTOR};
   };
 
-  GuestMistakes& mistakes_;
+  GuestErrors& guest_errors_;
   const uint32_t register_bar_size_;
   const bool has_msix_;
   Msi msi_;
   Msix msix_;
-  LevelWire intx_;
+  LevelInterrupt intx_;
   std::atomic<bool> intx_disabled_{false};
   std::atomic<uint8_t> isr_{0};
   std::atomic<uint8_t> status_{0};

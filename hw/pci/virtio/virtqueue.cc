@@ -33,7 +33,8 @@ bool Virtqueue::find_ring(std::shared_ptr<const MemoryMap> map) {
 bool Virtqueue::start(std::shared_ptr<const MemoryMap> map, Gpa ring) {
   ring_ = ring;
   if (!find_ring(std::move(map))) return false;
-  broken_ = kicks_suppressed_ = false;
+  broken_ = false;
+  kick_flag_ = 0;
   avail_index_ = next_avail_ = next_used_ = published_ = signalled_ = 0;
   return true;
 }
@@ -51,45 +52,34 @@ bool Virtqueue::is_blank() const {
 
 void Virtqueue::break_queue(GuestRule rule, uint64_t detail) {
   broken_ = true;
-  mistakes_.note(rule, detail);
+  guest_errors_.record(rule, detail);
 }
 
-void Virtqueue::give_up(DescChain chain) {
+void Virtqueue::drop_without_status(DescChain chain) {
   ACRN_CHECK(chain.queue_ == this);
   chain.queue_ = nullptr;
   broken_ = true;
 }
 
-void Virtqueue::suppress_kicks() {
-  // With the event index, not moving avail_event suppresses by itself.
-  if (event_index_ || kicks_suppressed_ || !running()) return;
-  used_.store16(kRingFlags, VRING_USED_F_NO_NOTIFY, __ATOMIC_RELAXED);
-  kicks_suppressed_ = true;
-}
-
-void Virtqueue::suppress_kicks_for_good() {
-  if (!running() || broken_) return;
-  if (!event_index_) return suppress_kicks();
-  if (std::exchange(kicks_suppressed_, false)) used_.store16(kRingFlags, 0, __ATOMIC_RELAXED);
+void Virtqueue::disable_kicks(KickPause pause) {
+  if (!running()) return;
+  if (!event_index_) return store_kick_flag(VRING_USED_F_NO_NOTIFY);
+  if (pause == KickPause::kTurn || broken_) return;  // not to move avail_event is enough
+  store_kick_flag(0);
   // Half the range away from where the driver is, so nothing that it adds passes it (virtio 0.9.5 2.4.1).
-  used_.store16(avail_event(size_), static_cast<uint16_t>(next_avail_ ^ 0x8000), __ATOMIC_RELAXED);
+  store_avail_event(static_cast<uint16_t>(next_avail_ ^ 0x8000));
 }
 
-bool Virtqueue::resume_kicks() {
+bool Virtqueue::enable_kicks(KickPoint point) {
   if (!running() || broken_) return false;
-  if (kicks_suppressed_) {
-    used_.store16(kRingFlags, 0, __ATOMIC_RELAXED);
-    kicks_suppressed_ = false;
+  store_kick_flag(0);
+  if (point == KickPoint::kBeyondRing) {
+    if (event_index_) store_avail_event(avail_.load16(kRingIndex, __ATOMIC_RELAXED));
+    return false;
   }
-  if (event_index_) used_.store16(avail_event(size_), next_avail_, __ATOMIC_RELAXED);
+  if (event_index_) store_avail_event(next_avail_);
   full_fence();  // pairs with the driver's, between its avail.idx and its look at our flags or avail_event
   return avail_.load16(kRingIndex, __ATOMIC_RELAXED) != next_avail_;
-}
-
-void Virtqueue::expect_kicks() {
-  if (kicks_suppressed_) used_.store16(kRingFlags, 0, __ATOMIC_RELAXED);
-  kicks_suppressed_ = false;
-  if (event_index_) used_.store16(avail_event(size_), avail_.load16(kRingIndex, __ATOMIC_RELAXED), __ATOMIC_RELAXED);
 }
 
 std::optional<DescChain> Virtqueue::pop() {
@@ -162,7 +152,7 @@ bool Virtqueue::read_chain(uint16_t head, ChainBuffers& buffers) {
     return true;
   }
   if (!ends) buffers.status = nullptr;
-  mistakes_.note(*walk.broken, walk.detail);
+  guest_errors_.record(*walk.broken, walk.detail);
   return false;
 }
 
@@ -179,7 +169,8 @@ bool Virtqueue::find_end(uint16_t head, ChainBuffers& buffers, Walk& walk) {
     add_buffer(desc, buffers, walk);
     if ((desc.flags & VRING_DESC_F_NEXT) == 0) {
       // Served all the same; of a table that is longer than the ring itself this has been counted.
-      if (walk.good() && walk.buffers > size_ && walk.entries <= size_) mistakes_.note(GuestRule::kChainTooLong, head);
+      if (walk.good() && walk.buffers > size_ && walk.entries <= size_)
+        guest_errors_.record(GuestRule::kChainTooLong, head);
       return true;
     }
     index = desc.next;
@@ -204,8 +195,9 @@ bool Virtqueue::enter_table(const VringDesc& desc, Walk& walk) const {
     return walk.refuse_shape(walk.rule_of(address, length, GuestRule::kIndirectNotInRam), address);
   }
   // These two are served. WRITE means nothing here (virtio 1.2 2.7.5.3.2).
-  if (walk.good() && (desc.flags & VRING_DESC_F_WRITE) != 0) mistakes_.note(GuestRule::kIndirectWithWrite, address);
-  if (walk.good() && entries > size_) mistakes_.note(GuestRule::kIndirectLength, length);
+  if (walk.good() && (desc.flags & VRING_DESC_F_WRITE) != 0)
+    guest_errors_.record(GuestRule::kIndirectWithWrite, address);
+  if (walk.good() && entries > size_) guest_errors_.record(GuestRule::kIndirectLength, length);
   if (!std::exchange(walk.in_indirect, true)) walk.left = ChainBuffers::kMaxTable + 1;  // with this entry of the ring
   walk.table = *table;
   walk.indirect = Gpa{address};

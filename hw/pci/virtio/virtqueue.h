@@ -65,8 +65,8 @@ struct ChainBuffers {
 
 class Virtqueue {
  public:
-  // `size`: ring entries, a power of two. The mistakes outlive the queue.
-  Virtqueue(uint16_t size, GuestMistakes& mistakes) : size_(size), mistakes_(mistakes) {}
+  // `size`: ring entries, a power of two. The guest errors outlive the queue.
+  Virtqueue(uint16_t size, GuestErrors& guest_errors) : size_(size), guest_errors_(guest_errors) {}
 
   uint16_t size() const { return size_; }
   // Set up on a ring in RAM; a broken queue still is, but yields nothing.
@@ -87,16 +87,20 @@ class Virtqueue {
     event_index_ = event_index;
   }
 
-  // Tells the driver not to kick while the device is looking anyway.
-  void suppress_kicks();
-  // The same for as long as the queue is polled: a driver with the event index is not even to kick when its index
-  // comes round. For the present features, so once more after they change; moves along with the ring.
-  void suppress_kicks_for_good();
-  // Asks for kicks again. True: chains came meanwhile, without a kick; look once more.
-  bool resume_kicks();
-
-  // Asks for kicks for chains that are not there yet, though others are.
-  void expect_kicks();
+  enum class KickPause : uint8_t {
+    kTurn,    // while the device takes chains anyway
+    kPolling  // while a timer looks at the ring: a driver with the event index does not kick when its index wraps,
+              // either
+  };
+  // Tells the driver not to kick. kPolling depends on the features and on where the driver is: repeated at each look.
+  void disable_kicks(KickPause pause);
+  enum class KickPoint : uint8_t {
+    kNextChain,   // the chain that pop() takes next
+    kBeyondRing,  // the first chain that the driver has not made available yet
+  };
+  // Asks for a kick when that chain is there. True (of kNextChain only): it is there already and may have come without
+  // a kick, so the caller looks once more.
+  bool enable_kicks(KickPoint point);
 
   // A look without a fence: chains may have come that it does not see yet.
   bool has_more() const { return waiting() != 0; }
@@ -110,9 +114,9 @@ class Virtqueue {
   // Copies the chain's descriptors once, checks them and resolves its buffers. False: it must not be carried out, for a
   // reason that has been counted; of the buffers only `status` is known then.
   bool read_chain(uint16_t head, ChainBuffers& buffers);
-  // For a chain that has no status byte to be told in that it failed. It is not returned, since a driver could take
-  // that for success; the queue is broken.
-  void give_up(DescChain chain);
+  // For a chain without a status byte that could say that it failed. It never gets a used entry, since a driver could
+  // take that for success; the queue is broken.
+  void drop_without_status(DescChain chain);
   // The queue yields nothing more until it is set up again.
   bool broken() const { return broken_; }
 
@@ -129,6 +133,11 @@ class Virtqueue {
   bool find_ring(std::shared_ptr<const MemoryMap> map);
   void break_queue(GuestRule rule, uint64_t detail);
   void push_used(uint16_t head, uint32_t written);
+  void store_kick_flag(uint16_t flag) {
+    if (flag != kick_flag_) used_.store16(kRingFlags, flag, __ATOMIC_RELAXED);
+    kick_flag_ = flag;
+  }
+  void store_avail_event(uint16_t index) { used_.store16(avail_event(size_), index, __ATOMIC_RELAXED); }
   bool find_end(uint16_t head, ChainBuffers& buffers, Walk& walk);
   bool enter_table(const VringDesc& desc, Walk& walk) const;
   void add_buffer(const VringDesc& desc, ChainBuffers& buffers, Walk& walk) const;
@@ -137,14 +146,14 @@ class Virtqueue {
   size_t resolve(uint64_t address, uint32_t length, std::span<iovec> to) const;
 
   const uint16_t size_;
-  GuestMistakes& mistakes_;
+  GuestErrors& guest_errors_;
   Gpa ring_{};
   std::shared_ptr<const MemoryMap> map_;  // of the time of start() or resume(); null: stopped
   GuestSlice desc_, avail_, used_;
   bool indirect_ = false, event_index_ = false;
   bool broken_ = false;
-  bool kicks_suppressed_ = false;  // by flag
-  uint16_t avail_index_ = 0;       // as last read from the driver
+  uint16_t kick_flag_ = 0;    // what the used ring's flags say
+  uint16_t avail_index_ = 0;  // as last read from the driver
   uint16_t next_avail_ = 0;
   uint16_t next_used_ = 0;
   uint16_t published_ = 0;

@@ -1,4 +1,4 @@
-// The rules that a driver can break, each with the clause it comes from, and GuestMistakes, which counts them
+// The rules that a driver can break, each with the clause it comes from, and GuestErrors, which counts them
 // and tells the log. For people who write drivers this is the device's other product. Where the VMM that owns the guest
 // is at fault, the rule says so.
 #pragma once
@@ -121,20 +121,20 @@ inline constexpr std::array<GuestRuleText, kGuestRules> kGuestRuleTexts{{
 constexpr const GuestRuleText& text(GuestRule rule) { return kGuestRuleTexts[static_cast<size_t>(rule)]; }
 
 // Counts of one function. Any thread; no lock. `name` says in the log whose driver it is.
-class GuestMistakes {
+class GuestErrors {
  public:
-  explicit GuestMistakes(std::string name) : name_(std::move(name)) {}
+  explicit GuestErrors(std::string name) : name_(std::move(name)) {}
   const std::string& name() const { return name_; }
 
-  void note(GuestRule rule, uint64_t detail = 0) {
+  void record(GuestRule rule, uint64_t detail = 0) {
     const uint64_t count = add(counts_[static_cast<size_t>(rule)]);
     if (!worth_telling(count) || !log_enabled(LogLevel::kWarning)) return;
     log(LogLevel::kWarning,
         concat(name_, is_vmms(rule) ? ": VMM mistake " : ": guest mistake ", text(rule).name, " (number ", count,
                ", value ", hex(detail), "): the rule is: ", text(rule).rule, " (", text(rule).source, ")"));
   }
-  // A queue is broken, for a rule that has just been noted.
-  void note_stop(unsigned queue) {
+  // A queue is broken, for a rule that has just been recorded.
+  void record_stop(unsigned queue) {
     const uint64_t count = add(stops_);
     if (!worth_telling(count) || !log_enabled(LogLevel::kWarning)) return;
     log(LogLevel::kWarning, concat(name_, ": queue ", queue, " is stopped until its driver resets it (number ", count,

@@ -26,37 +26,43 @@ namespace acrn {
 
 // Copies between the host and memory that another thread may be writing. Word-sized relaxed atomics: what is
 // read may be any mix of old and new words, which is all that a guest race can produce.
+template <class Word>
+void copy_word_from_shared(std::byte*& to, const std::byte*& from, size_t& length) {
+  // SAFETY: copy_from_shared() has tested that `from` is aligned like a Word and has as many bytes.
+  const Word word = __atomic_load_n(reinterpret_cast<const Word*>(from), __ATOMIC_RELAXED);
+  std::memcpy(to, &word, sizeof(Word));
+  to += sizeof(Word), from += sizeof(Word), length -= sizeof(Word);
+}
+
 inline void copy_from_shared(void* to, const std::byte* from, size_t length) {
   auto* out = static_cast<std::byte*>(to);
-  while (length > 0) {
-    if (length >= 8 && address_of(from) % 8 == 0) {
-      // SAFETY: `from` is 8-byte aligned and 8 bytes long, tested above.
-      const uint64_t word = __atomic_load_n(reinterpret_cast<const uint64_t*>(from), __ATOMIC_RELAXED);
-      std::memcpy(out, &word, 8);
-      from += 8, out += 8, length -= 8;
-    } else {
-      // SAFETY: unsigned char may alias anything.
-      *out++ = std::byte{__atomic_load_n(reinterpret_cast<const unsigned char*>(from++), __ATOMIC_RELAXED)};
-      length--;
-    }
+  if (length >= 4) {
+    while (address_of(from) % 4 != 0) copy_word_from_shared<unsigned char>(out, from, length);
+    if (length >= 4 && address_of(from) % 8 != 0) copy_word_from_shared<uint32_t>(out, from, length);
+    while (length >= 8) copy_word_from_shared<uint64_t>(out, from, length);
+    if (length >= 4) copy_word_from_shared<uint32_t>(out, from, length);
   }
+  while (length > 0) copy_word_from_shared<unsigned char>(out, from, length);
+}
+
+template <class Word>
+void copy_word_to_shared(std::byte*& to, const std::byte*& from, size_t& length) {
+  Word word;
+  std::memcpy(&word, from, sizeof(Word));
+  // SAFETY: copy_to_shared() has tested that `to` is aligned like a Word and has as many bytes.
+  __atomic_store_n(reinterpret_cast<Word*>(to), word, __ATOMIC_RELAXED);
+  to += sizeof(Word), from += sizeof(Word), length -= sizeof(Word);
 }
 
 inline void copy_to_shared(std::byte* to, const void* from, size_t length) {
   const auto* in = static_cast<const std::byte*>(from);
-  while (length > 0) {
-    if (length >= 8 && address_of(to) % 8 == 0) {
-      uint64_t word;
-      std::memcpy(&word, in, 8);
-      // SAFETY: `to` is 8-byte aligned and 8 bytes long, tested above.
-      __atomic_store_n(reinterpret_cast<uint64_t*>(to), word, __ATOMIC_RELAXED);
-      to += 8, in += 8, length -= 8;
-    } else {
-      // SAFETY: unsigned char may alias anything.
-      __atomic_store_n(reinterpret_cast<unsigned char*>(to++), static_cast<unsigned char>(*in++), __ATOMIC_RELAXED);
-      length--;
-    }
+  if (length >= 4) {
+    while (address_of(to) % 4 != 0) copy_word_to_shared<unsigned char>(to, in, length);
+    if (length >= 4 && address_of(to) % 8 != 0) copy_word_to_shared<uint32_t>(to, in, length);
+    while (length >= 8) copy_word_to_shared<uint64_t>(to, in, length);
+    if (length >= 4) copy_word_to_shared<uint32_t>(to, in, length);
   }
+  while (length > 0) copy_word_to_shared<unsigned char>(to, in, length);
 }
 
 // A window of size() bytes of guest RAM. Offsets are the caller's own arithmetic, so a bad one is our bug.
@@ -188,7 +194,7 @@ class MemoryMap {
   std::vector<GpaRange> unreachable_;
 };
 
-// The current map. Whoever replaces it has stopped the queues first; a queue takes its snapshot when it starts.
+// The current map. Before it is replaced, the queues are stopped; a queue takes its snapshot when it starts.
 class GuestMemory {
  public:
   explicit GuestMemory(std::shared_ptr<const MemoryMap> map) : map_(std::move(map)) {}

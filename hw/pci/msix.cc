@@ -57,7 +57,7 @@ bool Msix::masked(unsigned vector) const {
 void Msix::notify(unsigned vector) {
   if (masked(vector)) {
     pending_[vector / 32].fetch_or(1u << (vector % 32));
-    // Whoever unmasks between the test and the store has not seen the pending bit: look again. All of these are
+    // A thread that unmasks between the test and the store has not seen the pending bit: look again. All of these are
     // sequentially consistent; pairs with write_word() and refresh() with send_unmasked(), which unmask first
     // and look second.
     send_if_unmasked(vector);

@@ -195,6 +195,13 @@ void BenchDisk::settle() {
   }
 }
 
+void BenchDisk::wait_until_asleep() {
+  for (auto& loop : loops_) {
+    EVENTUALLY(loop->try_enter());
+    loop->leave();
+  }
+}
+
 Guarded::Guarded(RawGuest& guest, uint32_t bytes, uint8_t fill) : bytes_(bytes), fill_(fill) {
   const Gpa whole = guest.memory(bytes + 2 * kCanary, 64);
   gpa_ = Gpa{raw(whole) + kCanary};

@@ -108,6 +108,8 @@ class BenchDisk {
   void attach(std::unique_ptr<BlockBackend> backend);
   // Returns when the loops have looked at every kick and release made before.
   void settle();
+  // Returns when every loop sleeps, so that it can be borrowed. Nothing of the test's wakes them.
+  void wait_until_asleep();
   // Ends the function, as an operator would.
   void destroy_function() { function_.reset(); }
 

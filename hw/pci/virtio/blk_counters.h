@@ -2,8 +2,11 @@
 // instruction; read from any thread.
 #pragma once
 
+#include <array>
 #include <atomic>
+#include <string_view>
 
+#include "acrn/block/blockif.h"
 #include "acrn/block/disk_stats.h"
 
 namespace acrn {
@@ -27,26 +30,11 @@ struct BlkCounters {
   LoopCounter kicks, polls, interrupts;
   std::atomic<bool> stopped{false};
 
-  QueueStats snapshot() const {
-    QueueStats stats{.bytes_read = bytes_read.value(),
-                     .bytes_written = bytes_written.value(),
-                     .io_errors = io_errors.value(),
-                     .unsupported = unsupported.value(),
-                     .stopped = stopped.load(std::memory_order_relaxed),
-                     .stops = stops.value(),
-                     .kicks = kicks.value(),
-                     .polls = polls.value(),
-                     .interrupts = interrupts.value()};
-    for (size_t i = 0; i < requests.size(); i++) stats.requests[i] = requests[i].value();
-    for (size_t i = 0; i < latency.size(); i++) stats.latency[i] = latency[i].value();
-    for (size_t operation = 0; operation < host_errors.size(); operation++) {
-      for (size_t error = 0; error < kErrnos; error++) {
-        const uint64_t count = host_errors[operation][error].value();
-        if (count != 0) stats.host_errors.push_back({operation, static_cast<int>(error), count});
-      }
-    }
-    return stats;
-  }
+  void count(DiskRequestKind kind) { requests[static_cast<size_t>(kind)].add(); }
+  // Counts a failed request by operation and errno, and logs some of them. `name` says in the log whose it is,
+  // `disk_offset` (bytes) where it was.
+  void record_host_error(std::string_view name, const BlockRequest& request, uint64_t disk_offset);
+  QueueStats snapshot() const;
 };
 
 }  // namespace acrn

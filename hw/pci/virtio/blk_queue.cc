@@ -1,82 +1,39 @@
 #include "hw/pci/virtio/blk_queue.h"
 
-#include <algorithm>
-#include <system_error>
+#include <utility>
 
-#include "acrn/base/errno_name.h"
+#include "acrn/base/check.h"
+#include "acrn/base/concat.h"
 
 namespace acrn {
-namespace {
 
-// How many chains a turn takes: as many as usually take this long, then other queues of the loop have theirs. None is
-// begun after twice as long.
-constexpr std::chrono::nanoseconds kLongestTurn = std::chrono::microseconds(500);
-constexpr unsigned kRingsPerTurn = 2;
+using KickPause = Virtqueue::KickPause;
+using KickPoint = Virtqueue::KickPoint;
 
-// The same for a kick on its own thread, a virtual CPU's: half as long again if that empties the ring.
-constexpr std::chrono::nanoseconds kLongestKick = std::chrono::microseconds(64);
-// A driver that has been given something comes back with more, and its next kick takes what the last one left. If it
-// does not come for so long, the loop does it. Setting an alarm is dear, so it is not set anew by each kick.
-constexpr uint64_t kKickPatience = 200'000;  // nanoseconds
-
-static_assert(kDiskOperationNames.size() == static_cast<size_t>(BlockOp::kWriteZeroes) + 1);
-
-DiskRequestKind kind_of(uint32_t type) {
-  switch (type) {
-    case VIRTIO_BLK_T_IN: return DiskRequestKind::kRead;
-    case VIRTIO_BLK_T_OUT: return DiskRequestKind::kWrite;
-    case VIRTIO_BLK_T_FLUSH:
-    case VIRTIO_BLK_T_FLUSH_OUT: return DiskRequestKind::kFlush;
-    case VIRTIO_BLK_T_GET_ID: return DiskRequestKind::kGetId;
-    case VIRTIO_BLK_T_DISCARD: return DiskRequestKind::kDiscard;
-    case VIRTIO_BLK_T_WRITE_ZEROES: return DiskRequestKind::kWriteZeroes;
-    default: return DiskRequestKind::kOther;
-  }
-}
-
-}  // namespace
-
-bool BlkState::write_through() const {
-  const uint64_t features = accepted.load(std::memory_order_relaxed);
-  if ((features & feature(VIRTIO_BLK_F_CONFIG_WCE)) != 0) return !writeback.load(std::memory_order_relaxed);
-  // A driver that never flushes gets stable writes, or its data would never be stable (virtio 1.2 5.2.6.2).
-  if ((features & feature(VIRTIO_BLK_F_FLUSH)) == 0) return true;
-  return !writeback_option;
-}
-
-BlkQueue::BlkQueue(unsigned index, uint16_t size, const BlkSerial& serial, const BlkState& state,
+BlkQueue::BlkQueue(unsigned index, uint16_t size, const BlkSerial& serial, const BlkState& device,
                    GuestErrors& guest_errors, EventLoop& loop)
     : index_(index),
-      state_(state),
+      device_(device),
       guest_errors_(guest_errors),
       loop_(loop),
+      policy_(device.kick),
       serial_(serial),
       ring_(size, guest_errors),
-      slots_(size),
-      // Left uninitialised: pages are touched by the requests that need them.
-      buffer_storage_(new iovec[size_t{size} * ChainBuffers::kVectors]),
-      segment_storage_(new std::byte[size_t{size} * state.max_discard_segments * sizeof(VirtioBlkDiscardWriteZeroes)]) {
-  // SAFETY: segments are made of Le integers, aligned like bytes, and copied to before they are read.
-  auto* const segments = reinterpret_cast<VirtioBlkDiscardWriteZeroes*>(segment_storage_.get());
-  for (size_t i = 0; i < size; i++) {
-    slots_[i].buffers.storage = {&buffer_storage_[i * ChainBuffers::kVectors], ChainBuffers::kVectors};
-    slots_[i].segments = {segments + i * state.max_discard_segments, state.max_discard_segments};
-  }
-  batch_.reserve(size);
-}
+      slots_(size, device.max_discard_segments),
+      completions_(ring_, counters_, index) {}
 
 Result<std::unique_ptr<BlkQueue>> BlkQueue::create(unsigned index, uint16_t size, const BlkSerial& serial,
-                                                   const BlkState& state, GuestErrors& guest_errors, EventLoop& loop) {
-  std::unique_ptr<BlkQueue> queue(new BlkQueue(index, size, serial, state, guest_errors, loop));
-  auto notifier = loop.make_notifier([raw = queue.get()] { raw->on_kick(); });
+                                                   const BlkState& device, GuestErrors& guest_errors, EventLoop& loop) {
+  std::unique_ptr<BlkQueue> queue(new BlkQueue(index, size, serial, device, guest_errors, loop));
+  auto notifier = loop.make_notifier([raw = queue.get()] { raw->on_kick(Site::kLoop); });
   if (!notifier) return notifier.error();
   queue->kicked_ = std::move(notifier).value();
-  auto alarm = loop.make_alarm([raw = queue.get()] { raw->on_alarm(); });
+  auto alarm = loop.make_alarm([raw = queue.get()] { raw->on_leftover(); });
   if (!alarm) {
     loop.run([&] { queue->close(); });
     return alarm.error();
   }
-  queue->left_over_ = std::move(alarm).value();
+  queue->leftover_timer_.set_alarm(std::move(alarm).value());
   return queue;
 }
 
@@ -97,12 +54,7 @@ void BlkQueue::use_channel(const BlkSerial& serial) {
 void BlkQueue::flush_disk(std::function<void(int)> done) {
   ACRN_CHECK(loop_.is_current());
   if (channel_ == nullptr) return done(0);
-  auto* flush = new HostFlush;  // request_done() ends it
-  flush->op = BlockOp::kFlush;
-  flush->sink = this;
-  flush->done = std::move(done);
-  BlockRequest* request = flush;
-  channel_->submit({&request, 1});
+  host_flush_.start(*channel_, std::move(done));
   batch_done();  // for requests of the guest that were done inside submit()
 }
 
@@ -111,224 +63,197 @@ void BlkQueue::close() {
   if (loop_polls_) loop_.remove_poller(*this);
   poll_timer_.reset();
   channel_.reset();
-  left_over_.reset();
+  leftover_timer_.close();
   kicked_.reset();
 }
 
 bool BlkQueue::start(const std::shared_ptr<const MemoryMap>& map, Gpa ring) {
-  ACRN_CHECK(loop_.is_current() && in_flight_ == 0 && unpublished_ == 0);
-  suspended_ = ring_missing_ = false;
+  ACRN_CHECK(loop_.is_current() && in_flight_ == 0 && completions_.empty());
   if (!ring_.start(map, ring)) {
     const GuestRule why = ring_.why_missing(*map);
-    kick_without_ring_.store(why, std::memory_order_relaxed);
+    missing_ring_rule_.store(why, std::memory_order_relaxed);
     guest_errors_.record(why, raw(ring));
+    if (state() != State::kUnset) enter(State::kStopped);
     return false;
   }
   counters_.stopped.store(false, std::memory_order_relaxed);
-  set_up_.store(true, std::memory_order_relaxed);
-  was_set_up_ = true;
+  enter(State::kRunning);
   if (!loop_polls_) loop_polls_ = loop_.add_poller(*this);
-  if (state_.poll_nanoseconds != 0) start_polling();
+  if (device_.poll_nanoseconds != 0) start_timer();
   return true;
 }
 
-void BlkQueue::start_polling() {
-  auto timer = loop_.make_timer(state_.poll_nanoseconds, [this] { on_tick(); });
+void BlkQueue::start_timer() {
+  auto timer = loop_.make_timer(device_.poll_nanoseconds, [this] { on_tick(); });
   if (!timer) {
     log(LogLevel::kWarning, concat("queue ", index_, ": ", timer.error().message, "; it waits for kicks instead"));
     return;
   }
   poll_timer_ = std::move(timer).value();
   read_features();
-  ring_.disable_kicks(Virtqueue::KickPause::kPolling);
+  ring_.disable_kicks(KickPause::kPolling);
 }
 
 void BlkQueue::stop(std::function<void()> stopped) {
-  set_up_.store(false, std::memory_order_relaxed);
-  kick_without_ring_.store(GuestRule::kKickBeforeRing, std::memory_order_relaxed);
+  ACRN_CHECK(loop_.is_current() && !draining());
+  missing_ring_rule_.store(GuestRule::kKickBeforeRing, std::memory_order_relaxed);
   counters_.stopped.store(false, std::memory_order_relaxed);
-  suspended_ = ring_missing_ = false;
-  finish_requests(std::move(stopped));
+  if (state() == State::kUnset) return stopped();
+  drain(State::kStopping, std::move(stopped));
 }
 
 void BlkQueue::suspend(std::function<void()> suspended) {
-  suspended_ = suspended_ || ring_.running();
-  finish_requests(std::move(suspended));
+  ACRN_CHECK(loop_.is_current() && !draining());
+  if (!running()) return suspended();
+  drain(State::kSuspending, std::move(suspended));
 }
 
 void BlkQueue::resume(const std::shared_ptr<const MemoryMap>& map) {
-  ACRN_CHECK(loop_.is_current() && !stopped_);
-  if (!suspended_) return;
-  ring_missing_ = !ring_.resume(map);
-  if (ring_missing_) {
-    kick_without_ring_.store(ring_.why_missing(*map), std::memory_order_relaxed);
-    return;
+  ACRN_CHECK(loop_.is_current() && !draining());
+  if (state() != State::kSuspended && state() != State::kRingMissing) return;
+  if (!ring_.resume(map)) {
+    missing_ring_rule_.store(ring_.why_missing(*map), std::memory_order_relaxed);
+    return enter(State::kRingMissing);
   }
-  suspended_ = false;
-  if (state_.poll_nanoseconds != 0) start_polling();
-  drain();  // what came meanwhile
+  enter(State::kRunning);
+  if (device_.poll_nanoseconds != 0) start_timer();
+  serve(Site::kLoop);  // what came in between
 }
 
-void BlkQueue::finish_requests(std::function<void()> stopped) {
-  ACRN_CHECK(loop_.is_current() && !stopped_);
+void BlkQueue::drain(State phase, std::function<void()> drained) {
   poll_timer_.reset();
-  if (in_flight_ != 0) {
-    stopped_ = std::move(stopped);  // publish() calls it after the last one
-    return;
-  }
+  enter(phase);
+  drained_ = std::move(drained);
+  if (in_flight_ == 0) end_drain();  // else batch_done() does it
+}
+
+void BlkQueue::end_drain() {
   ring_.stop();
-  stopped();
+  enter(state() == State::kStopping ? State::kStopped : State::kSuspended);
+  std::exchange(drained_, nullptr)();
 }
 
 // The loop need not be woken for what is done at once: the kicking thread does it.
 void BlkQueue::kick() {
-  if (!set_up_.load(std::memory_order_relaxed)) return note_kick_without_ring();
-  const bool may = state_.kick == KickMode::kInline ||
-                   (state_.kick == KickMode::kAuto && lending_pays_.load(std::memory_order_relaxed));
-  if (!may || !loop_.try_enter()) return kicked_->notify();
-  lent_ = true;
-  on_kick();
-  lent_ = false;
+  if (state() < State::kRunning) return record_kick_without_ring();
+  if (!policy_.inline_ok() || !loop_.try_enter()) return kicked_->notify();
+  on_kick(Site::kKick);
   loop_.leave();
 }
 
-void BlkQueue::note_kick_without_ring() {
-  const GuestRule rule = kick_without_ring_.load(std::memory_order_relaxed);
-  guest_errors_.record(rule, rule == GuestRule::kKickBeforeRing ? index_ : raw(ring_.place()));
-}
-
-void BlkQueue::on_kick() {
+void BlkQueue::on_kick(Site site) {
   counters_.kicks.add();
-  if (ring_missing_) note_kick_without_ring();
-  if (suspended_) return;  // resume() will look
-  if (ring_.running()) {
-    drain();
-    if (ring_.is_blank()) guest_errors_.record(GuestRule::kRingBlank, raw(ring_.place()));
-    return;
+  switch (state()) {
+    case State::kRunning:
+      serve(site);
+      if (ring_.is_blank()) guest_errors_.record(GuestRule::kRingBlank, raw(ring_.place()));
+      return;
+    case State::kUnset:
+    case State::kRingMissing: return record_kick_without_ring();
+    // Rung while the ring was there, perhaps. resume() looks at it.
+    case State::kStopping:
+    case State::kStopped:
+    case State::kSuspending:
+    case State::kSuspended: return;
   }
-  // A doorbell that no ring was ever behind. Later it may have been rung while there was one.
-  if (!was_set_up_) note_kick_without_ring();
 }
 
-void BlkQueue::on_alarm() {
-  alarm_set_ = false;
-  if (!ring_.has_more() || suspended_ || stopped_) return;
-  if (std::exchange(came_back_, false)) return set_alarm();
-  drain();
-}
-
-void BlkQueue::set_alarm() {
-  if (!std::exchange(alarm_set_, true)) left_over_->set(kKickPatience);
+void BlkQueue::record_kick_without_ring() {
+  const GuestRule rule = missing_ring_rule_.load(std::memory_order_relaxed);
+  guest_errors_.record(rule, rule == GuestRule::kKickBeforeRing ? index_ : raw(ring_.place()));
 }
 
 void BlkQueue::on_tick() {
   counters_.polls.add();
-  drain();
+  serve(Site::kLoop);
 }
 
+void BlkQueue::on_leftover() {
+  if (leftover_timer_.should_serve_on_expiry(running() && ring_.has_more())) serve(Site::kLoop);
+}
+
+bool BlkQueue::poll() {
+  if (!running() || poll_timer_ != nullptr || !ring_.has_more()) return false;
+  serve(Site::kLoop);
+  return true;
+}
+
+bool BlkQueue::rest() { return running() && poll_timer_ == nullptr && ring_.enable_kicks(KickPoint::kNextChain); }
+
 void BlkQueue::read_features() {
-  const uint64_t features = state_.accepted.load(std::memory_order_relaxed);
+  const uint64_t features = device_.accepted.load(std::memory_order_relaxed);
   ring_.set_features((features & feature(VIRTIO_RING_F_INDIRECT_DESC)) != 0,
                      (features & feature(VIRTIO_RING_F_EVENT_IDX)) != 0);
 }
 
-void BlkQueue::drain() {
+// One turn of a running queue.
+void BlkQueue::serve(Site site) {
   read_features();
-  const Clock::time_point begin = Clock::now();
-  bool over = false;
-  const unsigned popped = take_turn(begin + 2 * (lent_ ? kLongestKick : kLongestTurn), over);
-  if (stopped_) return;
-  if (ring_.broken()) note_broken_ring();
-  note_turn(popped, begin);
-  if (over) leave_over();
+  const auto start = Clock::now();
+  const TurnLimits limits = policy_.begin(site, ring_.waiting(), size(), start);
+  batch_.set_flush_bytes(limits.flush_bytes);
+  batch_.set_batch_time(start);
+  TurnResult result = process_available(site, limits);
+  if (ring_.broken()) record_broken_ring();
+  result.in_flight = in_flight_;
+  result.needs_loop = in_flight_ != 0 && channel_->needs_own_thread();
+  if (in_flight_ == 0 && result.chains != 0) result.duration = Clock::now() - start;
+  schedule_remaining(policy_.end(site, result));
 }
 
-void BlkQueue::note_broken_ring() {
+// Starts what the ring has, within the limits.
+TurnResult BlkQueue::process_available(Site site, const TurnLimits& limits) {
+  TurnResult result;
+  for (;;) {
+    ring_.disable_kicks(KickPause::kTurn);
+    take_chains(limits, result);
+    batch_.flush(channel_.get());
+    completions_.flush();
+    if (poll_timer_ != nullptr) {
+      ring_.disable_kicks(KickPause::kPolling);  // the rest is for the next tick
+      return result;
+    }
+    if (result.past_deadline || result.chains >= limits.chains) result.remaining = ring_.waiting();
+    if (result.remaining != 0) return result;
+    // A loop that polls looks again, and calls rest() before it no longer does.
+    if (loop_polls_ && site == Site::kLoop) return result;
+    if (!ring_.enable_kicks(KickPoint::kNextChain)) return result;
+    batch_.set_batch_time(Clock::now());
+  }
+}
+
+void BlkQueue::take_chains(const TurnLimits& limits, TurnResult& result) {
+  while (result.chains < limits.chains && !result.past_deadline) {
+    auto chain = ring_.pop();
+    if (!chain) return;
+    result.chains++;
+    start_request(std::move(*chain));
+    // When a batch has just been submitted, or so many requests have been refused, time has passed.
+    if (!batch_.empty() && result.chains % SubmitBatch::kRequests != 0) continue;
+    const auto now = Clock::now();
+    result.past_deadline = now > limits.deadline;
+    if (batch_.empty()) batch_.set_batch_time(now);
+  }
+}
+
+void BlkQueue::schedule_remaining(Next next) {
+  switch (next) {
+    case Next::kDone: return;
+    case Next::kNextKick: ring_.enable_kicks(KickPoint::kBeyondRing); return leftover_timer_.arm();
+    case Next::kWakeLoop: return kicked_->notify();
+  }
+}
+
+void BlkQueue::record_broken_ring() {
   if (counters_.stopped.exchange(true, std::memory_order_relaxed)) return;
   counters_.stops.add();
   guest_errors_.record_stop(index_);
 }
 
-// Starts what the ring has, as much as fits into a turn; returns how many requests that were, and `over` if there are
-// more. None is begun after `end`.
-unsigned BlkQueue::take_turn(Clock::time_point end, bool& over) {
-  unsigned share = share_of_a_turn(), popped = 0;
-  if (lent_ && ring_.waiting() <= share + share / 2) share += share / 2;
-  bool late = false;
-  do {
-    ring_.disable_kicks(Virtqueue::KickPause::kTurn);
-    while (popped < share && !late && !stopped_) {
-      auto chain = ring_.pop();
-      if (!chain) break;
-      popped++;
-      start_request(std::move(*chain));
-      // A group has just been submitted, or so many have been refused.
-      if (batch_.empty() || popped % kSubmitGroup == 0) late = Clock::now() > end;
-    }
-    submit_batch();
-    signal();
-    if (stopped_) break;
-    if (poll_timer_ != nullptr) {
-      ring_.disable_kicks(Virtqueue::KickPause::kPolling);  // the rest is for the next tick
-      break;
-    }
-    late_ = late;
-    over = (late || popped >= share) && ring_.has_more();
-    if (over) break;
-    if (loop_polls_ && !lent_) break;  // the loop looks again, and calls rest() before it no longer does
-  } while (ring_.enable_kicks(Virtqueue::KickPoint::kNextChain));
-  return popped;
-}
-
-// The turn is over and the ring not empty.
-void BlkQueue::leave_over() {
-  const bool much = ring_.waiting() * cost_ > kLongestKick / 2;
-  if (much) was_lent_ = false;  // the loop polls
-  if (!lent_ || late_ || much || in_flight_ != 0) return kicked_->notify();
-  ring_.enable_kicks(Virtqueue::KickPoint::kBeyondRing);
-  came_back_ = alarm_set_;
-  set_alarm();
-}
-
-// Requests that one turn may take.
-unsigned BlkQueue::share_of_a_turn() const {
-  const auto most = (lent_ ? kLongestKick : kLongestTurn) / cost_;
-  return std::clamp(static_cast<unsigned>(most), 1u, kRingsPerTurn * size());
-}
-
-// Learns from a turn what the next kick's thread may take on, and whether it had better not.
-void BlkQueue::note_turn(unsigned popped, Clock::time_point begin) {
-  const bool waits = in_flight_ != 0 && channel_ != nullptr && channel_->needs_own_thread();
-  lending_pays_.store(!waits, std::memory_order_relaxed);
-  if (waits)
-    was_lent_ = false;
-  else if (lent_)
-    was_lent_ = true;
-  if (in_flight_ != 0 || popped == 0) return;  // its end is not known
-  const std::chrono::nanoseconds cost = (Clock::now() - begin) / popped;
-  cost_ += (std::min(cost, 2 * cost_) - cost_) / 8;  // one that was interrupted says little
-}
-
-bool BlkQueue::poll() {
-  if (stopped_ || poll_timer_ != nullptr || !ring_.has_more()) return false;
-  drain();
-  return true;
-}
-
-bool BlkQueue::rest() {
-  return !stopped_ && poll_timer_ == nullptr && ring_.enable_kicks(Virtqueue::KickPoint::kNextChain);
-}
-
-// One look at the clock for all that is parsed before the next submission.
-BlkQueue::Clock::time_point BlkQueue::begun() {
-  if (group_begun_ == Clock::time_point{}) group_begun_ = Clock::now();
-  return group_begun_;
-}
-
 void BlkQueue::start_request(DescChain chain) {
-  Slot& slot = slots_[chain.head()];
+  BlkSlot& slot = slots_[chain.head()];
   if (slot.chain.pending()) {
-    // Its first incarnation keeps slot and status byte, and this one has none of its own.
+    // The request in flight keeps slot and status byte, and this one has none of its own.
     guest_errors_.record(GuestRule::kHeadInFlight, chain.head());
     return ring_.drop_without_status(std::move(chain));
   }
@@ -338,24 +263,22 @@ void BlkQueue::start_request(DescChain chain) {
     return ring_.drop_without_status(std::move(chain));
   }
   slot.chain = std::move(chain);
-  slot.begun = begun();
+  slot.start_time = batch_.batch_time();
   in_flight_++;
   if (!good) {
-    count_request(DiskRequestKind::kOther);
+    counters_.count(DiskRequestKind::kOther);
     return finish(slot, VIRTIO_BLK_S_IOERR, 1);
   }
   const ParsedRequest request = parse_request(slot.buffers);
-  count_request(request.broken ? DiskRequestKind::kOther : kind_of(request.header.type));
-  if (request.broken) return refuse(slot, VIRTIO_BLK_S_IOERR, *request.broken, slot.chain.head());
+  counters_.count(request.broken ? DiskRequestKind::kOther : kind_of(request.header.type));
+  if (request.broken) return refuse(slot, {VIRTIO_BLK_S_IOERR, *request.broken, slot.chain.head()});
   if (channel_ == nullptr && request.header.type != VIRTIO_BLK_T_GET_ID) {
-    return refuse(slot, VIRTIO_BLK_S_IOERR, GuestRule::kNoMedium, request.header.type);
+    return refuse(slot, {VIRTIO_BLK_S_IOERR, GuestRule::kNoMedium, request.header.type});
   }
   dispatch(slot, request);
 }
 
-void BlkQueue::count_request(DiskRequestKind kind) { counters_.requests[static_cast<size_t>(kind)].add(); }
-
-void BlkQueue::dispatch(Slot& slot, const ParsedRequest& request) {
+void BlkQueue::dispatch(BlkSlot& slot, const ParsedRequest& request) {
   switch (request.header.type) {
     case VIRTIO_BLK_T_IN:
     case VIRTIO_BLK_T_OUT: return transfer(slot, request);
@@ -364,172 +287,74 @@ void BlkQueue::dispatch(Slot& slot, const ParsedRequest& request) {
     case VIRTIO_BLK_T_GET_ID: return get_id(slot, request);
     case VIRTIO_BLK_T_DISCARD:
     case VIRTIO_BLK_T_WRITE_ZEROES: return start_segments(slot, request);
-    default: return refuse(slot, VIRTIO_BLK_S_UNSUPP, GuestRule::kUnknownType, request.header.type);
+    default: return refuse(slot, {VIRTIO_BLK_S_UNSUPP, GuestRule::kUnknownType, request.header.type});
   }
 }
 
-void BlkQueue::transfer(Slot& slot, const ParsedRequest& request) {
-  const bool write = request.writes();
-  const uint64_t bytes = request.data_bytes();
-  if (const auto refusal = check_transfer(limits(), request)) {
-    return refuse(slot, refusal->status, refusal->rule, refusal->detail);
-  }
-  if (bytes == 0) return finish(slot, VIRTIO_BLK_S_OK, 1);
-  slot.io.op = write ? BlockOp::kWrite : BlockOp::kRead;
-  slot.io.stable = write && state_.write_through();
-  slot.io.offset = slot.offset = request.header.sector << VIRTIO_BLK_SECTOR_SHIFT;
-  slot.io.length = bytes;
-  slot.io.iov = write ? request.out : request.in;
-  slot.written_if_ok = write ? 1 : static_cast<uint32_t>(bytes + 1);
-  submit_later(slot);
+void BlkQueue::transfer(BlkSlot& slot, const ParsedRequest& request) {
+  if (const auto refusal = check_transfer(device_.limits(), request)) return refuse(slot, *refusal);
+  if (request.data_bytes() == 0) return finish(slot, VIRTIO_BLK_S_OK, 1);
+  slot.prepare_transfer(request, request.writes() && device_.write_through());
+  submit(slot);
 }
 
-void BlkQueue::flush(Slot& slot) {
-  if (state_.read_only) return finish(slot, VIRTIO_BLK_S_OK, 1);
-  slot.io.op = BlockOp::kFlush;
-  slot.io.offset = slot.io.length = 0;
-  slot.io.iov = {};
-  slot.written_if_ok = 1;
-  submit_later(slot);
+void BlkQueue::flush(BlkSlot& slot) {
+  if (device_.read_only) return finish(slot, VIRTIO_BLK_S_OK, 1);
+  slot.prepare_flush();
+  submit(slot);
 }
 
-void BlkQueue::get_id(Slot& slot, const ParsedRequest& request) {
+void BlkQueue::get_id(BlkSlot& slot, const ParsedRequest& request) {
   const size_t written = copy_to_buffers(request.in, serial_.data(), serial_.size());
   finish(slot, VIRTIO_BLK_S_OK, static_cast<uint32_t>(written + 1));
 }
 
-void BlkQueue::start_segments(Slot& slot, const ParsedRequest& request) {
-  if (const auto refusal = read_segments(limits(), request, slot.segments, slot.segment_count)) {
-    return refuse(slot, refusal->status, refusal->rule, refusal->detail);
-  }
-  slot.io.op = request.header.type == VIRTIO_BLK_T_DISCARD ? BlockOp::kDiscard : BlockOp::kWriteZeroes;
-  slot.segment = 0;
-  slot.written_if_ok = 1;
-  if (!prepare_segment(slot)) return finish(slot, VIRTIO_BLK_S_OK, 1);
-  submit_later(slot);
+void BlkQueue::start_segments(BlkSlot& slot, const ParsedRequest& request) {
+  if (const auto refusal = slot.load_segments(device_.limits(), request)) return refuse(slot, *refusal);
+  if (!slot.prepare_segment(device_.write_through())) return finish(slot, VIRTIO_BLK_S_OK, 1);
+  submit(slot);
 }
 
-// Loads the next segment that has sectors into the slot's request. False: there is none left.
-bool BlkQueue::prepare_segment(Slot& slot) {
-  while (slot.segment < slot.segment_count && slot.segments[slot.segment].num_sectors == 0) slot.segment++;
-  if (slot.segment == slot.segment_count) return false;
-  const VirtioBlkDiscardWriteZeroes& segment = slot.segments[slot.segment++];
-  slot.io.stable = slot.io.op == BlockOp::kWriteZeroes && state_.write_through();
-  slot.io.may_unmap = (segment.flags & VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP) != 0;
-  slot.io.offset = slot.offset = segment.sector << VIRTIO_BLK_SECTOR_SHIFT;
-  slot.io.length = uint64_t{segment.num_sectors} << VIRTIO_BLK_SECTOR_SHIFT;
-  slot.io.iov = {};
-  return true;
+void BlkQueue::submit(BlkSlot& slot) {
+  slot.sink = this;
+  slot.error = 0;
+  if (batch_.push(slot)) batch_.flush(channel_.get());
 }
 
-void BlkQueue::submit_later(Slot& slot) {
-  slot.io.sink = this;
-  slot.io.error = 0;
-  slot.io.context = &slot;
-  batch_.push_back(&slot.io);
-  batch_bytes_ += slot.io.length;
-  if (batch_.size() == kSubmitGroup || (lent_ && batch_bytes_ >= kKickBytes)) submit_batch();
-}
-
-void BlkQueue::submit_batch() {
-  group_begun_ = {};
-  batch_bytes_ = 0;
-  if (batch_.empty()) return;
-  channel_->submit(batch_);
-  batch_.clear();
-}
-
-void BlkQueue::request_done(BlockRequest& io) {
-  if (io.context == nullptr) {
-    // SAFETY: a request without a slot is a HostFlush, made by flush_disk().
-    const std::unique_ptr<HostFlush> flush(static_cast<HostFlush*>(&io));
-    return flush->done(io.error);
-  }
-  Slot& slot = *static_cast<Slot*>(io.context);
-  if (io.error != 0) {
-    note_host_error(slot);
+void BlkQueue::request_done(BlockRequest& request) {
+  BlkSlot& slot = static_cast<BlkSlot&>(request);  // the sink of slots alone
+  if (slot.error != 0) {
+    counters_.record_host_error(guest_errors_.name(), slot, slot.disk_offset);
     return finish(slot, VIRTIO_BLK_S_IOERR, 1);
   }
-  if ((io.op == BlockOp::kDiscard || io.op == BlockOp::kWriteZeroes) && prepare_segment(slot)) {
-    BlockRequest* next = &io;
+  const bool segments = slot.op == BlockOp::kDiscard || slot.op == BlockOp::kWriteZeroes;
+  if (segments && slot.prepare_segment(device_.write_through())) {
+    BlockRequest* next = &slot;
     return channel_->submit({&next, 1});
   }
-  if (io.op == BlockOp::kRead) counters_.bytes_read.add(io.length);
-  if (io.op == BlockOp::kWrite) counters_.bytes_written.add(io.length);
+  if (slot.op == BlockOp::kRead) counters_.bytes_read.add(slot.length);
+  if (slot.op == BlockOp::kWrite) counters_.bytes_written.add(slot.length);
   finish(slot, VIRTIO_BLK_S_OK, slot.written_if_ok);
 }
 
-void BlkQueue::note_host_error(const Slot& slot) {
-  const BlockRequest& io = slot.io;
-  const auto operation = static_cast<size_t>(io.op), error = static_cast<size_t>(io.error);
-  LoopCounter& counter = counters_.host_errors[operation][error < BlkCounters::kErrnos ? error : 0];
-  counter.add();
-  if (!worth_telling(counter.value())) return;
-  const std::string where = io.op == BlockOp::kFlush
-                                ? std::string()
-                                : concat(" of ", io.length >> VIRTIO_BLK_SECTOR_SHIFT, " sectors at sector ",
-                                         slot.offset >> VIRTIO_BLK_SECTOR_SHIFT);
-  log(LogLevel::kError, concat(guest_errors_.name(), ": ", kDiskOperationNames[operation], where,
-                               " failed: ", std::generic_category().message(io.error), " (", errno_name(io.error),
-                               ", number ", counter.value(), ")"));
-}
-
-void BlkQueue::refuse(Slot& slot, uint8_t status, GuestRule rule, uint64_t detail) {
-  guest_errors_.record(rule, detail);
-  finish(slot, status, 1);
+void BlkQueue::refuse(BlkSlot& slot, const BlkRefusal& refusal) {
+  guest_errors_.record(refusal.rule, refusal.detail);
+  finish(slot, refusal.status, 1);
 }
 
 // The status byte is the last byte written; the used entry follows it, and the index after that.
-void BlkQueue::finish(Slot& slot, uint8_t status, uint32_t written) {
+void BlkQueue::finish(BlkSlot& slot, uint8_t status, uint32_t written) {
   copy_to_shared(slot.buffers.status, &status, 1);
   slot.chain.complete(written);
   in_flight_--;
   if (status == VIRTIO_BLK_S_IOERR) counters_.io_errors.add();
   if (status == VIRTIO_BLK_S_UNSUPP) counters_.unsupported.add();
-  count_completion(slot.begun);
-}
-
-void BlkQueue::count_completion(Clock::time_point begun) {
-  unpublished_begun_[unpublished_] = begun;
-  unsignalled_++;
-  if (++unpublished_ < kPublishGroup) return;
-  publish();
-  // Half of what the driver has with us is done: it wakes up while we do the other half.
-  if (unsignalled_ >= std::min(kSignalGroup, in_flight_ + ring_.waiting())) signal();
+  completions_.add(slot.start_time, in_flight_);
 }
 
 void BlkQueue::batch_done() {
-  signal();
-  if (in_flight_ == 0 && stopped_) {
-    ring_.stop();
-    std::exchange(stopped_, nullptr)();
-  }
-}
-
-void BlkQueue::publish() {
-  if (unpublished_ == 0) return;
-  ring_.publish();
-  const auto now = Clock::now();
-  for (unsigned i = 0; i < unpublished_; i++) {
-    counters_.latency[latency_bucket(static_cast<uint64_t>((now - unpublished_begun_[i]).count()))].add();
-  }
-  unpublished_ = 0;
-}
-
-void BlkQueue::signal() {
-  publish();
-  unsignalled_ = 0;
-  if (!ring_.wants_interrupt()) return;
-  counters_.interrupts.add();
-  interrupts_->queue_interrupt(index_);
-}
-
-BlkLimits BlkQueue::limits() const {
-  return {.capacity = state_.capacity.load(std::memory_order_relaxed),
-          .accepted = state_.accepted.load(std::memory_order_relaxed),
-          .read_only = state_.read_only,
-          .max_discard_sectors = state_.max_discard_sectors,
-          .max_discard_segments = state_.max_discard_segments};
+  completions_.flush();
+  if (in_flight_ == 0 && draining()) end_drain();
 }
 
 }  // namespace acrn

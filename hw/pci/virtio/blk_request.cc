@@ -51,6 +51,19 @@ size_t copy_to_buffers(std::span<const iovec> buffers, const void* from, size_t 
   return done;
 }
 
+DiskRequestKind kind_of(uint32_t type) {
+  switch (type) {
+    case VIRTIO_BLK_T_IN: return DiskRequestKind::kRead;
+    case VIRTIO_BLK_T_OUT: return DiskRequestKind::kWrite;
+    case VIRTIO_BLK_T_FLUSH:
+    case VIRTIO_BLK_T_FLUSH_OUT: return DiskRequestKind::kFlush;
+    case VIRTIO_BLK_T_GET_ID: return DiskRequestKind::kGetId;
+    case VIRTIO_BLK_T_DISCARD: return DiskRequestKind::kDiscard;
+    case VIRTIO_BLK_T_WRITE_ZEROES: return DiskRequestKind::kWriteZeroes;
+    default: return DiskRequestKind::kOther;
+  }
+}
+
 ParsedRequest parse_request(ChainBuffers& buffers) {
   ParsedRequest request;
   request.in = drop_last_byte(buffers.writable_part());

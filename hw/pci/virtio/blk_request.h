@@ -6,6 +6,7 @@
 #include <optional>
 #include <span>
 
+#include "acrn/block/disk_stats.h"
 #include "acrn/virtio/guest_rules.h"
 #include "acrn/virtio/virtio_spec.h"
 #include "hw/pci/virtio/virtqueue.h"
@@ -32,6 +33,9 @@ struct ParsedRequest {
   uint64_t data_bytes() const { return writes() ? out_bytes : in_bytes; }  // of IN and OUT
   std::optional<GuestRule> broken;
 };
+
+// What the statistics call a request of that type.
+DiskRequestKind kind_of(uint32_t type);
 
 // Shrinks the buffers' I/O vectors in place to what is data. There is a status byte.
 ParsedRequest parse_request(ChainBuffers& buffers);

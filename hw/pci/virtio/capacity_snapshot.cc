@@ -7,9 +7,9 @@ namespace acrn {
 
 // A reading takes each byte once. It is over when all have been taken, or when one is taken again; then the access
 // begins a new one, together with those that came after the byte's first time (a stray read before the reading
-// must not split it). Reading the first byte again begins anew in any case, and a value serves no more accesses
-// than a reading can have, so that who reads only some bytes sees changes too.
-bool CapacitySnapshot::begins_anew(unsigned offset, size_t size) {
+// must not split it). Reading the first byte again takes a new snapshot in any case, and a value serves no more
+// accesses than a reading can have, so that who reads only some bytes sees changes too.
+bool CapacitySnapshot::starts_reading(unsigned offset, size_t size) {
   const auto begin = read_at_.begin() + offset, end = begin + static_cast<ptrdiff_t>(size);
   const auto taken = [](unsigned access) { return access != 0; };
   const unsigned again = *std::max_element(begin, end);
@@ -24,7 +24,7 @@ bool CapacitySnapshot::begins_anew(unsigned offset, size_t size) {
 
 void CapacitySnapshot::read(unsigned offset, std::span<uint8_t> to, uint64_t now) {
   const size_t size = std::min<size_t>(to.size(), kBytes - offset);
-  if (begins_anew(offset, size)) {
+  if (starts_reading(offset, size)) {
     value_ = now;
     read_at_.fill(0);
     accesses_ = 0;

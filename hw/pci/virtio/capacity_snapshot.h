@@ -21,7 +21,7 @@ class CapacitySnapshot {
  private:
   static constexpr unsigned kBytes = 8;
 
-  bool begins_anew(unsigned offset, size_t size);
+  bool starts_reading(unsigned offset, size_t size);
 
   Le64 value_;
   std::array<unsigned, kBytes> read_at_{};  // which access of this reading took the byte; 0: none

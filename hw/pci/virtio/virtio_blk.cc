@@ -132,7 +132,7 @@ Result<uint64_t> VirtioBlk::resize() {
 
 Result<void> VirtioBlk::flush() {
   if (options_.read_only) return {};
-  BlkQueue& queue = *queues_[0];  // a flush is for the whole disk, whoever wrote to it
+  BlkQueue& queue = *queues_[0];  // a flush is for the whole disk, also for what came through other queues
   ACRN_CHECK(!queue.loop().is_current());
   std::latch flushed(1);
   int error = 0;

@@ -18,7 +18,7 @@ namespace acrn {
 
 class Virtqueue;
 
-// A chain taken from the available ring. Whoever holds it calls complete() exactly once.
+// A chain taken from the available ring. Its owner calls complete() exactly once.
 class DescChain {
  public:
   DescChain() = default;

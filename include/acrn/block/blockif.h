@@ -20,8 +20,9 @@ enum class BlockOp : uint8_t { kRead, kWrite, kFlush, kDiscard, kWriteZeroes };
 
 class BlockSink;
 
-// One operation. `iov` is used by kRead and kWrite and its lengths sum to `length`. A channel may change
-// `offset` and use the `engine_` fields while it owns the request, so callers set everything each time.
+// One operation. Callers derive from it what else they want to find when it is done. `iov` is used by kRead and kWrite
+// and its lengths sum to `length`. A channel may change `offset` and use the `engine_` fields while it owns the
+// request, so callers set everything each time.
 struct BlockRequest {
   BlockOp op = BlockOp::kRead;
   bool stable = false;     // kWrite, kWriteZeroes: complete only when on stable storage
@@ -30,7 +31,6 @@ struct BlockRequest {
   uint64_t length = 0;     // bytes
   std::span<const iovec> iov;
   BlockSink* sink = nullptr;  // told when the request is done
-  void* context = nullptr;    // the caller's; channels leave it alone
   int error = 0;              // out: 0, or an errno; a transfer is complete or failed, never short
 
   BlockRequest* engine_next = nullptr;

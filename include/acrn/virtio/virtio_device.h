@@ -49,9 +49,10 @@ class VirtioDevice {
   // Stops every queue, forgets the features, puts the configuration back. Returns when nothing is in flight.
   virtual void reset() = 0;
 
-  // A kick. Any thread, takes no lock; may do what there is to do at once, for some 50 us. `queue` < queue_count().
+  // A kick. Any thread, takes no lock. May serve the queue before it returns, which usually takes up to 64 us.
+  // `queue` < queue_count().
   virtual void kick(unsigned queue) = 0;
-  // An eventfd whose signal is a kick; -1: kick() it shall be.
+  // An eventfd whose signal is a kick; -1: the device wants kick() to be called instead.
   virtual int kick_fd(unsigned queue) const = 0;
 
   // Device configuration: bytes [offset, offset + size) of config_size(). Any thread.

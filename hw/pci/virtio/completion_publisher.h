@@ -1,0 +1,72 @@
+// CompletionPublisher: shows a driver its completed chains in small groups, so that it works on them while the device
+// works on the rest, and interrupts it after larger ones (docs/adr/0009). On the queue's loop.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstdint>
+
+#include "acrn/virtio/virtio_device.h"
+#include "hw/pci/virtio/blk_counters.h"
+#include "hw/pci/virtio/virtqueue.h"
+
+namespace acrn {
+
+class CompletionPublisher {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  static constexpr unsigned kPublishGroup = 4;
+  // An interrupt costs both sides more than a look at the used index does.
+  static constexpr unsigned kInterruptGroup = 16;
+
+  // Interrupts as queue `index`. Ring and counters outlive the publisher.
+  CompletionPublisher(Virtqueue& ring, BlkCounters& counters, unsigned index)
+      : ring_(ring), counters_(counters), index_(index) {}
+  void connect(VirtioInterruptSink& interrupts) { interrupts_ = &interrupts; }  // before the first add()
+
+  bool empty() const { return unpublished_ == 0; }
+
+  // One more chain is on the used ring. Its request was taken at `start_time`; `in_flight` others are not done.
+  void add(Clock::time_point start_time, unsigned in_flight) {
+    start_times_[unpublished_++] = start_time;
+    uninterrupted_++;
+    if (unpublished_ < kPublishGroup) return;
+    publish();
+    // At the latest when half of what the driver has with us is done: it wakes up while we do the other half.
+    if (uninterrupted_ >= std::min(kInterruptGroup, in_flight + ring_.waiting())) interrupt();
+  }
+  // Shows the driver everything, and interrupts it if it wants that.
+  void flush() {
+    publish();
+    interrupt();
+  }
+
+ private:
+  void publish() {
+    if (unpublished_ == 0) return;
+    ring_.publish();
+    const auto now = Clock::now();
+    for (unsigned i = 0; i < unpublished_; i++) {
+      counters_.latency[latency_bucket(static_cast<uint64_t>((now - start_times_[i]).count()))].add();
+    }
+    unpublished_ = 0;
+  }
+  void interrupt() {
+    uninterrupted_ = 0;
+    if (!ring_.wants_interrupt()) return;
+    counters_.interrupts.add();
+    interrupts_->queue_interrupt(index_);
+  }
+
+  Virtqueue& ring_;
+  BlkCounters& counters_;
+  const unsigned index_;
+  VirtioInterruptSink* interrupts_ = nullptr;
+  unsigned unpublished_ = 0;    // completed, used.idx not moved yet
+  unsigned uninterrupted_ = 0;  // completed since the driver's wish for an interrupt was looked at
+  std::array<Clock::time_point, kPublishGroup> start_times_;  // of those not published
+};
+
+}  // namespace acrn

@@ -6,6 +6,7 @@
 #include <sys/uio.h>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
@@ -26,43 +27,54 @@ namespace acrn {
 
 // Copies between the host and memory that another thread may be writing. Word-sized relaxed atomics: what is
 // read may be any mix of old and new words, which is all that a guest race can produce.
-template <class Word>
-void copy_word_from_shared(std::byte*& to, const std::byte*& from, size_t& length) {
-  // SAFETY: copy_from_shared() has tested that `from` is aligned like a Word and has as many bytes.
-  const Word word = __atomic_load_n(reinterpret_cast<const Word*>(from), __ATOMIC_RELAXED);
-  std::memcpy(to, &word, sizeof(Word));
-  to += sizeof(Word), from += sizeof(Word), length -= sizeof(Word);
-}
-
 inline void copy_from_shared(void* to, const std::byte* from, size_t length) {
   auto* out = static_cast<std::byte*>(to);
-  if (length >= 4) {
-    while (address_of(from) % 4 != 0) copy_word_from_shared<unsigned char>(out, from, length);
-    if (length >= 4 && address_of(from) % 8 != 0) copy_word_from_shared<uint32_t>(out, from, length);
-    while (length >= 8) copy_word_from_shared<uint64_t>(out, from, length);
-    if (length >= 4) copy_word_from_shared<uint32_t>(out, from, length);
+  while (length > 0) {
+    if (length >= 8 && address_of(from) % 8 == 0) {
+      // SAFETY: `from` is 8-byte aligned and 8 bytes long, tested above.
+      const uint64_t word = __atomic_load_n(reinterpret_cast<const uint64_t*>(from), __ATOMIC_RELAXED);
+      std::memcpy(out, &word, 8);
+      from += 8, out += 8, length -= 8;
+    } else {
+      // SAFETY: unsigned char may alias anything.
+      *out++ = std::byte{__atomic_load_n(reinterpret_cast<const unsigned char*>(from++), __ATOMIC_RELAXED)};
+      length--;
+    }
   }
-  while (length > 0) copy_word_from_shared<unsigned char>(out, from, length);
-}
-
-template <class Word>
-void copy_word_to_shared(std::byte*& to, const std::byte*& from, size_t& length) {
-  Word word;
-  std::memcpy(&word, from, sizeof(Word));
-  // SAFETY: copy_to_shared() has tested that `to` is aligned like a Word and has as many bytes.
-  __atomic_store_n(reinterpret_cast<Word*>(to), word, __ATOMIC_RELAXED);
-  to += sizeof(Word), from += sizeof(Word), length -= sizeof(Word);
 }
 
 inline void copy_to_shared(std::byte* to, const void* from, size_t length) {
   const auto* in = static_cast<const std::byte*>(from);
-  if (length >= 4) {
-    while (address_of(to) % 4 != 0) copy_word_to_shared<unsigned char>(to, in, length);
-    if (length >= 4 && address_of(to) % 8 != 0) copy_word_to_shared<uint32_t>(to, in, length);
-    while (length >= 8) copy_word_to_shared<uint64_t>(to, in, length);
-    if (length >= 4) copy_word_to_shared<uint32_t>(to, in, length);
+  while (length > 0) {
+    if (length >= 8 && address_of(to) % 8 == 0) {
+      uint64_t word;
+      std::memcpy(&word, in, 8);
+      // SAFETY: `to` is 8-byte aligned and 8 bytes long, tested above.
+      __atomic_store_n(reinterpret_cast<uint64_t*>(to), word, __ATOMIC_RELAXED);
+      to += 8, in += 8, length -= 8;
+    } else {
+      // SAFETY: unsigned char may alias anything.
+      __atomic_store_n(reinterpret_cast<unsigned char*>(to++), static_cast<unsigned char>(*in++), __ATOMIC_RELAXED);
+      length--;
+    }
   }
-  while (length > 0) copy_word_to_shared<unsigned char>(to, in, length);
+}
+
+// The same for a value that is aligned like a Word and made of whole ones, as descriptors and used elements are.
+template <class Word, class T>
+T load_words(const std::byte* from) {
+  std::array<Word, sizeof(T) / sizeof(Word)> words;
+  // SAFETY: the caller has tested alignment and size.
+  const auto* in = reinterpret_cast<const Word*>(from);
+  for (size_t i = 0; i < words.size(); i++) words[i] = __atomic_load_n(in + i, __ATOMIC_RELAXED);
+  return std::bit_cast<T>(words);
+}
+template <class Word, class T>
+void store_words(std::byte* to, const T& value) {
+  const auto words = std::bit_cast<std::array<Word, sizeof(T) / sizeof(Word)>>(value);
+  // SAFETY: the caller has tested alignment and size.
+  auto* out = reinterpret_cast<Word*>(to);
+  for (size_t i = 0; i < words.size(); i++) __atomic_store_n(out + i, words[i], __ATOMIC_RELAXED);
 }
 
 // A window of size() bytes of guest RAM. Offsets are the caller's own arithmetic, so a bad one is our bug.
@@ -76,14 +88,24 @@ class GuestSlice {
   template <class T>
   T load(size_t offset) const {
     static_assert(std::is_trivially_copyable_v<T>);
+    const std::byte* from = at(offset, sizeof(T));
+    if constexpr (sizeof(T) % 8 == 0) {
+      if (address_of(from) % 8 == 0) [[likely]]
+        return load_words<uint64_t, T>(from);
+    }
     T value;
-    copy_out(offset, &value, sizeof(T));
+    copy_from_shared(&value, from, sizeof(T));
     return value;
   }
   template <class T>
   void store(size_t offset, const T& value) const {
     static_assert(std::is_trivially_copyable_v<T>);
-    copy_in(offset, &value, sizeof(T));
+    std::byte* to = at(offset, sizeof(T));
+    if constexpr (sizeof(T) % 4 == 0) {
+      if (address_of(to) % 4 == 0) [[likely]]
+        return store_words<uint32_t>(to, value);
+    }
+    copy_to_shared(to, &value, sizeof(T));
   }
   void copy_out(size_t offset, void* to, size_t length) const { copy_from_shared(to, at(offset, length), length); }
   void copy_in(size_t offset, const void* from, size_t length) const {

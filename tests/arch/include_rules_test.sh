@@ -48,7 +48,7 @@ home "KVM's interface" 'linux/kvm\.h' 'dm/hypervisor/kvm/'
 home "ACRN's interface" 'linux/acrn\.h' 'dm/hypervisor/acrn/'
 forbid "one hypervisor knows another" 'dm/hypervisor/acrn/' dm/hypervisor/kvm dm/hypervisor/msi_routes.* dm/hypervisor/kick_signal.h
 forbid "one hypervisor knows another" 'dm/hypervisor/kvm/' dm/hypervisor/acrn dm/hypervisor/msi_routes.* dm/hypervisor/kick_signal.h
-home liburing 'liburing\.h' 'dm/server/vfio_user/irq_trigger\.cc|dm/block/engines/uring\.cc|dm/tools/bench/ring\.cc'
+home liburing 'liburing\.h' 'dm/base/io_ring\.h'
 forbid "a server knows a machine or a disk" 'dm/(machine|hypervisor|loopback|block|control)/' dm/server
 home OpenSSL 'openssl/' 'dm/ident/sha256\.cc'
 home libuuid 'uuid/' 'dm/ident/vm_uuid\.cc'

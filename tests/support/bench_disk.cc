@@ -10,6 +10,7 @@
 
 #include "dm/base/log_setup.h"
 #include "dm/block/open.h"
+#include "dm/block/submit_queue.h"
 
 namespace acrn::test {
 namespace {
@@ -18,23 +19,16 @@ class MemoryChannel final : public BlockChannel {
  public:
   explicit MemoryChannel(MemoryDisk& disk) : disk_(disk) {}
 
-  // A sink may submit from request_done(); such a call only queues.
   void submit(std::span<BlockRequest* const> batch) override {
-    incoming_.insert(incoming_.end(), batch.begin(), batch.end());
-    if (std::exchange(working_, true)) return;
-    while (!incoming_.empty()) {
-      BlockRequest& request = *incoming_.front();
-      incoming_.pop_front();
+    incoming_.submit(batch, [this](BlockRequest& request) {
       request.error = disk_.execute(request);
       request.sink->request_done(request);
-    }
-    working_ = false;
+    });
   }
 
  private:
   MemoryDisk& disk_;
-  std::deque<BlockRequest*> incoming_;
-  bool working_ = false;
+  SubmitQueue incoming_;
 };
 
 // Mistakes are what these tests are made of; they need not fill the console.

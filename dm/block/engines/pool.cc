@@ -8,6 +8,7 @@
 #include "acrn/base/check.h"
 #include "acrn/base/concat.h"
 #include "dm/base/errno_text.h"
+#include "dm/block/submit_queue.h"
 
 namespace acrn {
 namespace {
@@ -72,30 +73,20 @@ class EnginePool::Channel final : public BlockChannel {
   std::array<Element, kElements> elements_;
   std::unique_ptr<Notifier> notifier_;
   CompletionStack completed_;
-  RequestFifo incoming_;
-  bool submitting_ = false;
+  SubmitQueue incoming_;
   InlineTransfers inline_;
 };
 
-// A sink may submit from request_done(); such a call only queues, so the stack does not grow and the budget
-// holds for all of it.
 void EnginePool::Channel::submit(std::span<BlockRequest* const> batch) {
-  for (BlockRequest* request : batch) incoming_.push(*request);
-  if (std::exchange(submitting_, true)) return;
   RequestFifo for_workers;
-  while (BlockRequest* request = incoming_.pop()) {
+  incoming_.submit(batch, [&](BlockRequest& request) {
     auto outcome = InlineTransfers::Outcome::kNotTried;
-    if (pool_.inline_requests_) outcome = inline_.attempt(*request, pool_.paces_[kCachedWrites].fast());
-    if (outcome == InlineTransfers::Outcome::kDone) {
-      request->sink->request_done(*request);
-      continue;
-    }
-    // Tells assign() that a worker will wait for this one.
-    request->engine_data = outcome == InlineTransfers::Outcome::kWouldWait ? this : nullptr;
-    for_workers.push(*request);
-  }
+    if (pool_.inline_requests_) outcome = inline_.attempt(request, pool_.paces_[kCachedWrites].fast());
+    if (outcome == InlineTransfers::Outcome::kDone) return request.sink->request_done(request);
+    request.engine_will_block = outcome == InlineTransfers::Outcome::kWouldWait;
+    for_workers.push(request);
+  });
   if (!for_workers.empty()) pool_.enqueue(*this, for_workers);
-  submitting_ = false;
 }
 
 void EnginePool::Channel::deliver() {
@@ -200,7 +191,7 @@ void EnginePool::enqueue(Channel& channel, RequestFifo& requests) {
 
 void EnginePool::assign(Element& element, BlockRequest& request) {
   element.request = &request;
-  element.will_block = request.engine_data != nullptr;
+  element.will_block = request.engine_will_block;
   pending_.push(element);
 }
 

@@ -25,7 +25,6 @@ class EngineUring final : public BlockBackend {
   Result<uint64_t> refresh_size() override { return file_->refresh_size(); }
 
  private:
-  class Ring;
   class Channel;
 
   const std::unique_ptr<RawFile> file_;

@@ -11,8 +11,10 @@
 
 #include "acrn/base/address.h"
 #include "acrn/base/check.h"
+#include "acrn/block/iovec_cursor.h"
 #include "dm/block/filters/range_table.h"
 #include "dm/block/request_list.h"
+#include "dm/block/submit_queue.h"
 
 namespace acrn {
 namespace {
@@ -31,30 +33,6 @@ struct Alignment {
   bool whole_blocks(uint64_t begin, uint64_t end) const { return ((begin | end) & (block - 1)) == 0; }
 };
 
-// Moves bytes between a buffer and a request's vectors, from where the last piece ended.
-class VectorCursor {
- public:
-  explicit VectorCursor(std::span<const iovec> iov = {}) : iov_(iov) {}
-
-  void copy(std::byte* buffer, size_t bytes, bool to_vectors) {
-    while (bytes > 0 && !iov_.empty()) {
-      const size_t step = std::min(bytes, iov_.front().iov_len - skip_);
-      std::byte* const memory = static_cast<std::byte*>(iov_.front().iov_base) + skip_;
-      if (step > 0) to_vectors ? std::memcpy(memory, buffer, step) : std::memcpy(buffer, memory, step);
-      buffer += step;
-      bytes -= step;
-      skip_ += step;
-      if (skip_ < iov_.front().iov_len) break;
-      iov_ = iov_.subspan(1);
-      skip_ = 0;
-    }
-  }
-
- private:
-  std::span<const iovec> iov_;
-  size_t skip_ = 0;  // bytes of iov_.front() that are done
-};
-
 class AlignBackend;
 
 // One loop's side, on its thread. A request that needs more than to be passed on takes a slot, in which it
@@ -70,7 +48,7 @@ class AlignChannel final : public BlockChannel, public BlockSink {
 
   bool needs_own_thread() const override { return below_->needs_own_thread(); }
   void submit(std::span<BlockRequest* const> batch) override {
-    for (BlockRequest* request : batch) incoming_.push(*request);
+    incoming_.push(batch);
     pump(true);
   }
 
@@ -87,7 +65,7 @@ class AlignChannel final : public BlockChannel, public BlockSink {
     bool whole = false;  // can be sent as it is
     Stage stage = Stage::kWhole;
     std::byte* buffer = nullptr;
-    VectorCursor cursor;
+    IoVecCursor cursor;
     uint64_t done = 0;   // bytes of the guest's request
     uint64_t piece = 0;  // bytes of it that are under way
     iovec vector{};
@@ -101,6 +79,7 @@ class AlignChannel final : public BlockChannel, public BlockSink {
   void batch_done() override { group_.end(); }
 
   void pump(bool in_submit);
+  bool work_once();  // false: there is nothing to do
   void begin(BlockRequest& guest);
   void begin_slot(BlockRequest& guest);
   void resume_granted();
@@ -132,7 +111,7 @@ class AlignChannel final : public BlockChannel, public BlockSink {
   RequestFifo free_slots_;
   RequestFifo waiting_for_slot_;    // guests' requests
   RequestFifo waiting_for_buffer_;  // slots
-  RequestFifo incoming_;            // guests' requests not looked at yet
+  SubmitQueue incoming_;            // guests' requests not looked at yet
   RequestFifo returned_;            // slots whose request below is done
   std::array<BlockRequest*, kGroup> outgoing_{};
   size_t outgoing_count_ = 0;
@@ -141,8 +120,7 @@ class AlignChannel final : public BlockChannel, public BlockSink {
   std::array<std::byte*, kBuffers> free_buffers_{};
   size_t free_buffer_count_ = 0;
 
-  bool granted_ = false;  // ranges that we waited for may be ours now
-  bool pumping_ = false;
+  bool granted_ = false;    // ranges that we waited for may be ours now
   bool in_submit_ = false;  // what is done now is done inside the caller's submit()
   SinkGroup group_;
 };
@@ -203,25 +181,28 @@ AlignChannel::~AlignChannel() {
   if (table_ != nullptr) ACRN_CHECK(table_->take_granted(party_) == nullptr);
 }
 
-// All work is done in this one loop: what happens inside it (a request that is done at once, a sink that
-// submits) only queues, so the stack does not grow.
+// All work is done here: what happens inside it (a request that is done at once, a sink that submits) only queues.
 void AlignChannel::pump(bool in_submit) {
-  if (std::exchange(pumping_, true)) return;
-  in_submit_ = in_submit;
-  for (;;) {
-    if (std::exchange(granted_, false)) {
-      resume_granted();
-    } else if (BlockRequest* returned = returned_.pop(); returned != nullptr) {
-      step(slot_of(*returned));
-    } else if (BlockRequest* guest = incoming_.pop(); guest != nullptr) {
-      begin(*guest);
-    } else if (outgoing_count_ > 0) {
-      flush_outgoing();
-    } else {
-      break;
+  incoming_.run([&] {
+    in_submit_ = in_submit;
+    while (work_once()) {
     }
+  });
+}
+
+bool AlignChannel::work_once() {
+  if (std::exchange(granted_, false)) {
+    resume_granted();
+  } else if (BlockRequest* returned = returned_.pop(); returned != nullptr) {
+    step(slot_of(*returned));
+  } else if (BlockRequest* guest = incoming_.pop(); guest != nullptr) {
+    begin(*guest);
+  } else if (outgoing_count_ > 0) {
+    flush_outgoing();
+  } else {
+    return false;
   }
-  pumping_ = false;
+  return true;
 }
 
 bool AlignChannel::fits(const BlockRequest& guest) const {
@@ -252,7 +233,7 @@ void AlignChannel::begin_slot(BlockRequest& guest) {
   slot.guest = &guest;
   slot.sink = this;
   slot.done = 0;
-  slot.cursor = VectorCursor(guest.iov);
+  slot.cursor = IoVecCursor(guest.iov);
   slot.whole = guest.op == BlockOp::kDiscard || fits(guest);
   slot.holds = table_ != nullptr && guest.op != BlockOp::kRead;
   if (slot.holds) {
@@ -335,7 +316,10 @@ void AlignChannel::move_piece(Slot& slot) {
   std::byte* const data = slot.buffer + (begin - first);
   if (guest.op == BlockOp::kRead) return send_blocks(slot, BlockOp::kRead, first, align_.up(end), slot.buffer);
   if (guest.op == BlockOp::kWrite) {
-    slot.cursor.copy(data, slot.piece, false);
+    slot.cursor.for_each_piece(slot.piece, [to = data](std::byte* from, size_t bytes) mutable {
+      std::memcpy(to, from, bytes);
+      to += bytes;
+    });
   } else if (align_.whole_blocks(begin, end)) {
     return send_blocks(slot, BlockOp::kWriteZeroes, begin, end, nullptr);
   } else {
@@ -350,7 +334,11 @@ void AlignChannel::step(Slot& slot) {
   if (slot.stage == Stage::kHead || slot.stage == Stage::kTail) return next_stage(slot);
   // Only what has been read goes to the guest: the buffer still has other requests' data in it.
   if (slot.stage == Stage::kMove && slot.op == BlockOp::kRead) {
-    slot.cursor.copy(slot.buffer + (begin_of(slot) - slot.offset), slot.piece, true);
+    std::byte* const data = slot.buffer + (begin_of(slot) - slot.offset);
+    slot.cursor.for_each_piece(slot.piece, [from = data](std::byte* to, size_t bytes) mutable {
+      std::memcpy(to, from, bytes);
+      from += bytes;
+    });
   }
   slot.done += slot.piece;
   slot.done == slot.guest->length ? finish(slot) : start_piece(slot);

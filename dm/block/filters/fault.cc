@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "dm/block/request_list.h"
+#include "dm/block/submit_queue.h"
 
 namespace acrn {
 
@@ -97,26 +98,19 @@ class FaultChannel final : public BlockChannel {
     return {};
   }
 
-  // A sink may submit from request_done(); such a call only queues, so the stack does not grow.
   bool needs_own_thread() const override { return below_->needs_own_thread(); }
   void submit(std::span<BlockRequest* const> batch) override {
-    for (BlockRequest* request : batch) incoming_.push(*request);
-    if (std::exchange(submitting_, true)) return;
-    while (BlockRequest* request = incoming_.pop()) {
-      const FaultPlan::Verdict verdict = plan_->judge(*request);
-      request->error = verdict.error;
-      if (verdict.held) {
-        held_.push(*request);
-        held_count_++;
-      } else {
-        go_on(*request);
-      }
-    }
-    submitting_ = false;
+    incoming_.submit(batch, [this](BlockRequest& request) {
+      const FaultPlan::Verdict verdict = plan_->judge(request);
+      request.error = verdict.error;
+      if (!verdict.held) return pass_on(request);
+      held_.push(request);
+      held_count_++;
+    });
   }
 
  private:
-  void go_on(BlockRequest& request) {
+  void pass_on(BlockRequest& request) {
     if (request.error != 0) return request.sink->request_done(request);
     BlockRequest* const one = &request;
     below_->submit(std::span(&one, 1));
@@ -126,7 +120,7 @@ class FaultChannel final : public BlockChannel {
     plan_->forget_held(std::exchange(held_count_, 0));
     for (RequestFifo held = std::exchange(held_, RequestFifo()); BlockRequest* request = held.pop();) {
       BlockSink& sink = *request->sink;
-      go_on(*request);
+      pass_on(*request);
       sink.batch_done();  // in case that it was done at once, which is outside its owner's submit()
     }
   }
@@ -134,9 +128,9 @@ class FaultChannel final : public BlockChannel {
   const std::shared_ptr<FaultPlan> plan_;
   const std::unique_ptr<BlockChannel> below_;
   std::unique_ptr<Notifier> notifier_;
-  RequestFifo incoming_, held_;
+  SubmitQueue incoming_;
+  RequestFifo held_;
   unsigned held_count_ = 0;
-  bool submitting_ = false;
 };
 
 namespace {

@@ -7,7 +7,7 @@
 
 #include "acrn/base/check.h"
 #include "acrn/base/concat.h"
-#include "dm/block/request_list.h"
+#include "dm/block/submit_queue.h"
 
 namespace acrn {
 namespace {
@@ -43,20 +43,16 @@ class RangeChannel final : public BlockChannel {
     request.offset += start_;
     return true;
   }
-  // A sink may submit from request_done(); such a call only queues, so the stack does not grow.
   void finish_refused() {
-    if (std::exchange(finishing_, true)) return;
-    while (BlockRequest* request = refused_.pop()) {
-      request->error = EINVAL;
-      request->sink->request_done(*request);
-    }
-    finishing_ = false;
+    refused_.drain([](BlockRequest& request) {
+      request.error = EINVAL;
+      request.sink->request_done(request);
+    });
   }
 
   const std::unique_ptr<BlockChannel> below_;
   const uint64_t start_, size_;
-  RequestFifo refused_;
-  bool finishing_ = false;
+  SubmitQueue refused_;
 };
 
 class FilterRange final : public BlockBackend {

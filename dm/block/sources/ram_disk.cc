@@ -11,6 +11,7 @@
 #include "dm/base/errno_text.h"
 #include "dm/block/engines/inline_transfers.h"
 #include "dm/block/request_list.h"
+#include "dm/block/submit_queue.h"
 
 namespace acrn {
 namespace {
@@ -89,23 +90,19 @@ class RamChannel final : public BlockChannel {
     return {};
   }
 
-  // A sink may submit from request_done(); such a call only queues, so the stack does not grow.
   void submit(std::span<BlockRequest* const> batch) override {
-    for (BlockRequest* request : batch) incoming_.push(*request);
-    if (std::exchange(working_, true)) return;
-    while (BlockRequest* request = incoming_.pop()) {
-      if (request->length > InlineTransfers::kMax) {
-        if (long_ones_.empty()) later_->notify();
-        long_ones_.push(*request);
-        continue;
-      }
-      request->error = disk_.execute(*request);
-      request->sink->request_done(*request);
-    }
-    working_ = false;
+    incoming_.submit(batch, [this](BlockRequest& request) {
+      if (request.length > InlineTransfers::kMax) return postpone(request);
+      request.error = disk_.execute(request);
+      request.sink->request_done(request);
+    });
   }
 
  private:
+  void postpone(BlockRequest& request) {
+    if (long_ones_.empty()) later_->notify();
+    long_ones_.push(request);
+  }
   void do_long_one() {
     BlockRequest* const request = long_ones_.pop();
     if (request == nullptr) return;
@@ -118,8 +115,8 @@ class RamChannel final : public BlockChannel {
 
   RamDisk& disk_;
   std::unique_ptr<Notifier> later_;
-  RequestFifo incoming_, long_ones_;
-  bool working_ = false;
+  SubmitQueue incoming_;
+  RequestFifo long_ones_;
 };
 
 Result<std::unique_ptr<BlockChannel>> RamDisk::open_channel(EventLoop& loop, unsigned) {

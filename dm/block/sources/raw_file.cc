@@ -18,8 +18,8 @@
 #include <cstddef>
 
 #include "acrn/base/concat.h"
+#include "acrn/block/iovec_cursor.h"
 #include "dm/base/errno_text.h"
-#include "dm/block/engines/remainder.h"
 #include "dm/block/sources/byte_lock.h"
 
 namespace acrn {
@@ -106,16 +106,17 @@ int RawFile::execute(const BlockRequest& request) {
 int RawFile::transfer(const BlockRequest& request) {
   const bool write = request.op == BlockOp::kWrite;
   const int flags = write && request.stable ? RWF_DSYNC : 0;
-  Remainder remainder(request.iov);
+  IoVecCursor cursor(request.iov);
+  std::array<iovec, kCutVectors> scratch;
   uint64_t done = 0;
   for (unsigned again = 0; done < request.length;) {
-    const std::span<const iovec> iov = remainder.vectors();
+    const std::span<const iovec> iov = cursor.for_system_call(scratch);
     if (iov.empty()) return EINVAL;
     const off_t offset = static_cast<off_t>(request.offset + done);
     const ssize_t moved = (write ? write_now : read_now)(fd_.fd(), iov, offset, flags);
     if (moved > 0) {
       done += static_cast<uint64_t>(moved);
-      if (done < request.length) remainder.advance(static_cast<size_t>(moved));
+      if (done < request.length) cursor.advance(static_cast<size_t>(moved));
     } else if (moved == 0) {
       return EIO;  // the file ends here
     } else if (errno == EAGAIN && again < kMaxAgain) {

@@ -86,6 +86,11 @@ class RawFile {
 // O_DIRECT.
 extern std::array<std::byte, 64 << 10> zero_bytes;
 
+// A file that answers EAGAIN this often is not going to serve us.
+inline constexpr unsigned kMaxAgain = 1000;
+// Vectors of a call after a short transfer that ended within one (IoVecCursor::for_system_call).
+inline constexpr size_t kCutVectors = 64;
+
 // True: the host knows no such operation for this file or this alignment, so another way is taken.
 bool lacks_operation(int error);
 

@@ -1,7 +1,6 @@
 #include "dm/server/vfio_user/irq_trigger.h"
 
 #include <fcntl.h>
-#include <liburing.h>
 #include <poll.h>
 #include <unistd.h>
 
@@ -10,34 +9,29 @@
 #include <string_view>
 
 #include "acrn/base/concat.h"
+#include "dm/base/io_ring.h"
 
 namespace acrn::vfio_user {
 namespace {
 
 class RingTrigger final : public IrqTrigger {
  public:
-  ~RingTrigger() override {
-    if (ready_) io_uring_queue_exit(&ring_);
-  }
-
   // 0 or an errno.
   int start(int event) {
-    if (const int result = io_uring_queue_init(1, &ring_, 0); result < 0) return -result;
-    ready_ = true;
-    return -io_uring_register_eventfd(&ring_, event);
+    const int error = ring_.start(1, {0});
+    return error == 0 ? ring_.set_eventfd(event) : error;
   }
 
   void signal() override {
     // A NOP is complete when submit returns, so there is room for the next one.
     // None: the last one is still there, since the kernel was short of memory.
-    if (io_uring_sqe* const entry = io_uring_get_sqe(&ring_); entry != nullptr) io_uring_prep_nop(entry);
-    io_uring_submit(&ring_);
-    io_uring_cq_advance(&ring_, io_uring_cq_ready(&ring_));
+    if (io_uring_sqe* const entry = ring_.next_entry(); entry != nullptr) io_uring_prep_nop(entry);
+    ring_.submit();
+    ring_.release(ring_.completed());
   }
 
  private:
-  io_uring ring_{};
-  bool ready_ = false;
+  IoRing ring_;
 };
 
 // For a host that forbids io_uring: as good as a write gets. A peer that takes O_NONBLOCK away between the two calls

@@ -1,11 +1,10 @@
-#include <liburing.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <vector>
 
 #include "acrn/base/concat.h"
 #include "dm/base/errno_text.h"
+#include "dm/base/io_ring.h"
 #include "dm/tools/bench/direct.h"
 
 namespace acrn {
@@ -15,28 +14,11 @@ namespace {
 // O_DIRECT at depths 16 and 32: 1 loses 40 % of the sequential requests, 32 loses 20 % of the random ones.
 constexpr unsigned kGroup = 8;
 
-class Ring {
- public:
-  Ring() = default;
-  ~Ring() {
-    if (ready_) io_uring_queue_exit(&ring_);
-  }
-  Ring(const Ring&) = delete;
-  Ring& operator=(const Ring&) = delete;
-
-  // 0 or an errno. For the thread that calls it.
-  int start(unsigned depth) {
-    int result = io_uring_queue_init(depth, &ring_, IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN);
-    if (result == -EINVAL) result = io_uring_queue_init(depth, &ring_, 0);  // before Linux 6.1
-    ready_ = result == 0;
-    return -result;
-  }
-  io_uring* get() { return &ring_; }
-
- private:
-  io_uring ring_{};
-  bool ready_ = false;
-};
+// A ring for the calling thread. Returns 0 or an errno.
+int start_ring(IoRing& ring, unsigned depth) {
+  // The second for kernels before Linux 6.1.
+  return ring.start(depth, {IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN, 0});
+}
 
 class RingLoad {
  public:
@@ -47,16 +29,15 @@ class RingLoad {
     auto buffers = DirectBuffers::create(options_.depth, options_.block);
     if (!buffers) return buffers.error();
     buffers_ = &buffers.value();
-    const int fd = file_.fd();
-    if (const int error = ring_.start(options_.depth); error != 0) return failed("io_uring", error);
-    if (const int result = io_uring_register_files(ring_.get(), &fd, 1); result < 0) return failed("io_uring", -result);
+    if (const int error = start_ring(ring_, options_.depth); error != 0) return failed("io_uring", error);
+    if (const int error = ring_.register_file(file_.fd()); error != 0) return failed("io_uring", error);
     const auto begin = BenchClock::now();
     const auto end = begin + bench_duration(seconds);
     for (unsigned tag = 0; tag < options_.depth; tag++) start(tag, begin);
     auto now = begin;
     while (in_flight_ > 0) {
-      const int result = io_uring_submit_and_wait(ring_.get(), 1);
-      if (result < 0 && result != -EINTR) return failed("io_uring_submit", -result);
+      const int error = ring_.submit_and_wait(1);
+      if (error != 0 && error != EINTR) return failed("io_uring_submit", error);
       now = BenchClock::now();
       if (!reap(now, now < end)) return failed("io_uring_submit", EIO);
     }
@@ -70,7 +51,7 @@ class RingLoad {
   }
 
   void start(unsigned tag, BenchClock::time_point now) {
-    io_uring_sqe* const entry = io_uring_get_sqe(ring_.get());
+    io_uring_sqe* const entry = ring_.next_entry();
     ACRN_CHECK(entry != nullptr);  // the ring holds `depth`, and each is in flight once
     const bool read = pattern_.next_is_read();
     const uint64_t offset = file_.start() + pattern_.next_block() * options_.block;
@@ -87,15 +68,15 @@ class RingLoad {
   }
 
   bool reap(BenchClock::time_point now, bool again) {
-    // What completes while these are started anew waits for the next turn; the queue is twice as long as the depth.
-    const unsigned count = io_uring_peek_batch_cqe(ring_.get(), done_.data(), options_.depth);
-    for (unsigned i = 0; i < count; i++) {
-      finish(*done_[i], now);
+    // What completes while these are started again waits for the next turn; the queue is twice as long as the depth.
+    const std::span<io_uring_cqe*> done = ring_.peek(done_);
+    for (size_t i = 0; i < done.size(); i++) {
+      finish(*done[i], now);
       if (!again) continue;
-      start(static_cast<unsigned>(done_[i]->user_data), now);
-      if ((i + 1) % kGroup == 0 && io_uring_submit(ring_.get()) < 0) return false;
+      start(static_cast<unsigned>(done[i]->user_data), now);
+      if ((i + 1) % kGroup == 0 && ring_.submit() != 0) return false;
     }
-    io_uring_cq_advance(ring_.get(), count);
+    ring_.release(done.size());
     return true;
   }
 
@@ -115,7 +96,7 @@ class RingLoad {
   std::vector<BenchClock::time_point> begun_;
   std::vector<io_uring_cqe*> done_;
   const DirectBuffers* buffers_ = nullptr;
-  Ring ring_;
+  IoRing ring_;
   unsigned in_flight_ = 0;
 };
 
@@ -127,7 +108,8 @@ Result<void> run_direct_ring(const DirectFile& file, const BenchOptions& options
 }
 
 std::string io_uring_refusal(unsigned depth) {
-  const int error = Ring().start(depth);
+  IoRing ring;
+  const int error = start_ring(ring, depth);
   return error == 0 ? std::string() : errno_text(error);
 }
 

@@ -2,20 +2,23 @@
 
 #include <algorithm>
 
+#include "acrn/block/iovec_cursor.h"
+
 namespace acrn {
 namespace {
 
-std::byte* bytes_of(const iovec& buffer) { return static_cast<std::byte*>(buffer.iov_base); }
+// Copies what the cursor moves over.
+void copy_from_buffers(IoVecCursor& buffers, void* to, size_t length) {
+  buffers.for_each_piece(length, [to = static_cast<std::byte*>(to)](std::byte* from, size_t bytes) mutable {
+    copy_from_shared(to, from, bytes);
+    to += bytes;
+  });
+}
 
-// Drops `length` bytes from the front; the buffers hold at least as many.
-std::span<iovec> drop_front(std::span<iovec> buffers, size_t length) {
-  while (length > 0) {
-    iovec& first = buffers.front();
-    const size_t part = std::min(length, first.iov_len);
-    first = {bytes_of(first) + part, first.iov_len - part};
-    length -= part;
-    if (first.iov_len == 0) buffers = buffers.subspan(1);
-  }
+// Shrinks the buffers to what is behind the cursor, which stands in them.
+std::span<iovec> rest_of(std::span<iovec> buffers, const IoVecCursor& cursor) {
+  buffers = buffers.last(cursor.vectors_left());
+  if (!buffers.empty()) buffers.front() = cursor.front();
   return buffers;
 }
 
@@ -31,24 +34,12 @@ bool inside_capacity(const BlkLimits& limits, uint64_t sector, uint64_t sectors)
 
 }  // namespace
 
-size_t copy_from_buffers(std::span<const iovec> buffers, void* to, size_t length) {
-  size_t done = 0;
-  for (const iovec& buffer : buffers) {
-    const size_t part = std::min(length - done, buffer.iov_len);
-    copy_from_shared(static_cast<std::byte*>(to) + done, bytes_of(buffer), part);
-    done += part;
-  }
-  return done;
-}
-
 size_t copy_to_buffers(std::span<const iovec> buffers, const void* from, size_t length) {
-  size_t done = 0;
-  for (const iovec& buffer : buffers) {
-    const size_t part = std::min(length - done, buffer.iov_len);
-    copy_to_shared(bytes_of(buffer), static_cast<const std::byte*>(from) + done, part);
-    done += part;
-  }
-  return done;
+  const auto* next = static_cast<const std::byte*>(from);
+  return IoVecCursor(buffers).for_each_piece(length, [&](std::byte* to, size_t bytes) {
+    copy_to_shared(to, next, bytes);
+    next += bytes;
+  });
 }
 
 DiskRequestKind kind_of(uint32_t type) {
@@ -72,8 +63,9 @@ ParsedRequest parse_request(ChainBuffers& buffers) {
     request.broken = GuestRule::kHeaderTooShort;
     return request;
   }
-  copy_from_buffers(buffers.readable_part(), &request.header, sizeof(VirtioBlkOuthdr));
-  request.out = drop_front(buffers.readable_part(), sizeof(VirtioBlkOuthdr));
+  IoVecCursor cursor(buffers.readable_part());
+  copy_from_buffers(cursor, &request.header, sizeof(VirtioBlkOuthdr));
+  request.out = rest_of(buffers.readable_part(), cursor);
   request.out_bytes = buffers.readable_bytes - sizeof(VirtioBlkOuthdr);
   return request;
 }
@@ -110,7 +102,8 @@ std::optional<BlkRefusal> read_segments(const BlkLimits& limits, const ParsedReq
     return refuse(VIRTIO_BLK_S_IOERR, GuestRule::kSegmentList, request.out_bytes);
   }
   count = request.out_bytes / kSegment;
-  copy_from_buffers(request.out, segments.data(), count * kSegment);
+  IoVecCursor list(request.out);
+  copy_from_buffers(list, segments.data(), count * kSegment);
   for (const auto& segment : segments.first(count)) {
     if ((segment.flags & ~(zeroes ? VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP : 0)) != 0) {
       return refuse(VIRTIO_BLK_S_UNSUPP, GuestRule::kSegmentFlags, segment.flags);

@@ -55,8 +55,7 @@ std::optional<BlkRefusal> check_transfer(const BlkLimits& limits, const ParsedRe
 std::optional<BlkRefusal> read_segments(const BlkLimits& limits, const ParsedRequest& request,
                                         std::span<VirtioBlkDiscardWriteZeroes> segments, size_t& count);
 
-// Copies between host bytes and I/O vectors of guest memory; returns the bytes copied: what fits.
-size_t copy_from_buffers(std::span<const iovec> buffers, void* to, size_t length);
+// Copies to I/O vectors of guest memory; returns the bytes copied: what fits.
 size_t copy_to_buffers(std::span<const iovec> buffers, const void* from, size_t length);
 
 }  // namespace acrn

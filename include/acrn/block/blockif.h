@@ -22,19 +22,19 @@ class BlockSink;
 
 // One operation. Callers derive from it what else they want to find when it is done. `iov` is used by kRead and kWrite
 // and its lengths sum to `length`. A channel may change `offset` and use the `engine_` fields while it owns the
-// request, so callers set everything each time.
+// request, so callers set everything else each time.
 struct BlockRequest {
   BlockOp op = BlockOp::kRead;
   bool stable = false;     // kWrite, kWriteZeroes: complete only when on stable storage
   bool may_unmap = false;  // kWriteZeroes: the range may be deallocated
-  uint64_t offset = 0;     // bytes from the start of the disk
-  uint64_t length = 0;     // bytes
+  bool engine_will_block = false;
+  uint64_t offset = 0;  // bytes from the start of the disk
+  uint64_t length = 0;  // bytes
   std::span<const iovec> iov;
   BlockSink* sink = nullptr;  // told when the request is done
   int error = 0;              // out: 0, or an errno; a transfer is complete or failed, never short
 
   BlockRequest* engine_next = nullptr;
-  void* engine_data = nullptr;
 };
 
 // Where a channel reports. Called on the channel's loop; request_done() possibly from inside submit(), and it may

@@ -39,8 +39,6 @@ class HostSerialLine final : public SerialLine {
   bool has_room() const override;
   std::optional<uint8_t> receive() override;
 
-  const std::string& pty_path() const { return ends_.pty; }  // what to open to talk to a "pty"; else empty
-
  private:
   HostSerialLine(SerialEnds ends, std::string name, EpollLoop& loop, std::function<void()> leave);
   void start();

@@ -18,6 +18,7 @@ namespace acrn {
 namespace {
 
 using test::in_child;
+using test::only_pty;
 using test::Pty;
 using test::read_up_to;
 using test::TempDir;
@@ -126,7 +127,7 @@ UniqueFd open_fd(const std::string& path, int flags) {
 
 TEST(a_pty_carries_bytes_both_ways_unchanged) {
   Rig rig("pty");
-  const UniqueFd user = open_fd(rig.line().pty_path(), O_RDWR);
+  const UniqueFd user = open_fd(only_pty(), O_RDWR);
   rig.print("login: \r\n\x01");
   EXPECT_EQ(read_up_to(user.fd(), 10), "login: \r\n\x01");
   write_all(user.fd(), "root\r\x03\x01x\xff");
@@ -139,7 +140,7 @@ TEST(a_pty_that_nobody_opened_holds_up_no_guest_and_keeps_the_newest) {
   Rig rig("pty");
   const std::string text = counted(300 << 10);
   rig.print(text);
-  const UniqueFd user = open_fd(rig.line().pty_path(), O_RDWR);
+  const UniqueFd user = open_fd(only_pty(), O_RDWR);
   rig.print("END");
   std::string seen;
   while (seen.size() < 3 || seen.substr(seen.size() - 3) != "END") {
@@ -154,7 +155,7 @@ TEST(a_pty_that_nobody_opened_holds_up_no_guest_and_keeps_the_newest) {
 TEST(a_pty_can_be_closed_and_opened_again) {
   Rig rig("pty");
   for (const char* text : {"first", "second", "third"}) {
-    const UniqueFd user = open_fd(rig.line().pty_path(), O_RDWR);
+    const UniqueFd user = open_fd(only_pty(), O_RDWR);
     write_all(user.fd(), text);
     EXPECT_EQ(rig.take(std::string(text).size()), text);
     rig.print(text);
@@ -164,7 +165,7 @@ TEST(a_pty_can_be_closed_and_opened_again) {
 
 TEST(what_a_short_visitor_of_a_pty_leaves_arrives) {
   Rig rig("pty");
-  write_all(open_fd(rig.line().pty_path(), O_WRONLY).fd(), "echo hello\r");
+  write_all(open_fd(only_pty(), O_WRONLY).fd(), "echo hello\r");
   EXPECT_EQ(rig.take(11), "echo hello\r");
 }
 
@@ -282,7 +283,7 @@ TEST(devices_that_take_or_give_everything_are_fine) {
 
 TEST(a_slow_guest_loses_no_input) {
   Rig rig("pty");
-  const UniqueFd user = open_fd(rig.line().pty_path(), O_RDWR);
+  const UniqueFd user = open_fd(only_pty(), O_RDWR);
   const std::string text = counted(100 << 10);
   std::jthread typist([&] { write_all(user.fd(), text); });
   std::string seen;
@@ -453,7 +454,7 @@ TEST(a_uart_on_a_pty_carries_more_than_all_the_buffers_both_ways) {
   EXPECT(line.ok());
   Uart16550 uart(*line.value(), pin);
   uart.write(2, 1, 0x01);
-  const UniqueFd user = open_fd(line.value()->pty_path(), O_RDWR);
+  const UniqueFd user = open_fd(only_pty(), O_RDWR);
   const std::string text = counted(200 << 10);
   std::string seen, received;
   std::jthread reader([&] { seen = read_up_to(user.fd(), text.size()); });

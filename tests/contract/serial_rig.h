@@ -13,6 +13,7 @@
 #include <array>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <string>
 
 #include "acrn/base/unique_fd.h"
@@ -78,6 +79,16 @@ struct Pty {
   UniqueFd master, side;
   std::string path;
 };
+
+// Where the other side of this process's only pty is.
+inline std::string only_pty() {
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+    std::array<char, 128> name{};
+    if (::ptsname_r(std::stoi(entry.path().filename()), name.data(), name.size()) == 0) return name.data();
+  }
+  EXPECT(false);
+  return {};
+}
 
 inline void write_all(int fd, const std::string& text) {
   for (size_t done = 0; done < text.size();) {

@@ -4,11 +4,11 @@
 #include "dm/block/engines/pool.h"
 #include "dm/block/engines/uring.h"
 #include "dm/block/filters/align.h"
-#include "dm/block/filters/fault.h"
 #include "dm/block/sources/ram_disk.h"
 #include "tests/contract/block_backend_contract.h"
 #include "tests/contract/block_rig.h"
 #include "tests/contract/host_media.h"
+#include "tests/support/filter_fault.h"
 
 namespace acrn::test {
 namespace {

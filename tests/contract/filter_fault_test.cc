@@ -1,7 +1,8 @@
 // FilterFault itself, since other tests trust it.
+#include "tests/support/filter_fault.h"
+
 #include <cerrno>
 
-#include "dm/block/filters/fault.h"
 #include "dm/block/sources/ram_disk.h"
 #include "tests/contract/block_rig.h"
 

@@ -3,7 +3,6 @@
 // count of guest errors. Composed, used and ended by the test's thread.
 #pragma once
 
-#include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -14,11 +13,11 @@
 
 #include "acrn/base/mutex.h"
 #include "acrn/block/block_options.h"
-#include "dm/block/filters/fault.h"
 #include "dm/event/epoll_loop.h"
 #include "dm/loopback/raw_guest.h"
 #include "hw/pci/virtio/virtio_blk.h"
 #include "hw/pci/virtio/virtio_pci_legacy.h"
+#include "tests/support/filter_fault.h"
 #include "tests/support/test.h"
 
 namespace acrn::test {

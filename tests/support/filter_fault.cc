@@ -1,4 +1,4 @@
-#include "dm/block/filters/fault.h"
+#include "tests/support/filter_fault.h"
 
 #include <algorithm>
 #include <utility>
@@ -6,7 +6,7 @@
 #include "dm/block/request_list.h"
 #include "dm/block/submit_queue.h"
 
-namespace acrn {
+namespace acrn::test {
 
 void FaultPlan::fail_nth(BlockOp op, unsigned n, int error) {
   MutexLock lock(mutex_);
@@ -161,4 +161,4 @@ std::unique_ptr<BlockBackend> make_filter_fault(std::unique_ptr<BlockBackend> be
   return std::make_unique<FaultBackend>(std::move(below), std::move(plan));
 }
 
-}  // namespace acrn
+}  // namespace acrn::test

@@ -11,7 +11,7 @@
 #include "acrn/base/mutex.h"
 #include "acrn/block/blockif.h"
 
-namespace acrn {
+namespace acrn::test {
 
 class FaultPlan {
  public:
@@ -61,4 +61,4 @@ class FaultPlan {
 
 std::unique_ptr<BlockBackend> make_filter_fault(std::unique_ptr<BlockBackend> below, std::shared_ptr<FaultPlan> plan);
 
-}  // namespace acrn
+}  // namespace acrn::test

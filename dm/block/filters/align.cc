@@ -259,7 +259,7 @@ void AlignChannel::resume_granted() {
 
 void AlignChannel::want_buffer(Slot& slot) {
   if (slot.whole) return send_whole(slot);
-  // Whoever has a buffer waits for nothing but the disk, so waiting for one ends.
+  // A slot with a buffer waits for nothing but the disk, so waiting for a buffer ends.
   if (free_buffer_count_ == 0) return waiting_for_buffer_.push(slot);
   slot.buffer = free_buffers_[--free_buffer_count_];
   start_piece(slot);

@@ -1,6 +1,6 @@
 // RangeTable: which bytes of a disk are being modified, for writes that must read a block before they can
 // write a part of it. A read-modify-write holds its range alone; other modifications of the range may overlap
-// each other, but not it. Whoever cannot have a range yet waits; first come, first served. One table per
+// each other, but not it. A modification that cannot have its range yet waits; first come, first served. One table per
 // disk, shared by its channels; any thread.
 #pragma once
 

@@ -232,7 +232,7 @@ Result<DiskFacts> inspect_disk(const BlockOptions& options, const std::string& s
     if (!plan) return plan.error();
     return std::move(plan).value().facts;
   }
-  if (const auto* ram = std::get_if<RamDiskPath>(&options.source)) {
+  if (const auto* ram = std::get_if<RamDiskSource>(&options.source)) {
     auto plan = plan_ram(options, ram->size, slot);
     if (!plan) return plan.error();
     return plan.value().facts;
@@ -257,7 +257,7 @@ Result<OpenedDisk> open_disk(const BlockOptions& options, const std::string& slo
   if (const auto* file = std::get_if<FilePath>(&options.source)) {
     return open_file(options, file->path, slot);
   }
-  if (const auto* ram = std::get_if<RamDiskPath>(&options.source)) return open_ram(options, ram->size, slot);
+  if (const auto* ram = std::get_if<RamDiskSource>(&options.source)) return open_ram(options, ram->size, slot);
   return OpenedDisk{no_disk(options, slot), nullptr};
 }
 

@@ -183,7 +183,7 @@ Result<void> parse_source(const std::string& text, BlockSource& source) {
     if (!size || *size == 0 || *size % 512 != 0 || *size > kMaxBytes) {
       return usage_error(concat(text, ": not a RAM disk; give bytes, a multiple of 512, or K, M or G, like ram:64M"));
     }
-    source.emplace<RamDiskPath>(RamDiskPath{*size});
+    source.emplace<RamDiskSource>(RamDiskSource{*size});
   }
   return {};
 }
@@ -255,7 +255,7 @@ Result<BlockOptions> parse_rescan_options(std::span<const std::string> fields, c
 }
 
 std::string source_text(const BlockSource& source) {
-  if (const auto* ram = std::get_if<RamDiskPath>(&source)) return concat("ram:", ram->size);
+  if (const auto* ram = std::get_if<RamDiskSource>(&source)) return concat("ram:", ram->size);
   if (const auto* file = std::get_if<FilePath>(&source)) return file->path;
   return "nodisk";
 }

@@ -186,5 +186,5 @@ TEST(a_direct_request_that_fails_is_counted_with_its_reason) {
     EXPECT_EQ(round.latency.count(), 0u);
     EXPECT_EQ(round.first_error, std::string("Bad file descriptor"));
   }
-  EXPECT(!DirectFile::open({.source = RamDiskPath{kBytes}}, "--direct-baseline").ok());
+  EXPECT(!DirectFile::open({.source = RamDiskSource{kBytes}}, "--direct-baseline").ok());
 }

@@ -92,7 +92,7 @@ struct ram_disk {
 
   static std::unique_ptr<BlockBackend> make() {
     BlockOptions options;
-    options.source = RamDiskPath{kContractSize};
+    options.source = RamDiskSource{kContractSize};
     return open_backend(options);
   }
 };

@@ -216,11 +216,11 @@ TEST(facts_say_what_is_served) {
 
 TEST(disks_without_a_file_are_named_by_their_slot) {
   BlockOptions ram;
-  ram.source = RamDiskPath{1 << 20};
+  ram.source = RamDiskSource{1 << 20};
   EXPECT_EQ(facts_of(ram).identity, "ram:0:9:0");
   ram.range = BlockRange{1, 7};
   EXPECT_EQ(facts_of(ram).info.size, 7u * 512);
-  ram.source = RamDiskPath{1000};
+  ram.source = RamDiskSource{1000};
   EXPECT_CONTAINS(refusal(ram, ErrorKind::kUsage), "ram:1000");
   BlockOptions none;
   EXPECT_EQ(facts_of(none).identity, "nodisk:0:9:0");

@@ -17,15 +17,15 @@ enum class KickMode : uint8_t { kAuto, kInline, kLoop };
 struct NoDisk {  // `nodisk`: a slot whose file comes later
   bool operator==(const NoDisk&) const = default;
 };
-struct RamDiskPath {  // `ram:<size>`
-  uint64_t size = 0;  // bytes
-  bool operator==(const RamDiskPath&) const = default;
+struct RamDiskSource {  // `ram:<size>`
+  uint64_t size = 0;    // bytes
+  bool operator==(const RamDiskSource&) const = default;
 };
 struct FilePath {  // a regular file or a block device
   std::string path;
   bool operator==(const FilePath&) const = default;
 };
-using BlockSource = std::variant<NoDisk, RamDiskPath, FilePath>;
+using BlockSource = std::variant<NoDisk, RamDiskSource, FilePath>;
 
 struct BlockRange {
   uint64_t start = 0, size = 0;  // in logical sectors

@@ -1,6 +1,7 @@
 #include "dm/base/thread.h"
 
 #include <sched.h>
+#include <unistd.h>
 
 #include <cerrno>
 
@@ -8,16 +9,42 @@
 #include "dm/base/errno_text.h"
 
 namespace acrn {
+namespace {
 
-Result<void> Thread::start(const std::string& name, std::function<void()> body) {
+int create_with_signals_blocked(pthread_t& handle, void* (*main)(void*), void* argument) {
+  sigset_t blocked, before;
+  sigfillset(&blocked);
+  for (const int crash : {SIGSEGV, SIGBUS, SIGILL, SIGFPE}) sigdelset(&blocked, crash);
+  pthread_sigmask(SIG_SETMASK, &blocked, &before);  // a new thread inherits it
+  const int error = pthread_create(&handle, nullptr, main, argument);
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  return error;
+}
+
+// Where the host does not allow it, the thread goes on as its starter does.
+void place_as_process(pthread_t handle) {
+  const pid_t process = getpid();  // the id of its first thread, too
+  cpu_set_t cpus;
+  if (sched_getaffinity(process, sizeof(cpus), &cpus) == 0) pthread_setaffinity_np(handle, sizeof(cpus), &cpus);
+  sched_param parameters{};
+  const int policy = sched_getscheduler(process);
+  if (policy >= 0 && sched_getparam(process, &parameters) == 0) pthread_setschedparam(handle, policy, &parameters);
+}
+
+}  // namespace
+
+Result<void> Thread::start(const std::string& name, std::function<void()> body, Inherit inherit) {
   ACRN_CHECK(!joinable_);
   body_ = std::move(body);
   joinable_ = true;  // before the thread can look at it
-  if (const int error = pthread_create(&handle_, nullptr, &Thread::main, this); error != 0) {
+  const int error = inherit == Inherit::kProcess ? create_with_signals_blocked(handle_, &Thread::main, this)
+                                                 : pthread_create(&handle_, nullptr, &Thread::main, this);
+  if (error != 0) {
     joinable_ = false;
     return Error{ErrorKind::kInternal, concat("thread ", name, ": ", errno_text(error))};
   }
   pthread_setname_np(handle_, name.substr(0, 15).c_str());
+  if (inherit == Inherit::kProcess) place_as_process(handle_);
   return {};
 }
 

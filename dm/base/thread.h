@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <signal.h>
 
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <vector>
@@ -20,8 +21,13 @@ class Thread {
   Thread(const Thread&) = delete;
   Thread& operator=(const Thread&) = delete;
 
+  // What a new thread takes over. kStarter: signal mask, host CPUs and scheduling of the thread that starts it.
+  // kProcess, for one that any thread may start: CPUs and scheduling of the process's first thread, and from its first
+  // instruction it blocks all signals but those of a crash, which are the thread's own.
+  enum class Inherit : uint8_t { kStarter, kProcess };
+
   // `name` names it; 15 characters are shown.
-  Result<void> start(const std::string& name, std::function<void()> body);
+  Result<void> start(const std::string& name, std::function<void()> body, Inherit inherit = Inherit::kStarter);
   // Host CPUs to run on. False, with errno: they cannot be used.
   bool pin(const std::vector<unsigned>& cpus);
   void kill(int signal) { pthread_kill(handle_, signal); }

@@ -132,8 +132,8 @@ Result<FilePlan> plan_file(const BlockOptions& options, const std::string& path,
   return plan;
 }
 
-Result<std::unique_ptr<BlockBackend>> start_engine(const BlockOptions& options, const std::string& path,
-                                                   const std::string& slot, FilePlan& plan) {
+std::unique_ptr<BlockBackend> make_engine(const BlockOptions& options, const std::string& path, const std::string& slot,
+                                          FilePlan& plan) {
   RawFileTraits traits;
   traits.name = path;
   traits.info = plan.facts.info;
@@ -150,11 +150,9 @@ Result<std::unique_ptr<BlockBackend>> start_engine(const BlockOptions& options, 
   }
   auto file = std::make_unique<RawFile>(std::move(plan.probe.fd), traits);
   if (plan.facts.engine == BlockEngine::kIoUring) {
-    return std::unique_ptr<BlockBackend>(std::make_unique<EngineUring>(std::move(file)));
+    return std::make_unique<EngineUring>(std::move(file));
   }
-  auto pool = EnginePool::create(std::move(file), concat("blk", slot));
-  if (!pool) return pool.error();
-  return std::unique_ptr<BlockBackend>(std::move(pool).value());
+  return std::make_unique<EnginePool>(std::move(file), concat("blk", slot));
 }
 
 ByteLock lock_of(const BlockOptions& options, const std::string& path, const FilePlan& plan) {
@@ -172,9 +170,8 @@ Result<OpenedDisk> open_file(const BlockOptions& options, const std::string& pat
   if (options.lock) {
     if (auto locked = lock_of(options, path, plan).take(kLockTries); !locked) return locked.error();
   }
-  auto engine = start_engine(options, path, slot, plan);
-  if (!engine) return engine.error();
-  OpenedDisk disk{std::move(plan.facts), std::move(engine).value()};
+  auto engine = make_engine(options, path, slot, plan);
+  OpenedDisk disk{std::move(plan.facts), std::move(engine)};
   // The window is outermost: alignment is a matter of the whole file's bytes.
   if (options.nocache) disk.backend = make_filter_align(std::move(disk.backend));
   if (options.range) disk.backend = make_filter_range(std::move(disk.backend), plan.window.start, plan.window.size);

@@ -1,7 +1,10 @@
 // EnginePool: elements, workers and completions. Counts every allocation of the program.
 #include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <filesystem>
 #include <fstream>
 
@@ -19,23 +22,81 @@ namespace {
 
 constexpr uint64_t kSize = 4 << 20;
 
-std::unique_ptr<BlockBackend> make_pool(const std::string& path, bool inline_reads) {
+// `at_once`: small cached reads and writes are carried out in submit(); otherwise all requests go to workers.
+std::unique_ptr<BlockBackend> make_pool(const std::string& path, bool at_once) {
   RawFileTraits traits;
   traits.name = path;
   traits.info.size = kSize;
   traits.info.discard_granularity = 4096;
+  traits.direct = !at_once;
   UniqueFd fd(::open(path.c_str(), O_RDWR | O_CLOEXEC));
-  auto pool = EnginePool::create(std::make_unique<RawFile>(std::move(fd), traits), "test", inline_reads);
-  EXPECT(pool.ok());
-  return std::move(pool).value();
+  return std::make_unique<EnginePool>(std::make_unique<RawFile>(std::move(fd), traits), "test");
 }
+
+constexpr uint64_t kSignals = 0x7ffbfeff;  // 1 to 31, but not SIGKILL and SIGSTOP
+
+std::string value_of(const std::filesystem::path& status, std::string_view key) {
+  std::ifstream lines(status);
+  for (std::string line; std::getline(lines, line);) {
+    if (line.starts_with(key)) return line.substr(line.find_first_not_of(" \t", key.size()));
+  }
+  return {};
+}
+
+struct Worker {
+  uint64_t blocked_signals;
+  std::string cpus;
+  bool operator==(const Worker&) const = default;
+};
+
+// A worker that is just being made may not have its name and CPUs yet.
+std::vector<Worker> workers() {
+  std::vector<Worker> found;
+  for (const auto& thread : std::filesystem::directory_iterator("/proc/self/task")) {
+    const auto status = thread.path() / "status";
+    if (!value_of(status, "Name:").starts_with("test/w")) continue;
+    found.push_back(
+        {std::stoull("0" + value_of(status, "SigBlk:"), nullptr, 16) & kSignals, value_of(status, "Cpus_allowed:")});
+  }
+  return found;
+}
+
+// As many at once as twice the workers, each long enough for another thread to start.
+void run_long_reads(BlockRig& rig) {
+  std::vector<TestRequest> reads;
+  for (unsigned i = 0; i < 16; i++) reads.push_back(TestRequest::read(0, 2 << 20));
+  rig.run(reads);
+  for (const TestRequest& read : reads) EXPECT_EQ(read.error, 0);
+}
+
+// While one lives, no thread can be started: its stack would be larger than the address space.
+class NoMoreThreads {
+ public:
+  NoMoreThreads() {
+    EXPECT_EQ(::pthread_getattr_default_np(&before_), 0);
+    set_stack_size(size_t{1} << 47);
+  }
+  ~NoMoreThreads() { ::pthread_setattr_default_np(&before_); }
+  NoMoreThreads(const NoMoreThreads&) = delete;
+  NoMoreThreads& operator=(const NoMoreThreads&) = delete;
+
+ private:
+  static void set_stack_size(size_t bytes) {
+    pthread_attr_t attributes;
+    EXPECT_EQ(::pthread_attr_init(&attributes), 0);
+    EXPECT_EQ(::pthread_attr_setstacksize(&attributes, bytes), 0);
+    EXPECT_EQ(::pthread_setattr_default_np(&attributes), 0);
+    ::pthread_attr_destroy(&attributes);
+  }
+  pthread_attr_t before_{};
+};
 
 }  // namespace
 
 TEST(a_request_allocates_nothing_in_the_pool) {
   TempDir dir;
-  for (bool inline_reads : {true, false}) {
-    auto pool = make_pool(dir.file("disk", kSize), inline_reads);
+  for (bool at_once : {true, false}) {
+    auto pool = make_pool(dir.file("disk", kSize), at_once);
     expect_no_allocations(*pool);
   }
 }
@@ -84,29 +145,59 @@ TEST(a_failed_fsync_among_good_requests_fails_alone) {
   expect_one_flush_to_fail_alone(rig);
 }
 
-TEST(eight_workers_with_names_block_every_signal_but_those_of_a_crash) {
-  constexpr uint64_t kAll = 0x7ffbfeff;      // 1 to 31, but not SIGKILL and SIGSTOP
-  constexpr uint64_t kCrashes = 0x000004c8;  // SIGILL, SIGBUS, SIGFPE, SIGSEGV
+TEST(an_idle_disk_has_no_workers) {
   TempDir dir;
   auto pool = make_pool(dir.file("disk", kSize), true);
-  // A thread that is just being made blocks all of them for a moment.
-  const auto workers = [&] {
-    std::vector<uint64_t> masks;
-    for (const auto& thread : std::filesystem::directory_iterator("/proc/self/task")) {
-      std::ifstream status(thread.path() / "status");
-      std::string line, name;
-      while (std::getline(status, line)) {
-        if (line.starts_with("Name:")) name = line;
-        if (line.starts_with("SigBlk:") && name.find("test/w") != std::string::npos) {
-          masks.push_back(std::stoull(line.substr(8), nullptr, 16) & kAll);
-        }
-      }
-    }
-    return masks;
-  };
-  const std::vector<uint64_t> wanted(8, kAll & ~kCrashes);
-  for (unsigned tries = 0; workers() != wanted && tries < 1000; tries++) usleep(5000);
+  BlockRig rig(*pool);
+  rig.loop().run([] {});
+  EXPECT(workers().empty());
+}
+
+TEST(parallel_requests_start_eight_workers_that_block_every_signal_but_those_of_a_crash) {
+  constexpr uint64_t kCrashes = 0x000004c8;  // SIGILL, SIGBUS, SIGFPE, SIGSEGV
+  TempDir dir;
+  auto pool = make_pool(dir.file("disk", kSize), false);
+  BlockRig rig(*pool);
+  // What a pinned loop starts is not pinned.
+  rig.loop().run([] {
+    cpu_set_t here;
+    CPU_ZERO(&here);
+    CPU_SET(::sched_getcpu(), &here);
+    EXPECT_EQ(::sched_setaffinity(0, sizeof(here), &here), 0);
+  });
+  const std::vector<Worker> wanted(8, {kSignals & ~kCrashes, value_of("/proc/self/status", "Cpus_allowed:")});
+  for (unsigned tries = 0; workers() != wanted && tries < 1000; tries++) run_long_reads(rig);
   EXPECT(workers() == wanted);
+  for (unsigned more = 0; more < 10; more++) run_long_reads(rig);
+  EXPECT(workers() == wanted);
+}
+
+TEST(without_a_worker_requests_fail_until_one_can_be_started) {
+  TempDir dir;
+  auto pool = make_pool(dir.file("disk", kSize), false);
+  BlockRig rig(*pool);
+  std::vector<TestRequest> writes;
+  for (uint64_t i = 0; i < 200; i++) writes.push_back(TestRequest::write(i * 4096, pattern(i, 4096)));
+  {
+    NoMoreThreads limit;
+    for (unsigned round = 0; round < 3; round++) {
+      rig.run(writes);
+      for (const TestRequest& write : writes) EXPECT_EQ(write.error, EAGAIN);
+    }
+  }
+  EXPECT(workers().empty());
+  rig.run(writes);
+  for (const TestRequest& write : writes) EXPECT_EQ(write.error, 0);
+}
+
+TEST(fewer_workers_than_eight_serve_everything) {
+  TempDir dir;
+  auto pool = make_pool(dir.file("disk", kSize), false);
+  BlockRig rig(*pool);
+  EXPECT_EQ(rig.run(TestRequest::read(0, 512)), 0);
+  NoMoreThreads limit;
+  for (unsigned round = 0; round < 10; round++) run_long_reads(rig);
+  EXPECT_EQ(workers().size(), 1u);
 }
 
 TEST(a_closing_channel_completes_what_it_was_given) {

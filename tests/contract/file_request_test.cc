@@ -65,8 +65,7 @@ std::unique_ptr<Served> open_raw(const std::string& path, uint64_t size, bool bl
                                  bool read_only = false) {
   auto file = raw(path, size, block_device, read_only);
   if (way == Way::kAlone) return std::make_unique<ServedAlone>(std::move(file));
-  if (way == Way::kPool)
-    return std::make_unique<ServedByEngine>(std::move(EnginePool::create(std::move(file), "test")).value());
+  if (way == Way::kPool) return std::make_unique<ServedByEngine>(std::make_unique<EnginePool>(std::move(file), "test"));
   if (EngineUring::unavailable() != 0) SKIP("io_uring");
   return std::make_unique<ServedByEngine>(std::make_unique<EngineUring>(std::move(file)));
 }

@@ -11,7 +11,7 @@ namespace acrn {
 
 class InlineTransfers {
  public:
-  static constexpr uint64_t kMax = 64 << 10;  // bytes of one transfer: some 10 us
+  static constexpr uint64_t kMax = 64 << 10;  // bytes of one transfer: about 10 us
 
   explicit InlineTransfers(RawFile& file) : file_(file) {}
 

@@ -1,19 +1,18 @@
 #include "dm/block/engines/pool.h"
 
-#include <signal.h>
-
 #include <algorithm>
+#include <cerrno>
 #include <utility>
 
 #include "acrn/base/check.h"
 #include "acrn/base/concat.h"
-#include "dm/base/errno_text.h"
+#include "acrn/base/log.h"
 #include "dm/block/submit_queue.h"
 
 namespace acrn {
 namespace {
 
-// Waking a colleague costs its waker some 5 us, and it starts some 20 us later.
+// Waking a colleague costs its waker about 5 us, and it starts about 20 us later.
 constexpr std::chrono::nanoseconds kSlow = std::chrono::microseconds(20);
 // Two threads copy such reads faster than one; writes to one file wait for each other.
 constexpr uint64_t kLargeRead = 256 << 10;  // bytes
@@ -23,6 +22,8 @@ constexpr auto kStalled = std::chrono::microseconds(100);
 constexpr size_t kMaxGroup = 16;  // requests that a worker takes at a time
 // How long done requests may wait for others to be announced with them.
 constexpr auto kAnnounceEvery = std::chrono::microseconds(20);
+// After a worker that the host could not start; those that run go on without it.
+constexpr auto kNextStart = std::chrono::seconds(1);
 
 }  // namespace
 
@@ -80,8 +81,7 @@ class EnginePool::Channel final : public BlockChannel {
 void EnginePool::Channel::submit(std::span<BlockRequest* const> batch) {
   RequestFifo for_workers;
   incoming_.submit(batch, [&](BlockRequest& request) {
-    auto outcome = InlineTransfers::Outcome::kNotTried;
-    if (pool_.inline_requests_) outcome = inline_.attempt(request, pool_.paces_[kCachedWrites].fast());
+    const auto outcome = inline_.attempt(request, pool_.predictors_[kCachedWrites].fast());
     if (outcome == InlineTransfers::Outcome::kDone) return request.sink->request_done(request);
     request.engine_will_block = outcome == InlineTransfers::Outcome::kWouldWait;
     for_workers.push(request);
@@ -124,35 +124,10 @@ EnginePool::Element* EnginePool::ElementList::pop() {
   return element;
 }
 
-void EnginePool::Pace::note(bool fast) {
+void EnginePool::LatencyPredictor::record(bool fast) {
   const unsigned run = fast_run_.load(std::memory_order_relaxed);
   const unsigned next = fast ? std::min(run + 1, kFastRun) : 0;
   if (next != run) fast_run_.store(next, std::memory_order_relaxed);
-}
-
-Result<std::unique_ptr<EnginePool>> EnginePool::create(std::unique_ptr<RawFile> file, const std::string& name,
-                                                       bool inline_requests) {
-  std::unique_ptr<EnginePool> pool(new EnginePool(std::move(file), inline_requests));
-  if (auto started = pool->start_workers(name); !started) return started.error();
-  return pool;
-}
-
-Result<void> EnginePool::start_workers(const std::string& name) {
-  // Signals belong to the main thread; a new thread inherits the mask.
-  sigset_t all, before;
-  sigfillset(&all);
-  for (const int crash : {SIGSEGV, SIGBUS, SIGILL, SIGFPE}) sigdelset(&all, crash);  // those are the thread's own
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  int error = 0;
-  while (thread_count_ < kWorkers) {
-    error = pthread_create(&threads_[thread_count_], nullptr, &EnginePool::worker_main, this);
-    if (error != 0) break;
-    pthread_setname_np(threads_[thread_count_], concat(name.substr(0, 12), "/w", thread_count_).c_str());
-    thread_count_++;
-  }
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  if (error == 0) return {};
-  return Error{ErrorKind::kInternal, concat("virtio-blk ", name, ": no worker thread: ", errno_text(error))};
 }
 
 EnginePool::~EnginePool() {
@@ -162,7 +137,7 @@ EnginePool::~EnginePool() {
     stopping_ = true;
   }
   work_.notify_all();
-  while (thread_count_ > 0) pthread_join(threads_[--thread_count_], nullptr);
+  for (Thread& thread : threads_) thread.join();
 }
 
 Result<std::unique_ptr<BlockChannel>> EnginePool::open_channel(EventLoop& loop, unsigned) {
@@ -185,23 +160,62 @@ void EnginePool::enqueue(Channel& channel, RequestFifo& requests) {
       }
     }
     wake = claim_wake();
+    if (workers_ == 0) fail_pending(channel);
   }
   if (wake) work_.notify_one();
 }
 
 void EnginePool::assign(Element& element, BlockRequest& request) {
   element.request = &request;
-  element.will_block = request.engine_will_block;
   pending_.push(element);
 }
 
+// Everything pending is of this channel: the others' requests failed as this one's do now.
+void EnginePool::fail_pending(Channel& channel) {
+  const auto fail = [&](BlockRequest& request) {
+    request.error = EAGAIN;
+    channel.complete(request);
+  };
+  while (Element* element = pending_.pop()) {
+    fail(*element->request);
+    channel.free_.push(*element);
+    channel.in_use_--;
+  }
+  while (BlockRequest* request = channel.overflow_.pop()) fail(*request);
+  channel.announce(false);
+}
+
 bool EnginePool::claim_wake() {
-  if (pending_.empty() || idle_ == 0) return false;
+  if (pending_.empty() || (idle_ == 0 && workers_ == kWorkers)) return false;
   const unsigned enough = is_large_read(*pending_.front()->request) ? 2 : 1;
   if (active_ >= enough && (wakes_ > 0 || Clock::now() < done_by_)) return false;
+  if (idle_ == 0 && !add_worker()) return false;
   idle_--;
   active_++;
   wakes_++;
+  return true;
+}
+
+// Called by any thread that needs one: a loop, a kicking virtual CPU, a worker. Under the lock, so that nobody ends the
+// pool between the decision and the start. That is eight times in a pool's life, unless it fails.
+bool EnginePool::add_worker() {
+  if (workers_ > 0 && Clock::now() < next_start_) return false;
+  Thread& thread = threads_[workers_];
+  const std::string name = concat(name_.substr(0, 12), "/w", workers_);
+  if (auto started = thread.start(
+          name, [this] { work(); }, Thread::Inherit::kProcess);
+      !started) {
+    next_start_ = Clock::now() + kNextStart;
+    if (!std::exchange(told_, true)) {
+      log(LogLevel::kError,
+          concat("virtio-blk ", name_, ": ", started.error().message,
+                 workers_ == 0 ? "; its requests fail until there is one worker" : "; fewer workers than 8 serve it",
+                 "; raise the limit on threads (ulimit -u, pids.max)"));
+    }
+    return false;
+  }
+  workers_++;
+  idle_++;
   return true;
 }
 
@@ -210,15 +224,10 @@ void EnginePool::wait_until_returned(Channel& channel) {
   while (channel.in_use_ > 0) returned_.wait(mutex_);
 }
 
-void* EnginePool::worker_main(void* pool) {
-  // SAFETY: start_workers() passes `this`.
-  static_cast<EnginePool*>(pool)->work();
-  return nullptr;
-}
-
 void EnginePool::work() {
   ElementList busy, finished;
   MutexLock lock(mutex_);
+  wait_for_wake();
   for (;;) {
     pending_.push_front(busy);
     retire(finished);
@@ -238,9 +247,13 @@ void EnginePool::work() {
 void EnginePool::sleep() {
   active_--;
   idle_++;
+  wait_for_wake();
+}
+
+void EnginePool::wait_for_wake() {
   while (wakes_ == 0 && !stopping_) work_.wait(mutex_);
   if (wakes_ > 0) {
-    wakes_--;  // whoever chose us has counted us as active
+    wakes_--;  // claim_wake() has counted us as active
   } else {
     active_++;
     idle_--;
@@ -251,7 +264,8 @@ void EnginePool::sleep() {
 // fewer locks, and fewer notifications for the loop.
 void EnginePool::take_group(ElementList& busy) {
   const Element& first = *pending_.front();
-  const size_t count = may_block(first) || is_large_read(*first.request) ? 1 : std::min(pending_.size(), kMaxGroup);
+  const size_t count =
+      may_block(*first.request) || is_large_read(*first.request) ? 1 : std::min(pending_.size(), kMaxGroup);
   done_by_ = Clock::now() + kStalled;
   while (busy.size() < count) {
     done_by_ += copy_time(*pending_.front()->request);
@@ -279,30 +293,30 @@ void EnginePool::serve(ElementList& busy, ElementList& finished) {
   for (bool slow = false; !busy.empty() && !slow;) {
     Element& element = *busy.pop();
     BlockRequest& request = *element.request;
-    const bool aside = may_block(element);
-    if (to_announce != nullptr && (aside || to_announce != element.channel || start - announced > kAnnounceEvery)) {
+    const bool blocking = may_block(request);
+    if (to_announce != nullptr && (blocking || to_announce != element.channel || start - announced > kAnnounceEvery)) {
       std::exchange(to_announce, nullptr)->announce(false);
       announced = start;
     }
-    if (aside) {
-      step_aside();
+    if (blocking) {
+      begin_blocking();
       start = Clock::now();
     }
     request.error = file_->execute(request);
     const auto end = Clock::now();
     slow = end - std::exchange(start, end) > kSlow + copy_time(request);
-    if (const size_t kind = pace_kind(request); kind < paces_.size()) paces_[kind].note(!slow);
+    if (const size_t kind = kind_of(request); kind < predictors_.size()) predictors_[kind].record(!slow);
     to_announce = element.channel;
     to_announce->complete(request);
-    if (aside) step_back();
+    if (blocking) end_blocking();
     finished.push(element);
   }
   if (to_announce != nullptr) to_announce->announce(busy.empty());
 }
 
-bool EnginePool::may_block(const Element& element) const {
-  const size_t kind = pace_kind(*element.request);
-  return element.will_block || kind >= paces_.size() || !paces_[kind].fast();
+bool EnginePool::may_block(const BlockRequest& request) const {
+  const size_t kind = kind_of(request);
+  return request.engine_will_block || kind >= predictors_.size() || !predictors_[kind].fast();
 }
 
 // What takes no longer than kSlow and this did not wait for a medium: a cached file's bytes are copied at 1 GB/s or
@@ -311,14 +325,15 @@ std::chrono::nanoseconds EnginePool::copy_time(const BlockRequest& request) cons
   return std::chrono::nanoseconds(file_->writes_to_cache() ? request.length : 0);
 }
 
-// Index into paces_; past its end for what is always taken for slow.
-size_t EnginePool::pace_kind(const BlockRequest& request) {
+// Index into predictors_; past its end for what is always taken for slow.
+size_t EnginePool::kind_of(const BlockRequest& request) {
   if (request.op == BlockOp::kRead) return kReads;
   if (request.op == BlockOp::kWrite) return request.stable ? kStableWrites : kCachedWrites;
   return kSlowKinds;
 }
 
-void EnginePool::step_aside() {
+// This worker will not look at the pending list until end_blocking().
+void EnginePool::begin_blocking() {
   bool wake = false;
   {
     MutexLock lock(mutex_);
@@ -328,7 +343,7 @@ void EnginePool::step_aside() {
   if (wake) work_.notify_one();
 }
 
-void EnginePool::step_back() {
+void EnginePool::end_blocking() {
   MutexLock lock(mutex_);
   active_++;
 }

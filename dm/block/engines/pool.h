@@ -1,18 +1,18 @@
-// EnginePool: `aio=threads`, eight workers per disk that make the system calls. A channel keeps 64 elements;
+// EnginePool: `aio=threads`, up to eight workers per disk that make the system calls. A channel keeps 64 elements;
 // each holds one request and is on its channel's free list, on the pool's pending list or with a worker
 // (busy), all under one lock. Requests beyond that wait in their channel's overflow list.
 //
-// Owned by the stack that dm/block/open.cc builds. Channels live on their loops; the workers are ours.
+// Owned by the stack that dm/block/open.cc builds. Channels live on their loops; the workers are ours. Each is started
+// when it is first needed, so an idle disk has none. If one cannot be started, those that run do its work; if there is
+// none at all, requests fail with EAGAIN.
 //
 // Waking a thread costs more than a read that the page cache can serve, so there are two short cuts:
 //  - submit() itself carries out small reads that need not wait for a medium, and small cached writes while those are
 //    fast;
-//  - one worker serves everything as long as operations are fast. Before one that may block (by its kind, or
-//    because its like was slow lately) it steps aside, which wakes a colleague for what is still pending:
-//    a slow medium gets all eight.
+//  - one worker serves everything as long as operations are fast. An operation that may block (by its kind, or because
+//    others of its kind were slow lately) begins with waking a colleague for what is still pending, so a slow medium
+//    gets all eight.
 #pragma once
-
-#include <pthread.h>
 
 #include <array>
 #include <atomic>
@@ -24,6 +24,7 @@
 #include "acrn/base/mutex.h"
 #include "acrn/base/result.h"
 #include "acrn/block/blockif.h"
+#include "dm/base/thread.h"
 #include "dm/block/engines/inline_transfers.h"
 #include "dm/block/request_list.h"
 #include "dm/block/sources/raw_file.h"
@@ -35,9 +36,8 @@ class EnginePool final : public BlockBackend {
   static constexpr unsigned kWorkers = 8;
   static constexpr unsigned kElements = 64;  // per channel
 
-  // `name` names the threads (12 characters are shown). `inline_requests` off: every request goes to a worker.
-  static Result<std::unique_ptr<EnginePool>> create(std::unique_ptr<RawFile> file, const std::string& name,
-                                                    bool inline_requests = true);
+  // `name` names the threads (12 characters are shown).
+  EnginePool(std::unique_ptr<RawFile> file, const std::string& name) : file_(std::move(file)), name_(name) {}
   // Every channel is gone before.
   ~EnginePool() override;
 
@@ -53,7 +53,6 @@ class EnginePool final : public BlockBackend {
     Element* next = nullptr;
     Channel* channel = nullptr;
     BlockRequest* request = nullptr;
-    bool will_block = false;  // a read that was not in the page cache a moment ago
   };
 
   // First in, first out; under mutex_, or a worker's own.
@@ -74,58 +73,60 @@ class EnginePool final : public BlockBackend {
 
   // Guesses from the last few operations of a kind whether the next one is worth a hand-off. A hint that
   // several workers update: a lost update costs one wrong guess.
-  class Pace {
+  class LatencyPredictor {
    public:
     bool fast() const { return fast_run_.load(std::memory_order_relaxed) >= kFastRun; }
-    void note(bool fast);
+    void record(bool fast);
 
    private:
     static constexpr unsigned kFastRun = 4;
     std::atomic<unsigned> fast_run_{0};  // relaxed everywhere: nothing else is published by it
   };
 
-  EnginePool(std::unique_ptr<RawFile> file, bool inline_requests)
-      : file_(std::move(file)), inline_requests_(inline_requests) {}
-  Result<void> start_workers(const std::string& name);
-
   // Channels, on their loops.
   void enqueue(Channel& channel, RequestFifo& requests) ACRN_EXCLUDES(mutex_);
   void wait_until_returned(Channel& channel) ACRN_EXCLUDES(mutex_);
 
   // Workers.
-  static void* worker_main(void* pool);
   void work();
   void serve(ElementList& busy, ElementList& finished);
-  bool may_block(const Element& element) const;
+  bool may_block(const BlockRequest& request) const;
   std::chrono::nanoseconds copy_time(const BlockRequest& request) const;
-  static size_t pace_kind(const BlockRequest& request);
+  static size_t kind_of(const BlockRequest& request);
   void take_group(ElementList& busy) ACRN_REQUIRES(mutex_);
   void retire(ElementList& finished) ACRN_REQUIRES(mutex_);
   void assign(Element& element, BlockRequest& request) ACRN_REQUIRES(mutex_);
   void sleep() ACRN_REQUIRES(mutex_);
-  void step_aside() ACRN_EXCLUDES(mutex_);
-  void step_back() ACRN_EXCLUDES(mutex_);
-  // Chooses an idle worker to be woken if something is pending and no one else is about to look at it. True:
-  // the caller notifies work_ once it has dropped the lock.
+  void wait_for_wake() ACRN_REQUIRES(mutex_);
+  void begin_blocking() ACRN_EXCLUDES(mutex_);
+  void end_blocking() ACRN_EXCLUDES(mutex_);
+  // Chooses an idle worker, or a new one, to be woken if something is pending and no one else is about to look at it.
+  // True: the caller notifies work_ once it has dropped the lock.
   bool claim_wake() ACRN_REQUIRES(mutex_);
+  // Starts one more worker, which begins asleep. False: the host has no thread for it.
+  bool add_worker() ACRN_REQUIRES(mutex_);
+  // There is no worker and none can be started: what is pending fails.
+  void fail_pending(Channel& channel) ACRN_REQUIRES(mutex_);
 
   const std::unique_ptr<RawFile> file_;
-  const bool inline_requests_;
+  const std::string name_;
   enum Kind : size_t { kReads, kCachedWrites, kStableWrites, kSlowKinds };
-  std::array<Pace, kSlowKinds> paces_;
+  std::array<LatencyPredictor, kSlowKinds> predictors_;
 
   Mutex mutex_;  // leaf
   CondVar work_;
   CondVar returned_;
   ElementList pending_ ACRN_GUARDED_BY(mutex_);
-  unsigned active_ ACRN_GUARDED_BY(mutex_) = kWorkers;  // workers that will look at pending_ soon
-  unsigned idle_ ACRN_GUARDED_BY(mutex_) = 0;           // asleep and not yet chosen to be woken
-  unsigned wakes_ ACRN_GUARDED_BY(mutex_) = 0;          // chosen, not yet awake
-  Clock::time_point done_by_ ACRN_GUARDED_BY(mutex_);   // what was taken last, unless it blocks
+  unsigned active_ ACRN_GUARDED_BY(mutex_) = 0;        // workers that will look at pending_ soon
+  unsigned idle_ ACRN_GUARDED_BY(mutex_) = 0;          // asleep and not yet chosen to be woken
+  unsigned wakes_ ACRN_GUARDED_BY(mutex_) = 0;         // chosen, not yet awake
+  Clock::time_point done_by_ ACRN_GUARDED_BY(mutex_);  // what was taken last, unless it blocks
   bool stopping_ ACRN_GUARDED_BY(mutex_) = false;
 
-  std::array<pthread_t, kWorkers> threads_{};
-  unsigned thread_count_ = 0;
+  std::array<Thread, kWorkers> threads_ ACRN_GUARDED_BY(mutex_);
+  unsigned workers_ ACRN_GUARDED_BY(mutex_) = 0;          // threads_ that have been started
+  Clock::time_point next_start_ ACRN_GUARDED_BY(mutex_);  // after one that failed
+  bool told_ ACRN_GUARDED_BY(mutex_) = false;             // of the first that failed
 };
 
 }  // namespace acrn

@@ -144,7 +144,7 @@ EngineUring::Channel::~Channel() {
 
 void EngineUring::Channel::submit(std::span<BlockRequest* const> batch) {
   incoming_.push(batch);
-  SinkGroup group;  // who submits needs not be told of its end
+  SinkGroup group;  // not ended: the caller knows when its submit() returns
   if (incoming_.run([&] { take_incoming(group); })) submit_queued();
 }
 

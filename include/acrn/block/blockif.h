@@ -25,11 +25,11 @@ class BlockSink;
 // request, so callers set everything else each time.
 struct BlockRequest {
   BlockOp op = BlockOp::kRead;
-  bool stable = false;     // kWrite, kWriteZeroes: complete only when on stable storage
-  bool may_unmap = false;  // kWriteZeroes: the range may be deallocated
-  bool engine_will_block = false;
-  uint64_t offset = 0;  // bytes from the start of the disk
-  uint64_t length = 0;  // bytes
+  bool stable = false;             // kWrite, kWriteZeroes: complete only when on stable storage
+  bool may_unmap = false;          // kWriteZeroes: the range may be deallocated
+  bool engine_will_block = false;  // kRead: it was not in the page cache a moment ago
+  uint64_t offset = 0;             // bytes from the start of the disk
+  uint64_t length = 0;             // bytes
   std::span<const iovec> iov;
   BlockSink* sink = nullptr;  // told when the request is done
   int error = 0;              // out: 0, or an errno; a transfer is complete or failed, never short

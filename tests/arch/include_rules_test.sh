@@ -49,6 +49,7 @@ home "ACRN's interface" 'linux/acrn\.h' 'dm/hypervisor/acrn/'
 forbid "one hypervisor knows another" 'dm/hypervisor/acrn/' dm/hypervisor/kvm dm/hypervisor/msi_routes.* dm/hypervisor/kick_signal.h
 forbid "one hypervisor knows another" 'dm/hypervisor/kvm/' dm/hypervisor/acrn dm/hypervisor/msi_routes.* dm/hypervisor/kick_signal.h
 home liburing 'liburing\.h' 'dm/base/io_ring\.h'
+home threads 'pthread\.h' 'dm/base/thread\.h|dm/main\.cc'
 forbid "a server knows a machine or a disk" 'dm/(machine|hypervisor|loopback|block|control)/' dm/server
 home OpenSSL 'openssl/' 'dm/ident/sha256\.cc'
 home libuuid 'uuid/' 'dm/ident/vm_uuid\.cc'

@@ -143,7 +143,7 @@ TEST(a_grown_file_is_announced_and_served_to_its_new_end) {
   std::filesystem::resize_file(path, kMiB / 2);
   EXPECT_EQ(MUST(bench.device().resize()), kMiB / 2);
   EXPECT_EQ(guest.request(VIRTIO_BLK_T_IN, kMiB / kSector, data)->status, VIRTIO_BLK_S_IOERR);
-  EXPECT_EQ(bench.mistakes(GuestRule::kSectorPastEnd), 2u);
+  EXPECT_EQ(bench.guest_errors(GuestRule::kSectorPastEnd), 2u);
   expect_serves(guest);
 }
 

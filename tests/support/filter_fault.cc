@@ -98,7 +98,6 @@ class FaultChannel final : public BlockChannel {
     return {};
   }
 
-  bool needs_own_thread() const override { return below_->needs_own_thread(); }
   void submit(std::span<BlockRequest* const> batch) override {
     incoming_.submit(batch, [this](BlockRequest& request) {
       const FaultPlan::Verdict verdict = plan_->judge(request);

@@ -56,7 +56,6 @@ class EngineUring::Channel final : public BlockChannel, private Poller {
 
   Result<void> start(unsigned depth);
   void submit(std::span<BlockRequest* const> batch) override;
-  bool needs_own_thread() const override { return true; }
 
  private:
   // What the kernel is doing for a request: one system call's worth at a time.
@@ -107,6 +106,12 @@ class EngineUring::Channel final : public BlockChannel, private Poller {
   SubmitQueue incoming_;
   RequestFifo waiting_;  // for an op, or for the owner
 };
+
+BlockInfo EngineUring::info() const {
+  BlockInfo info = file_->info();
+  info.needs_own_thread = true;  // the one that the ring takes entries from
+  return info;
+}
 
 Result<std::unique_ptr<BlockChannel>> EngineUring::open_channel(EventLoop& loop, unsigned depth) {
   auto channel = std::make_unique<Channel>(*file_, loop);

@@ -20,7 +20,7 @@ class EngineUring final : public BlockBackend {
 
   explicit EngineUring(std::unique_ptr<RawFile> file) : file_(std::move(file)) {}
 
-  BlockInfo info() const override { return file_->info(); }
+  BlockInfo info() const override;
   Result<std::unique_ptr<BlockChannel>> open_channel(EventLoop& loop, unsigned depth) override;
   Result<uint64_t> refresh_size() override { return file_->refresh_size(); }
 

@@ -46,7 +46,6 @@ class AlignChannel final : public BlockChannel, public BlockSink {
   ~AlignChannel() override;
   Result<void> start(std::unique_ptr<BlockChannel> below, EventLoop& loop);
 
-  bool needs_own_thread() const override { return below_->needs_own_thread(); }
   void submit(std::span<BlockRequest* const> batch) override {
     incoming_.push(batch);
     pump(true);

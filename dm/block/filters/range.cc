@@ -18,7 +18,6 @@ class RangeChannel final : public BlockChannel {
   RangeChannel(std::unique_ptr<BlockChannel> below, uint64_t start, uint64_t size)
       : below_(std::move(below)), start_(start), size_(size) {}
 
-  bool needs_own_thread() const override { return below_->needs_own_thread(); }
   void submit(std::span<BlockRequest* const> batch) override {
     std::array<BlockRequest*, 64> group;
     while (!batch.empty()) {

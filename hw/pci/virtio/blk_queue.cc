@@ -42,6 +42,7 @@ Result<void> BlkQueue::open_channel(BlockBackend& backend) {
   auto channel = backend.open_channel(loop_, size() + 1u);  // and a flush of the host's
   if (!channel) return channel.error();
   opened_channel_ = std::move(channel).value();
+  needs_own_thread_ = backend.info().needs_own_thread;
   return {};
 }
 
@@ -196,7 +197,7 @@ void BlkQueue::serve(Site site) {
   TurnResult result = process_available(site, limits);
   if (ring_.broken()) record_broken_ring();
   result.in_flight = in_flight_;
-  result.needs_loop = in_flight_ != 0 && channel_->needs_own_thread();
+  result.needs_loop = in_flight_ != 0 && needs_own_thread_;
   if (in_flight_ == 0 && result.chains != 0) result.duration = Clock::now() - start;
   schedule_remaining(policy_.end(site, result));
 }

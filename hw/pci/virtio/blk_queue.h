@@ -138,6 +138,7 @@ class BlkQueue final : private BlockSink, private Poller {
   LeftoverTimer leftover_timer_;
 
   std::unique_ptr<BlockChannel> opened_channel_;  // not used yet
+  bool needs_own_thread_ = false;                 // of the opened one's disk
   std::unique_ptr<BlockChannel> channel_;         // null: no medium
   BlkSerial serial_;
   HostFlush host_flush_;

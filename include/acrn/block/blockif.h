@@ -56,9 +56,6 @@ class BlockChannel {
   virtual ~BlockChannel() = default;
   // Starts the requests, in any order relative to each other. Does not block.
   virtual void submit(std::span<BlockRequest* const> batch) = 0;
-  // True: what is not done at once is started by the loop's own thread, so lending the loop to another saves nothing
-  // then.
-  virtual bool needs_own_thread() const { return false; }
 };
 
 struct BlockInfo {
@@ -68,6 +65,9 @@ struct BlockInfo {
   uint32_t memory_alignment = 1;       // bytes, power of two: the same for each I/O vector's base and length
   uint32_t discard_granularity = 512;  // bytes, power of two: what kDiscard frees is rounded inwards to it
   bool read_only = false;
+  // What a channel does not complete at once is started by its loop's own thread, so lending the loop saves nothing
+  // then.
+  bool needs_own_thread = false;
 };
 
 // Any thread, except where a channel says otherwise. Outlives its channels.

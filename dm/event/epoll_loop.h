@@ -1,15 +1,12 @@
-// EpollLoop: an EventLoop on its own thread, which sleeps in epoll_wait. Created and destroyed by the thread
-// that composes the program; everything that lives on the loop is gone before it is.
+// EpollLoop: an EventLoop on its own thread, which sleeps in epoll_wait. Created and destroyed by the thread that
+// composes the program. Everything that lives on the loop is destroyed before the loop.
 //
-// To wake a thread costs both sides more than most of what these loops do. So a loop that is awake is not told by its
-// notifiers' eventfds but finds them on a stack; and one that polls stays awake for a short while after it has had
-// something to do, if that has paid lately (docs/adr/0018).
+// To wake a thread costs both sides more than most of what these loops do. So a loop that is awake is not told by the
+// eventfds of its notifiers but finds them in a queue; and a loop that polls stays awake for a short time after work,
+// as long as that has paid lately (docs/adr/0018). The parts: LoopOwner knows which thread is the loop, NotifierQueue
+// what was notified, EpollSet what the kernel tells of, PollWindow how long to poll.
 #pragma once
 
-#include <sys/epoll.h>
-
-#include <array>
-#include <atomic>
 #include <chrono>
 #include <functional>
 #include <memory>
@@ -18,24 +15,21 @@
 
 #include "acrn/base/mutex.h"
 #include "acrn/base/result.h"
-#include "acrn/base/unique_fd.h"
 #include "acrn/event/event_loop.h"
 #include "dm/base/thread.h"
+#include "dm/event/epoll_set.h"
+#include "dm/event/epoll_timer.h"
+#include "dm/event/fd_watch.h"
+#include "dm/event/loop_owner.h"
+#include "dm/event/notifier_queue.h"
+#include "dm/event/poll_window.h"
 
 namespace acrn {
-
-// A descriptor that the loop looks at. Destroyed on its loop, or when that no longer runs.
-class FdWatch {
- public:
-  virtual ~FdWatch() = default;
-  // Epoll's level-triggered events to be told of; 0 for none. On the loop.
-  virtual void set_events(uint32_t events) = 0;
-};
 
 // How a loop waits.
 struct LoopHabits {
   std::chrono::nanoseconds longest_poll{0};  // before it sleeps; 0: it never polls
-  bool lends = false;                        // itself to others while it sleeps, see EventLoop::try_enter()
+  bool lends = false;                        // itself to others while it sleeps, see EventLoop::try_borrow()
 };
 
 class EpollLoop final : public EventLoop {
@@ -45,56 +39,38 @@ class EpollLoop final : public EventLoop {
                                                    const LoopHabits& habits = {});
   ~EpollLoop() override;
 
-  bool is_current() const override;
+  bool is_current() const override { return owner_.is_current(); }
   void post(std::function<void()> task) override;
   Result<std::unique_ptr<Notifier>> make_notifier(std::function<void()> handler) override;
   Result<std::unique_ptr<Timer>> make_timer(uint64_t nanoseconds, std::function<void()> handler) override;
   Result<std::unique_ptr<Alarm>> make_alarm(std::function<void()> handler) override;
-  // `handler` runs on the loop with the events that came. The caller keeps `fd` open. Nothing: epoll does not take
-  // this kind of descriptor (a regular file), which is always ready.
-  bool try_enter() override;
-  void leave() override;
+  LoopLease try_borrow() override;
   bool add_poller(Poller& poller) override;
   void remove_poller(Poller& poller) override;
+  // `handler` runs on the loop with the events that came. The caller keeps `fd` open. Null: epoll does not take this
+  // kind of descriptor (a regular file), which is always ready.
   std::unique_ptr<FdWatch> watch(int fd, uint32_t events, std::function<void(uint32_t)> handler);
 
  private:
-  class Source;
-  class EpollNotifier;
-  class EpollTimer;
-  class EpollWatch;
-
   using Clock = std::chrono::steady_clock;
 
-  explicit EpollLoop(const LoopHabits& habits) : habits_(habits) {}
+  explicit EpollLoop(const LoopHabits& habits) : lends_(habits.lends), poll_window_(habits.longest_poll) {}
   Result<std::unique_ptr<EpollTimer>> make_stopped_timer(std::function<void()> handler);
+  void return_loop() override { owner_.give_back(); }
   void serve();
-  void take_notified();
-  bool run_notified();
   bool run_pollers();
   bool polling_pays() const;
   bool poll_for_a_while();
+  bool may_sleep();
   void sleep();
-  int await_events(int timeout);
-  void run_events(int count);
   void run_posted();
 
-  const LoopHabits habits_;
-  UniqueFd epoll_;
-  std::array<epoll_event, 32> events_;
-  struct Ready {
-    Source* source;
-    uint32_t events;
-  };
-  std::vector<Ready> ready_;         // of the epoll_wait being served; sources take themselves out
-  std::atomic<bool> asleep_{false};  // or about to be: who notifies writes to the eventfd
-  // Who holds it is the loop: its thread, but while that sleeps.
-  std::atomic<bool> turn_{true};
-  const EpollLoop* lender_ = nullptr;              // what the borrowing thread is a loop's itself; while lent
-  std::atomic<EpollNotifier*> notified_{nullptr};  // a stack; whole stacks are taken off, so no ABA
-  std::vector<EpollNotifier*> running_;            // taken off it, to be run; notifiers take themselves out
+  const bool lends_;
+  LoopOwner owner_;
+  NotifierQueue notified_;
+  EpollSet epoll_{owner_};
   std::vector<Poller*> pollers_;
-  Clock::duration window_{};  // how long it polls after work; as long as that pays
+  PollWindow poll_window_;
   std::unique_ptr<Notifier> posted_notifier_;
   Mutex mutex_;  // leaf
   std::vector<std::function<void()>> posted_ ACRN_GUARDED_BY(mutex_);

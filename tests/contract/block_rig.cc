@@ -84,11 +84,11 @@ void BlockRig::start(std::vector<TestRequest>& requests) {
 }
 
 bool BlockRig::start_on_this_thread(std::vector<TestRequest>& requests) {
-  if (!loop_->try_enter()) return false;
+  const LoopLease lease = loop_->try_borrow();
+  if (!lease) return false;
   prepare(requests);
   outstanding_ = batch_.size();
   channel_->submit(batch_);
-  loop_->leave();
   return true;
 }
 

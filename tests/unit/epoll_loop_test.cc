@@ -1,10 +1,13 @@
-// EpollLoop: nothing that it is told of is lost, whether it sleeps, polls or works.
+// EpollLoop: nothing that it is told of is lost, whether it sleeps, is borrowed, polls or works. Its parts: how long to
+// poll, in which order to run.
 #include "dm/event/epoll_loop.h"
 
 #include <unistd.h>
 
 #include <latch>
+#include <string>
 #include <thread>
+#include <vector>
 
 #include "tests/support/test.h"
 
@@ -19,6 +22,12 @@ std::unique_ptr<EpollLoop> make_loop(std::chrono::nanoseconds longest_poll) {
   return std::move(loop).value();
 }
 
+std::unique_ptr<EpollLoop> make_loop_to_borrow(std::chrono::nanoseconds longest_poll = 50us) {
+  auto loop = EpollLoop::create("test", {}, {.longest_poll = longest_poll, .lends = true});
+  EXPECT(loop.ok());
+  return std::move(loop).value();
+}
+
 template <class Condition>
 bool soon(Condition&& condition) {
   const auto end = std::chrono::steady_clock::now() + 20s;
@@ -27,6 +36,17 @@ bool soon(Condition&& condition) {
     std::this_thread::yield();
   }
   return true;
+}
+
+// Waits until the loop sleeps.
+LoopLease borrow(EventLoop& loop) {
+  const auto end = std::chrono::steady_clock::now() + 20s;
+  while (std::chrono::steady_clock::now() < end) {
+    if (LoopLease lease = loop.try_borrow()) return lease;
+    std::this_thread::yield();
+  }
+  EXPECT(!"the loop does not sleep");
+  return {};
 }
 
 // A counter that another thread advances, as a driver does with its ring.
@@ -56,7 +76,7 @@ void keep_busy(EpollLoop& loop, unsigned rounds) {
 
 TEST(no_notification_is_lost_whether_the_loop_sleeps_or_polls) {
   for (const auto longest_poll : {0us, 50us, 500us}) {
-    const auto loop = make_loop(longest_poll);
+    const auto loop = make_loop_to_borrow(longest_poll);
     CounterPoller poller;
     loop->run([&] { loop->add_poller(poller); });
     std::atomic<unsigned> handled{0}, told{0};
@@ -65,8 +85,8 @@ TEST(no_notification_is_lost_whether_the_loop_sleeps_or_polls) {
     for (unsigned i = 1; i <= 20'000; i++) {
       told = i;
       notifier.value()->notify();
-      if (i % 64 == 0) std::this_thread::sleep_for(std::chrono::microseconds(i % 128));
       if (i % 16 == 0) EXPECT(soon([&] { return handled == i; }));
+      if (i % 64 == 0) borrow(*loop);  // the next one comes while it sleeps
     }
     loop->run([&] {
       notifier.value().reset();
@@ -182,6 +202,173 @@ TEST(timers_and_descriptors_have_their_turn_while_a_loop_never_rests) {
   over = true;
   loop->run([] {});
   loop->run([&] { timer.value().reset(); });
+}
+
+TEST(a_lease_makes_the_borrower_the_loop_until_the_end_of_its_scope) {
+  const auto loop = make_loop_to_borrow();
+  EXPECT(!loop->is_current());
+  {
+    const LoopLease lease = borrow(*loop);
+    EXPECT(loop->is_current());
+    bool ran = false;
+    loop->run([&] { ran = true; });  // on this thread, or it would wait for us
+    EXPECT(ran);
+  }
+  EXPECT(!loop->is_current());
+  EXPECT(borrow(*loop));  // it was returned
+}
+
+TEST(a_lease_that_is_moved_returns_the_loop_once) {
+  const auto loop = make_loop_to_borrow();
+  {
+    LoopLease first = borrow(*loop);
+    const LoopLease second = std::move(first);
+    EXPECT(!first && second);
+    EXPECT(loop->is_current());
+  }
+  EXPECT(!loop->is_current());
+  EXPECT(borrow(*loop));
+}
+
+TEST(a_loop_that_is_awake_cannot_be_borrowed) {
+  const auto loop = make_loop_to_borrow();
+  std::latch working(1), tried(1);
+  loop->post([&] {
+    working.count_down();
+    tried.wait();
+  });
+  working.wait();
+  for (unsigned i = 0; i < 1000; i++) EXPECT(!loop->try_borrow());
+  EXPECT(!loop->is_current());
+  tried.count_down();
+  EXPECT(borrow(*loop));
+}
+
+TEST(a_loop_that_does_not_allow_it_is_never_borrowed) {
+  const auto loop = make_loop(50us);
+  for (unsigned i = 0; i < 1000; i++) {
+    EXPECT(!loop->try_borrow());
+    std::this_thread::yield();
+  }
+}
+
+TEST(a_loop_is_borrowed_by_one_thread_at_a_time) {
+  const auto loop = make_loop_to_borrow();
+  std::atomic<unsigned> inside{0}, leases{0}, runs{0};
+  std::atomic<bool> two{false};
+  const auto work = [&] {
+    if (inside.fetch_add(1) != 0) two = true;
+    inside.fetch_sub(1);
+  };
+  auto notifier = loop->make_notifier([&] {
+    work();
+    runs++;
+  });
+  EXPECT(notifier.ok());
+  const auto try_often = [&] {
+    for (unsigned i = 0; i < 20'000; i++) {
+      if (const LoopLease lease = loop->try_borrow()) {
+        work();
+        leases++;
+      }
+      if (i % 100 == 0) notifier.value()->notify();
+    }
+  };
+  std::thread one(try_often), other(try_often);
+  one.join();
+  other.join();
+  EXPECT(!two);
+  { EXPECT(borrow(*loop)); }
+  EXPECT(leases + runs > 0);
+  loop->run([&] { notifier.value().reset(); });
+}
+
+TEST(what_is_queued_during_a_lease_runs_on_the_loop_after_it) {
+  const auto loop = make_loop_to_borrow();
+  std::atomic<unsigned> handled{0};
+  std::atomic<bool> borrowed{false}, two{false}, on_borrower{false};
+  const std::thread::id borrower = std::this_thread::get_id();
+  auto notifier = loop->make_notifier([&] {
+    if (borrowed) two = true;
+    if (std::this_thread::get_id() == borrower) on_borrower = true;
+    handled++;
+  });
+  EXPECT(notifier.ok());
+  for (unsigned i = 1; i <= 2000; i++) {
+    {
+      const LoopLease lease = borrow(*loop);
+      borrowed = true;
+      notifier.value()->notify();  // wakes the loop's thread, which waits for the lease's end
+      EXPECT_EQ(handled.load(), i - 1);
+      borrowed = false;
+    }
+    EXPECT(soon([&] { return handled == i; }));
+  }
+  EXPECT(!two && !on_borrower);
+  loop->run([&] { notifier.value().reset(); });
+}
+
+TEST(who_borrows_a_loop_from_another_loop_is_that_one_again_afterwards) {
+  const auto loop = make_loop_to_borrow(), other = make_loop_to_borrow();
+  bool inside = false, outside = true, back = false;
+  loop->run([&] {
+    {
+      const LoopLease lease = borrow(*other);
+      inside = other->is_current();
+      outside = loop->is_current();
+    }
+    back = loop->is_current() && !other->is_current();
+  });
+  EXPECT(inside && !outside && back);
+}
+
+TEST(a_loop_polls_longer_after_short_sleeps_and_less_after_long_ones) {
+  const struct {
+    std::chrono::nanoseconds longest;
+    std::vector<std::chrono::nanoseconds> sleeps;
+    std::chrono::nanoseconds length;
+  } cases[] = {
+      {50us, {}, 0us},                        // it begins without
+      {50us, {49us}, 20us},                   // the shortest poll
+      {50us, {49us, 49us}, 40us},             // it doubles,
+      {50us, {49us, 49us, 49us}, 50us},       // up to the longest
+      {50us, {49us, 49us, 49us, 1us}, 50us},  //
+      {50us, {50us}, 0us},                    // as long as the longest poll is long
+      {50us, {1us, 1us, 1s}, 20us},           // half,
+      {50us, {1us, 1us, 1us, 1s}, 25us},      //
+      {50us, {1us, 1us, 1us, 1s, 1s}, 0us},   // and none where that is too short
+      {50us, {1us, 1s}, 0us},                 //
+      {50us, {1us, 1s, 1us}, 20us},           // it learns again
+      {400us, {300us, 300us, 300us, 300us, 300us}, 320us},
+      {400us, {300us, 300us, 300us, 300us, 300us, 300us}, 400us},
+      {0us, {0us, 1us, 1s}, 0us},  // a loop that never polls
+  };
+  for (const auto& each : cases) {
+    PollWindow window(each.longest);
+    for (const auto slept : each.sleeps) window.record_sleep(slept);
+    EXPECT_EQ(window.length().count(), each.length.count());
+    EXPECT_EQ(window.may_poll(), each.longest != 0us);
+  }
+}
+
+TEST(notifiers_run_once_and_in_the_order_of_their_notifications) {
+  NotifierQueue queue;
+  std::string ran;
+  NotifierQueue::Entry a([&] { ran += 'a'; }), c([&] { ran += 'c'; });
+  NotifierQueue::Entry b([&] {
+    ran += 'b';
+    queue.remove(c);
+    queue.push(a);  // again, for the next run
+  });
+  EXPECT(!queue.has_entries() && !queue.run_all());
+  EXPECT(queue.push(a) && queue.push(b) && queue.push(c));
+  EXPECT(!queue.push(a) && a.is_queued());
+  EXPECT(queue.has_entries() && queue.seems_to_have_entries());
+  EXPECT(queue.run_all());
+  EXPECT_EQ(ran, "ab");
+  EXPECT(queue.run_all());
+  EXPECT_EQ(ran, "aba");
+  EXPECT(!queue.has_entries() && !queue.run_all());
 }
 
 }  // namespace acrn

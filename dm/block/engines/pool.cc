@@ -55,10 +55,10 @@ class EnginePool::Channel final : public BlockChannel {
   void announce(bool deliver_here) {
     // Empty: the loop has already taken what we pushed.
     if (completed_.empty()) return;
-    // A loop that sleeps need not be woken: it is lent for this.
-    if (!deliver_here || !loop_.try_enter()) return notifier_->notify();
+    // A loop that sleeps need not be woken: this thread borrows it.
+    const LoopLease lease = deliver_here ? loop_.try_borrow() : LoopLease();
+    if (!lease) return notifier_->notify();
     deliver();
-    loop_.leave();
   }
 
   // Under the pool's lock.

@@ -137,9 +137,9 @@ void BlkQueue::end_drain() {
 // The loop need not be woken for what is done at once: the kicking thread does it.
 void BlkQueue::kick() {
   if (state() < State::kRunning) return record_kick_without_ring();
-  if (!policy_.inline_ok() || !loop_.try_enter()) return kicked_->notify();
+  const LoopLease lease = policy_.inline_ok() ? loop_.try_borrow() : LoopLease();
+  if (!lease) return kicked_->notify();
   on_kick(Site::kKick);
-  loop_.leave();
 }
 
 void BlkQueue::on_kick(Site site) {

@@ -5,6 +5,7 @@
 #include <functional>
 #include <latch>
 #include <memory>
+#include <utility>
 
 #include "acrn/base/result.h"
 
@@ -46,6 +47,23 @@ class Poller {
   ~Poller() = default;
 };
 
+class EventLoop;
+
+// A loop that was borrowed, see EventLoop::try_borrow(). Returns it at its end, on the thread that borrowed it.
+class LoopLease {
+ public:
+  LoopLease() = default;  // empty: nothing was borrowed
+  LoopLease(LoopLease&& other) noexcept : loop_(std::exchange(other.loop_, nullptr)) {}
+  ~LoopLease();
+
+  explicit operator bool() const { return loop_ != nullptr; }
+
+ private:
+  friend class EventLoop;
+  explicit LoopLease(EventLoop& loop) : loop_(&loop) {}
+  EventLoop* loop_ = nullptr;
+};
+
 class EventLoop {
  public:
   virtual ~EventLoop() = default;
@@ -63,11 +81,10 @@ class EventLoop {
   virtual bool add_poller(Poller&) { return false; }
   virtual void remove_poller(Poller&) {}
 
-  // Makes the calling thread the loop's own until leave(), if the loop sleeps: what runs on the loop may run here,
-  // which saves waking it. For short work that waits for nothing, and ends nothing that lives on the loop. Any thread;
-  // takes no lock. False: the loop is awake, or never lent.
-  virtual bool try_enter() { return false; }
-  virtual void leave() {}
+  // Borrows a loop that sleeps: while the lease lives, the calling thread is the loop, and what runs on the loop may
+  // run here, which saves waking it. For short work that waits for nothing, and ends nothing that lives on the loop.
+  // Any thread; takes no lock. An empty lease: the loop is awake, is borrowed already, or does not allow it.
+  virtual LoopLease try_borrow() { return {}; }
 
   // Runs the task on the loop and returns when it is done. The caller holds no lock that the task takes.
   void run(const std::function<void()>& task) {
@@ -79,6 +96,18 @@ class EventLoop {
     });
     done.wait();
   }
+
+ protected:
+  // For try_borrow(): a lease at whose end return_loop() is called, on the borrowing thread.
+  LoopLease lease() { return LoopLease(*this); }
+
+ private:
+  friend class LoopLease;
+  virtual void return_loop() {}
 };
+
+inline LoopLease::~LoopLease() {
+  if (loop_ != nullptr) loop_->return_loop();
+}
 
 }  // namespace acrn

@@ -1,0 +1,37 @@
+// FdWatch: a descriptor of the caller's that a loop waits for. EpollWatch: the one of an EpollLoop.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <utility>
+
+#include "dm/event/epoll_set.h"
+
+namespace acrn {
+
+// Destroyed on its loop, or when that has stopped.
+class FdWatch {
+ public:
+  virtual ~FdWatch() = default;
+  // On the loop. The level-triggered events of epoll that the handler is told of; 0 for none.
+  virtual void set_events(uint32_t events) = 0;
+};
+
+class EpollWatch final : public FdWatch, private EpollSet::Source {
+ public:
+  EpollWatch(EpollSet& set, int fd, std::function<void(uint32_t)> handler)
+      : Source(set), fd_(fd), handler_(std::move(handler)) {}
+  ~EpollWatch() override { remove(fd_); }
+
+  // False, with errno: epoll does not take the descriptor.
+  bool start(uint32_t events) { return add(fd_, events); }
+  void set_events(uint32_t events) override { change(fd_, events); }
+
+ private:
+  void run(uint32_t events) override { handler_(events); }
+
+  const int fd_;
+  std::function<void(uint32_t)> handler_;
+};
+
+}  // namespace acrn

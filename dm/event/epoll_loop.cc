@@ -12,6 +12,7 @@
 #include "acrn/base/concat.h"
 #include "dm/base/errno_text.h"
 #include "dm/event/epoll_notifier.h"
+#include "dm/event/epoll_timer.h"
 
 namespace acrn {
 namespace {
@@ -63,36 +64,23 @@ Result<std::unique_ptr<Notifier>> EpollLoop::make_notifier(std::function<void()>
   UniqueFd event(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!event) return Error{ErrorKind::kInternal, concat("event loop: eventfd: ", errno_text(errno))};
   auto notifier = std::make_unique<EpollNotifier>(owner_, epoll_, notified_, std::move(event), std::move(handler));
-  if (!notifier->start()) {
+  if (!notifier->add_to_set()) {
     return Error{ErrorKind::kInternal, concat("event loop: epoll_ctl: ", errno_text(errno))};
   }
   return std::unique_ptr<Notifier>(std::move(notifier));
 }
 
-Result<std::unique_ptr<EpollTimer>> EpollLoop::make_stopped_timer(std::function<void()> handler) {
+Result<std::unique_ptr<Timer>> EpollLoop::make_timer(std::function<void()> handler) {
   UniqueFd fd(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
   if (!fd) return Error{ErrorKind::kInternal, concat("event loop: timerfd_create: ", errno_text(errno))};
   auto timer = std::make_unique<EpollTimer>(epoll_, std::move(fd), std::move(handler));
-  if (!timer->start()) return Error{ErrorKind::kInternal, concat("event loop: epoll_ctl: ", errno_text(errno))};
-  return timer;
-}
-
-Result<std::unique_ptr<Timer>> EpollLoop::make_timer(uint64_t nanoseconds, std::function<void()> handler) {
-  auto timer = make_stopped_timer(std::move(handler));
-  if (!timer) return timer.error();
-  timer.value()->set(nanoseconds, nanoseconds);
-  return std::unique_ptr<Timer>(std::move(timer).value());
-}
-
-Result<std::unique_ptr<Alarm>> EpollLoop::make_alarm(std::function<void()> handler) {
-  auto timer = make_stopped_timer(std::move(handler));
-  if (!timer) return timer.error();
-  return std::unique_ptr<Alarm>(std::move(timer).value());
+  if (!timer->add_to_set()) return Error{ErrorKind::kInternal, concat("event loop: epoll_ctl: ", errno_text(errno))};
+  return std::unique_ptr<Timer>(std::move(timer));
 }
 
 std::unique_ptr<FdWatch> EpollLoop::watch(int fd, uint32_t events, std::function<void(uint32_t)> handler) {
   auto watch = std::make_unique<EpollWatch>(epoll_, fd, std::move(handler));
-  if (!watch->start(events)) return nullptr;
+  if (!watch->add_to_set(events)) return nullptr;
   return watch;
 }
 

@@ -18,7 +18,6 @@
 #include "acrn/event/event_loop.h"
 #include "dm/base/thread.h"
 #include "dm/event/epoll_set.h"
-#include "dm/event/epoll_timer.h"
 #include "dm/event/fd_watch.h"
 #include "dm/event/loop_owner.h"
 #include "dm/event/notifier_queue.h"
@@ -42,8 +41,7 @@ class EpollLoop final : public EventLoop {
   bool is_current() const override { return owner_.is_current(); }
   void post(std::function<void()> task) override;
   Result<std::unique_ptr<Notifier>> make_notifier(std::function<void()> handler) override;
-  Result<std::unique_ptr<Timer>> make_timer(uint64_t nanoseconds, std::function<void()> handler) override;
-  Result<std::unique_ptr<Alarm>> make_alarm(std::function<void()> handler) override;
+  Result<std::unique_ptr<Timer>> make_timer(std::function<void()> handler) override;
   LoopLease try_borrow() override;
   bool add_poller(Poller& poller) override;
   void remove_poller(Poller& poller) override;
@@ -55,7 +53,6 @@ class EpollLoop final : public EventLoop {
   using Clock = std::chrono::steady_clock;
 
   explicit EpollLoop(const LoopHabits& habits) : lends_(habits.lends), poll_window_(habits.longest_poll) {}
-  Result<std::unique_ptr<EpollTimer>> make_stopped_timer(std::function<void()> handler);
   void return_loop() override { owner_.give_back(); }
   void serve();
   bool run_pollers();

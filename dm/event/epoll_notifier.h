@@ -26,7 +26,7 @@ class EpollNotifier final : public Notifier, private EpollSet::Source {
   }
 
   // False, with errno: epoll does not take the eventfd.
-  bool start() { return add(event_.fd(), EPOLLIN | EPOLLET); }
+  bool add_to_set() { return add(event_.fd(), EPOLLIN | EPOLLET); }
   void notify() override {
     if (!queue_.push(entry_) || !owner_.has_to_be_woken()) return;
     const uint64_t one = 1;

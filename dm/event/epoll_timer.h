@@ -15,24 +15,25 @@
 
 namespace acrn {
 
-class EpollTimer final : public Timer, public Alarm, private EpollSet::Source {
+class EpollTimer final : public Timer, private EpollSet::Source {
  public:
   EpollTimer(EpollSet& set, UniqueFd timer, std::function<void()> handler)
       : Source(set), timer_(std::move(timer)), handler_(std::move(handler)) {}
   ~EpollTimer() override { remove(timer_.fd()); }
 
   // False, with errno: epoll does not take the timerfd.
-  bool start() { return add(timer_.fd(), EPOLLIN); }
-  void set(uint64_t nanoseconds) override { set(nanoseconds, 0); }
+  bool add_to_set() { return add(timer_.fd(), EPOLLIN); }
+  void start_once(uint64_t nanoseconds) override { set(nanoseconds, 0); }
+  void start_periodic(uint64_t nanoseconds) override { set(nanoseconds, nanoseconds); }
+
+ private:
   void set(uint64_t first, uint64_t period) {
     const itimerspec setting{time_of(period), time_of(first)};
     ACRN_CHECK(timerfd_settime(timer_.fd(), 0, &setting, nullptr) == 0);
   }
-
- private:
   void run(uint32_t) override {
     uint64_t expirations;
-    // Nothing can be read if the timer was set again after epoll saw it expire.
+    // Nothing can be read if the timer was started again after epoll saw it expire.
     if (::read(timer_.fd(), &expirations, sizeof(expirations)) == sizeof(expirations)) handler_();
   }
 

@@ -24,7 +24,7 @@ class EpollWatch final : public FdWatch, private EpollSet::Source {
   ~EpollWatch() override { remove(fd_); }
 
   // False, with errno: epoll does not take the descriptor.
-  bool start(uint32_t events) { return add(fd_, events); }
+  bool add_to_set(uint32_t events) { return add(fd_, events); }
   void set_events(uint32_t events) override { change(fd_, events); }
 
  private:

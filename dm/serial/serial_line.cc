@@ -274,12 +274,10 @@ void HostSerialLine::detach() {
 
 void HostSerialLine::retry_later() {
   if (retry_timer_) return;
-  auto timer = loop_.make_timer(kRetryNanoseconds, [this] { retry(); });
-  if (timer) {
-    retry_timer_ = std::move(timer).value();
-  } else {
-    log(LogLevel::kWarning, concat(name_, ": ", timer.error().message));
-  }
+  auto timer = loop_.make_timer([this] { retry(); });
+  if (!timer) return log(LogLevel::kWarning, concat(name_, ": ", timer.error().message));
+  retry_timer_ = std::move(timer).value();
+  retry_timer_->start_once(kRetryNanoseconds);
 }
 
 void HostSerialLine::retry() {

@@ -81,7 +81,7 @@ class HostSerialLine final : public SerialLine {
   std::function<void()> leave_;
   EscapeFilter escape_;
   std::unique_ptr<FdWatch> input_watch_, output_watch_;
-  std::unique_ptr<Timer> retry_timer_;
+  std::unique_ptr<Timer> retry_timer_;  // while a retry is due
   bool attached_ = true;  // false: nobody on the other side of the pty, or we are in the terminal's background
   bool loss_told_ = false;
 };

@@ -34,7 +34,7 @@ uint64_t nanoseconds_at(uint64_t ticks) {
 
 Result<std::unique_ptr<Pit8254>> Pit8254::create(EventLoop& loop, IrqPin& pin, std::function<uint64_t()> clock) {
   std::unique_ptr<Pit8254> pit(new Pit8254(loop, pin, std::move(clock)));
-  auto alarm = loop.make_alarm([raw = pit.get()] { raw->on_alarm(); });
+  auto alarm = loop.make_timer([raw = pit.get()] { raw->on_alarm(); });
   if (!alarm) return alarm.error();
   pit->alarm_ = std::move(alarm).value();
   return pit;
@@ -153,7 +153,7 @@ void Pit8254::update_outputs() {
     pin_.set_level(true);
     pin_.set_level(false);
   }
-  if (next && next != alarm_at_) alarm_->set(nanoseconds_at(*next) - now);
+  if (next && next != alarm_at_) alarm_->start_once(nanoseconds_at(*next) - now);
   alarm_at_ = next;  // one that is no longer needed finds nothing to do
 }
 

@@ -66,7 +66,7 @@ class Pit8254 final : public PortDevice {
   EventLoop& loop_;
   IrqPin& pin_;
   const std::function<uint64_t()> clock_;
-  std::unique_ptr<Alarm> alarm_;
+  std::unique_ptr<Timer> alarm_;
   Mutex output_mutex_;  // before leaves: one thread at a time drives pin and alarm
   std::optional<uint64_t> alarm_at_ ACRN_GUARDED_BY(output_mutex_);  // CLK pulses
   Mutex mutex_;                                                      // leaf

@@ -19,13 +19,9 @@ class InlineLoop final : public EventLoop {
     return std::unique_ptr<Notifier>(std::make_unique<InlineNotifier>(*this, std::move(handler)));
   }
 
-  // Time does not pass here.
-  Result<std::unique_ptr<Timer>> make_timer(uint64_t, std::function<void()>) override {
-    return std::make_unique<Timer>();
-  }
-
-  Result<std::unique_ptr<Alarm>> make_alarm(std::function<void()> handler) override {
-    return std::unique_ptr<Alarm>(std::make_unique<InlineNotifier>(*this, std::move(handler)));
+  // Time does not pass here: a single run is due at once, a period never ends.
+  Result<std::unique_ptr<Timer>> make_timer(std::function<void()> handler) override {
+    return std::unique_ptr<Timer>(std::make_unique<InlineNotifier>(*this, std::move(handler)));
   }
 
   // Runs what was notified, until nothing is or `most` handlers have run.
@@ -38,7 +34,7 @@ class InlineLoop final : public EventLoop {
   }
 
  private:
-  class InlineNotifier final : public Notifier, public Alarm {
+  class InlineNotifier final : public Notifier, public Timer {
    public:
     InlineNotifier(InlineLoop& loop, std::function<void()> handler) : loop_(loop), handler_(std::move(handler)) {}
     ~InlineNotifier() override { std::erase(loop_.notified_, this); }
@@ -46,7 +42,8 @@ class InlineLoop final : public EventLoop {
       if (!std::exchange(notified_, true)) loop_.notified_.push_back(this);
     }
     int fd() const override { return -1; }
-    void set(uint64_t) override { notify(); }
+    void start_once(uint64_t) override { notify(); }
+    void start_periodic(uint64_t) override {}
     void run() {
       notified_ = false;
       handler_();

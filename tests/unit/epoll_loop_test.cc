@@ -192,8 +192,9 @@ TEST(timers_and_descriptors_have_their_turn_while_a_loop_never_rests) {
   const auto loop = make_loop(50us);
   std::atomic<unsigned> ticks{0};
   std::atomic<bool> over{false};
-  auto timer = loop->make_timer(100'000, [&] { ticks++; });
+  auto timer = loop->make_timer([&] { ticks++; });
   EXPECT(timer.ok());
+  timer.value()->start_periodic(100'000);
   std::function<void()> again = [&] {
     if (!over) loop->post(again);
   };
@@ -202,6 +203,31 @@ TEST(timers_and_descriptors_have_their_turn_while_a_loop_never_rests) {
   over = true;
   loop->run([] {});
   loop->run([&] { timer.value().reset(); });
+}
+
+TEST(a_timer_that_is_started_once_runs_once_and_at_its_latest_time) {
+  const auto loop = make_loop(0us);
+  std::atomic<unsigned> ran{0}, other_ran{0};
+  auto timer = loop->make_timer([&] { ran++; }), other = loop->make_timer([&] { other_ran++; });
+  EXPECT(timer.ok() && other.ok());
+  timer.value()->start_once(3'600'000'000'000);  // an hour, which the next start replaces
+  timer.value()->start_once(1000);
+  EXPECT(soon([&] { return ran == 1; }));
+  other.value()->start_periodic(100'000);
+  EXPECT(soon([&] { return other_ran >= 20; }));
+  EXPECT_EQ(ran.load(), 1u);
+  loop->run([&] {
+    other.value()->start_once(1000);  // no longer periodic
+    other_ran = 0;
+  });
+  EXPECT(soon([&] { return other_ran == 1; }));
+  timer.value()->start_once(2'000'000);
+  EXPECT(soon([&] { return ran == 2; }));
+  EXPECT_EQ(other_ran.load(), 1u);
+  loop->run([&] {
+    timer.value().reset();
+    other.value().reset();
+  });
 }
 
 TEST(a_lease_makes_the_borrower_the_loop_until_the_end_of_its_scope) {

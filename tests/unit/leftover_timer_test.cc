@@ -6,9 +6,9 @@
 namespace acrn {
 namespace {
 
-class CountingAlarm final : public Alarm {
+class CountingTimer final : public Timer {
  public:
-  explicit CountingAlarm(unsigned& count) : count_(count) {}
+  explicit CountingTimer(unsigned& count) : count_(count) {}
   void set(uint64_t nanoseconds) override {
     EXPECT_EQ(nanoseconds, LeftoverTimer::kLeftoverTimeout);
     count_++;
@@ -20,7 +20,7 @@ class CountingAlarm final : public Alarm {
 
 struct Armed {
   Armed() {
-    timer.set_alarm(std::make_unique<CountingAlarm>(set));
+    timer.set_timer(std::make_unique<CountingTimer>(set));
     timer.arm();
     EXPECT_EQ(set, 1u);
   }
@@ -43,7 +43,7 @@ TEST(nothing_is_served_where_nothing_is_left) {
   EXPECT_EQ(armed.set, 2u);
 }
 
-TEST(kicks_that_leave_chains_over_again_do_not_set_the_alarm_but_put_it_off) {
+TEST(kicks_that_leave_chains_over_again_do_not_start_the_timer_but_put_it_off) {
   Armed armed;
   for (int kick = 0; kick < 3; kick++) armed.timer.arm();
   EXPECT_EQ(armed.set, 1u);

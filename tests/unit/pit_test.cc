@@ -33,11 +33,10 @@ class HandLoop final : public EventLoop {
   bool is_current() const override { return true; }
   void post(std::function<void()> task) override { task(); }
   Result<std::unique_ptr<Notifier>> make_notifier(std::function<void()>) override { return no_more(); }
-  Result<std::unique_ptr<Timer>> make_timer(uint64_t, std::function<void()>) override { return no_more(); }
-  Result<std::unique_ptr<Alarm>> make_alarm(std::function<void()> handler) override {
+  Result<std::unique_ptr<Timer>> make_timer(std::function<void()> handler) override {
     if (broken) return no_more();
     ring = std::move(handler);
-    return std::unique_ptr<Alarm>(std::make_unique<HandAlarm>(*this));
+    return std::unique_ptr<Timer>(std::make_unique<HandAlarm>(*this));
   }
   // Everything that was to happen until then happens in its time.
   void advance_to(uint64_t then) {
@@ -54,13 +53,14 @@ class HandLoop final : public EventLoop {
   bool broken = false;
 
  private:
-  struct HandAlarm final : Alarm {
+  struct HandAlarm final : Timer {
     explicit HandAlarm(HandLoop& its_loop) : loop(its_loop) {}
     ~HandAlarm() override { loop.rings_at = kNever; }
-    void set(uint64_t nanoseconds) override {
+    void start_once(uint64_t nanoseconds) override {
       EXPECT(nanoseconds != 0);
       loop.rings_at = loop.now + nanoseconds;
     }
+    void start_periodic(uint64_t) override { EXPECT(!"the interval timer sets one time after the other"); }
     HandLoop& loop;
   };
   static Error no_more() { return {ErrorKind::kInternal, "no more descriptors"}; }

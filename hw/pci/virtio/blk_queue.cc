@@ -28,12 +28,12 @@ Result<std::unique_ptr<BlkQueue>> BlkQueue::create(unsigned index, uint16_t size
   auto notifier = loop.make_notifier([raw = queue.get()] { raw->on_kick(Site::kLoop); });
   if (!notifier) return notifier.error();
   queue->kicked_ = std::move(notifier).value();
-  auto alarm = loop.make_alarm([raw = queue.get()] { raw->on_leftover(); });
-  if (!alarm) {
+  auto timer = loop.make_timer([raw = queue.get()] { raw->on_leftover(); });
+  if (!timer) {
     loop.run([&] { queue->close(); });
-    return alarm.error();
+    return timer.error();
   }
-  queue->leftover_timer_.set_alarm(std::move(alarm).value());
+  queue->leftover_timer_.set_timer(std::move(timer).value());
   return queue;
 }
 
@@ -85,12 +85,13 @@ bool BlkQueue::start(const std::shared_ptr<const MemoryMap>& map, Gpa ring) {
 }
 
 void BlkQueue::start_timer() {
-  auto timer = loop_.make_timer(device_.poll_nanoseconds, [this] { on_tick(); });
+  auto timer = loop_.make_timer([this] { on_tick(); });
   if (!timer) {
     log(LogLevel::kWarning, concat("queue ", index_, ": ", timer.error().message, "; it waits for kicks instead"));
     return;
   }
   poll_timer_ = std::move(timer).value();
+  poll_timer_->start_periodic(device_.poll_nanoseconds);
   read_features();
   ring_.disable_kicks(KickPause::kPolling);
 }

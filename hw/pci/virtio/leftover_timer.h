@@ -15,9 +15,9 @@ class LeftoverTimer {
  public:
   static constexpr uint64_t kLeftoverTimeout = 200'000;  // nanoseconds
 
-  // `alarm`: its handler asks should_serve_on_expiry().
-  void set_alarm(std::unique_ptr<Alarm> alarm) { alarm_ = std::move(alarm); }
-  void close() { alarm_.reset(); }
+  // `timer`: its handler asks should_serve_on_expiry().
+  void set_timer(std::unique_ptr<Timer> timer) { timer_ = std::move(timer); }
+  void close() { timer_.reset(); }
 
   // A kick has left chains in the ring.
   void arm() {
@@ -26,10 +26,10 @@ class LeftoverTimer {
       return;
     }
     state_ = State::kArmed;
-    alarm_->set(kLeftoverTimeout);
+    timer_->start_once(kLeftoverTimeout);
   }
 
-  // The alarm went off; `chains_wait`: there are chains to be served. True: nobody else serves them.
+  // The timer has expired; `chains_wait`: there are chains to be served. True: nobody else serves them.
   bool should_serve_on_expiry(bool chains_wait) {
     const bool kicked = std::exchange(state_, State::kIdle) == State::kKickedSinceArmed;
     if (!chains_wait) return false;
@@ -40,7 +40,7 @@ class LeftoverTimer {
  private:
   enum class State : uint8_t { kIdle, kArmed, kKickedSinceArmed };
 
-  std::unique_ptr<Alarm> alarm_;
+  std::unique_ptr<Timer> timer_;
   State state_ = State::kIdle;
 };
 

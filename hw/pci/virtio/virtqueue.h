@@ -1,7 +1,7 @@
 // Virtqueue: the device's side of one split ring (virtio 0.9.5 2.3). DescChain: the right and the duty to return
 // one chain, once. Both belong to one event loop and take no lock. What a driver gets wrong is counted and, where
-// the ring itself cannot be trusted any more, stops the queue until it is set up again; it never aborts. A model of kicks,
-// interrupts and resets: tests/models/kicks.pml.
+// the ring itself cannot be trusted any more, stops the queue until it is set up again; it never aborts.
+// tests/models/kicks.pml is a model of kicks, interrupts and resets.
 #pragma once
 
 #include <cstdint>

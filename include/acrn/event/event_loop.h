@@ -20,17 +20,12 @@ class Notifier {
   virtual int fd() const = 0;  // an eventfd that has the same effect, for ioeventfd
 };
 
-// Runs its handler again and again for as long as it lives. Destroyed as a Notifier is.
+// Runs its handler at times. Destroyed as a Notifier is. Any thread may start it; a start replaces an earlier one.
 class Timer {
  public:
   virtual ~Timer() = default;
-};
-
-// Runs its handler once, some time after it was set. Destroyed as a Notifier is.
-class Alarm {
- public:
-  virtual ~Alarm() = default;
-  virtual void set(uint64_t nanoseconds) = 0;  // from now; replaces an earlier time. Any thread.
+  virtual void start_once(uint64_t nanoseconds) = 0;      // one run, so long from now
+  virtual void start_periodic(uint64_t nanoseconds) = 0;  // runs so far apart, the first one so long from now
 };
 
 // Work that shows in memory, so that a loop can find it without being told. On the loop.
@@ -72,9 +67,8 @@ class EventLoop {
   virtual void post(std::function<void()> task) = 0;  // any thread; tasks run in order
   // `handler` runs on the loop. Any thread. Fails when the process is out of descriptors.
   virtual Result<std::unique_ptr<Notifier>> make_notifier(std::function<void()> handler) = 0;
-  // The same, `nanoseconds` apart.
-  virtual Result<std::unique_ptr<Timer>> make_timer(uint64_t nanoseconds, std::function<void()> handler) = 0;
-  virtual Result<std::unique_ptr<Alarm>> make_alarm(std::function<void()> handler) = 0;
+  // The same; the timer is not started.
+  virtual Result<std::unique_ptr<Timer>> make_timer(std::function<void()> handler) = 0;
 
   // A loop that is busy polls before it sleeps. False: this one never does, and has to be told always. Both on the
   // loop.

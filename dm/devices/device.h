@@ -27,7 +27,7 @@
 namespace acrn {
 
 // For loops of queues. The longest poll is about what it takes two threads to wake each other.
-inline constexpr LoopHabits kQueueLoop{.longest_poll = std::chrono::microseconds(50), .lends = true};
+inline constexpr LoopOptions kQueueLoop{.longest_poll = std::chrono::microseconds(50), .allow_borrow = true};
 
 // Options of the command line that shape every virtio function.
 struct VirtioOptions {
@@ -42,7 +42,7 @@ struct DeviceEnvironment {
   MsiSink& msi;
   EventLoop& shared_loop;  // for queues without iothreads
   VirtioOptions virtio = {};
-  LoopHabits queue_loop = kQueueLoop;  // of iothreads
+  LoopOptions queue_loop = kQueueLoop;  // of iothreads
 };
 
 // What only a disk can do.

@@ -23,8 +23,8 @@ constexpr unsigned kRoundsPerLook = 32;
 }  // namespace
 
 Result<std::unique_ptr<EpollLoop>> EpollLoop::create(const std::string& name, const std::vector<unsigned>& cpus,
-                                                     const LoopHabits& habits) {
-  LoopHabits possible = habits;
+                                                     const LoopOptions& options) {
+  LoopOptions possible = options;
   // A host with one CPU needs it for the thread that would bring work.
   if (sysconf(_SC_NPROCESSORS_ONLN) < 2) possible.longest_poll = {};
   std::unique_ptr<EpollLoop> loop(new EpollLoop(possible));
@@ -50,7 +50,7 @@ EpollLoop::~EpollLoop() {
   }
 }
 
-LoopLease EpollLoop::try_borrow() { return lends_ && owner_.try_borrow() ? lease() : LoopLease(); }
+LoopLease EpollLoop::try_borrow() { return allow_borrow_ && owner_.try_borrow() ? lease() : LoopLease(); }
 
 void EpollLoop::post(std::function<void()> task) {
   {

@@ -26,16 +26,16 @@
 namespace acrn {
 
 // How a loop waits.
-struct LoopHabits {
+struct LoopOptions {
   std::chrono::nanoseconds longest_poll{0};  // before it sleeps; 0: it never polls
-  bool lends = false;                        // itself to others while it sleeps, see EventLoop::try_borrow()
+  bool allow_borrow = false;                 // by others while it sleeps, see EventLoop::try_borrow()
 };
 
 class EpollLoop final : public EventLoop {
  public:
   // `name` names the thread (15 characters are shown); `cpus`: host CPUs to run on, empty for any.
   static Result<std::unique_ptr<EpollLoop>> create(const std::string& name, const std::vector<unsigned>& cpus,
-                                                   const LoopHabits& habits = {});
+                                                   const LoopOptions& options = {});
   ~EpollLoop() override;
 
   bool is_current() const override { return owner_.is_current(); }
@@ -52,7 +52,8 @@ class EpollLoop final : public EventLoop {
  private:
   using Clock = std::chrono::steady_clock;
 
-  explicit EpollLoop(const LoopHabits& habits) : lends_(habits.lends), poll_window_(habits.longest_poll) {}
+  explicit EpollLoop(const LoopOptions& options)
+      : allow_borrow_(options.allow_borrow), poll_window_(options.longest_poll) {}
   void return_loop() override { owner_.give_back(); }
   void serve();
   bool run_pollers();
@@ -62,7 +63,7 @@ class EpollLoop final : public EventLoop {
   void sleep();
   void run_posted();
 
-  const bool lends_;
+  const bool allow_borrow_;
   LoopOwner owner_;
   NotifierQueue notified_;
   EpollSet epoll_{owner_};

@@ -36,7 +36,7 @@ struct ServerRow {
   Result<std::unique_ptr<Server>> (*create)(const std::string& slot) = nullptr;
   // Whether a function could be served at `path`, without an effect.
   Result<void> (*check)(const std::string& path) = nullptr;
-  LoopHabits queue_loop = {};  // what suits the loops of the queues that it serves
+  LoopOptions queue_loop = {};  // what suits the loops of the queues that it serves
 };
 
 }  // namespace acrn

@@ -6,7 +6,7 @@ namespace {
 
 using namespace test;  // NOLINT(google-build-using-namespace)
 
-constexpr LoopHabits kLends{.longest_poll = std::chrono::microseconds(50), .lends = true};
+constexpr LoopOptions kBorrowable{.longest_poll = std::chrono::microseconds(50), .allow_borrow = true};
 
 // Which threads carried requests out.
 class Watched {
@@ -53,7 +53,7 @@ void burst(RawGuest& guest, uint16_t count) {
 
 TEST(a_kick_is_served_on_its_own_thread_while_the_loop_sleeps) {
   for (const KickMode mode : {KickMode::kAuto, KickMode::kInline}) {
-    BenchDisk bench({.device = {.kick = mode}, .habits = kLends});
+    BenchDisk bench({.device = {.kick = mode}, .loop = kBorrowable});
     const Watched watched(bench);
     RawGuest guest = bench.guest();
     for (unsigned round = 1; round <= 20; round++) {
@@ -66,7 +66,7 @@ TEST(a_kick_is_served_on_its_own_thread_while_the_loop_sleeps) {
 }
 
 TEST(a_kick_is_never_served_on_its_own_thread_where_the_option_says_so) {
-  BenchDisk bench({.device = {.kick = KickMode::kLoop}, .habits = kLends});
+  BenchDisk bench({.device = {.kick = KickMode::kLoop}, .loop = kBorrowable});
   const Watched watched(bench);
   RawGuest guest = bench.guest();
   for (int i = 0; i < 20; i++) {
@@ -93,7 +93,7 @@ TEST(what_a_kick_leaves_over_is_done_without_another_one) {
     for (const uint64_t features : {kNoEventIndex, kAllFeatures}) {
       for (const InterruptMode interrupts : {InterruptMode::kMsix, InterruptMode::kIntx}) {
         for (int round = 0; round < 5; round++) {
-          BenchDisk bench({.device = {.queue_size = 256, .kick = KickMode::kInline}, .habits = kLends});
+          BenchDisk bench({.device = {.queue_size = 256, .kick = KickMode::kInline}, .loop = kBorrowable});
           const Watched watched(bench);
           RawGuest guest = bench.guest(features, interrupts);
           bench.wait_until_asleep();
@@ -108,7 +108,7 @@ TEST(what_a_kick_leaves_over_is_done_without_another_one) {
 
 TEST(a_reset_takes_what_a_kick_has_left_over) {
   for (int round = 0; round < 20; round++) {
-    BenchDisk bench({.device = {.queue_size = 128, .kick = KickMode::kInline}, .habits = kLends});
+    BenchDisk bench({.device = {.queue_size = 128, .kick = KickMode::kInline}, .loop = kBorrowable});
     const Watched watched(bench);
     RawGuest guest = bench.guest();
     bench.wait_until_asleep();
@@ -123,7 +123,7 @@ TEST(a_reset_takes_what_a_kick_has_left_over) {
 
 // A group is begun at once and not broken off.
 TEST(a_virtual_cpu_is_back_after_the_group_in_which_its_time_ran_out) {
-  BenchDisk bench({.device = {.kick = KickMode::kInline}, .habits = kLends});
+  BenchDisk bench({.device = {.kick = KickMode::kInline}, .loop = kBorrowable});
   const Watched watched(bench, take_long);
   RawGuest guest = bench.guest();
   bench.wait_until_asleep();
@@ -134,7 +134,7 @@ TEST(a_virtual_cpu_is_back_after_the_group_in_which_its_time_ran_out) {
 // These never reach the disk. They are cheap at first, so that a kick takes on many, and then longer than a kick may
 // be.
 TEST(chains_without_a_transfer_use_the_time_of_a_kick_too) {
-  BenchDisk bench({.device = {.queue_size = 1024, .kick = KickMode::kInline}, .habits = kLends});
+  BenchDisk bench({.device = {.queue_size = 1024, .kick = KickMode::kInline}, .loop = kBorrowable});
   const Watched watched(bench);
   RawGuest guest = bench.guest();
   const Gpa table = guest.memory(1000 * sizeof(VringDesc));
@@ -168,7 +168,7 @@ TEST(chains_without_a_transfer_use_the_time_of_a_kick_too) {
 
 TEST(kicks_that_were_served_before_their_handler_ran_are_no_mistake) {
   for (int round = 0; round < 300; round++) {
-    BenchDisk bench({.habits = kLends});
+    BenchDisk bench({.loop = kBorrowable});
     RawGuest guest = bench.guest();
     for (int i = 0; i < 3; i++) expect_serves(guest);
     MUST(guest.restart(kNoEventIndex));

@@ -51,8 +51,8 @@ std::vector<uint8_t> TestRequest::data() const {
 
 void TestRequest::fill(uint8_t value) { std::memset(memory_.data() + start_, value, bytes_); }
 
-BlockRig::BlockRig(BlockBackend& backend, unsigned depth, const LoopHabits& habits) {
-  auto loop = EpollLoop::create("rig", {}, habits);
+BlockRig::BlockRig(BlockBackend& backend, unsigned depth, const LoopOptions& options) {
+  auto loop = EpollLoop::create("rig", {}, options);
   EXPECT(loop.ok());
   loop_ = std::move(loop).value();
   loop_->run([&] {

@@ -45,7 +45,7 @@ class TestRequest : public BlockRequest {
 
 class BlockRig final : private BlockSink {
  public:
-  explicit BlockRig(BlockBackend& backend, unsigned depth = 64, const LoopHabits& habits = {});
+  explicit BlockRig(BlockBackend& backend, unsigned depth = 64, const LoopOptions& options = {});
   ~BlockRig();
 
   // Submits all at once and waits for them.

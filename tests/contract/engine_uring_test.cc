@@ -75,7 +75,7 @@ TEST(more_requests_than_the_kernel_is_given_wait_and_complete) {
 TEST(a_loop_that_polls_finds_what_is_done) {
   TempDir dir;
   auto ring = make_ring(dir.file("disk", kSize));
-  BlockRig rig(*ring, 64, {.longest_poll = std::chrono::microseconds(200), .lends = true});
+  BlockRig rig(*ring, 64, {.longest_poll = std::chrono::microseconds(200), .allow_borrow = true});
   for (int round = 0; round < 50; round++) {
     auto writes = writes_of(200);
     rig.run(writes);
@@ -87,7 +87,7 @@ TEST(a_loop_that_polls_finds_what_is_done) {
 TEST(what_a_borrower_of_the_loop_submits_is_handed_to_its_owner) {
   TempDir dir;
   auto ring = make_ring(dir.file("disk", kSize));
-  BlockRig rig(*ring, 8, {.longest_poll = std::chrono::microseconds(50), .lends = true});
+  BlockRig rig(*ring, 8, {.longest_poll = std::chrono::microseconds(50), .allow_borrow = true});
   for (unsigned round = 0; round < 200; round++) {
     auto writes = writes_of(20);
     while (!rig.start_on_this_thread(writes)) std::this_thread::yield();

@@ -37,11 +37,11 @@ void quiet() {
   expect(done, "setup_logging", __FILE__, __LINE__);
 }
 
-// ACRN_TEST_LOOP=lends: kicks are served on the thread that makes them, and loops poll, as in a real program.
-LoopHabits loop_habits() {
+// ACRN_TEST_LOOP=borrowable: kicks are served on the thread that makes them, and loops poll, as in a real program.
+LoopOptions loop_options() {
   const char* const kind = std::getenv("ACRN_TEST_LOOP");
-  if (kind == nullptr || std::string_view(kind) != "lends") return {};
-  return {.longest_poll = std::chrono::microseconds(50), .lends = true};
+  if (kind == nullptr || std::string_view(kind) != "borrowable") return {};
+  return {.longest_poll = std::chrono::microseconds(50), .allow_borrow = true};
 }
 
 // ACRN_TEST_AIO=io_uring: for disks whose options leave the engine open.
@@ -148,7 +148,7 @@ BenchDisk::BenchDisk(BenchOptions options) {
   ram_end_ = Gpa{raw(last.base) + last.size};
   std::vector<EventLoop*> loops;
   for (unsigned i = 0; i < options.loops; i++) {
-    loops_.push_back(MUST(EpollLoop::create("bench", {}, options.habits.value_or(loop_habits()))));
+    loops_.push_back(MUST(EpollLoop::create("bench", {}, options.loop.value_or(loop_options()))));
     loops.push_back(loops_.back().get());
   }
   auto device = MUST(VirtioBlk::create(options.device, *memory_, guest_errors_, std::move(loops)));

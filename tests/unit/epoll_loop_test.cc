@@ -23,7 +23,7 @@ std::unique_ptr<EpollLoop> make_loop(std::chrono::nanoseconds longest_poll) {
 }
 
 std::unique_ptr<EpollLoop> make_loop_to_borrow(std::chrono::nanoseconds longest_poll = 50us) {
-  auto loop = EpollLoop::create("test", {}, {.longest_poll = longest_poll, .lends = true});
+  auto loop = EpollLoop::create("test", {}, {.longest_poll = longest_poll, .allow_borrow = true});
   EXPECT(loop.ok());
   return std::move(loop).value();
 }

@@ -16,7 +16,7 @@ namespace acrn::vfio_user {
 
 // A kick is a message for which a virtual CPU of the client waits, about 100 us: to poll for several times as long is
 // cheaper than one. It is not served before its answer, so the server's thread has no use for the loop.
-inline constexpr LoopHabits kQueueLoop{.longest_poll = std::chrono::microseconds(400), .lends = false};
+inline constexpr LoopOptions kQueueLoop{.longest_poll = std::chrono::microseconds(400), .allow_borrow = false};
 
 class VfioUserServer final : public Server {
  public:

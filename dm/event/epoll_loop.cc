@@ -105,7 +105,7 @@ void EpollLoop::serve() {
 
 bool EpollLoop::run_pollers() {
   bool any = false;
-  for (size_t i = 0; i < pollers_.size(); i++) any |= pollers_[i]->pays() && pollers_[i]->poll();
+  for (size_t i = 0; i < pollers_.size(); i++) any |= pollers_[i]->wants_polling() && pollers_[i]->poll();
   return any;
 }
 
@@ -113,22 +113,22 @@ bool EpollLoop::run_pollers() {
 bool EpollLoop::poll_for_a_while() {
   if (poll_window_.length() == PollWindow::Duration::zero()) return false;
   const auto end = Clock::now() + poll_window_.length();
-  while (polling_pays() && Clock::now() < end) {
+  while (any_wants_polling() && Clock::now() < end) {
     if (notified_.seems_to_have_entries() || run_pollers()) return true;
     sched_yield();  // a thread that has work runs first
   }
   return false;
 }
 
-bool EpollLoop::polling_pays() const {
-  return std::any_of(pollers_.begin(), pollers_.end(), [](const Poller* poller) { return poller->pays(); });
+bool EpollLoop::any_wants_polling() const {
+  return std::any_of(pollers_.begin(), pollers_.end(), [](const Poller* poller) { return poller->wants_polling(); });
 }
 
 // The last look for work. Whatever comes after it wakes the loop. False: there is something to do.
 bool EpollLoop::may_sleep() {
   owner_.announce_sleep();
   bool found = notified_.has_entries();
-  for (Poller* poller : pollers_) found |= poller->rest() && poller->poll();
+  for (Poller* poller : pollers_) found |= poller->prepare_sleep() && poller->poll();
   if (found) owner_.stay_awake();
   return !found;
 }

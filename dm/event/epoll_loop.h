@@ -57,7 +57,7 @@ class EpollLoop final : public EventLoop {
   void return_loop() override { owner_.give_back(); }
   void serve();
   bool run_pollers();
-  bool polling_pays() const;
+  bool any_wants_polling() const;
   bool poll_for_a_while();
   bool may_sleep();
   void sleep();

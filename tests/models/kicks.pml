@@ -281,7 +281,7 @@ end_asleep:
      :: !kicked && !stop_asked && !start_asked -> break
 #else
      :: !stopping && has_more -> drain()                    /* BlkQueue::poll() */
-     :: !kicked && !stop_asked && !start_asked ->           /* BlkQueue::rest() */
+     :: !kicked && !stop_asked && !start_asked ->           /* BlkQueue::prepare_sleep() */
         if
         :: stopping -> more = false
         :: else -> enable_kicks()

@@ -80,7 +80,7 @@ struct BenchOptions {
   bool hole_is_ram = false;               // and that is the VMM's fault
   uint64_t ram = 64 * kMiB;
   unsigned loops = 1;
-  std::optional<LoopOptions> loop;  // of the loops; absent: by ACRN_TEST_LOOP
+  std::optional<LoopOptions> loop;  // of all loops; absent: as ACRN_TEST_LOOP says
 };
 
 class BenchDisk {

@@ -58,13 +58,13 @@ class CounterPoller final : public Poller {
     seen = now;
     return true;
   }
-  bool pays() const override { return true; }
-  bool rest() override {
-    rests++;
+  bool wants_polling() const override { return true; }
+  bool prepare_sleep() override {
+    sleeps_prepared++;
     return made.load() != seen.load();
   }
 
-  std::atomic<unsigned> made{0}, seen{0}, rests{0};
+  std::atomic<unsigned> made{0}, seen{0}, sleeps_prepared{0};
 };
 
 // Keeps a loop's window open: work that comes again and again after a few microseconds.
@@ -176,19 +176,19 @@ TEST(a_busy_loop_finds_work_without_being_told) {
   loop->run([&] { loop->remove_poller(poller); });
 }
 
-TEST(who_polls_is_asked_to_rest_before_the_loop_sleeps) {
+TEST(a_poller_is_asked_to_prepare_before_the_loop_sleeps) {
   const auto loop = make_loop(50us);
   CounterPoller poller;
   loop->run([&] { loop->add_poller(poller); });
-  EXPECT(soon([&] { return poller.rests > 0; }));
-  // What came before the rest is found, what comes after it has to be told.
+  EXPECT(soon([&] { return poller.sleeps_prepared > 0; }));
+  // What came before it is found, what comes after it has to be told.
   poller.made++;
   loop->post([] {});
   EXPECT(soon([&] { return poller.seen == 1; }));
   loop->run([&] { loop->remove_poller(poller); });
 }
 
-TEST(timers_and_descriptors_have_their_turn_while_a_loop_never_rests) {
+TEST(timers_and_descriptors_have_their_turn_while_a_loop_never_sleeps) {
   const auto loop = make_loop(50us);
   std::atomic<unsigned> ticks{0};
   std::atomic<bool> over{false};

@@ -71,8 +71,8 @@ class EngineUring::Channel final : public BlockChannel, private Poller {
   };
 
   bool poll() override;
-  bool pays() const override { return busy_ops_ != 0; }
-  bool rest() override;
+  bool wants_polling() const override { return busy_ops_ != 0; }
+  bool prepare_sleep() override;
 
   bool on_owner() const { return owner_ == std::this_thread::get_id(); }
   void take_incoming(SinkGroup& group);
@@ -340,7 +340,7 @@ bool EngineUring::Channel::poll() {
   return true;
 }
 
-bool EngineUring::Channel::rest() {
+bool EngineUring::Channel::prepare_sleep() {
   ring_.enable_eventfd(true);
   full_fence();  // pairs with the kernel's, between showing work and looking whether anybody is to be told
   return ring_.has_events();
@@ -348,7 +348,7 @@ bool EngineUring::Channel::rest() {
 
 // Tells sinks last of all: they may have what they waited for.
 void EngineUring::Channel::reap() {
-  if (loop_polls_) ring_.enable_eventfd(false);  // until rest()
+  if (loop_polls_) ring_.enable_eventfd(false);  // until prepare_sleep()
   if (ring_.completed() == 0) ring_.get_events();
   SinkGroup group;
   incoming_.run([&] {

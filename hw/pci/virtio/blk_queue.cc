@@ -180,7 +180,7 @@ bool BlkQueue::poll() {
   return true;
 }
 
-bool BlkQueue::rest() { return running() && poll_timer_ == nullptr && ring_.enable_kicks(KickPoint::kNextChain); }
+bool BlkQueue::prepare_sleep() { return running() && poll_timer_ == nullptr && ring_.enable_kicks(KickPoint::kNextChain); }
 
 void BlkQueue::read_features() {
   const uint64_t features = device_.accepted.load(std::memory_order_relaxed);
@@ -217,7 +217,7 @@ TurnResult BlkQueue::process_available(Site site, const TurnLimits& limits) {
     }
     if (result.past_deadline || result.chains >= limits.chains) result.remaining = ring_.waiting();
     if (result.remaining != 0) return result;
-    // A loop that polls looks again, and calls rest() before it no longer does.
+    // A loop that polls looks again, and calls prepare_sleep() before it no longer does.
     if (loop_polls_ && site == Site::kLoop) return result;
     if (!ring_.enable_kicks(KickPoint::kNextChain)) return result;
     batch_.set_batch_time(Clock::now());

@@ -98,8 +98,8 @@ class BlkQueue final : private BlockSink, private Poller {
   void on_tick();
   void on_leftover();
   bool poll() override;
-  bool pays() const override { return ring_.running() && policy_.wants_polling(in_flight_); }
-  bool rest() override;
+  bool wants_polling() const override { return ring_.running() && policy_.wants_polling(in_flight_); }
+  bool prepare_sleep() override;
   void serve(Site site);
   TurnResult process_available(Site site, const TurnLimits& limits);
   void take_chains(const TurnLimits& limits, TurnResult& result);
@@ -133,7 +133,7 @@ class BlkQueue final : private BlockSink, private Poller {
 
   std::unique_ptr<Notifier> kicked_;
   std::unique_ptr<Timer> poll_timer_;  // while the queue runs and is polled by time
-  bool loop_polls_ = false;            // the loop calls poll() and rest(), since the first start()
+  bool loop_polls_ = false;            // the loop calls poll() and prepare_sleep(), since the first start()
   TurnPolicy policy_;
   LeftoverTimer leftover_timer_;
 

@@ -11,8 +11,8 @@
 
 namespace acrn {
 
-// A counterless doorbell into a loop: any number of notify() before the handler runs are one run of it.
-// Destroyed on its loop's thread, or when that loop no longer runs.
+// A doorbell of a loop. It does not count: any number of notify() before the handler runs are one run of it.
+// Destroyed on its loop, or when that loop has stopped.
 class Notifier {
  public:
   virtual ~Notifier() = default;
@@ -28,15 +28,15 @@ class Timer {
   virtual void start_periodic(uint64_t nanoseconds) = 0;  // runs so far apart, the first one so long from now
 };
 
-// Work that shows in memory, so that a loop can find it without being told. On the loop.
+// Work that shows in memory, so that a loop can find it without a notification. On the loop.
 class Poller {
  public:
-  // Does what there is; true: there was something.
+  // Does the work that there is. True: there was some.
   virtual bool poll() = 0;
-  // Whether to be told costs more than to go on looking.
-  virtual bool pays() const = 0;
-  // The loop is about to sleep: from now on it has to be told. True: there is something already.
-  virtual bool rest() = 0;
+  // Whether a notification would cost more than to look again.
+  virtual bool wants_polling() const = 0;
+  // The loop is about to sleep, so from now on new work has to notify it. True: there is work already.
+  virtual bool prepare_sleep() = 0;
 
  protected:
   ~Poller() = default;
@@ -70,8 +70,8 @@ class EventLoop {
   // The same; the timer is not started.
   virtual Result<std::unique_ptr<Timer>> make_timer(std::function<void()> handler) = 0;
 
-  // A loop that is busy polls before it sleeps. False: this one never does, and has to be told always. Both on the
-  // loop.
+  // A loop that has been busy polls before it sleeps. False: this one never polls, and work always has to notify it.
+  // Both on the loop.
   virtual bool add_poller(Poller&) { return false; }
   virtual void remove_poller(Poller&) {}
 

@@ -191,8 +191,7 @@ void BenchDisk::settle() {
 
 void BenchDisk::wait_until_asleep() {
   for (auto& loop : loops_) {
-    EVENTUALLY(loop->try_enter());
-    loop->leave();
+    EVENTUALLY(static_cast<bool>(loop->try_borrow()));
   }
 }
 

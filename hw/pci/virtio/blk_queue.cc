@@ -180,7 +180,9 @@ bool BlkQueue::poll() {
   return true;
 }
 
-bool BlkQueue::prepare_sleep() { return running() && poll_timer_ == nullptr && ring_.enable_kicks(KickPoint::kNextChain); }
+bool BlkQueue::prepare_sleep() {
+  return running() && poll_timer_ == nullptr && ring_.enable_kicks(KickPoint::kNextChain);
+}
 
 void BlkQueue::read_features() {
   const uint64_t features = device_.accepted.load(std::memory_order_relaxed);

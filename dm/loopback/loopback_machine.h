@@ -16,7 +16,7 @@
 
 namespace acrn {
 
-// One interrupt as the guest's CPU sees it: it wakes whoever sleeps, and is counted.
+// One interrupt as the guest's CPU sees it: it wakes a thread that sleeps, and is counted.
 struct GuestInterrupt {
   Event event;
   std::atomic<uint64_t> count{0};

@@ -3,7 +3,7 @@
 //
 // Output that a slow reader does not take stays in its ring until he does; then the guest is told that there is no
 // room. Without any reader (a pty that nobody opened, a pipe whose reader is gone) output is thrown away, but for a pty
-// the newest half of the ring waits for whoever opens it.
+// the newest half of the ring waits for a reader that opens it.
 #pragma once
 
 #include <sys/types.h>

@@ -25,7 +25,7 @@ struct Contender {
   RunSide run;
 };
 
-// Each round is begun by another side: whoever comes first finds other caches.
+// Each round is begun by another side: the first one finds other caches.
 class Contest {
  public:
   // `cold`, if any: its pages leave the page cache before each turn. `ledger`, if any: a mismatch ends the contest.

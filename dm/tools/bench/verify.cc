@@ -48,7 +48,7 @@ BlockLedger::Claim BlockLedger::claim(uint64_t block, bool to_write) {
 }
 
 void BlockLedger::release(const Claim& claim, bool known) {
-  // pairs with claim(): whoever has the block next sees what became of it
+  // pairs with claim(): the next request of the block sees what became of it
   states_[claim.block].store(claim.generation | (known ? kKnown : 0), std::memory_order_release);
 }
 

@@ -11,13 +11,13 @@
 
 namespace acrn {
 
-// What an error means for whoever started the program. The values are the exit codes of sysexits.h.
+// What an error means to the caller of the program. The values are the exit codes of sysexits.h.
 enum class ErrorKind : int {
   kUsage = 64,        // EX_USAGE: a bad option or value
   kNoInput = 66,      // EX_NOINPUT: an input that cannot be opened or served
   kUnavailable = 69,  // EX_UNAVAILABLE: no usable hypervisor
   kInternal = 70,     // EX_SOFTWARE: the host failed us (memory, threads, descriptors)
-  kIo = 74,           // EX_IOERR: the disk answered a request of vblk with an error
+  kIo = 74,           // EX_IOERR: a disk failed a request of vblk, or the flush at the end of acrn-dm
 };
 
 struct Error {

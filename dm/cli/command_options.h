@@ -1,4 +1,5 @@
-// The table of command-line options: names, help, and how each value gets into a DmConfig. Pure.
+// The table of command-line options: names, help, and how each value gets into a DmConfig. Pure. The manual page and
+// the completion are made from it, too (dm/reference).
 #pragma once
 
 #include <span>
@@ -17,8 +18,10 @@ struct CommandOption {
   std::string_view example;
   // False: the value is not a valid one. Null for -s and --serve, whose values are rows of other tables.
   bool (*accept)(DmConfig& config, std::string_view value);
-  std::string_view kind;     // "a memory size"
-  std::string_view expects;  // "a number with K, M or G, like 512M"
+  std::string_view kind;         // "a memory size"
+  std::string_view expects;      // "a number with K, M or G, like 512M"
+  std::string_view manual = {};  // sentences for the manual page; empty: the help
+  std::string_view words = {};   // values that a shell offers, separated by spaces; kPathWord and its like
 };
 
 // Each option once, in the order of the help text.

@@ -36,14 +36,25 @@ inline Error usage_error(std::string message) { return Error{ErrorKind::kUsage, 
 
 enum class Value : uint8_t { kNone, kOptional, kRequired };
 
-// One key of an option table.
+// Of the words that a shell offers as an option's value: what it has to look up itself.
+inline constexpr std::string_view kPathWord = "<path>";
+inline constexpr std::string_view kSlotWord = "<slot>";      // what `-s` takes
+inline constexpr std::string_view kServerWord = "<server>";  // what `--serve` takes
+
+// One key of an option table. What only manuals and completion need comes last (dm/reference).
 template <class Target>
 struct OptionRow {
   std::string_view key;
   Value value = Value::kNone;
   bool (*accept)(Target& target, std::string_view value) = nullptr;  // false: the value is not a valid one
   std::string_view kind = {};                                        // what the value is: "a ring size"
-  std::string_view expects = {};  // what would be right: "a power of two, like queue_size=128"
+  std::string_view expects = {};   // what would be right: "a power of two, like queue_size=128"
+  std::string_view argument = {};  // "<logical>[/<physical>]"; empty if it takes no value
+  std::string_view default_value =
+      {};                        // what holds without the option, as it would be written; empty if that is no value
+  std::string_view help = {};    // one line, that begins with a small letter and has no period
+  std::string_view manual = {};  // sentences for the manual page; empty: the help
+  std::string_view words = {};   // values that a shell offers, separated by spaces
 };
 
 struct KeyValue {

@@ -142,32 +142,105 @@ bool accept_nocache(BlockOptions& options, Text) { return options.nocache = true
 bool accept_nothing(BlockOptions&, Text) { return true; }
 
 constexpr Row kRows[] = {
-    {"writethru", Value::kNone, accept_writethru},
-    {"writeback", Value::kNone, accept_writeback},
-    {"ro", Value::kNone, accept_ro},
-    {"nocache", Value::kNone, accept_nocache},
-    {"no_bst_block", Value::kNone, accept_nothing},
-    {"sectorsize", Value::kRequired, accept_sectorsize, "a sector size",
-     "<logical>[/<physical>] in bytes, powers of two with 512 <= logical <= physical, like "
-     "sectorsize=512/4096"},
-    {"range", Value::kRequired, accept_range, "a window", "<start>/<size> in logical sectors, like range=2048/4096"},
-    {"discard", Value::kOptional, accept_discard, "a set of discard limits",
-     "<max_sectors>:<max_seg>:<alignment> with max_seg up to 256, like discard=8192:16:8, or just discard"},
-    {"aio", Value::kRequired, accept_engine, "an engine", "aio=auto, aio=threads or aio=io_uring"},
-    {"kick", Value::kRequired, accept_kick, "a way to serve kicks", "kick=auto, kick=inline or kick=loop"},
-    {"iothread", Value::kOptional, accept_iothread, "a number of I/O threads",
-     "1 to 64, and CPUs for no more threads than that, like iothread=2 or iothread=2@0:1/2-3"},
-    {"mq", Value::kRequired, accept_queues, "a number of queues", "1 to 64, like mq=2"},
-    {"queue_size", Value::kRequired, accept_queue_size, "a ring size",
-     "a power of two from 2 to 1024, like queue_size=128"},
-    {"serial", Value::kRequired, accept_serial, "a serial", "1 to 20 printable ASCII characters, like serial=DISK01"},
-    {"lock", Value::kRequired, accept_lock, "a lock setting", "lock=on or lock=off"},
+    {.key = "writethru",
+     .accept = accept_writethru,
+     .help = "a write completes when it is on stable storage; the default",
+     .manual = "A write completes when it is on stable storage. This is the default."},
+    {.key = "writeback",
+     .accept = accept_writeback,
+     .help = "a write completes in the host's page cache, and a flush makes it stable"},
+    {.key = "ro", .accept = accept_ro, .help = "serve the disk read-only"},
+    {.key = "nocache", .accept = accept_nocache, .help = "direct I/O, past the host's page cache"},
+    {.key = "no_bst_block", .accept = accept_nothing, .help = "accepted for ACRN's sake, without effect"},
+    {.key = "sectorsize",
+     .value = Value::kRequired,
+     .accept = accept_sectorsize,
+     .kind = "a sector size",
+     .expects = "<logical>[/<physical>] in bytes, powers of two with 512 <= logical <= physical, like "
+                "sectorsize=512/4096",
+     .argument = "<logical>[/<physical>]",
+     .default_value = "512",
+     .help = "the sizes of a sector in bytes, powers of two from 512 to 1048576",
+     .manual =
+         "The sizes of a sector in bytes, powers of two from 512 to 1048576. The default is 512, and the physical "
+         "size of the file or device."},
+    {.key = "range",
+     .value = Value::kRequired,
+     .accept = accept_range,
+     .kind = "a window",
+     .expects = "<start>/<size> in logical sectors, like range=2048/4096",
+     .argument = "<start>/<size>",
+     .help = "serve a window only, in logical sectors"},
+    {.key = "discard",
+     .value = Value::kOptional,
+     .accept = accept_discard,
+     .kind = "a set of discard limits",
+     .expects = "<max_sectors>:<max_seg>:<alignment> with max_seg up to 256, like discard=8192:16:8, or just discard",
+     .argument = "<max_sectors>:<max_seg>:<alignment>",
+     .help = "offer DISCARD and WRITE_ZEROES",
+     .manual =
+         "Offer DISCARD and WRITE_ZEROES. The limits are sectors of 512 bytes, segments, up to 256, and sectors of "
+         "512 bytes; 0 is the device's default."},
+    {.key = "aio",
+     .value = Value::kRequired,
+     .accept = accept_engine,
+     .kind = "an engine",
+     .expects = "aio=auto, aio=threads or aio=io_uring",
+     .argument = "auto|threads|io_uring",
+     .default_value = "auto",
+     .help = "the engine: 8 worker threads for each disk, or io_uring",
+     .manual = "The engine. By default io_uring with nocache where the host allows it, and 8 worker threads otherwise.",
+     .words = "auto threads io_uring"},
+    {.key = "kick",
+     .value = Value::kRequired,
+     .accept = accept_kick,
+     .kind = "a way to serve kicks",
+     .expects = "kick=auto, kick=inline or kick=loop",
+     .argument = "auto|inline|loop",
+     .default_value = "auto",
+     .help = "where a kick is served: on the thread that kicks, or on the queue's loop",
+     .words = "auto inline loop"},
+    {.key = "iothread",
+     .value = Value::kOptional,
+     .accept = accept_iothread,
+     .kind = "a number of I/O threads",
+     .expects = "1 to 64, and CPUs for no more threads than that, like iothread=2 or iothread=2@0:1/2-3",
+     .argument = "<K>[@<cpus>[/<cpus>...]]",
+     .help = "K event loops for the queues, 1 without a number, and the host CPUs of each",
+     .manual = "K event loops for the queues, 1 without a number, and the host CPUs of each, like 2@0:1/2-3."},
+    {.key = "mq",
+     .value = Value::kRequired,
+     .accept = accept_queues,
+     .kind = "a number of queues",
+     .expects = "1 to 64, like mq=2",
+     .argument = "<Q>",
+     .default_value = "1",
+     .help = "queues, 1 to 64, at most the vCPUs"},
+    {.key = "queue_size",
+     .value = Value::kRequired,
+     .accept = accept_queue_size,
+     .kind = "a ring size",
+     .expects = "a power of two from 2 to 1024, like queue_size=128",
+     .argument = "<N>",
+     .default_value = "64",
+     .help = "ring entries, a power of two from 2 to 1024"},
+    {.key = "serial",
+     .value = Value::kRequired,
+     .accept = accept_serial,
+     .kind = "a serial",
+     .expects = "1 to 20 printable ASCII characters, like serial=DISK01",
+     .argument = "<text>",
+     .help = "the disk's ID, 1 to 20 printable ASCII characters; by default made from what is served"},
+    {.key = "lock",
+     .value = Value::kRequired,
+     .accept = accept_lock,
+     .kind = "a lock setting",
+     .expects = "lock=on or lock=off",
+     .argument = "on|off",
+     .default_value = "on",
+     .help = "lock exactly the bytes served, shared for ro",
+     .words = "on off"},
 };
-
-bool may_precede_path(Text field) {
-  const Text key = split_key(field).key;
-  return key == "iothread" || key == "mq";
-}
 
 Result<void> parse_source(const std::string& text, BlockSource& source) {
   constexpr Text kRam = "ram:";
@@ -234,6 +307,13 @@ Result<void> check_settled(Text field, const BlockOptions& slot) {
 }
 
 }  // namespace
+
+std::span<const OptionRow<BlockOptions>> block_option_rows() { return kRows; }
+
+bool may_precede_path(std::string_view field) {
+  const Text key = split_key(field).key;
+  return key == "iothread" || key == "mq";
+}
 
 Result<BlockOptions> parse_block_options(std::span<const std::string> fields) {
   BlockOptions options;

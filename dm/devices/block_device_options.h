@@ -3,14 +3,22 @@
 
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "acrn/base/result.h"
 #include "acrn/block/block_options.h"
+#include "dm/cli/option_table.h"
 
 namespace acrn {
 
 inline constexpr unsigned kMaxQueues = 64;
 inline constexpr unsigned kMaxIoThreads = 64;
+
+// Each option once.
+std::span<const OptionRow<BlockOptions>> block_option_rows();
+
+// Whether a field, like "mq=2", may stand before the path: the first other one is the path.
+bool may_precede_path(std::string_view field);
 
 // `fields` is what follows the slot or the emulation, split at commas: [iothread..,][mq=..,]<path>[,opt...].
 // Errors are kUsage and name the option, its value and what would be right.

@@ -107,6 +107,7 @@ struct DeviceRow {
   void (*to_json)(const PciSlotConfig& slot, const DeviceFacts& facts, nlohmann::ordered_json& json) = nullptr;
   bool servable = false;           // by --serve
   std::string_view only_one = {};  // how messages call it, if a machine has at most one
+  std::string_view help = {};      // for the manual: one line, that begins with a small letter and has no period
 };
 
 }  // namespace acrn

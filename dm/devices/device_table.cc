@@ -16,9 +16,17 @@ constexpr DeviceRow kDevices[] = {
      .inspect = block_device::inspect,
      .create = block_device::create,
      .to_json = block_device::to_json,
-     .servable = true},
-    {.name = "hostbridge", .inspect = bridges::inspect_host_bridge, .create = bridges::create_host_bridge},
-    {.name = "lpc", .inspect = bridges::inspect_lpc, .create = bridges::create_lpc, .only_one = "LPC bridge"},
+     .servable = true,
+     .help = "a disk"},
+    {.name = "hostbridge",
+     .inspect = bridges::inspect_host_bridge,
+     .create = bridges::create_host_bridge,
+     .help = "the host bridge; added at 0:0 if none is given"},
+    {.name = "lpc",
+     .inspect = bridges::inspect_lpc,
+     .create = bridges::create_lpc,
+     .only_one = "LPC bridge",
+     .help = "the LPC bridge of the serial ports; at most one"},
 };
 
 }  // namespace

@@ -11,7 +11,8 @@ constexpr ServerRow kServers[] = {
     {.name = "vfio-user",
      .create = vfio_user::VfioUserServer::create,
      .check = vfio_user::VfioUserServer::check,
-     .queue_loop = vfio_user::kQueueLoop},
+     .queue_loop = vfio_user::kQueueLoop,
+     .help = "each disk on a UNIX socket, for a VMM that speaks vfio-user"},
 };
 
 }  // namespace

@@ -553,4 +553,32 @@ TEST(help_and_version_need_nothing_else_to_be_right) {
   EXPECT(std::get<Printout>(parse_command_line({"--version"}).result).text.ends_with("\n"));
 }
 
+// What the manual says of the options of a disk (dm/reference).
+TEST(a_default_value_in_the_table_is_what_holds_without_the_option) {
+  unsigned defaults = 0;
+  for (const auto& row : block_option_rows()) {
+    if (row.default_value.empty()) continue;
+    defaults++;
+    EXPECT(block_of(concat("disk.img,", row.key, "=", row.default_value)) == block_of("disk.img"));
+  }
+  EXPECT_EQ(defaults, 6u);
+}
+
+TEST(each_word_that_a_shell_may_offer_is_accepted) {
+  for (const auto& row : block_option_rows()) {
+    EXPECT(!row.help.empty());
+    EXPECT_EQ(row.argument.empty(), row.value == Value::kNone);
+    if (row.words.empty()) continue;
+    for (const std::string_view word : split_at(row.words, ' ')) block_of(concat("disk.img,", row.key, "=", word));
+  }
+  for (const CommandOption& option : command_options()) {
+    if (option.accept == nullptr || option.words == kPathWord || option.words.empty()) continue;
+    for (const std::string_view word : split_at(option.words, ' ')) {
+      DmConfig config;
+      const bool is_whole = !word.ends_with(',') && !word.ends_with('=');
+      EXPECT_EQ(option.accept(config, word), is_whole);
+    }
+  }
+}
+
 }  // namespace acrn

@@ -1,0 +1,195 @@
+#include "dm/tools/vblk_options.h"
+
+#include "dm/cli/option_table.h"
+
+namespace acrn {
+namespace {
+
+using Line = VblkCommandLine;
+
+constexpr VblkOption kEvery[] = {
+    {.names = "-s,--pci_slot",
+     .argument = "<slot>,virtio-blk,<path>[,<option>...]",
+     .help = "<slot>,virtio-blk,<path>[,options] as for acrn-dm",
+     .target = &Line::slots,
+     .manual = "A disk, as for acrn-dm(8). The command copy takes two, the others one.",
+     .words = kSlotWord},
+    {.names = "--virtio_msi", .argument = "", .help = "one MSI vector and no MSI-X", .target = &Line::single_msi},
+    {.names = "--windows", .argument = "", .help = "subsystem vendor 0x108e", .target = &Line::windows},
+};
+
+// Of the driver. `check` tries them all.
+constexpr VblkOption kDriver[] = {
+    {.names = "--interrupts",
+     .argument = "intx|msi|msix",
+     .help = "intx, msi or msix (default)",
+     .target = &Line::interrupts,
+     .manual = "What the driver uses; msix by default. With msi the function has one MSI vector and no MSI-X.",
+     .words = "intx msi msix"},
+    {.names = "--no-event-idx",
+     .argument = "",
+     .help = "the driver does not accept EVENT_IDX",
+     .target = &Line::no_event_index},
+    {.names = "--no-indirect",
+     .argument = "",
+     .help = "the driver does not accept INDIRECT_DESC",
+     .target = &Line::no_indirect},
+};
+
+constexpr VblkOption kJson[] = {
+    {.names = "--json", .argument = "", .help = "machine-readable", .target = &Line::json, .manual = "Print JSON."},
+};
+
+constexpr VblkOption kCopy[] = {
+    {.names = "--no-verify", .argument = "", .help = "do not read the copy back", .target = &Line::no_verify},
+};
+
+constexpr VblkOption kRange[] = {
+    {.names = "--sector",
+     .argument = "<n>",
+     .help = "first sector of 512 bytes (default 0)",
+     .target = &Line::sector,
+     .manual = "The first sector; 0 by default."},
+    {.names = "--count",
+     .argument = "<n>",
+     .help = "sectors of 512 bytes",
+     .target = &Line::count,
+     .manual = "How many sectors; by default to the end of the disk, or of standard input."},
+};
+
+constexpr VblkOption kWrite[] = {
+    {.names = "--acknowledge",
+     .argument = "",
+     .help = "print 'written SECTOR COUNT' as each request completes",
+     .target = &Line::acknowledge},
+};
+
+constexpr VblkOption kZero[] = {
+    {.names = "--keep",
+     .argument = "",
+     .help = "keep the space allocated",
+     .target = &Line::keep,
+     .manual = "Keep the space of the zeroes allocated."},
+};
+
+constexpr VblkOption kBench[] = {
+    {.names = "--rw",
+     .argument = "<pattern>",
+     .help = "read, write, randread, randwrite or randrw (default randread)",
+     .target = &Line::rw,
+     .manual = "One of read, write, randread, randwrite and randrw; randread by default.",
+     .words = "read write randread randwrite randrw"},
+    {.names = "--rwmixread",
+     .argument = "<n>",
+     .help = "percentage of reads in randrw (default 50)",
+     .target = &Line::read_percent,
+     .manual = "The percentage of reads in randrw; 50 by default."},
+    {.names = "--bs",
+     .argument = "<n>",
+     .help = "bytes of a request (default 4k)",
+     .target = &Line::block,
+     .manual = "Bytes of a request, a multiple of 512 up to 16M; 4k by default."},
+    {.names = "--qd,--iodepth",
+     .argument = "<n>",
+     .help = "requests in flight per job (default 16)",
+     .target = &Line::depth,
+     .manual = "Requests in flight per job, at most what the ring holds; 16 by default."},
+    {.names = "--numjobs",
+     .argument = "<n>",
+     .help = "guest threads, each with a queue of its own (default: as many as queues)",
+     .target = &Line::jobs,
+     .manual = "Guest threads, each with a queue of its own; by default as many as the disk has queues."},
+    {.names = "--size", .argument = "<n>", .help = "work on the first bytes only, like 1G", .target = &Line::size},
+    {.names = "--seconds,--runtime",
+     .argument = "<n>",
+     .help = "how long (default 5)",
+     .target = &Line::seconds,
+     .manual = "How long, at most 3600; 5 by default."},
+    {.names = "--ramp,--ramp_time",
+     .argument = "<n>",
+     .help = "seconds of load that are not measured, before (default 0)",
+     .target = &Line::ramp,
+     .manual = "Seconds of load before the first round that are not measured; 0 by default."},
+    {.names = "--seed",
+     .argument = "<n>",
+     .help = "of the random pattern (default 1)",
+     .target = &Line::seed,
+     .manual = "The seed of the random pattern; 1 by default."},
+    {.names = "--verify",
+     .argument = "",
+     .help = "check what is read, and at the end all that was written",
+     .target = &Line::verify,
+     .manual = "Write stamps, compare what is read of them, and read all of them back at the end."},
+    {.names = "--direct-baseline,--baseline",
+     .argument = "<method>",
+     .help = "in turns with the same pattern on the file itself: preadv, io_uring or best (default)",
+     .target = &Line::direct,
+     .manual =
+         "In turns with the device, do the same on the file itself: preadv, one request after another; io_uring, as "
+         "many at a time as the device has; or best, the default, both of them, to compare with the faster.",
+     .words = "best preadv io_uring",
+     .implied = "best"},
+    {.names = "--cold",
+     .argument = "",
+     .help = "the file leaves the page cache before each round",
+     .target = &Line::cold},
+};
+
+constexpr VblkCommand kCommands[] = {
+    {.name = "info",
+     .help = "the function as a driver sees it",
+     .example = "-s 9,virtio-blk,disk.img",
+     .manual = "Print the PCI function, the offered features and the configuration.",
+     .options = {kEvery, kDriver, kJson}},
+    {.name = "copy",
+     .help = "a whole disk through two devices, verified by SHA-256",
+     .example = "-s 3,virtio-blk,in.img,ro -s 4,virtio-blk,out.img,writeback",
+     .manual =
+         "Copy the first disk to the second, flush, read the copy back and compare SHA-256 digests. Zeroes become "
+         "WRITE_ZEROES if the second disk has discard.",
+     .disks = "from to",
+     .options = {kEvery, kDriver, kCopy, kJson}},
+    {.name = "read",
+     .help = "sectors to stdout",
+     .example = "-s 3,virtio-blk,disk.img,ro --sector 0 --count 8",
+     .manual = "Write sectors to standard output.",
+     .options = {kEvery, kDriver, kRange}},
+    {.name = "write",
+     .help = "stdin to sectors",
+     .example = "-s 3,virtio-blk,disk.img --sector 2048 < data",
+     .manual = "Write standard input, whole sectors, to the disk. There is no flush at the end.",
+     .options = {kEvery, kDriver, kRange, kWrite}},
+    {.name = "flush",
+     .help = "make what was written stable",
+     .example = "-s 3,virtio-blk,disk.img",
+     .manual = "Make what was written stable.",
+     .options = {kEvery, kDriver}},
+    {.name = "discard",
+     .help = "tell the disk that sectors are unused",
+     .example = "-s 3,virtio-blk,disk.img,discard --sector 2048 --count 2048",
+     .manual = "Tell the disk that sectors are unused. The disk needs the option discard.",
+     .options = {kEvery, kDriver, kRange}},
+    {.name = "zero",
+     .help = "write zeroes without sending them",
+     .example = "-s 3,virtio-blk,disk.img,discard --sector 0 --count 2048",
+     .manual = "Write zeroes without sending them. The disk needs the option discard.",
+     .options = {kEvery, kDriver, kRange, kZero}},
+    {.name = "bench",
+     .help = "load generator (write patterns overwrite the disk)",
+     .example = "-s 3,virtio-blk,disk.img,writeback --rw randread --bs 4k --qd 16 --direct-baseline",
+     .manual = "Generate load and print the medians of five rounds. Write patterns overwrite the disk.",
+     .options = {kEvery, kDriver, kBench, kJson}},
+    {.name = "check",
+     .help = "conformance self-test; restores the sectors it writes",
+     .example = "-s 3,virtio-blk,scratch.img",
+     .manual =
+         "Try the device against the specifications, clause by clause. The first 64 sectors are written to, and put "
+         "back at the end.",
+     .options = {kEvery, kJson}},
+};
+
+}  // namespace
+
+std::span<const VblkCommand> vblk_commands() { return kCommands; }
+
+}  // namespace acrn

@@ -31,11 +31,12 @@ forbid "the guest's world includes the host's" 'dm/|unistd\.h|sys/ioctl\.h|threa
 home "the guest's world" 'hw/' 'hw/|dm/devices/'
 
 # The floors of dm/, from the top; who is not named here is beneath all of them. option_table is a leaf, which any may use.
-forbid "a floor includes a higher one" 'dm/(run|tools)/' dm/cli dm/devices dm/server dm/control dm/machine dm/hypervisor dm/block dm/serial dm/socket dm/loopback dm/event dm/mem dm/base dm/ident
+forbid "a floor includes a higher one" 'dm/(run|tools|reference)/' dm/cli dm/devices dm/server dm/control dm/machine dm/hypervisor dm/block dm/serial dm/socket dm/loopback dm/event dm/mem dm/base dm/ident
 forbid "a floor includes a higher one" 'dm/(cli/(command|dry)|control/|server/)' dm/devices dm/hypervisor dm/machine dm/block dm/serial dm/socket dm/loopback dm/event dm/mem dm/base dm/ident
 home "a hypervisor's own header" 'dm/hypervisor/(kvm|acrn)/' 'dm/hypervisor/|samples/guest/'
 forbid "a floor includes a higher one" 'dm/(devices|cli)/' dm/server dm/hypervisor dm/machine dm/block dm/serial dm/socket dm/loopback dm/event dm/mem dm/base dm/ident
 forbid "a floor includes a higher one" 'dm/(block|serial|socket|machine|hypervisor|loopback)/' dm/event dm/mem dm/base dm/ident
+forbid "the reference is made from more than tables" 'hw/|acrn/(pci|virtio|mem)/|dm/(run|machine|hypervisor|block|control|event|loopback)/' dm/reference
 forbid "the options of a disk open nothing" 'dm/(block|event|machine|hypervisor)/' dm/devices/slot.h dm/devices/slot.cc dm/devices/block_device_options.h dm/devices/block_device_options.cc
 forbid "a backend knows of guests" 'acrn/(mem|virtio|pci)/' dm/block
 forbid "a device knows a transport" 'hw/pci/virtio/virtio_pci' hw/pci/virtio/blk_* hw/pci/virtio/virtio_blk.*

@@ -1,9 +1,10 @@
 #!/bin/bash
 # `vblk bench` from outside: every pattern on real files, its report, what it verifies, what it refuses. Nothing is timed.
-# usage: bench_command_test.sh <vblk> <source directory> [library that forbids io_uring, to preload]
+# usage: bench_command_test.sh <vblk> <source directory> <build folder of manual page and completion>
+#        [library that forbids io_uring, to preload]
 . "$(dirname "$0")/lib.sh"
 vblk=$1
-manual=$2/docs/vblk.md man=$2/docs/man/vblk.1 completion=$2/dm/completion/acrn-dm.bash
+manual=$2/docs/vblk.md man=$3/vblk.1 completion=$3/acrn-dm.bash
 cd "$work" || exit 1
 head -c 4194304 /dev/urandom >disk.img
 disk=3,virtio-blk,disk.img,writeback,lock=off
@@ -73,12 +74,12 @@ case $out in
   *) expect_contains 'JSON' "$out" '"io_uring": ' ;;
 esac
 
-if [ -n "${3:-}" ]; then
-  LD_PRELOAD=$3 bench -s "$disk" --direct-baseline
+if [ -n "${4:-}" ]; then
+  LD_PRELOAD=$4 bench -s "$disk" --direct-baseline
   expect_equal 'no io_uring: exit code' "$status" 0
   expect_contains 'no io_uring' "$out" 'left out: io_uring, which this host forbids: Operation not permitted'
   expect_contains 'no io_uring' "$out" 'ratio to preadv: '
-  LD_PRELOAD=$3 bench -s "$disk" --direct-baseline=io_uring
+  LD_PRELOAD=$4 bench -s "$disk" --direct-baseline=io_uring
   expect_equal 'io_uring and nothing else: exit code' "$status" 70
   expect_contains 'io_uring and nothing else' "$err" '--direct-baseline=io_uring, which this host forbids: Operation not permitted'
 else

@@ -1,0 +1,54 @@
+// Tables for docs/.
+#include "acrn/base/concat.h"
+#include "dm/devices/device_table.h"
+#include "dm/reference/entries.h"
+#include "dm/reference/fragments.h"
+
+namespace acrn::reference {
+namespace {
+
+// Between bars.
+std::string cell(std::string_view text) { return replaced(text, "|", "\\|"); }
+
+std::string code(std::string_view text) { return text.empty() ? std::string() : concat("`", cell(text), "`"); }
+
+std::string prose(std::string_view text) { return replaced(cell(text), "<", "\\<"); }
+
+std::string options() {
+  std::string text = "| option | argument | |\n|---|---|---|";
+  for (const Entry& entry : acrn_dm_entries()) {
+    std::vector<std::string> names;
+    for (const std::string_view name : entry.names) names.push_back(code(name));
+    text += concat("\n| ", join(names, ", "), " | ", code(entry.argument), " | ", prose(entry.help), " |");
+  }
+  return text;
+}
+
+std::string block_options() {
+  std::string text = "| option | default | |\n|---|---|---|";
+  for (const Entry& entry : block_entries()) {
+    std::string written(entry.name());
+    if (entry.value == Value::kRequired) written += concat("=", entry.argument);
+    if (entry.value == Value::kOptional) written += concat("[=", entry.argument, "]");
+    text += concat("\n| ", code(written), " | ", code(entry.default_value), " | ", prose(entry.help), " |");
+  }
+  return text;
+}
+
+std::string emulations() {
+  std::string text = "| emulation | |\n|---|---|";
+  for (const DeviceRow& row : device_table()) text += concat("\n| ", code(row.name), " | ", prose(row.help), " |");
+  return text;
+}
+
+constexpr Fragment kFragments[] = {
+    {"options", options},
+    {"virtio-blk", block_options},
+    {"emulations", emulations},
+};
+
+}  // namespace
+
+std::span<const Fragment> markdown_fragments() { return kFragments; }
+
+}  // namespace acrn::reference

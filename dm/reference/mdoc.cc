@@ -1,0 +1,202 @@
+// Manual pages: mdoc(7).
+#include <algorithm>
+#include <regex>
+
+#include "acrn/base/concat.h"
+#include "dm/cli/command_options.h"
+#include "dm/devices/device_table.h"
+#include "dm/reference/entries.h"
+#include "dm/reference/fragments.h"
+#include "dm/server/server_table.h"
+
+namespace acrn::reference {
+namespace {
+
+constexpr size_t kLine = 78;  // mandoc calls longer lines bad style
+
+// One word of a sentence. "<name>" stands for what the user puts there; a hyphen of an option or a path must stay one.
+std::string escaped(std::string_view word) {
+  static const std::regex kPlaceholder("<([a-z]+)>");
+  std::string text = replaced(word, "\\", "\\e");
+  if (text.starts_with('-') || text.find('/') != std::string::npos) text = replaced(text, "-", "\\-");
+  text = std::regex_replace(text, kPlaceholder, "\\fI$1\\fR");
+  return text.starts_with('.') || text.starts_with('\'') ? concat("\\&", text) : text;
+}
+
+// Sentences; each begins a line.
+std::string prose(std::string_view sentences) {
+  std::vector<std::string> lines(1);
+  for (const std::string_view word : split_at(sentences, ' ')) {
+    const std::string next = escaped(word);
+    const bool sentence_ended = lines.back().ends_with('.') && !lines.back().ends_with("..");
+    if (sentence_ended || lines.back().size() + next.size() >= kLine) lines.emplace_back();
+    lines.back() += concat(lines.back().empty() ? "" : " ", next);
+  }
+  return join(lines, "\n");
+}
+
+// A help is no sentence yet.
+std::string sentence(std::string_view help) {
+  std::string text(help);
+  const bool is_name = text.size() > 1 && text[1] >= 'A' && text[1] <= 'Z';  // "vCPUs"
+  if (!is_name && text[0] >= 'a' && text[0] <= 'z') text[0] = static_cast<char>(text[0] - 'a' + 'A');
+  return text + ".";
+}
+
+std::string description(const Entry& entry) {
+  return prose(entry.manual.empty() ? sentence(entry.help) : std::string(entry.manual));
+}
+
+// "<a>[,<b>]" as macros: "Ar a Ns Oo Cm \&, Ns Ar b Oc". `glued`: to what is before.
+std::string argument_macros(std::string_view argument, bool glued) {
+  std::string text;
+  while (!argument.empty()) {
+    const char first = argument.front();
+    const bool is_name = first == '<';
+    size_t length = is_name ? argument.find('>') + 1 : argument.find_first_of("<[]|");
+    if (first == '[' || first == ']' || first == '|') length = 1;
+    const std::string_view token = argument.substr(0, length);
+    argument.remove_prefix(token.size());
+    const bool joins = glued && first != ']' && first != '|';
+    text += concat(text.empty() ? "" : " ", joins ? "Ns " : "");
+    glued = first != '[' && first != '|';
+    if (is_name) {
+      text += concat("Ar ", token.substr(1, token.size() - 2));
+    } else if (first == '[') {
+      text += "Oo";
+    } else if (first == ']') {
+      text += "Oc";
+    } else if (first == '|') {
+      text += "|";
+    } else {
+      text += concat("Cm ", token.size() == 1 ? "\\&" : "", token, token.ends_with(',') ? "\\&" : "");
+    }
+  }
+  return text;
+}
+
+// "-m" as "m".
+std::string flag(std::string_view name) { return concat("Fl ", name.substr(1)); }
+
+std::string option_item(const Entry& entry) {
+  std::string line = ".It ";
+  for (const std::string_view name : entry.names) line += concat(name == entry.name() ? "" : " , ", flag(name));
+  if (entry.value == Value::kNone) return line;
+  const std::string argument =
+      entry.value == Value::kOptional ? concat("[", entry.argument, "]") : std::string(entry.argument);
+  return concat(line, " ", argument_macros(argument, false));
+}
+
+std::string acrn_dm_options() {
+  std::vector<std::string> lines;
+  for (const Entry& entry : acrn_dm_entries()) lines.push_back(concat(option_item(entry), "\n", description(entry)));
+  return join(lines, "\n");
+}
+
+std::string obsolete() {
+  std::string text;
+  for (const ForeignOption& option : obsolete_options()) {
+    text += concat(text.empty() ? "." : " , ", flag(first_name(option.names)));
+  }
+  return text;
+}
+
+std::string block_options() {
+  std::vector<std::string> lines;
+  for (const Entry& entry : block_entries()) {
+    std::string item = concat(".It Cm ", entry.name());
+    if (entry.value == Value::kRequired) item += concat("= ", argument_macros(entry.argument, true));
+    if (entry.value == Value::kOptional) item += concat(" Ns Oo Cm = ", argument_macros(entry.argument, true), " Oc");
+    const bool tell = entry.manual.empty() && !entry.default_value.empty();
+    lines.push_back(concat(item, "\n", description(entry)));
+    if (tell) lines.push_back(concat("The default is ", entry.default_value, "."));
+  }
+  return join(lines, "\n");
+}
+
+template <class Row>
+std::string table_items(std::span<const Row> table) {
+  std::vector<std::string> lines;
+  for (const Row& row : table) lines.push_back(concat(".It Cm ", row.name, "\n", prose(sentence(row.help))));
+  return join(lines, "\n");
+}
+
+std::string emulations() { return table_items<DeviceRow>(device_table()); }
+std::string servers() { return table_items<ServerRow>(server_table()); }
+
+std::string vblk_synopsis() {
+  const std::vector<Command> commands = vblk_entries();
+  std::vector<std::string> lines;
+  for (const Command& command : commands) {
+    lines.push_back(concat(".Nm\n.Cm ", command.name, "\n.Op Ar options"));
+    for (const std::string_view disk : split_at(command.disks, ' ')) lines.push_back(concat(".Fl s Ar ", disk));
+    for (const Entry& option : command.options) {
+      if (owners(commands, option).size() + 1 >= commands.size()) continue;  // of nearly all: "options"
+      const std::string argument =
+          option.value == Value::kOptional ? concat("[", option.argument, "]") : std::string(option.argument);
+      lines.push_back(
+          concat(".Op ", flag(option.name()), argument.empty() ? "" : " ", argument_macros(argument, false)));
+    }
+  }
+  return join(lines, "\n");
+}
+
+std::string vblk_commands() {
+  std::vector<std::string> lines;
+  for (const Command& command : vblk_entries()) {
+    lines.push_back(concat(".It Cm ", command.name, "\n", prose(command.manual)));
+  }
+  return join(lines, "\n");
+}
+
+// Whose options they are, as the beginning of a sentence's line.
+std::string owned_by(const std::vector<Command>& commands, std::vector<std::string_view> names) {
+  if (names.size() == commands.size()) return "every command";
+  if (names.size() + 1 == commands.size()) {
+    for (const Command& command : commands) {
+      const bool lacks = std::find(names.begin(), names.end(), command.name) == names.end();
+      if (lacks) return concat("every command but\n.Cm ", command.name);
+    }
+  }
+  const std::string_view last = names.back();
+  names.pop_back();
+  return names.empty() ? concat("\n.Cm ", last) : concat("\n.Cm ", join(names, " , "), "\nand\n.Cm ", last);
+}
+
+// A list for each set of commands that shares options.
+std::string vblk_options() {
+  const std::vector<Command> commands = vblk_entries();
+  std::vector<std::vector<std::string_view>> sets;
+  for (const Entry& option : reference::vblk_options(commands)) {
+    const auto set = owners(commands, option);
+    if (std::find(sets.begin(), sets.end(), set) == sets.end()) sets.push_back(set);
+  }
+  std::vector<std::string> lines;
+  for (const auto& set : sets) {
+    const std::string owner = owned_by(commands, set);
+    lines.push_back(concat(".Pp\nThe options of", owner.starts_with('\n') ? "" : " ", owner, "\nare as follows:"));
+    lines.emplace_back(".Bl -tag -width Ds");
+    for (const Entry& option : reference::vblk_options(commands)) {
+      if (owners(commands, option) == set) lines.push_back(concat(option_item(option), "\n", description(option)));
+    }
+    lines.emplace_back(".El");
+  }
+  return join(lines, "\n");
+}
+
+constexpr Fragment kFragments[] = {
+    {"mdoc_acrn_dm_options", acrn_dm_options},
+    {"mdoc_obsolete", obsolete},
+    {"mdoc_block_options", block_options},
+    {"mdoc_emulations", emulations},
+    {"mdoc_servers", servers},
+    {"mdoc_vblk_synopsis", vblk_synopsis},
+    {"mdoc_vblk_commands", vblk_commands},
+    {"mdoc_vblk_options", vblk_options},
+};
+
+}  // namespace
+
+std::span<const Fragment> mdoc_fragments() { return kFragments; }
+
+}  // namespace acrn::reference

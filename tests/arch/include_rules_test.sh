@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The dependency directions of docs/architecture.md: who must not include what, each third-party library in its
 # own home, and every seam header compiles alone. Usage: include_rules_test.sh <source folder> <C++ compiler>
+# COVERS(docs/architecture.md): who includes what
 set -u
 cd "$1" || exit 2
 compiler=$2

@@ -1,4 +1,5 @@
 // Who decides whether a write is stable before it completes (device.md 6, virtio 1.2 5.2.6.2; rows B12, B13).
+// COVERS(config.writeback, blk.flush)
 #include <optional>
 
 #include "tests/support/bench_disk.h"
@@ -28,6 +29,8 @@ struct ModeCase {
   bool writeback_option, stable;
 };
 
+// COVERS(virtio 1.2 5.2.6.2): who decides whether a write is stable
+// COVERS(B12): neither FLUSH nor CONFIG_WCE
 TEST(a_write_is_stable_as_option_features_and_guest_say) {
   const ModeCase cases[] = {
       {"writethru, neither", kNeither, {}, false, true},
@@ -101,6 +104,7 @@ TEST(a_flush_reaches_the_disk_in_either_mode) {
   }
 }
 
+// COVERS(B13): `writeback` toggled, then reset
 TEST(the_mode_may_change_between_any_two_writes) {
   BenchDisk bench;
   RawGuest guest = bench.guest();
@@ -137,8 +141,10 @@ void check_reset_with_toggle_in_flight(bool writeback_option) {
   EXPECT_EQ(write_is_stable(bench, guest), !writeback_option);
 }
 
+// COVERS(B13): `writeback` toggled, then reset
 TEST(reset_with_writes_in_flight_returns_to_writethru_of_the_command_line) { check_reset_with_toggle_in_flight(false); }
 
+// COVERS(B13): `writeback` toggled, then reset
 TEST(reset_with_writes_in_flight_returns_to_writeback_of_the_command_line) { check_reset_with_toggle_in_flight(true); }
 
 TEST(a_read_only_disk_offers_no_cache_mode) {

@@ -1,5 +1,6 @@
 // Direct descriptor chains: loops, wild next indices, buffers that are not in RAM, empty descriptors, sums of
 // lengths (virtio 0.9.5 2.3.2; hostile-guest rows Q1, Q2, Q3, Q8, Q9, Q10).
+// COVERS(ring.framing, ring.no-status, ring.loop, ring.next, ring.buffers)
 #include <functional>
 #include <tuple>
 
@@ -41,6 +42,7 @@ void check_spoiled(std::span<const Spoiled> cases, BenchOptions options = {}) {
   expect_serves(guest);
 }
 
+// COVERS(Q1): loop of descriptors, direct and indirect
 TEST(a_loop_is_walked_a_bounded_number_of_steps) {
   const Spoiled cases[] = {
       {"to itself", GuestRule::kChainTooLong, [](GoodRead& r) { r.guest.set(0, r.header, 16, kNext, 0); }},
@@ -60,6 +62,7 @@ TEST(a_loop_is_walked_a_bounded_number_of_steps) {
   check_spoiled(cases);
 }
 
+// COVERS(Q3): head or next past the table, unknown queue
 TEST(a_next_index_outside_the_table_is_not_followed) {
   const auto next = [](uint16_t index) {
     return [index](GoodRead& r) { r.guest.set(1, r.data.gpa(), kSector, kNext | kWrite, index); };
@@ -73,6 +76,7 @@ TEST(a_next_index_outside_the_table_is_not_followed) {
   check_spoiled(cases);
 }
 
+// COVERS(Q2): chain longer than the ring
 TEST(a_chain_as_long_as_the_ring_is_served) {
   BenchDisk bench;
   RawGuest guest = bench.guest();
@@ -97,6 +101,7 @@ void check_wrong_buffer(const char* name, Gpa gpa, uint32_t length, BenchOptions
   row(name, [&] { check_spoiled(cases, std::move(options)); });
 }
 
+// COVERS(Q8): buffer at 0, outside RAM, wrapping
 TEST(a_buffer_outside_ram_is_refused) {
   const Gpa end = BenchDisk().ram_end();
   check_wrong_buffer("address 0", Gpa{0}, 16);
@@ -111,6 +116,7 @@ TEST(a_buffer_outside_ram_is_refused) {
   check_wrong_buffer("4 GiB long", Gpa{LoopbackMachine::kRamBase}, 0xffffffff);
 }
 
+// COVERS(Q8): buffer in a hole; straddling a RAM end
 TEST(a_buffer_in_or_across_a_hole_is_refused_and_the_hole_stays_as_it_is) {
   const uint64_t hole = raw(BenchDisk::kHole);
   check_wrong_buffer("in the hole", BenchDisk::kHole, 16, {.hole = true});
@@ -118,6 +124,7 @@ TEST(a_buffer_in_or_across_a_hole_is_refused_and_the_hole_stays_as_it_is) {
   check_wrong_buffer("over its start", Gpa{hole - kSector}, kMiB, {.hole = true});
 }
 
+// COVERS(Q9): a status byte that begins outside RAM
 TEST(a_writable_buffer_that_begins_outside_ram_has_the_error_in_its_last_byte) {
   const uint64_t hole = raw(BenchDisk::kHole);
   const std::tuple<const char*, uint64_t, uint32_t> cases[] = {
@@ -141,6 +148,7 @@ TEST(a_writable_buffer_that_begins_outside_ram_has_the_error_in_its_last_byte) {
 }
 
 // RAM that the guest has and the VMM did not let us reach (row Q18).
+// COVERS(Q18): RAM that the VMM granted and we cannot reach: buffers
 TEST(a_buffer_in_ram_that_is_out_of_reach_is_an_error_and_the_vmms_fault) {
   const uint64_t hole = raw(BenchDisk::kHole);
   const std::tuple<const char*, uint16_t, uint64_t, uint32_t, uint16_t, bool> cases[] = {
@@ -168,6 +176,7 @@ TEST(a_buffer_in_ram_that_is_out_of_reach_is_an_error_and_the_vmms_fault) {
   }
 }
 
+// COVERS(Q18): RAM that the VMM granted and we cannot reach: buffers
 TEST(a_write_from_ram_that_is_out_of_reach_is_not_carried_out) {
   BenchDisk bench({.hole = true, .hole_is_ram = true});
   RawGuest guest = bench.guest();
@@ -180,6 +189,7 @@ TEST(a_write_from_ram_that_is_out_of_reach_is_not_carried_out) {
   EXPECT_EQ(bench.guest_errors(GuestRule::kMemoryUnreachable), 1u);
 }
 
+// COVERS(Q8): buffer in a hole; straddling a RAM end
 TEST(a_read_across_the_end_of_ram_writes_nothing_before_it) {
   BenchDisk bench;
   RawGuest guest = bench.guest();
@@ -202,6 +212,7 @@ TEST(a_buffer_that_ends_where_ram_ends_is_served) {
   EXPECT_EQ(guest.byte(Gpa{raw(last) + kSector}), VIRTIO_BLK_S_OK);
 }
 
+// COVERS(Q9): empty descriptors everywhere
 TEST(empty_descriptors_are_skipped_at_every_position) {
   BenchDisk bench;
   RawGuest guest = bench.guest();
@@ -219,6 +230,7 @@ TEST(empty_descriptors_are_skipped_at_every_position) {
   }
 }
 
+// COVERS(Q9): empty descriptors everywhere
 TEST(a_chain_of_empty_descriptors_has_no_status_and_stops_the_queue) {
   BenchDisk bench;
   RawGuest guest = bench.guest();
@@ -239,6 +251,7 @@ void chain_over_ram(BenchDisk& bench, RawGuest& guest, GoodRead& read, unsigned 
   guest.chain(0, pieces);
 }
 
+// COVERS(Q10): lengths sum past 2^32
 TEST(lengths_that_sum_past_4_gib_are_refused) {
   BenchDisk bench({.ram = 256 * kMiB});
   RawGuest guest = bench.guest();
@@ -261,6 +274,7 @@ TEST(lengths_that_sum_to_almost_4_gib_are_a_request_past_the_end) {
   expect_serves(guest);
 }
 
+// COVERS(B3): data in the wrong direction
 TEST(a_readable_descriptor_behind_a_writable_one_is_an_error_in_the_last_writable_byte) {
   BenchDisk bench;
   RawGuest guest = bench.guest();

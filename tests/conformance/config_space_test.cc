@@ -1,5 +1,6 @@
 // Device configuration: what the fields say for the options, who may write them, and that a driver without a
 // generation counter never puts two capacities together (virtio 1.2 5.2.4).
+// COVERS(config.values, config.read-only, config.writeback)
 #include <array>
 #include <thread>
 
@@ -69,6 +70,7 @@ TEST(without_discard_or_on_ro_the_discard_fields_are_0) {
   }
 }
 
+// COVERS(virtio 1.2 5.2.4): seg_max leaves room for header and status
 TEST(seg_max_leaves_room_for_header_and_status) {
   for (const auto& [size, seg_max] : std::array<std::pair<uint16_t, uint32_t>, 4>{
            {{uint16_t{4}, 2u}, {uint16_t{64}, 62u}, {uint16_t{128}, 126u}, {uint16_t{1024}, 1022u}}}) {
@@ -132,6 +134,7 @@ void check_capacity_reads(unsigned step, bool downwards, uint64_t before, uint64
   }
 }
 
+// COVERS(B17): capacity read in parts during a resize
 TEST(a_capacity_read_in_parts_during_a_resize_is_one_of_the_two) {
   for (const unsigned step : {1u, 2u, 4u}) {
     for (const bool downwards : {false, true}) {
@@ -171,6 +174,7 @@ TEST(a_capacity_read_after_a_stray_read_and_a_resize_is_one_of_the_two) {
   }
 }
 
+// COVERS(B17): capacity read in parts during a resize
 TEST(a_capacity_read_by_halves_while_another_thread_resizes_is_one_of_the_two) {
   BenchDisk bench;
   RawGuest guest = bench.guest();

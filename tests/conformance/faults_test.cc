@@ -1,5 +1,6 @@
 // What the host gets wrong: errors, short files, full disks, blocks larger than requests. Each is the status
 // of the request that it hit, and the device goes on (rows B1, B7, B9, B10, B14, B15, B19-B21).
+// COVERS(blk.bounds, blk.read-only)
 #include <algorithm>
 #include <cerrno>
 #include <filesystem>
@@ -22,6 +23,7 @@ uint8_t status_of(RawGuest& guest, uint32_t type, uint64_t sector, uint32_t byte
   return outcome->status;
 }
 
+// COVERS(B10): EIO on one sector
 TEST(an_error_of_one_sector_fails_the_requests_that_touch_it_and_no_other) {
   BenchDisk bench;
   RawGuest guest = bench.guest();
@@ -37,6 +39,7 @@ TEST(an_error_of_one_sector_fails_the_requests_that_touch_it_and_no_other) {
   }
 }
 
+// COVERS(B10): EINTR, EAGAIN
 TEST(whatever_errno_the_disk_answers_is_an_io_error_once) {
   BenchDisk bench({.device = {.discard = true}});
   RawGuest guest = bench.guest();
@@ -49,6 +52,7 @@ TEST(whatever_errno_the_disk_answers_is_an_io_error_once) {
   }
 }
 
+// COVERS(B21): one failure among many
 TEST(one_failed_request_among_64_in_flight_fails_alone) {
   for (const BlockOp op : {BlockOp::kRead, BlockOp::kWrite}) {
     BenchDisk bench;
@@ -74,6 +78,7 @@ TEST(one_failed_request_among_64_in_flight_fails_alone) {
   }
 }
 
+// COVERS(B9): file truncated under the device; sparse tail
 TEST(a_file_truncated_under_the_device_is_an_io_error_behind_its_end) {
   TempDir directory;
   const std::string path = directory.path("disk");
@@ -90,6 +95,7 @@ TEST(a_file_truncated_under_the_device_is_an_io_error_behind_its_end) {
   expect_serves(guest);
 }
 
+// COVERS(B1): sector and length past the end, wrapping, with `range=`
 TEST(a_window_is_never_left) {
   TempDir directory;
   const std::string path = directory.path("disk");
@@ -113,6 +119,7 @@ TEST(a_window_is_never_left) {
   }
 }
 
+// COVERS(B7): changes of a read-only disk
 TEST(an_image_opened_ro_is_the_same_after_every_attempt_to_write) {
   TempDir directory;
   const std::string path = directory.path("disk");
@@ -142,6 +149,7 @@ struct BlockDisk {
   }
 };
 
+// COVERS(B14): parts of one block in parallel with `nocache`
 TEST(adjacent_writes_of_parts_of_a_block_all_survive) {
   BlockDisk block;
   BenchDisk bench({.backend = block.make()});
@@ -166,6 +174,7 @@ TEST(adjacent_writes_of_parts_of_a_block_all_survive) {
   for (const auto& seen : block.disk->take_seen()) EXPECT_EQ((seen.offset | seen.length) % 4096, 0u);
 }
 
+// COVERS(B14): parts of one block in parallel with `nocache`
 TEST(adjacent_writes_with_nocache_on_a_file_all_survive) {
   TempDir directory;
   const std::string path = directory.path("disk");
@@ -187,6 +196,7 @@ TEST(adjacent_writes_with_nocache_on_a_file_all_survive) {
   expect_serves(guest);
 }
 
+// COVERS(B20): failed read through a bounce buffer
 TEST(a_failed_read_through_a_bounce_buffer_shows_nothing_but_what_was_read) {
   BlockDisk block;
   BenchDisk bench({.backend = block.make()});
@@ -221,6 +231,7 @@ TEST(a_failed_read_modify_write_leaves_the_rest_of_its_block) {
   expect_serves(guest);
 }
 
+// COVERS(B15): more requests than engine entries
 TEST(more_requests_than_the_engine_has_entries_all_complete) {
   TempDir directory;
   const std::string path = directory.path("disk");
@@ -275,8 +286,10 @@ void check_huge_read(bool nocache) {
 
 TEST(a_read_of_more_than_2_gib_completes) { check_huge_read(false); }
 
+// COVERS(B19): lengths past 2^31 with `nocache`
 TEST(a_read_of_more_than_2_gib_with_nocache_completes) { check_huge_read(true); }
 
+// COVERS(B15): more requests than engine entries
 TEST(a_stalled_queue_does_not_stall_its_neighbour) {
   BenchDisk bench({.device = {.queues = 2}});
   const auto driver = bench.driver();

@@ -11,6 +11,7 @@ using Piece = RawGuest::Piece;
 
 Gpa operator+(Gpa gpa, uint64_t bytes) { return Gpa{raw(gpa) + bytes}; }
 
+// COVERS(B2): header split, short, long, writable, with data
 TEST(the_header_may_be_split_anywhere) {
   BenchDisk bench;
   RawGuest guest = bench.guest();
@@ -30,6 +31,7 @@ TEST(the_header_may_be_split_anywhere) {
   EXPECT_EQ(guest.byte(bytes.back().address), VIRTIO_BLK_S_OK);
 }
 
+// COVERS(B2): header split, short, long, writable, with data
 TEST(header_and_data_may_share_a_descriptor_and_so_may_data_and_status) {
   BenchDisk bench;
   RawGuest guest = bench.guest();
@@ -62,6 +64,7 @@ TEST(data_may_be_split_at_odd_places_and_is_put_together_in_order) {
   EXPECT(data.canaries_intact());
 }
 
+// COVERS(B2): header split, short, long, writable, with data
 TEST(a_short_header_is_an_error_in_the_status_byte) {
   BenchDisk bench;
   RawGuest guest = bench.guest();
@@ -77,6 +80,7 @@ TEST(a_short_header_is_an_error_in_the_status_byte) {
   expect_serves(guest);
 }
 
+// COVERS(B2): header split, short, long, writable, with data
 TEST(a_writable_header_is_a_missing_header) {
   BenchDisk bench;
   RawGuest guest = bench.guest();
@@ -88,6 +92,7 @@ TEST(a_writable_header_is_a_missing_header) {
   expect_serves(guest);
 }
 
+// COVERS(B2): header split, short, long, writable, with data
 TEST(a_long_header_of_a_read_is_data_that_nobody_wants) {
   BenchDisk bench;
   RawGuest guest = bench.guest();
@@ -99,6 +104,7 @@ TEST(a_long_header_of_a_read_is_data_that_nobody_wants) {
   EXPECT(data.holds_disk(4 * kSector));
 }
 
+// COVERS(B3): data in the wrong direction
 TEST(data_in_the_wrong_direction_is_an_error_and_never_ok) {
   BenchDisk bench;
   RawGuest guest = bench.guest();
@@ -119,6 +125,7 @@ TEST(data_in_the_wrong_direction_is_an_error_and_never_ok) {
   expect_serves(guest);
 }
 
+// COVERS(B3): status missing, not last, read-only, long
 TEST(a_chain_with_nothing_writable_stops_the_queue_and_is_not_carried_out) {
   BenchDisk bench;
   RawGuest guest = bench.guest();
@@ -141,6 +148,7 @@ TEST(a_chain_with_nothing_writable_stops_the_queue_and_is_not_carried_out) {
   EXPECT_EQ(bench.guest_errors(GuestRule::kStatusMissing), 2u);
 }
 
+// COVERS(B3): status missing, not last, read-only, long
 TEST(the_status_is_the_last_writable_byte_however_long_its_descriptor_is) {
   BenchDisk bench;
   RawGuest guest = bench.guest();

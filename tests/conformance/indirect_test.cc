@@ -1,4 +1,5 @@
 // Indirect tables: what is refused and what is legal (virtio 0.9.5 2.3.3, virtio 1.2 2.7.5.3; row Q7).
+// COVERS(ring.indirect, ring.long-table, ring.indirect-off)
 #include <array>
 #include <functional>
 
@@ -53,6 +54,7 @@ TEST(a_good_table_is_served) {
   read.expect_done();
 }
 
+// COVERS(Q7): indirect: nested
 TEST(an_indirect_table_inside_an_indirect_table_is_refused) {
   check_refused(kAnswered, GuestRule::kIndirectNested, [](GoodRead& r, Gpa table) {
     const Gpa inner = r.guest.memory(sizeof(VringDesc));
@@ -61,6 +63,7 @@ TEST(an_indirect_table_inside_an_indirect_table_is_refused) {
   });
 }
 
+// COVERS(Q7): indirect: nested
 TEST(indirect_tables_inside_each_other_are_walked_a_bounded_number_of_steps) {
   check_refused(kStops, GuestRule::kIndirectNested, [](GoodRead& r, Gpa table) {
     r.entry(table, 1, {raw(table), kThree, kIndirect, uint16_t{0}});
@@ -78,18 +81,22 @@ TEST(an_indirect_table_that_is_its_own_first_entry_is_refused) {
   });
 }
 
+// COVERS(Q7): indirect: length 0
 TEST(an_indirect_table_of_length_0_is_refused) { check_length(kStops, 0); }
 
+// COVERS(Q7): indirect: not a multiple of 16
 TEST(an_indirect_table_that_is_not_a_multiple_of_16_is_refused) {
   for (const uint32_t length : {1u, 8u, 15u, 17u, 47u}) check_length(kStops, length);
   check_length(kAnswered, 49u);  // the chain in it is whole
 }
 
+// COVERS(Q7): indirect: longer than 1024 descriptors
 TEST(an_indirect_table_longer_than_1024_descriptors_is_refused) {
   for (const uint32_t length : {1025u * 16, 4096u * 16}) check_length(kAnswered, length);
   for (const uint32_t length : {0x8000'0000u, 0xffff'fff0u}) check_length(kStops, length);  // not in RAM
 }
 
+// COVERS(Q7): indirect: with WRITE, served
 TEST(an_indirect_descriptor_with_write_is_served_and_counted) {
   BenchDisk bench;
   RawGuest guest = bench.guest();
@@ -99,11 +106,14 @@ TEST(an_indirect_descriptor_with_write_is_served_and_counted) {
   EXPECT_EQ(bench.guest_errors(GuestRule::kIndirectWithWrite), 1u);
 }
 
+// COVERS(Q7): indirect: with NEXT
 TEST(an_indirect_descriptor_with_next_is_refused) {
   check_refused(kStops, GuestRule::kIndirectWithNext,
                 [](GoodRead& r, Gpa table) { r.guest.set(0, table, kThree, kIndirect | kNext, 1); });
 }
 
+// COVERS(Q7): indirect: unmapped
+// COVERS(Q18): RAM that the VMM granted and we cannot reach: table
 TEST(an_indirect_table_that_is_not_mapped_is_refused) {
   check_address("address 0", Gpa{0});
   check_address("in a BAR", Gpa{LoopbackMachine::kFirstMemoryBar});
@@ -113,6 +123,7 @@ TEST(an_indirect_table_that_is_not_mapped_is_refused) {
   check_address("in RAM that is out of reach", BenchDisk::kHole, {.hole = true, .hole_is_ram = true});
 }
 
+// COVERS(Q7): indirect: across a RAM end
 TEST(an_indirect_table_across_a_ram_end_is_refused) {
   check_address("start", Gpa{LoopbackMachine::kRamBase - 16});
   check_address("end", Gpa{raw(BenchDisk().ram_end()) - 16});
@@ -120,12 +131,14 @@ TEST(an_indirect_table_across_a_ram_end_is_refused) {
   check_address("out of a hole", Gpa{raw(BenchDisk::kHole) + kMiB - 16}, {.hole = true});
 }
 
+// COVERS(Q7): indirect: feature not accepted
 TEST(an_indirect_table_without_the_feature_is_refused) {
   check_refused(
       kAnswered, GuestRule::kIndirectNotAccepted, [](GoodRead&, Gpa) {},
       kNoEventIndex & ~feature(VIRTIO_RING_F_INDIRECT_DESC));
 }
 
+// COVERS(Q1): loop of descriptors, direct and indirect
 TEST(a_loop_in_an_indirect_table_is_walked_a_bounded_number_of_steps) {
   for (const uint16_t next : std::array<uint16_t, 3>{0, 1, 2}) {
     check_refused(kStops, GuestRule::kChainTooLong, [&](GoodRead& r, Gpa table) {
@@ -201,6 +214,7 @@ TEST(a_table_as_long_as_the_ring_is_served) {
 }
 
 // What Windows' drivers do (up to 515 descriptors), whatever seg_max says.
+// COVERS(Q2): chain longer than the ring
 TEST(a_chain_longer_than_the_ring_is_served_up_to_1024_descriptors_and_counted) {
   struct {
     uint16_t ring, pieces, direct;
@@ -225,6 +239,7 @@ TEST(a_chain_longer_than_the_ring_is_served_up_to_1024_descriptors_and_counted) 
   }
 }
 
+// COVERS(Q2): chain longer than the ring
 TEST(a_chain_longer_than_1024_descriptors_is_an_error) {
   for (const uint16_t direct : {uint16_t{0}, uint16_t{7}}) {
     BenchDisk bench;
@@ -236,6 +251,7 @@ TEST(a_chain_longer_than_1024_descriptors_is_an_error) {
   }
 }
 
+// COVERS(Q2): chain longer than the ring
 TEST(a_long_chain_of_a_write_reaches_every_engine_whole) {
   TempDir directory;
   const std::string path = directory.path("disk");

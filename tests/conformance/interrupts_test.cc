@@ -1,5 +1,6 @@
 // MSI-X, MSI and INTx: who gets an interrupt, when it waits, and what the ISR says (virtio 0.9.5 2.2.2,
 // PCI 3.0 6.8; row Q16).
+// COVERS(pci.capabilities, pci.intx, pci.msix-mask, reg.vectors, config.offset)
 #include <array>
 #include <thread>
 
@@ -41,6 +42,7 @@ void set_msix_control(RawGuest& guest, uint32_t control) {
 }
 constexpr uint32_t kEnable = 0x8000, kFunctionMask = 0x4000;
 
+// COVERS(virtio 0.9.5 2.2.2.4): with MSI-X each cause has its vector, the ISR stays 0
 TEST(with_msix_each_cause_has_its_vector_and_the_isr_stays_0) {
   BenchDisk bench;
   RawGuest guest = bench.guest();
@@ -65,6 +67,7 @@ TEST(queue_and_configuration_may_share_a_vector) {
   EXPECT_EQ(entry_interrupt(guest, 1).count.load(), 2u);
 }
 
+// COVERS(Q16): vector out of range
 TEST(a_vector_out_of_range_reads_back_as_none) {
   BenchDisk bench;
   RawGuest guest = bench.guest();
@@ -94,6 +97,7 @@ TEST(without_a_vector_there_is_no_interrupt_and_no_isr) {
   expect_serves(guest);
 }
 
+// COVERS(Q16): entry and function masked
 TEST(a_masked_entry_is_pending_and_sent_once_when_it_is_unmasked) {
   BenchDisk bench;
   RawGuest guest = bench.guest();
@@ -111,6 +115,7 @@ TEST(a_masked_entry_is_pending_and_sent_once_when_it_is_unmasked) {
   EXPECT_EQ(queue.count.load(), 2u);
 }
 
+// COVERS(Q16): entry and function masked
 TEST(a_masked_function_keeps_every_vector_pending) {
   BenchDisk bench;
   RawGuest guest = bench.guest();
@@ -168,6 +173,7 @@ TEST(the_msix_page_takes_aligned_words_only_and_its_pending_bits_are_read_only) 
   expect_serves(guest);
 }
 
+// COVERS(Q16): MSI-X toggled while running
 TEST(toggling_msix_while_running_moves_the_configuration_and_the_interrupts) {
   BenchDisk bench;
   RawGuest guest = bench.guest();
@@ -200,6 +206,7 @@ TEST(what_is_pending_survives_msix_being_off) {
   EXPECT_EQ(entry_interrupt(guest, 1).count.load(), 1u);
 }
 
+// COVERS(Q16): MSI-X toggled while running
 TEST(toggling_and_masking_msix_from_another_cpu_loses_no_request) {
   BenchDisk bench;
   RawGuest guest = bench.guest();
@@ -269,6 +276,7 @@ TEST(intx_is_a_level_that_reading_the_isr_lowers) {
   EXPECT(!function.pin().level());
 }
 
+// COVERS(PCI 3.0 6.2.2): INTERRUPT_DISABLE keeps the line low
 TEST(interrupt_disable_keeps_the_line_low_until_it_is_cleared) {
   BenchDisk bench;
   RawGuest guest = bench.guest(kNoEventIndex, InterruptMode::kIntx);
@@ -291,6 +299,7 @@ TEST(a_read_of_the_isr_with_its_neighbour_acknowledges_too) {
   EXPECT(!guest.function().pin().level());
 }
 
+// COVERS(virtio 0.9.5 2.2.2): a configuration interrupt only after DRIVER_OK
 TEST(the_configuration_interrupt_waits_for_driver_ok) {
   BenchDisk bench;
   RawGuest guest = bench.guest(kNoEventIndex, InterruptMode::kIntx);

@@ -1,4 +1,5 @@
 // Reset and teardown with requests in flight (rows Q14, Q15).
+// COVERS(reg.reset)
 #include "tests/support/bench_disk.h"
 #include "tests/support/few_descriptors.h"
 #include "tests/support/temp_dir.h"
@@ -54,6 +55,7 @@ TEST(a_device_that_cannot_have_its_doorbells_is_an_error) {
   expect_serves(guest);
 }
 
+// COVERS(Q14): reset with 64 in flight, set up again at once
 TEST(reset_waits_for_64_requests_in_flight_and_none_of_them_touches_the_guest_later) {
   for (const uint32_t type : {VIRTIO_BLK_T_IN, VIRTIO_BLK_T_OUT}) {
     BenchDisk bench;
@@ -90,6 +92,7 @@ TEST(registers_are_read_while_a_reset_waits) {
   expect_serves_after_restart(guest);
 }
 
+// COVERS(Q14): reset with 64 in flight, set up again at once
 TEST(the_same_ring_may_be_set_up_again_right_after_a_reset) {
   TempDir directory;
   write_pattern(directory.path("disk"), 4 * kMiB);
@@ -110,6 +113,7 @@ TEST(the_same_ring_may_be_set_up_again_right_after_a_reset) {
   }
 }
 
+// COVERS(Q15): destruction with 64 in flight
 TEST(destroying_a_function_with_64_requests_held_waits_for_them) {
   BenchDisk bench;
   RawGuest guest = bench.guest();
@@ -121,6 +125,7 @@ TEST(destroying_a_function_with_64_requests_held_waits_for_them) {
   for (uint16_t i = 0; i < 64; i++) EXPECT(old[i].data.holds_disk(i * 4096u));
 }
 
+// COVERS(Q15): destruction with 64 in flight
 TEST(destroying_a_function_with_64_writes_in_flight_keeps_the_data_of_those_that_completed) {
   TempDir directory;
   const std::string path = directory.path("disk");

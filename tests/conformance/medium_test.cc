@@ -125,6 +125,7 @@ TEST(a_request_during_an_attach_that_fails_is_not_taken_down_with_its_channel) {
   EXPECT_EQ(guest.byte(ready.status), VIRTIO_BLK_S_IOERR);
 }
 
+// COVERS(device page, 8): a grown file is announced and served to its end
 TEST(a_grown_file_is_announced_and_served_to_its_new_end) {
   TempDir directory;
   const std::string path = directory.path("disk");
@@ -167,6 +168,7 @@ struct Configured {
   Result<void> rescan(const std::string& disk) { return device->disk()->rescan(split_fields(disk)); }
 };
 
+// COVERS(device page, 8): a slot without a disk gets its file once
 TEST(a_nodisk_slot_gets_its_file_by_rescan_once) {
   TempDir directory;
   const std::string path = directory.file("disk", kMiB);
@@ -191,6 +193,7 @@ TEST(a_nodisk_slot_gets_its_file_by_rescan_once) {
   expect_serves(guest);
 }
 
+// COVERS(input): options of a slot that gets its disk later
 TEST(the_options_of_a_nodisk_slot_hold_for_the_disk_that_it_gets) {
   TempDir directory;
   const std::string path = directory.path("disk");
@@ -211,6 +214,7 @@ TEST(the_options_of_a_nodisk_slot_hold_for_the_disk_that_it_gets) {
   EXPECT_EQ(guest.config(32, 1), 1u);
 }
 
+// COVERS(input): options of a slot that gets its disk later
 TEST(options_given_with_the_disk_come_after_the_slots_or_are_refused) {
   TempDir directory;
   const std::string path = directory.file("disk", kMiB);

@@ -1,5 +1,6 @@
 // The PCI function: identity, configuration space, BARs that move while requests run, RST# (PCI 3.0 chapter
 // 6).
+// COVERS(pci.identity, pci.bars, pci.decoding, pci.header, pci.capabilities)
 #include "tests/support/bench_disk.h"
 
 namespace acrn {
@@ -48,6 +49,7 @@ TEST(a_single_msi_function_has_msi_and_no_msix) {
   expect_serves(guest);
 }
 
+// COVERS(Q17): every register, width and offset
 TEST(configuration_space_reads_the_same_at_every_width_and_offset) {
   BenchDisk bench;
   RawGuest guest = bench.guest();
@@ -137,6 +139,7 @@ TEST(without_decoding_nothing_answers_and_nothing_is_lost) {
   expect_serves(guest);
 }
 
+// COVERS(PCI 3.0 6.2.5.1): sizing a BAR while the device runs does no harm
 TEST(sizing_a_bar_while_the_device_runs_does_no_harm) {
   BenchDisk bench;
   RawGuest guest = bench.guest();

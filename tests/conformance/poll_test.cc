@@ -9,6 +9,7 @@ using namespace test;  // NOLINT(google-build-using-namespace)
 constexpr uint32_t kOften = 50'000;          // nanoseconds
 constexpr uint32_t kSeldom = 4'000'000'000;  // so that what happens is not the timer's doing
 
+// COVERS(device page, 1): a polled queue is served without kicks
 TEST(a_driver_that_never_kicks_is_served) {
   for (const uint64_t features : {kNoEventIndex, kAllFeatures}) {
     BenchDisk bench({.device = {.poll_nanoseconds = kOften}});
@@ -25,6 +26,7 @@ TEST(a_driver_that_never_kicks_is_served) {
   }
 }
 
+// COVERS(device page, 1): a polled queue's driver is told not to kick, by flag
 TEST(kicks_are_suppressed_by_flag_while_the_queue_runs) {
   BenchDisk bench({.device = {.poll_nanoseconds = kOften}});
   RawGuest guest = bench.guest();
@@ -34,6 +36,7 @@ TEST(kicks_are_suppressed_by_flag_while_the_queue_runs) {
 }
 
 // A request from time to time as well as many at once, for more requests than an index has values.
+// COVERS(device page, 1): a polled queue's driver is told not to kick, by event index
 TEST(kicks_are_suppressed_by_event_index_also_where_the_index_wraps) {
   BenchDisk bench({.device = {.poll_nanoseconds = kOften}});
   const auto driver = bench.driver({.features = kAllFeatures, .depth = 32});
@@ -77,6 +80,7 @@ TEST(features_that_are_accepted_after_the_ring_was_set_up_count_from_the_next_lo
   EVENTUALLY(ring.used_flags() == 0 && ring.wanted_kick() == 0x8000);
 }
 
+// COVERS(device page, 1): a reset ends the polling of a queue
 TEST(reset_ends_the_polling_until_the_queue_is_set_up_again) {
   BenchDisk bench({.device = {.poll_nanoseconds = kOften}});
   RawGuest guest = bench.guest();

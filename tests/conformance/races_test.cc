@@ -118,10 +118,13 @@ void check_rewriting(bool indirect) {
   expect_serves(guest);
 }
 
+// COVERS(Q6): memory rewritten during processing
 TEST(one_copy_of_a_descriptor_and_of_a_header_decides_everything) { check_rewriting(false); }
 
+// COVERS(Q6): memory rewritten during processing
 TEST(one_copy_of_an_indirect_table_decides_everything) { check_rewriting(true); }
 
+// COVERS(Q6): memory rewritten during processing
 TEST(an_available_ring_rewritten_while_it_is_read_breaks_the_queue_or_serves_it) {
   BenchDisk bench;
   RawGuest guest = bench.guest();
@@ -161,6 +164,7 @@ void storm_of_kicks(RawGuest& guest, Meanwhile meanwhile) {
   EXPECT_EQ(failure, std::string());
 }
 
+// COVERS(Q12): kicks too early; a million kicks
 TEST(a_million_kicks_leave_requests_registers_and_control_calls_working) {
   BenchDisk bench;
   RawGuest guest = bench.guest();
@@ -175,6 +179,7 @@ TEST(a_million_kicks_leave_requests_registers_and_control_calls_working) {
   expect_serves(guest);
 }
 
+// COVERS(Q12): kicks too early; a million kicks
 TEST(a_million_kicks_while_the_device_is_reset_and_set_up_again) {
   BenchDisk bench;
   RawGuest guest = bench.guest();
@@ -253,6 +258,7 @@ size_t lines_of(const std::string& path) {
   return lines;
 }
 
+// COVERS(B22): a million malformed requests
 TEST(a_million_malformed_requests_are_returned_counted_and_logged_a_few_times) {
   TempDir directory;
   BenchDisk bench;
@@ -292,6 +298,7 @@ TEST(a_queue_that_is_stopped_a_hundred_thousand_times_is_told_of_a_few_times) {
   expect_serves_after_restart(guest);
 }
 
+// COVERS(B23): malformed among good ones
 TEST(malformed_chains_among_good_ones_lose_no_used_entry) {
   TempDir directory;
   const std::string path = directory.path("disk");

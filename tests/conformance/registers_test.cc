@@ -1,5 +1,6 @@
 // The legacy header in BAR0 and the configuration behind it: every register, width and offset
 // (virtio 0.9.5 2.2.2; virtio 1.2 5.2.4).
+// COVERS(reg.reset, reg.features, reg.offered, reg.queues, reg.widths, ring.early-kicks)
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -84,8 +85,10 @@ void check_all_reads(InterruptMode mode) {
   expect_serves(guest);
 }
 
+// COVERS(Q17): every register, width and offset
 TEST(every_register_reads_right_at_every_width_and_offset_without_msix) { check_all_reads(InterruptMode::kIntx); }
 
+// COVERS(Q17): every register, width and offset
 TEST(every_register_reads_right_at_every_width_and_offset_with_msix) { check_all_reads(InterruptMode::kMsix); }
 
 struct Field {
@@ -129,6 +132,7 @@ void check_all_wrong_writes(InterruptMode mode) {
 
 TEST(a_write_of_a_wrong_width_or_offset_changes_nothing_without_msix) { check_all_wrong_writes(InterruptMode::kIntx); }
 
+// COVERS(Q17): every register, width and offset
 TEST(a_write_of_a_wrong_width_or_offset_changes_nothing_with_msix) { check_all_wrong_writes(InterruptMode::kMsix); }
 
 TEST(a_queue_selected_by_one_byte_is_selected_and_counted) {
@@ -170,6 +174,7 @@ TEST(guest_features_keep_what_is_offered_until_driver_ok) {
   expect_serves_after_restart(guest);
 }
 
+// COVERS(Q3): head or next past the table, unknown queue
 TEST(a_queue_that_does_not_exist_reads_as_none_and_takes_nothing) {
   BenchDisk bench({.device = {.queues = 2}});
   RawGuest guest = bench.guest();

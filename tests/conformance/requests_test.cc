@@ -1,5 +1,7 @@
 // Requests: types, lengths, sectors, GET_ID, read-only disks and no disk at all (virtio 0.9.5 appendix
 // D, virtio 1.2 5.2.6; rows B1, B4-B7).
+// COVERS(ring.framing, ring.no-status, blk.read-write, blk.bounds, blk.sectors, blk.read-only, blk.nodisk, blk.get-id)
+// COVERS(blk.unknown, blk.short-header)
 #include <algorithm>
 #include <cstring>
 
@@ -13,6 +15,7 @@ using namespace test;  // NOLINT(google-build-using-namespace)
 using Piece = RawGuest::Piece;
 constexpr uint64_t kCapacity = 4 * kMiB / kSector;
 
+// COVERS(virtio 0.9.5 2.4.1): used length is what was written to the guest
 TEST(the_used_length_is_what_was_written_to_the_guest) {
   BenchDisk bench({.device = {.discard = true}});
   RawGuest guest = bench.guest();
@@ -62,6 +65,7 @@ const Past kPast[] = {{kCapacity, kSector},
                       {(uint64_t{1} << 55) + 1, kSector},
                       {uint64_t{1} << 32, kSector}};
 
+// COVERS(B1): sector and length past the end, wrapping, with `range=`
 TEST(a_request_past_the_end_is_an_error_and_touches_nothing) {
   BenchDisk bench;
   RawGuest guest = bench.guest();
@@ -82,6 +86,7 @@ TEST(a_request_past_the_end_is_an_error_and_touches_nothing) {
   expect_serves(guest);
 }
 
+// COVERS(B5): length not a multiple of 512
 TEST(a_length_that_is_not_a_multiple_of_512_is_an_error_and_writes_nothing) {
   BenchDisk bench;
   RawGuest guest = bench.guest();
@@ -99,6 +104,7 @@ TEST(a_length_that_is_not_a_multiple_of_512_is_an_error_and_writes_nothing) {
   expect_serves(guest);
 }
 
+// COVERS(B6): unknown type
 TEST(an_unknown_type_is_unsupported_and_completed) {
   BenchDisk bench;
   RawGuest guest = bench.guest();
@@ -119,6 +125,7 @@ TEST(an_unknown_type_is_unsupported_and_completed) {
   expect_serves(guest);
 }
 
+// COVERS(B4): GET_ID of 0 to 4096 bytes, scattered, read-only
 TEST(get_id_gives_what_fits) {
   BenchDisk bench;
   RawGuest guest = bench.guest();
@@ -137,6 +144,7 @@ TEST(get_id_gives_what_fits) {
   }
 }
 
+// COVERS(B4): GET_ID of 0 to 4096 bytes, scattered, read-only
 TEST(get_id_is_spread_over_scattered_bytes) {
   BenchDisk bench;
   RawGuest guest = bench.guest();
@@ -153,6 +161,7 @@ TEST(get_id_is_spread_over_scattered_bytes) {
   EXPECT(a.canaries_intact() && b.canaries_intact() && c.canaries_intact());
 }
 
+// COVERS(B4): GET_ID of 0 to 4096 bytes, scattered, read-only
 TEST(get_id_with_readable_data_only_writes_just_the_status) {
   BenchDisk bench;
   RawGuest guest = bench.guest();
@@ -165,6 +174,7 @@ TEST(get_id_with_readable_data_only_writes_just_the_status) {
   EXPECT(data.untouched());
 }
 
+// COVERS(B7): changes of a read-only disk
 TEST(a_read_only_disk_refuses_everything_that_writes_and_flushes_fine) {
   BenchDisk bench({.device = {.read_only = true, .discard = true}, .medium = {.size = 4 * kMiB, .read_only = true}});
   RawGuest guest = bench.guest();

@@ -1,5 +1,6 @@
 // The ring itself: indices, heads, where it lies, its sizes, and several of them (virtio 0.9.5 2.3; rows Q3,
 // Q4, Q5, Q11, Q12).
+// COVERS(reg.ring-in-ram, ring.unusable, ring.early-kicks)
 #include <array>
 
 #include "tests/conformance/spoiled_chain.h"
@@ -25,6 +26,7 @@ void expect_broken_until_restart(BenchDisk& bench, RawGuest& guest) {
   expect_serves_after_restart(guest);
 }
 
+// COVERS(Q3): head or next past the table, unknown queue
 TEST(a_head_outside_the_table_breaks_the_queue_until_reset) {
   for (const uint16_t head : std::array<uint16_t, 4>{64, 65, 0x8000, 0xffff}) {
     row("head " + std::to_string(head), [&] {
@@ -57,6 +59,7 @@ TEST(what_was_available_before_a_bad_head_is_served) {
   expect_serves_after_restart(guest);
 }
 
+// COVERS(Q4): `avail.idx` jumps
 TEST(an_available_index_that_jumps_breaks_the_queue_until_reset) {
   for (const int jump : {65, 66, 128, 0x7fff, 0x8000, -1, -2, -64}) {
     row("jump by " + std::to_string(jump), [&] {
@@ -103,6 +106,7 @@ TEST(a_full_ring_of_available_entries_is_no_jump) {
   for (uint16_t head = 0; head < 64; head++) EXPECT(all[head].data.holds_disk(head * kSector));
 }
 
+// COVERS(Q5): the same head while in flight
 TEST(a_head_that_is_in_flight_stops_the_queue_and_its_slot_is_not_reused) {
   BenchDisk bench;
   RawGuest guest = bench.guest();
@@ -126,6 +130,7 @@ TEST(a_head_that_is_in_flight_stops_the_queue_and_its_slot_is_not_reused) {
   expect_serves_after_restart(guest);
 }
 
+// COVERS(Q18): a ring of zeroes
 TEST(a_kick_that_finds_nothing_but_zeroes_is_counted_and_one_after_a_request_is_not) {
   BenchDisk bench;
   RawGuest guest = bench.guest();
@@ -138,6 +143,7 @@ TEST(a_kick_that_finds_nothing_but_zeroes_is_counted_and_one_after_a_request_is_
   EXPECT_EQ(bench.guest_errors(GuestRule::kRingBlank), 1u);
 }
 
+// COVERS(Q18): RAM that the VMM granted and we cannot reach: ring
 TEST(a_ring_in_ram_that_is_out_of_reach_is_the_vmms_fault) {
   BenchDisk bench({.hole = true, .hole_is_ram = true});
   RawGuest guest = bench.guest();
@@ -151,6 +157,7 @@ TEST(a_ring_in_ram_that_is_out_of_reach_is_the_vmms_fault) {
   expect_serves_after_restart(guest);
 }
 
+// COVERS(Q11): ring in unmapped memory, PFN 0, PFN changed
 TEST(a_ring_that_is_not_in_ram_is_refused) {
   BenchDisk bench({.hole = true});
   RawGuest guest = bench.guest();
@@ -190,6 +197,7 @@ void write_pfn_while_held(BenchDisk& bench, RawGuest& guest, uint32_t pfn) {
   expect_waits_for_release(bench.faults(), [&] { guest.function().out(VIRTIO_PCI_QUEUE_PFN, 4, pfn); });
 }
 
+// COVERS(Q11): ring in unmapped memory, PFN 0, PFN changed
 TEST(pfn_0_tears_the_queue_down_after_a_drain) {
   BenchDisk bench;
   RawGuest guest = bench.guest();
@@ -207,6 +215,7 @@ TEST(pfn_0_tears_the_queue_down_after_a_drain) {
   expect_serves_after_restart(guest);
 }
 
+// COVERS(Q11): ring in unmapped memory, PFN 0, PFN changed
 TEST(a_pfn_changed_after_driver_ok_moves_the_queue_after_a_drain) {
   BenchDisk bench;
   RawGuest guest = bench.guest();
@@ -231,6 +240,7 @@ TEST(a_pfn_changed_after_driver_ok_moves_the_queue_after_a_drain) {
   expect_serves_after_restart(guest);
 }
 
+// COVERS(Q12): kicks too early; a million kicks
 TEST(kicks_before_the_ring_and_after_reset_are_counted_and_ignored) {
   BenchDisk bench;
   RawGuest guest = bench.guest();
@@ -242,6 +252,7 @@ TEST(kicks_before_the_ring_and_after_reset_are_counted_and_ignored) {
   expect_serves_after_restart(guest);
 }
 
+// COVERS(Q12): kicks too early; a million kicks
 TEST(a_kick_before_driver_ok_with_a_valid_ring_is_served) {
   BenchDisk bench;
   RawGuest guest = bench.guest();
@@ -249,6 +260,7 @@ TEST(a_kick_before_driver_ok_with_a_valid_ring_is_served) {
   expect_serves(guest);
 }
 
+// COVERS(device page, 4): any ring size from 2 to 1024 is served
 TEST(every_ring_size_from_2_to_1024_serves_more_requests_than_it_has_entries) {
   for (uint16_t size = 2; size <= 1024; size = static_cast<uint16_t>(size * 2)) {
     row("size " + std::to_string(size), [&] {

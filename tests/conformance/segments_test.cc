@@ -1,5 +1,6 @@
 // DISCARD and WRITE_ZEROES: every segment is checked before the first is carried out (virtio 1.2 5.2.6.1;
 // row B8).
+// COVERS(blk.not-accepted, blk.segments, blk.write-zeroes)
 #include <initializer_list>
 
 #include "tests/support/bench_disk.h"
@@ -50,6 +51,7 @@ void check_bad_segment(const char* name, const Segment& bad, uint8_t status, Gue
   }
 }
 
+// COVERS(virtio 1.2 5.2.6): segments are carried out in order and completely
 TEST(segments_are_carried_out_in_order_and_completely) {
   for (const uint32_t type : kBoth) {
     BenchDisk bench(discarding());
@@ -95,8 +97,10 @@ TEST(unmap_reaches_the_disk_only_for_the_segments_that_carry_it) {
   EXPECT(seen[0].may_unmap && !seen[1].may_unmap);
 }
 
+// COVERS(B8): segment lists: 0
 TEST(a_list_of_no_segments_is_an_error) { check_refused("none", {}, VIRTIO_BLK_S_IOERR, GuestRule::kSegmentList); }
 
+// COVERS(B8): segment lists: too many
 TEST(a_list_of_too_many_segments_is_an_error) {
   for (const size_t count : {kMaxSegments + 1, 100u, 4096u}) {
     const std::vector<Segment> list(count, Segment{uint64_t{0}, uint32_t{1}, uint32_t{0}});
@@ -104,6 +108,7 @@ TEST(a_list_of_too_many_segments_is_an_error) {
   }
 }
 
+// COVERS(B8): segment lists: % 16
 TEST(a_list_that_is_not_whole_segments_is_an_error) {
   for (const uint32_t type : kBoth) {
     for (const uint32_t bytes : {1u, 15u, 17u, 31u, 129u}) {
@@ -118,6 +123,7 @@ TEST(a_list_that_is_not_whole_segments_is_an_error) {
   }
 }
 
+// COVERS(B8): segment lists: overflow, past the end
 TEST(a_segment_past_the_end_stops_the_whole_list) {
   const auto check = [](const char* name, uint64_t sector, uint32_t sectors) {
     check_bad_segment(name, {sector, sectors, uint32_t{0}}, VIRTIO_BLK_S_IOERR, GuestRule::kSectorPastEnd);
@@ -131,23 +137,27 @@ TEST(a_segment_past_the_end_stops_the_whole_list) {
   check("sector 2^63", uint64_t{1} << 63, 1);
 }
 
+// COVERS(B8): segment lists: overflow, past the end
 TEST(a_segment_that_is_too_long_stops_the_whole_list) {
   for (const uint32_t sectors : {kMaxSectors + 1, 0x10000u, 0x800000u, 0xffffffffu}) {
     check_bad_segment("count", {uint64_t{0}, sectors, uint32_t{0}}, VIRTIO_BLK_S_IOERR, GuestRule::kSegmentTooLong);
   }
 }
 
+// COVERS(B8): segment lists: unknown flags
 TEST(unknown_flags_are_unsupported) {
   for (const uint32_t flags : {2u, 3u, 0x8000'0000u, 0xffff'ffffu}) {
     check_bad_segment("flags", {uint64_t{0}, uint32_t{8}, flags}, VIRTIO_BLK_S_UNSUPP, GuestRule::kSegmentFlags);
   }
 }
 
+// COVERS(virtio 1.2 5.2.6.2): unmap in a DISCARD is UNSUPP
 TEST(unmap_in_a_discard_is_unsupported) {
   const Segment list[] = {{uint64_t{0}, uint32_t{8}, VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP}};
   check_refused("unmap", list, VIRTIO_BLK_S_UNSUPP, GuestRule::kSegmentFlags, {VIRTIO_BLK_T_DISCARD});
 }
 
+// COVERS(B8): segment lists: overlapping, unaligned
 TEST(overlapping_and_unaligned_segments_are_served) {
   for (const uint32_t type : kBoth) {
     BenchDisk bench(discarding());
@@ -173,6 +183,7 @@ TEST(segments_of_no_sectors_are_done_without_the_disk) {
   EXPECT(bench.disk().take_seen().empty());
 }
 
+// COVERS(B8): segment lists: feature not accepted
 TEST(without_the_feature_they_are_unsupported) {
   const Segment list[] = {{uint64_t{0}, uint32_t{8}, uint32_t{0}}};
   struct Case {

@@ -27,6 +27,7 @@ TEST(a_time_falls_into_the_bucket_of_its_power_of_two) {
   for (const auto& [nanoseconds, bucket] : rows) EXPECT_EQ(latency_bucket(nanoseconds), bucket);
 }
 
+// COVERS(include/acrn/block/disk_stats.h): requests are counted by kind, bytes and result
 TEST(requests_are_counted_by_kind_bytes_and_result) {
   BenchDisk bench({.device = {.discard = true}});
   RawGuest guest = bench.guest();
@@ -93,6 +94,7 @@ TEST(a_request_that_the_disk_fails_is_an_error_without_bytes) {
   EXPECT_EQ(bench.device().stats(0).bytes_read, 0u);
 }
 
+// COVERS(crash): what the host fails is told of
 TEST(what_the_host_fails_is_counted_by_errno_and_logged_with_the_sector) {
   TempDir directory;
   BenchDisk bench({.device = {.discard = true}});
@@ -172,6 +174,7 @@ TEST(a_host_flush_reaches_the_disk_beside_what_the_guest_has_in_flight) {
   EXPECT_EQ(requests(bench.device().stats(0), DiskRequestKind::kFlush), 0u);
 }
 
+// COVERS(dm/devices/device.h): a flush of the host's waits for the disk
 TEST(a_host_flush_waits_for_the_disk_also_across_a_reset) {
   BenchDisk bench;
   RawGuest guest = bench.guest();

@@ -1,5 +1,6 @@
 // Who asks for kicks and interrupts, by flags and by event index, over the wrap at 0xffff (virtio 0.9.5 2.4;
 // row Q13), and several queues at once.
+// COVERS(ring.wrap)
 #include "tests/support/bench_disk.h"
 
 namespace acrn {
@@ -36,6 +37,7 @@ void write_used_event(RawGuest& guest, uint16_t event) {
   guest.at(Gpa{avail + used_event(guest.size())}, 2).store16(0, event, __ATOMIC_RELAXED);
 }
 
+// COVERS(virtio 0.9.5 2.4.2): no interrupt while the flag says so
 TEST(no_interrupt_comes_while_the_flag_says_so) {
   BenchDisk bench;
   RawGuest guest = bench.guest();
@@ -57,6 +59,7 @@ TEST(the_flag_means_nothing_with_the_event_index) {
   EXPECT_EQ(guest.interrupt().count.load(), 1u);
 }
 
+// COVERS(virtio 0.9.5 2.4.2): an interrupt exactly when used_event is passed
 TEST(the_interrupt_comes_exactly_when_the_used_event_is_passed) {
   BenchDisk bench;
   RawGuest guest = bench.guest(kAllFeatures);
@@ -79,6 +82,7 @@ TEST(a_used_event_behind_or_far_ahead_brings_no_interrupt) {
   EXPECT_EQ(guest.interrupt().count.load(), 0u);
 }
 
+// COVERS(Q13): index wrap with both ways of suppression
 TEST(the_used_event_works_across_the_wrap_of_the_index) {
   BenchDisk bench;
   RawGuest guest = bench.guest(kAllFeatures);
@@ -114,6 +118,7 @@ Observed observe_while_working(BenchDisk& bench, RawGuest& guest) {
   return observed;
 }
 
+// COVERS(virtio 0.9.5 2.4.2): no kick is wanted while the device looks
 TEST(the_device_wants_no_kick_while_it_looks_and_one_afterwards_by_flag) {
   BenchDisk bench;
   RawGuest guest = bench.guest();
@@ -121,6 +126,7 @@ TEST(the_device_wants_no_kick_while_it_looks_and_one_afterwards_by_flag) {
   EXPECT_EQ(guest.ring().used_flags(), 0);
 }
 
+// COVERS(virtio 0.9.5 2.4.2): no kick is wanted while the device looks, by event index
 TEST(the_device_wants_no_kick_while_it_looks_and_one_afterwards_by_event_index) {
   BenchDisk bench;
   RawGuest guest = bench.guest(kAllFeatures);
@@ -155,6 +161,7 @@ struct WrapCase {
 
 // More requests than an index has values, kicks only where wanted, sleeping on interrupts only where there is
 // nothing to do: one lost kick or interrupt ends the driver's patience.
+// COVERS(Q13): index wrap with both ways of suppression
 TEST(no_kick_and_no_interrupt_is_lost_when_the_indices_wrap) {
   const WrapCase cases[] = {
       {"MSI-X, flags", InterruptMode::kMsix, false, kNoEventIndex},

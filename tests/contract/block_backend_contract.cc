@@ -145,6 +145,7 @@ void random_requests_agree_with_a_model(BlockBackend& backend) {
   EXPECT(read_bytes(rig, 0, kContractSize) == model.bytes());
 }
 
+// COVERS(include/acrn/block/blockif.h): more requests than elements all complete
 void more_requests_than_elements_all_complete(BlockBackend& backend) {
   BlockRig rig(backend);
   constexpr size_t kCount = 500;
@@ -206,6 +207,7 @@ class Resubmitter final : public BlockSink {
 
 }  // namespace
 
+// COVERS(include/acrn/block/blockif.h): submitting from request_done keeps the stack flat
 void requests_submitted_from_request_done_complete_on_a_shallow_stack(BlockBackend& backend) {
   BlockRig rig(backend);
   Resubmitter resubmitter(rig, 5000);

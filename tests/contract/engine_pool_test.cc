@@ -93,6 +93,7 @@ class NoMoreThreads {
 
 }  // namespace
 
+// COVERS(include/acrn/block/blockif.h): a request allocates nothing
 TEST(a_request_allocates_nothing_in_the_pool) {
   TempDir dir;
   for (bool at_once : {true, false}) {
@@ -111,6 +112,7 @@ TEST(a_request_allocates_nothing_in_the_filters) {
   expect_no_allocations(*window);
 }
 
+// COVERS(B15): more requests than engine entries
 TEST(requests_beyond_the_elements_wait_and_complete) {
   TempDir dir;
   auto pool = make_pool(dir.file("disk", kSize), false);
@@ -135,6 +137,7 @@ TEST(one_failed_request_among_many_fails_alone) {
   expect_one_read_to_fail_alone(rig, kSize);
 }
 
+// COVERS(B21): one failure among many
 TEST(a_failed_fsync_among_good_requests_fails_alone) {
   SmallFileSystem fs(512 << 10);
   LoopDevice device(fs.file("disk", kSize), 512);

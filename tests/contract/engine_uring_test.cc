@@ -63,6 +63,7 @@ TEST(a_channel_that_cannot_have_its_ring_is_an_error) {
   expect_written(rig, writes);
 }
 
+// COVERS(B15): more requests than engine entries
 TEST(more_requests_than_the_kernel_is_given_wait_and_complete) {
   TempDir dir;
   auto ring = make_ring(dir.file("disk", kSize));

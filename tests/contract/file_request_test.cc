@@ -131,6 +131,7 @@ EACH_WAY(empty_vectors_among_others_are_skipped) {
   EXPECT(read.data() == bytes);
 }
 
+// COVERS(B9): file truncated under the device; sparse tail
 EACH_WAY(a_read_of_a_file_that_was_truncated_under_us_is_eio) {
   TempDir dir;
   const std::string path = dir.file("disk", kSize);
@@ -144,6 +145,7 @@ EACH_WAY(a_read_of_a_file_that_was_truncated_under_us_is_eio) {
   EXPECT_EQ(file->execute(before), 0);
 }
 
+// COVERS(B9): file truncated under the device; sparse tail
 EACH_WAY(a_sparse_tail_reads_as_zeroes) {
   TempDir dir;
   auto file = open_raw(dir.file("disk", kSize), kSize);
@@ -222,6 +224,7 @@ EACH_WAY(zeroes_that_may_unmap_free_blocks_and_others_keep_them) {
   }
 }
 
+// COVERS(B10): ENOSPC
 EACH_WAY(a_full_file_system_fails_the_write_and_nothing_else) {
   SmallFileSystem fs(1 << 20);
   const std::string path = fs.file("disk", kSize);
@@ -237,6 +240,7 @@ EACH_WAY(a_full_file_system_fails_the_write_and_nothing_else) {
   EXPECT(read.data() == pattern(1, 65536));
 }
 
+// COVERS(B11): fsync fails once
 EACH_WAY(a_failed_fsync_fails_every_later_flush) {
   // The loop device takes what its full file system cannot, so the cached write is lost at the fsync.
   SmallFileSystem fs(512 << 10);
@@ -252,6 +256,7 @@ EACH_WAY(a_failed_fsync_fails_every_later_flush) {
   EXPECT_EQ(file->execute(read), 0);
 }
 
+// COVERS(B11): fsync fails once
 EACH_WAY(a_stable_write_that_fails_with_eio_fails_every_later_flush) {
   SmallFileSystem fs(512 << 10);
   LoopDevice device(fs.file("disk", kSize), 512);

@@ -97,6 +97,7 @@ TEST(aligned_requests_pass_as_they_are) {
   EXPECT_EQ(disk.plan->count(BlockOp::kRead), 1u);
 }
 
+// COVERS(device page, 2): O_DIRECT for requests of any alignment
 TEST(a_large_unaligned_write_reads_only_its_two_edges) {
   Disk disk;
   const auto bytes = pattern(1, (1 << 20) + 1024);
@@ -113,6 +114,7 @@ TEST(with_512_byte_blocks_nothing_is_read_before_a_write) {
   EXPECT(disk.read(512, 8192 + 512) == pattern(1, 8192 + 512));
 }
 
+// COVERS(B14): parts of one block in parallel with `nocache`
 TEST(two_writes_to_parts_of_one_block_both_survive) {
   Disk disk;
   BlockRig other(*disk.backend);
@@ -163,6 +165,7 @@ TEST(more_requests_than_buffers_and_slots_complete) {
   }
 }
 
+// COVERS(B20): failed read through a bounce buffer
 TEST(a_failed_read_through_a_buffer_gives_the_guest_nothing) {
   Disk disk;
   // Leaves something in every buffer that must not be seen.
@@ -199,6 +202,7 @@ TEST(one_failed_request_among_many_fails_alone) {
   for (size_t i = 0; i < writes.size(); i++) EXPECT_EQ(writes[i].error, i == 40 ? ENOSPC : 0);
 }
 
+// COVERS(B19): lengths past 2^31 with `nocache`
 TEST(lengths_beyond_two_gibibytes_are_served) {
   constexpr uint64_t kLength = (uint64_t{2} << 30) + (64 << 20) + 512;
   Disk disk(4096, uint64_t{3} << 30);
@@ -214,6 +218,7 @@ TEST(lengths_beyond_two_gibibytes_are_served) {
   EXPECT_EQ(memory.back(), 0);
 }
 
+// COVERS(B19): lengths past 2^31 with `nocache`
 TEST(a_direct_file_serves_lengths_beyond_two_gibibytes) {
   TempDir dir;
   BlockOptions options = options_for(dir.file("disk", uint64_t{3} << 30));
@@ -241,6 +246,7 @@ TEST(a_discard_is_rounded_inwards_and_one_of_no_whole_block_does_nothing) {
   EXPECT(disk.read(8192, 8192) == std::vector<uint8_t>(8192));
 }
 
+// COVERS(B14): parts of one block in parallel with `nocache`
 TEST(sub_block_writes_from_two_loops_survive_on_a_4k_disk) {
   TempDir dir;
   LoopDevice device(dir.file("disk", kSize), 4096);

@@ -74,6 +74,7 @@ TEST(a_path_that_is_missing_is_refused_and_not_created) {
   EXPECT(!std::filesystem::exists(dir.path("no")));
 }
 
+// COVERS(input): FIFOs, directories, devices as images
 TEST(what_is_no_disk_is_refused_without_waiting) {
   TempDir dir;
   EXPECT_EQ(::mkfifo(dir.path("fifo").c_str(), 0600), 0);
@@ -135,6 +136,7 @@ TEST(a_range_past_the_end_is_refused) {
   EXPECT_EQ(facts_of(with_range(path, 2047, 1)).info.size, 512u);
 }
 
+// COVERS(B16): io_uring not permitted, also run where it is forbidden
 TEST(cached_disks_have_workers_and_direct_ones_a_ring_unless_they_are_told_otherwise) {
   TempDir dir;
   BlockOptions options = options_for(dir.file("disk", 1 << 20));
@@ -170,6 +172,7 @@ TEST(a_block_device_that_is_discarded_has_workers) {
   EXPECT(facts_of(options).engine == BlockEngine::kThreads);
 }
 
+// COVERS(device page, 2): a disk that cannot be written names `ro`
 TEST(a_disk_that_cannot_be_written_names_ro) {
   TempDir dir;
   LoopDevice device(dir.file("disk", 1 << 20), 512, true);
@@ -250,6 +253,7 @@ TEST(a_window_that_its_file_no_longer_holds_is_told_of_at_a_resize) {
                   "the window of bytes 4096..12287 ends outside: 12287 bytes are left");
 }
 
+// COVERS(input): devices that change their numbers
 TEST(a_device_keeps_its_identity_when_numbers_are_handed_out_anew) {
   TempDir dir;
   const std::string first = dir.file("first", 1 << 20), second = dir.file("second", 1 << 20);
@@ -267,6 +271,7 @@ TEST(a_device_keeps_its_identity_when_numbers_are_handed_out_anew) {
 }
 
 // Host folders as the kernel makes them, for devices that no test machine has.
+// COVERS(input): devices that change their numbers
 TEST(a_device_is_known_by_what_belongs_to_its_medium) {
   TempDir dir;
   struct {
@@ -315,6 +320,7 @@ TEST(nocache_refuses_a_window_that_cuts_a_block) {
   EXPECT_CONTAINS(refusal(options, ErrorKind::kUsage), "nocache: direct I/O here works in blocks of 4096 bytes");
 }
 
+// COVERS(B18): one image twice; overlapping windows; readers
 TEST(bytes_are_served_once) {
   TempDir dir;
   const std::string path = dir.file("disk", 1 << 20);
@@ -332,6 +338,7 @@ TEST(bytes_are_served_once) {
   EXPECT(inspect_disk(options_for(path), "0:10:0").ok());
 }
 
+// COVERS(B18): one image twice; overlapping windows; readers
 TEST(windows_may_be_neighbours_but_not_overlap) {
   TempDir dir;
   const std::string path = dir.file("disk", 1 << 20);
@@ -344,6 +351,7 @@ TEST(windows_may_be_neighbours_but_not_overlap) {
   EXPECT(!open_disk(options_for(path), "0:10:0").ok());
 }
 
+// COVERS(B18): one image twice; overlapping windows; readers
 TEST(readers_share_a_disk) {
   TempDir dir;
   const std::string path = dir.file("disk", 1 << 20);
@@ -353,6 +361,7 @@ TEST(readers_share_a_disk) {
   EXPECT(!open_disk(options_for(path), "0:10:0").ok());
 }
 
+// COVERS(B18): one image twice; overlapping windows; readers
 TEST(another_process_is_kept_out_until_the_disk_is_closed) {
   TempDir dir;
   const std::string path = dir.file("disk", 1 << 20);

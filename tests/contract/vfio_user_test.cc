@@ -263,6 +263,7 @@ TEST(memory_granted_for_reading_only_is_not_written) {
 }
 
 // As QEMU grants memory that is not shared: a DIMM that was plugged in later.
+// COVERS(Q18): over vfio-user
 TEST(memory_granted_without_a_descriptor_is_an_error_and_the_vmms_fault) {
   Served served;
   Guest guest(served.path);
@@ -285,6 +286,7 @@ TEST(memory_granted_without_a_descriptor_is_an_error_and_the_vmms_fault) {
 }
 
 // QEMU's memory-backend-file without share=on.
+// COVERS(Q18): over vfio-user
 TEST(memory_that_the_client_has_mapped_privately_is_refused_until_it_runs_and_not_used_then) {
   Served served;
   TempDir folder;
@@ -317,6 +319,7 @@ TEST(memory_that_the_client_has_mapped_privately_is_refused_until_it_runs_and_no
   EXPECT_EQ(served.guest_errors.count(GuestRule::kMemoryUnreachable), 1u);
 }
 
+// COVERS(Q18): a file that is mapped in two ways
 TEST(of_a_file_that_is_mapped_in_two_ways_each_piece_is_judged_by_itself) {
   Served served;
   const SharedMemory memory(2 * kMiB);  // mapped whole and shared
@@ -331,6 +334,7 @@ TEST(of_a_file_that_is_mapped_in_two_ways_each_piece_is_judged_by_itself) {
 }
 
 // What is said of grants, and that a client cannot say it for ever.
+// COVERS(Q18): grants that are said to be out of reach
 TEST(grants_that_cannot_be_used_are_logged_each_a_few_times) {
   Served served;
   TempDir folder;
@@ -387,6 +391,7 @@ TEST(an_indirect_table_over_several_pieces_of_memory_is_read) {
   for (uint64_t i = 0; i < 512; i++) EXPECT(guest.board.ram(data, 512).load<std::byte>(i) == pattern(i));
 }
 
+// COVERS(Q18): RAM that the VMM granted and we cannot reach: ring
 TEST(a_kick_of_a_queue_whose_ring_went_is_counted) {
   Served served;
   Guest guest(served.path);
@@ -404,6 +409,7 @@ TEST(a_kick_of_a_queue_whose_ring_went_is_counted) {
   EVENTUALLY(guest.byte(status) == VIRTIO_BLK_S_OK);
 }
 
+// COVERS(Q18): RAM that the VMM granted and we cannot reach: ring
 TEST(a_kick_after_a_refused_ring_tells_of_the_rings_memory) {
   Served served;
   Guest guest(served.path);

@@ -1,4 +1,5 @@
 // Any bytes as a kernel image, small RAM: it is refused with a reason, or loaded inside the RAM.
+// COVERS(input): bzImage headers
 #include <sys/mman.h>
 #include <unistd.h>
 

@@ -1,5 +1,6 @@
 // Any bytes as guest RAM with a ring in it: descriptors, indirect tables, available ring. Whatever they say, the
 // device touches RAM only, returns at most what was made available, and serves a good chain after a reset.
+// COVERS(input): register accesses, rings and requests of any bytes
 #include "acrn/virtio/ring_layout.h"
 #include "tests/fuzz/fuzz_device.h"
 

@@ -1,5 +1,6 @@
 // Any bytes as what a client of the control socket sends, in pieces: one reply for each line, each a JSON object on
 // one line. The first byte says how long the pieces are. The target does nothing.
+// COVERS(input): control socket: any bytes, in pieces
 #include <nlohmann/json.hpp>
 
 #include "dm/control/control_session.h"

@@ -1,4 +1,5 @@
 // Any text as a command line, one argument per line, and as a slot: a value or an error, nothing else.
+// COVERS(input): every option, wrong in every way
 #include <string>
 
 #include "dm/cli/command_line.h"

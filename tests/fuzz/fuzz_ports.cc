@@ -1,5 +1,6 @@
 // Any sequence of accesses to the board's ports, of any width and at any offset, with a console that is slow and time
 // that leaps.
+// COVERS(input): every port of the board, every width
 #include <array>
 
 #include "acrn/platform/board_control.h"

@@ -1,4 +1,5 @@
 // Any sequence of accesses to configuration space and BARs, with kicks and resets among them.
+// COVERS(input): register accesses, rings and requests of any bytes
 #include "tests/fuzz/fuzz_device.h"
 
 using namespace acrn;

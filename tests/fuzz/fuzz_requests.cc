@@ -1,5 +1,6 @@
 // Well-formed chains around any header, any data and any cut into descriptors: exactly one used entry each, and a
 // status byte that virtio-blk knows.
+// COVERS(input): register accesses, rings and requests of any bytes
 #include "acrn/virtio/ring_layout.h"
 #include "tests/fuzz/fuzz_device.h"
 

@@ -2,6 +2,8 @@
 # The command line from outside: every mistake is one line on stderr with the right exit code, and no run,
 # good or bad, creates, changes or locks anything.
 # usage: command_line_test.sh <acrn-dm>
+# COVERS(input): every option, wrong in every way
+# COVERS(input): what a start refuses, a dry run refuses
 . "$(dirname "$0")/lib.sh"
 dm=$1
 

@@ -198,6 +198,7 @@ UniqueFd socket_at(const std::string& path, int type, bool listening) {
   return fd;
 }
 
+// COVERS(input): control socket: whatever is at its path
 TEST(a_socket_that_nobody_serves_is_replaced) {
   Rig rig;
   const std::string old = rig.directory.path("old");
@@ -207,6 +208,7 @@ TEST(a_socket_that_nobody_serves_is_replaced) {
   EXPECT_CONTAINS(Client(old).run("status"), R"("ok":true)");
 }
 
+// COVERS(input): control socket: whatever is at its path
 TEST(a_socket_that_is_served_is_refused_and_left_alone) {
   Rig rig;
   const auto second = ControlServer::create(*rig.loop, rig.path, rig.target);
@@ -221,6 +223,7 @@ TEST(a_socket_that_is_served_is_refused_and_left_alone) {
   EXPECT(S_ISSOCK(mode_of(datagram)));
 }
 
+// COVERS(input): control socket: whatever is at its path
 TEST(what_is_not_a_socket_is_refused_and_left_alone) {
   Rig rig;
   const TempDir& directory = rig.directory;
@@ -269,6 +272,7 @@ TEST(a_reply_carries_the_id_of_its_request) {
   EXPECT_CONTAINS(client.ask(R"({"id": 3, "command": "nonsense"})"), R"({"id":3,"ok":false,"error":")");
 }
 
+// COVERS(input): control socket: depth, not UTF-8, not a request
 TEST(what_is_no_request_gets_an_error_and_the_next_request_is_served) {
   Rig rig({"7,virtio-blk,nodisk"});
   Client client(rig.path);
@@ -313,6 +317,7 @@ TEST(what_is_no_request_gets_an_error_and_the_next_request_is_served) {
   EXPECT_CONTAINS(client.ask(R"({"id": [[["]]]]]]]]]]]]]]]]]]]]]]]"]]], "command": "status"})"), R"("ok":true)");
 }
 
+// COVERS(input): control socket: partial and pipelined messages
 TEST(requests_may_come_in_pieces_or_many_at_once) {
   Rig rig;
   Client client(rig.path);
@@ -328,6 +333,7 @@ TEST(requests_may_come_in_pieces_or_many_at_once) {
   EXPECT(!client.line());
 }
 
+// COVERS(input): control socket: size limit
 TEST(a_line_of_64_kib_is_served_and_a_longer_one_ends_the_connection) {
   Rig rig;
   const std::string request = R"({"command": "status"})";
@@ -348,6 +354,7 @@ TEST(a_line_of_64_kib_is_served_and_a_longer_one_ends_the_connection) {
   EXPECT_CONTAINS(Client(rig.path).ask(request), R"("ok":true)");
 }
 
+// COVERS(input): control socket: too many clients
 TEST(sixteen_clients_are_served_and_the_next_is_told_so) {
   Rig rig;
   std::vector<std::unique_ptr<Client>> clients;
@@ -367,6 +374,7 @@ TEST(sixteen_clients_are_served_and_the_next_is_told_so) {
   }));
 }
 
+// COVERS(input): control socket: a client that never reads
 TEST(a_client_that_never_reads_is_dropped_and_the_others_are_served) {
   Rig rig({"9,virtio-blk,ram:1M"});
   Client silent(rig.path), other(rig.path);
@@ -379,6 +387,7 @@ TEST(a_client_that_never_reads_is_dropped_and_the_others_are_served) {
   EXPECT_CONTAINS(other.run("status"), R"("ok":true)");
 }
 
+// COVERS(input): control socket: a client that leaves at any moment
 TEST(a_client_may_leave_in_the_middle_of_anything) {
   Rig rig({"9,virtio-blk,ram:1M"});
   for (int i = 0; i < 200; i++) {
@@ -463,6 +472,7 @@ void acknowledge(Rig& rig, RawGuest& guest) {
   guest.function().in(VIRTIO_PCI_ISR, 1);
 }
 
+// COVERS(device page, 8): the guest sees what the control socket changes
 TEST(the_guest_sees_a_disk_that_comes_by_blkrescan_and_grows_by_resize) {
   Rig rig({"0,hostbridge", "9,virtio-blk,nodisk"});
   RawGuest guest =
@@ -508,6 +518,8 @@ TEST(the_guest_sees_a_disk_that_comes_by_blkrescan_and_grows_by_resize) {
 }
 
 // Rows Q12 and B22: while a guest does nothing but kick, or send what nobody can answer, the socket answers.
+// COVERS(Q12): kicks too early; a million kicks
+// COVERS(B22): a million malformed requests
 TEST(the_socket_answers_while_a_guest_misbehaves) {
   Rig rig({"9,virtio-blk,ram:1M"});
   RawGuest guest = must(RawGuest::start(rig.target.board(), {0, 9, 0}));

@@ -123,6 +123,9 @@ void kill_and_check(const std::string& options) {
 
 }  // namespace
 
+// COVERS(crash): `kill -9` at a random moment
 TEST(what_was_acknowledged_in_writethru_survives_kill_9) { kill_and_check(""); }
+// COVERS(crash): `kill -9` at a random moment
 TEST(what_was_acknowledged_in_writeback_survives_kill_9_of_the_process) { kill_and_check(",writeback"); }
+// COVERS(crash): `kill -9` at a random moment
 TEST(what_was_acknowledged_with_nocache_survives_kill_9) { kill_and_check(",nocache"); }

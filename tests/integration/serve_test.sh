@@ -1,6 +1,7 @@
 #!/bin/bash
 # --serve: what is refused, where the sockets are, and how it ends.
 # usage: serve_test.sh <acrn-dm>
+# COVERS(input): what a start refuses, a dry run refuses
 . "$(dirname "$0")/lib.sh"
 dm=$1
 cd "$work" || exit 1

@@ -86,6 +86,7 @@ TEST(register_and_configuration_accesses_of_other_vcpus_do_not_disturb_requests)
   EXPECT(answered);
 }
 
+// COVERS(Q14): reset with 64 in flight, set up again at once
 TEST(resets_with_requests_in_flight_leave_a_device_that_works_and_memory_that_is_still) {
   TempDir dir;
   auto session = open("3,virtio-blk," + dir.file("disk.img", 4 << 20) + ",writeback");
@@ -108,6 +109,7 @@ TEST(resets_with_requests_in_flight_leave_a_device_that_works_and_memory_that_is
   }
 }
 
+// COVERS(B17): capacity read in parts during a resize
 TEST(a_resize_under_load_is_seen_whole_by_a_driver_that_reads_bytes) {
   TempDir dir;
   const std::string image = dir.file("disk.img", 255 * 512);

@@ -1,5 +1,6 @@
 // Random requests over many options and seeds, against a model of the disk. Each request in flight owns a region
 // of its own, so that the model has one answer for every sector. ACRN_SOAK=<n> multiplies the rounds.
+// COVERS(blk.read-write)
 #include <cstdlib>
 #include <fstream>
 #include <random>
@@ -201,6 +202,8 @@ DriverOptions with(InterruptMode mode) {
 
 }  // namespace
 
+// COVERS(crash): long soak with a checker; its siblings in `tests/stress/`, too; `./tests/run.sh --full` runs them
+//   longer
 TEST(random_requests_match_the_model_in_writeback) { match_model(",writeback,discard", kDriver); }
 TEST(random_requests_match_the_model_in_writethru) { match_model(",discard", kDriver); }
 TEST(random_requests_match_the_model_with_nocache) { match_model(",nocache,writeback,discard", kDriver); }
@@ -233,6 +236,7 @@ TEST(random_requests_match_the_model_without_indirect_tables) {
   match_model(",writeback,discard", without(VIRTIO_RING_F_INDIRECT_DESC));
 }
 TEST(random_requests_match_the_model_by_intx) { match_model(",writeback,discard", with(InterruptMode::kIntx)); }
+// COVERS(B12): neither FLUSH nor CONFIG_WCE
 TEST(random_requests_match_the_model_for_a_driver_that_never_flushes) {
   DriverOptions options = kDriver;
   options.features = feature(VIRTIO_BLK_F_SEG_MAX) | feature(VIRTIO_BLK_F_BLK_SIZE);

@@ -1,3 +1,4 @@
+// COVERS(input): every port of the board, every width
 #include "hw/platform/board_ports.h"
 
 #include <initializer_list>

@@ -64,6 +64,7 @@ TEST(what_is_not_a_bzimage_is_refused_with_the_reason) {
   EXPECT_CONTAINS(reason(cut), "truncated");
 }
 
+// COVERS(input): bzImage headers
 TEST(any_byte_of_the_header_may_be_anything) {
   for (size_t at = 0x1f0; at < 0x280; at++) {
     for (const unsigned value : {0x00u, 0x7fu, 0x80u, 0xffu}) {

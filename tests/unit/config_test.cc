@@ -1,3 +1,4 @@
+// COVERS(input): every option, wrong in every way
 #include "dm/cli/command_line.h"
 #include "dm/cli/command_options.h"
 #include "dm/cli/option_table.h"

@@ -30,6 +30,7 @@ TEST(disk_serial_has_twenty_upper_case_characters) {
   EXPECT_EQ(disk_serial("abc").size(), 20u);
 }
 
+// COVERS(device page, 7): the serial is stable and differs between disks
 TEST(disk_serial_is_stable_and_differs_between_identities) {
   EXPECT_EQ(disk_serial("file:/a.img:0+512"), disk_serial("file:/a.img:0+512"));
   EXPECT(disk_serial("file:/a.img:0+512") != disk_serial("file:/a.img:512+512"));

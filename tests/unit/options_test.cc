@@ -1,3 +1,4 @@
+// COVERS(input): every option, wrong in every way
 #include "dm/cli/option_table.h"
 #include "tests/support/test.h"
 

@@ -1,3 +1,4 @@
+// COVERS(input): every port of the board, every width
 #include <deque>
 #include <string>
 #include <thread>

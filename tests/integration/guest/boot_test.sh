@@ -1,5 +1,7 @@
 #!/bin/sh
 # A guest's disk, from the driver's first words to its unbinding.
+# COVERS(guest): MSI-X; mkfs, mount, checksums, remount, fsck; serial number; cache type both ways; `vblk_probe` in
+#   the guest; unbind and bind; input on the console
 . "${0%/*}/lib.sh"
 
 truncate -s 48M disk.img

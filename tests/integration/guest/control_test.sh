@@ -1,5 +1,6 @@
 #!/bin/sh
 # The control socket, and what the guest sees of it.
+# COVERS(guest): statistics, rescan, resize, pause and resume, stop
 . "${0%/*}/lib.sh"
 
 truncate -s 4M disk.img

@@ -1,5 +1,6 @@
 #!/bin/sh
 # --debugexit: the guest says with which status its VM ends.
+# COVERS(guest): the guest's own exit status
 . "${0%/*}/lib.sh"
 
 job debugexit <<'END'

@@ -1,5 +1,6 @@
 #!/bin/sh
 # fio writes at random, many requests at a time, and verifies what it reads.
+# COVERS(guest): verified random I/O
 . "${0%/*}/lib.sh"
 
 disks='' slot=9

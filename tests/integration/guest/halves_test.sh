@@ -1,5 +1,6 @@
 #!/bin/sh
 # One image, two machines at a time, each with its half.
+# COVERS(guest): two VMs on the halves of one image
 . "${0%/*}/lib.sh"
 
 head -c 4194304 /dev/urandom >disk.img

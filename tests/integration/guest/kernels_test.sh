@@ -1,5 +1,6 @@
 #!/bin/sh
 # Other kernels, on one image after the other: a newer one, and with ACRN_GUEST_FULL=1 Debian's for all machines.
+# COVERS(guest): newer kernels
 . "${0%/*}/lib.sh"
 
 # In an emulated host a new kernel on two processors has crashed in its first second, before it looked for a disk, with

@@ -1,5 +1,7 @@
 #!/bin/sh
 # kill -9 under load: the file system recovers, and what the guest had synced is there.
+# COVERS(guest): ends of every kind: `kill -9`
+# COVERS(crash): `kill -9` with a real guest's file system: it recovers, and what was synced is there
 . "${0%/*}/lib.sh"
 
 ext4 disk.img 48M

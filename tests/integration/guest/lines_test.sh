@@ -1,6 +1,7 @@
 #!/bin/sh
 # Several disks, in the order of their slots, without MSI: on the I/O APIC's lines and on the PIC's, which ACRN's port has
 # none of.
+# COVERS(guest): two disks in the order of their slots; INTx by I/O APIC and by PIC
 . "${0%/*}/lib.sh"
 
 disks=''

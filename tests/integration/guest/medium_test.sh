@@ -1,5 +1,6 @@
 #!/bin/sh
 # A read-only disk stays as it is; a discard gives the host its blocks back.
+# COVERS(guest): read-only, discard
 . "${0%/*}/lib.sh"
 
 head -c 1048576 /dev/urandom >ro.img

@@ -1,5 +1,7 @@
 #!/bin/sh
 # Warm restarts in one process, each by another way and with requests in flight, and a power-off.
+# COVERS(guest): restart in place under load
+# COVERS(crash): reboot under load
 . "${0%/*}/lib.sh"
 
 ext4 disk.img 48M

@@ -1,5 +1,7 @@
 #!/bin/sh
 # Where KVM works: what cannot be served is refused in one line, with the right status, and leaves nothing behind.
+# COVERS(guest): bad input
+# COVERS(input): bzImage headers: truncated, not a kernel, too little RAM
 . "${0%/*}/lib.sh"
 
 truncate -s 1M disk.img

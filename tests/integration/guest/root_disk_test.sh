@@ -1,5 +1,6 @@
 #!/bin/sh
 # A guest whose root file system is its disk.
+# COVERS(guest): a guest that runs from its disk
 . "${0%/*}/lib.sh"
 
 cp "$ACRN_GUEST/system.img" system.img

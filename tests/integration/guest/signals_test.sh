@@ -1,5 +1,8 @@
 #!/bin/sh
 # Signals under load: the first ends the VM in good order, the second at once.
+# COVERS(guest): ends of every kind: signals
+# COVERS(Q15): SIGTERM
+# COVERS(crash): SIGTERM, SIGINT, SIGHUP under load
 . "${0%/*}/lib.sh"
 
 ext4 disk.img 48M

@@ -1,5 +1,6 @@
 #!/bin/sh
 # Two processors, each with its queue, each queue with its thread.
+# COVERS(guest): two vCPUs, two queues, two iothreads, pinned
 . "${0%/*}/lib.sh"
 
 truncate -s 8M disk.img

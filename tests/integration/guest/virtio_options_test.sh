@@ -1,5 +1,6 @@
 #!/bin/sh
 # The options that all virtio devices share.
+# COVERS(guest): `--virtio_msi`, `--windows`, `--virtio_poll`
 . "${0%/*}/lib.sh"
 
 truncate -s 2M disk.img

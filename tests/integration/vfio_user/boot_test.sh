@@ -1,5 +1,7 @@
 #!/bin/sh
 # Two disks of one process, on both of QEMU's machines, by MSI-X and by INTx: a file system, and drivers that come and go.
+# COVERS(guest): `pc` with MSI-X and `q35` with INTx, two disks of one process: mkfs, mount, checksums, remount, fsck;
+#   unbind and bind of both drivers
 . "${0%/*}/lib.sh"
 
 truncate -s 48M disk.img

@@ -1,5 +1,7 @@
 #!/bin/sh
 # The control socket of a server whose disk is in use; clients that are turned away; a disk that is there later.
+# COVERS(guest): rescan, resize and statistics of a disk in use; a second client, and memory that is not shared, are
+#   refused
 . "${0%/*}/lib.sh"
 
 # expect_refused <what> <option of QEMU>...: it ends, well or by an assertion of its own (11.1, when it is turned away).

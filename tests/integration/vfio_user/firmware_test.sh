@@ -1,6 +1,7 @@
 #!/bin/sh
 # Drivers that are not Linux's. SeaBIOS boots from the disk: the sector that it loads reads the next one, writes the one after
 # that, and prints what it has read. OVMF looks for partitions.
+# COVERS(guest): SeaBIOS boots from the disk, reads and writes by INT 13h; OVMF reads it
 . "${0%/*}/lib.sh"
 
 command -v as >/dev/null || skipped 'as (binutils)'

@@ -1,6 +1,7 @@
 #!/bin/sh
 # The disk comes and goes while the guest runs, again and again on the same socket; then another one comes to stay.
 # Without MSI-X (--virtio_msi), since QEMU up to 11.1 aborts when a function with MSI-X goes, in vfio_user_msix_teardown.
+# COVERS(guest): the disk comes and goes, on `pc` and behind a root port of `q35`; a new client on the same socket
 . "${0%/*}/lib.sh"
 
 limit=30

@@ -1,5 +1,6 @@
 #!/bin/sh
 # QEMU is killed with requests in flight: the server stays, and the next QEMU finds all that was synced.
+# COVERS(guest): QEMU is killed under load: the server stays, the next QEMU's file system recovers
 . "${0%/*}/lib.sh"
 
 ext4 disk.img 32M

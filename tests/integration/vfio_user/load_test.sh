@@ -1,6 +1,8 @@
 #!/bin/sh
 # fio writes at random, many requests at a time, and verifies what it reads: with one processor and with two, by INTx and by
 # MSI-X.
+# COVERS(guest): verified random I/O on two disks at once; INTx with one processor and with two, MSI-X with a vector
+#   for each queue
 . "${0%/*}/lib.sh"
 
 truncate -s 8M first.img second.img

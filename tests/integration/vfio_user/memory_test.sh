@@ -1,6 +1,8 @@
 #!/bin/sh
 # Memory that the disk cannot reach: QEMU is refused, with the reason; a piece that is plugged in later makes I/O errors in
 # the guest, never wrong data or lost writes.
+# COVERS(guest): memory that is not shared is refused; a DIMM that is not makes I/O errors, never wrong data or lost
+#   writes
 . "${0%/*}/lib.sh"
 
 limit=60

@@ -3,6 +3,8 @@
 #   qos_test.sh <acrn-dm>
 # The program of these tests is built from QEMU's source, which takes minutes: only if it is there already, or with
 # ACRN_GUEST_FULL=1. Exit status 77 else, or when QEMU or its source cannot be fetched.
+# COVERS(guest): QEMU's own tests of a legacy virtio-blk-pci: requests, ANY_LAYOUT, DISCARD, WRITE_ZEROES, indirect
+#   descriptors, MSI-X, EVENT_IDX, resize, hot-plug
 source "$(dirname "$0")/../lib.sh"
 
 here=$(cd "$(dirname "$0")" && pwd)

@@ -1,5 +1,6 @@
 #!/bin/sh
 # The guest restarts, with requests in flight; the firmware and the next kernel find the same disk.
+# COVERS(guest): restarts under load
 . "${0%/*}/lib.sh"
 
 ext4 disk.img 32M

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "acrn/base/concat.h"
 #include "dm/cli/command_options.h"
 #include "dm/devices/block_device_options.h"
 #include "dm/tools/vblk_options.h"
@@ -32,6 +33,15 @@ Entry entry_of(const VblkOption& option) {
 }
 
 }  // namespace
+
+std::string Entry::written_argument() const {
+  return value == Value::kOptional ? concat("[", argument, "]") : std::string(argument);
+}
+
+std::string Entry::written_key() const {
+  if (value == Value::kNone) return std::string(name());
+  return value == Value::kOptional ? concat(name(), "[=", argument, "]") : concat(name(), "=", argument);
+}
 
 std::vector<Entry> acrn_dm_entries() {
   std::vector<Entry> entries;

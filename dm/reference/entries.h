@@ -18,6 +18,8 @@ struct Entry {
   std::string_view manual;  // sentences; empty: the help
 
   std::string_view name() const { return names.front(); }
+  std::string written_argument() const;  // in brackets if it may be left out
+  std::string written_key() const;       // of a virtio-blk function: "mq=<Q>", "discard[=...]"
 };
 
 std::vector<Entry> acrn_dm_entries();

@@ -27,10 +27,7 @@ std::string options() {
 std::string block_options() {
   std::string text = "| option | default | |\n|---|---|---|";
   for (const Entry& entry : block_entries()) {
-    std::string written(entry.name());
-    if (entry.value == Value::kRequired) written += concat("=", entry.argument);
-    if (entry.value == Value::kOptional) written += concat("[=", entry.argument, "]");
-    text += concat("\n| ", code(written), " | ", code(entry.default_value), " | ", prose(entry.help), " |");
+    text += concat("\n| ", code(entry.written_key()), " | ", code(entry.default_value), " | ", prose(entry.help), " |");
   }
   return text;
 }

@@ -47,30 +47,35 @@ std::string description(const Entry& entry) {
   return prose(entry.manual.empty() ? sentence(entry.help) : std::string(entry.manual));
 }
 
-// "<a>[,<b>]" as macros: "Ar a Ns Oo Cm \&, Ns Ar b Oc". `glued`: to what is before.
-std::string argument_macros(std::string_view argument, bool glued) {
+// "<name>", a bracket, a bar, or the text before the next of these.
+std::string_view first_token(std::string_view argument) {
+  constexpr std::string_view kSpecial = "<[]|";
+  if (argument.starts_with('<')) return argument.substr(0, argument.find('>') + 1);
+  if (kSpecial.find(argument.front()) != std::string_view::npos) return argument.substr(0, 1);
+  return argument.substr(0, argument.find_first_of(kSpecial));
+}
+
+// A single character, or a comma at the end, would be punctuation without the "\&".
+std::string macro_of(std::string_view token) {
+  switch (token.front()) {
+    case '<': return concat("Ar ", token.substr(1, token.size() - 2));
+    case '[': return "Oo";
+    case ']': return "Oc";
+    case '|': return "|";
+    default: return concat("Cm ", token.size() == 1 ? "\\&" : "", token, token.ends_with(',') ? "\\&" : "");
+  }
+}
+
+// "<a>[,<b>]" as "Ar a Ns Oo Cm \&, Ns Ar b Oc": Ns leaves out the space that macros have between them.
+std::string macros_of(std::string_view argument) {
   std::string text;
+  bool spaced = false;
   while (!argument.empty()) {
-    const char first = argument.front();
-    const bool is_name = first == '<';
-    size_t length = is_name ? argument.find('>') + 1 : argument.find_first_of("<[]|");
-    if (first == '[' || first == ']' || first == '|') length = 1;
-    const std::string_view token = argument.substr(0, length);
+    const std::string_view token = first_token(argument);
     argument.remove_prefix(token.size());
-    const bool joins = glued && first != ']' && first != '|';
-    text += concat(text.empty() ? "" : " ", joins ? "Ns " : "");
-    glued = first != '[' && first != '|';
-    if (is_name) {
-      text += concat("Ar ", token.substr(1, token.size() - 2));
-    } else if (first == '[') {
-      text += "Oo";
-    } else if (first == ']') {
-      text += "Oc";
-    } else if (first == '|') {
-      text += "|";
-    } else {
-      text += concat("Cm ", token.size() == 1 ? "\\&" : "", token, token.ends_with(',') ? "\\&" : "");
-    }
+    const bool closes = token == "]" || token == "|";
+    text += concat(text.empty() ? "" : " ", spaced && !closes ? "Ns " : "", macro_of(token));
+    spaced = token != "[" && token != "|";
   }
   return text;
 }
@@ -81,10 +86,7 @@ std::string flag(std::string_view name) { return concat("Fl ", name.substr(1)); 
 std::string option_item(const Entry& entry) {
   std::string line = ".It ";
   for (const std::string_view name : entry.names) line += concat(name == entry.name() ? "" : " , ", flag(name));
-  if (entry.value == Value::kNone) return line;
-  const std::string argument =
-      entry.value == Value::kOptional ? concat("[", entry.argument, "]") : std::string(entry.argument);
-  return concat(line, " ", argument_macros(argument, false));
+  return entry.value == Value::kNone ? line : concat(line, " ", macros_of(entry.written_argument()));
 }
 
 std::string acrn_dm_options() {
@@ -104,11 +106,8 @@ std::string obsolete() {
 std::string block_options() {
   std::vector<std::string> lines;
   for (const Entry& entry : block_entries()) {
-    std::string item = concat(".It Cm ", entry.name());
-    if (entry.value == Value::kRequired) item += concat("= ", argument_macros(entry.argument, true));
-    if (entry.value == Value::kOptional) item += concat(" Ns Oo Cm = ", argument_macros(entry.argument, true), " Oc");
+    lines.push_back(concat(".It ", macros_of(entry.written_key()), "\n", description(entry)));
     const bool tell = entry.manual.empty() && !entry.default_value.empty();
-    lines.push_back(concat(item, "\n", description(entry)));
     if (tell) lines.push_back(concat("The default is ", entry.default_value, "."));
   }
   return join(lines, "\n");
@@ -132,10 +131,8 @@ std::string vblk_synopsis() {
     for (const std::string_view disk : split_at(command.disks, ' ')) lines.push_back(concat(".Fl s Ar ", disk));
     for (const Entry& option : command.options) {
       if (owners(commands, option).size() + 1 >= commands.size()) continue;  // of nearly all: "options"
-      const std::string argument =
-          option.value == Value::kOptional ? concat("[", option.argument, "]") : std::string(option.argument);
-      lines.push_back(
-          concat(".Op ", flag(option.name()), argument.empty() ? "" : " ", argument_macros(argument, false)));
+      const std::string argument = macros_of(option.written_argument());
+      lines.push_back(concat(".Op ", flag(option.name()), argument.empty() ? "" : " ", argument));
     }
   }
   return join(lines, "\n");

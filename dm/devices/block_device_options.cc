@@ -189,7 +189,8 @@ constexpr Row kRows[] = {
      .argument = "auto|threads|io_uring",
      .default_value = "auto",
      .help = "the engine: up to 8 worker threads for each disk, or io_uring",
-     .manual = "The engine. By default io_uring with nocache where the host allows it, and up to 8 worker threads otherwise.",
+     .manual =
+         "The engine. By default io_uring with nocache where the host allows it, and up to 8 worker threads otherwise.",
      .words = "auto threads io_uring"},
     {.key = "kick",
      .value = Value::kRequired,

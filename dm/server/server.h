@@ -37,7 +37,7 @@ struct ServerRow {
   // Whether a function could be served at `path`, without an effect.
   Result<void> (*check)(const std::string& path) = nullptr;
   LoopOptions queue_loop = {};  // what suits the loops of the queues that it serves
-  std::string_view help = {};  // for the manual: one line, that begins with a small letter and has no period
+  std::string_view help = {};   // for the manual: one line, that begins with a small letter and has no period
 };
 
 }  // namespace acrn

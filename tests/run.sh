@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# All tests, from a fresh clone: installs what is missing, builds, runs. Under 15 minutes on two cores.
-#   tests/run.sh          release, with real guests; ASan + UBSan with coverage; TSan
-#   tests/run.sh --full   also clang with clang-tidy, libFuzzer, a longer soak, one more guest kernel, and more guests over
-#                         the ACRN port
-#   tests/run.sh PRESET   one preset only
+# Tests from a fresh clone: installs what is missing, builds, runs.
+#   tests/run.sh                the release build, with real guests
+#   tests/run.sh --sanitizers   ASan + UBSan with coverage; TSan
+#   tests/run.sh --full         both, clang with clang-tidy, libFuzzer, a longer soak, one more guest kernel, and more guests
+#                               over the ACRN port
+#   tests/run.sh PRESET...      these presets only
 set -uo pipefail
 cd "$(dirname "$0")/.."
 export LC_ALL=C
@@ -42,33 +43,29 @@ coverage() {
   echo "coverage by file: build/coverage/report.txt, with lines: build/coverage/report.html"
 }
 
-case ${1:-} in
-  "" | --full)
-    guests=()
-    if [ "${1:-}" = --full ]; then
+sanitizers() {
+  coverage
+  targets=(--target tests_contract --target tests_conformance --target tests_stress)
+  run tsan -L 'contract|conformance|stress'
+  targets=()
+}
+
+[ $# -gt 0 ] || set -- release
+for what in "$@"; do
+  case $what in
+    --sanitizers) sanitizers ;;
+    --full)
       export ACRN_GUEST_FULL=1
-      guests=(-C full)
-    fi
-    tsan_targets=(--target tests_contract --target tests_conformance --target tests_stress)
-    ./bootstrap.sh --install release coverage tsan
-    ./bootstrap.sh release
-    # The guests of the first run leave a core idle.
-    { nice -n 19 ./bootstrap.sh coverage && nice -n 19 ./bootstrap.sh "${tsan_targets[@]}" tsan; } >build/ahead.log 2>&1 &
-    run release "${guests[@]}"
-    wait
-    coverage
-    targets=("${tsan_targets[@]}")
-    run tsan -L 'contract|conformance|stress'
-    targets=()
-    if [ "${1:-}" = --full ]; then
+      run release -C full
+      sanitizers
       run clang -L 'unit|arch'
       run fuzz -L fuzz
       ACRN_SOAK=20 run release -L stress
-    fi
-    ;;
-  coverage) coverage ;;
-  *) run "$1" ;;
-esac
+      ;;
+    coverage) coverage ;;
+    *) run "$what" ;;
+  esac
+done
 
 [ "$failed" = 0 ] || [ "$failed_total" != 0 ] || failed_total=1
 echo "total: $passed_total passed, $failed_total failed, $skipped_total skipped"

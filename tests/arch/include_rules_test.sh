@@ -48,8 +48,8 @@ forbid "a seam includes more than seams and the standard library" 'hw/|dm/|CLI|n
 forbid "the machine knows a hypervisor" 'dm/hypervisor/|linux/kvm\.h|linux/acrn\.h' dm/machine dm/serial dm/control
 home "KVM's interface" 'linux/kvm\.h' 'dm/hypervisor/kvm/'
 home "ACRN's interface" 'linux/acrn\.h' 'dm/hypervisor/acrn/'
-forbid "one hypervisor knows another" 'dm/hypervisor/acrn/' dm/hypervisor/kvm dm/hypervisor/msi_routes.* dm/hypervisor/kick_signal.h
-forbid "one hypervisor knows another" 'dm/hypervisor/kvm/' dm/hypervisor/acrn dm/hypervisor/msi_routes.* dm/hypervisor/kick_signal.h
+forbid "one hypervisor knows another" 'dm/hypervisor/acrn/' dm/hypervisor/kvm dm/hypervisor/msi_routes.* dm/hypervisor/vcpu_signal.h
+forbid "one hypervisor knows another" 'dm/hypervisor/kvm/' dm/hypervisor/acrn dm/hypervisor/msi_routes.* dm/hypervisor/vcpu_signal.h
 home liburing 'liburing\.h' 'dm/base/io_ring\.h'
 home threads 'pthread\.h' 'dm/base/thread\.h|dm/main\.cc'
 forbid "a server knows a machine or a disk" 'dm/(machine|hypervisor|loopback|block|control)/' dm/server

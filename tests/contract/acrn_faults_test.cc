@@ -9,7 +9,7 @@
 #include <latch>
 #include <thread>
 
-#include "dm/hypervisor/kick_signal.h"
+#include "dm/hypervisor/vcpu_signal.h"
 #include "tests/contract/acrn_rig.h"
 
 namespace acrn {
@@ -327,7 +327,7 @@ TEST(a_signal_in_the_wait_for_requests_changes_nothing) {
     AcrnRig rig({}, {.interrupt_is_error = error});
     rig.running();
     for (unsigned i = 0; i < 20; i++) {
-      EXPECT_EQ(::syscall(SYS_tgkill, ::getpid(), requests_thread(), kick_signal()), 0);
+      EXPECT_EQ(::syscall(SYS_tgkill, ::getpid(), requests_thread(), vcpu_signal()), 0);
       EXPECT(rig.answers());
     }
     EXPECT(rig.board.failures().empty());

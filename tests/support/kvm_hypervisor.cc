@@ -20,7 +20,7 @@ namespace {
 
 constexpr int kRefused = -EINVAL;
 
-int kick_signal() { return SIGRTMIN + 1; }
+int vcpu_signal() { return SIGRTMIN + 1; }
 
 // What ACRN has no words for.
 [[noreturn]] void give_up(const char* what, int number) {
@@ -210,11 +210,11 @@ int KvmHypervisor::start_vm() {
   if (state_ != State::kCreated) return kRefused;
   struct sigaction action = {};
   action.sa_handler = [](int) {};  // its arrival is all that counts
-  sigaction(kick_signal(), &action, nullptr);
+  sigaction(vcpu_signal(), &action, nullptr);
   // The program's signals are for its own threads.
   sigset_t others, before;
   sigfillset(&others);
-  sigdelset(&others, kick_signal());
+  sigdelset(&others, vcpu_signal());
   pthread_sigmask(SIG_SETMASK, &others, &before);
   state_ = State::kRunning;
   stopping_ = false;
@@ -241,7 +241,7 @@ void KvmHypervisor::stop() {
     if (!vcpu.thread.joinable()) continue;
     // For a thread that is just about to enter the kernel; the signal is for one that is there.
     __atomic_store_n(&vcpu.run->immediate_exit, 1, __ATOMIC_RELAXED);
-    pthread_kill(vcpu.thread.native_handle(), kick_signal());
+    pthread_kill(vcpu.thread.native_handle(), vcpu_signal());
     vcpu.thread.join();
   }
 }

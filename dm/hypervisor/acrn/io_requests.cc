@@ -7,7 +7,7 @@
 
 #include "acrn/base/check.h"
 #include "dm/hypervisor/acrn/hsm_call.h"
-#include "dm/hypervisor/kick_signal.h"
+#include "dm/hypervisor/vcpu_signal.h"
 
 namespace acrn {
 namespace {
@@ -123,7 +123,7 @@ void IoRequests::stop() {
 void IoRequests::wake() {
   constexpr unsigned kSignals = 50;
   for (unsigned i = 0; i < kSignals; i++) {
-    thread_.kill(kick_signal());
+    thread_.kill(vcpu_signal());
     if (ended_.wait(std::chrono::milliseconds(10))) return;
   }
   hsm_call(hsm_, ACRN_IOCTL_DESTROY_IOREQ_CLIENT, static_cast<uintptr_t>(client_));

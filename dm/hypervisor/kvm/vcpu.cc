@@ -7,10 +7,10 @@
 #include <vector>
 
 #include "acrn/base/check.h"
-#include "dm/hypervisor/kick_signal.h"
 #include "dm/hypervisor/kvm/cpuid.h"
 #include "dm/hypervisor/kvm/kernel_lists.h"
 #include "dm/hypervisor/kvm/kvm_ioctl.h"
+#include "dm/hypervisor/vcpu_signal.h"
 
 namespace acrn {
 namespace {
@@ -120,7 +120,7 @@ void Vcpu::ask(Gate gate) {
   if (!thread_.joinable() || parked_) return;
   // For a thread that is just about to enter the kernel; the signal is for one that is there.
   __atomic_store_n(&run_->immediate_exit, 1, __ATOMIC_RELAXED);
-  thread_.kill(kick_signal());
+  thread_.kill(vcpu_signal());
 }
 
 void Vcpu::await_pause() {

@@ -5,20 +5,20 @@
 
 namespace acrn {
 
-inline int kick_signal() { return SIGRTMIN; }
+inline int vcpu_signal() { return SIGRTMIN; }
 
 // For the process; any number of times.
 inline void install_kick_handler() {
   struct sigaction action = {};
   action.sa_handler = [](int) {};
-  sigaction(kick_signal(), &action, nullptr);
+  sigaction(vcpu_signal(), &action, nullptr);
 }
 
 // For the calling thread, whose starter may have blocked it.
 inline void accept_kicks() {
   sigset_t kick;
   sigemptyset(&kick);
-  sigaddset(&kick, kick_signal());
+  sigaddset(&kick, vcpu_signal());
   pthread_sigmask(SIG_UNBLOCK, &kick, nullptr);
 }
 

@@ -22,10 +22,10 @@ constexpr const char* kDevice = "/dev/acrn_hsm";
 // ACRN does not destroy a VM that runs, and Linux's module asks for just that when its file is closed: what a device
 // model leaves behind that is killed would be there until the Service VM restarts. So a process waits for our end, with
 // the same file open, and then pauses the VM first.
-class Guardian {
+class VmReaper {
  public:
   // Without one, an end in good order is as good.
-  explicit Guardian(int hsm) {
+  explicit VmReaper(int hsm) {
     int ends[2];
     if (::pipe2(ends, O_CLOEXEC) != 0) return;
     const UniqueFd theirs(ends[0]);
@@ -34,14 +34,14 @@ class Guardian {
     if (process_ == 0) wait_for_end(theirs.fd(), hsm);
   }
   // An end in good order: there is nothing to do.
-  ~Guardian() {
+  ~VmReaper() {
     if (process_ <= 0) return;
     [[maybe_unused]] const ssize_t told = ::write(ours_.fd(), "", 1);
     ours_.reset();
     ::waitpid(process_, nullptr, 0);
   }
-  Guardian(const Guardian&) = delete;
-  Guardian& operator=(const Guardian&) = delete;
+  VmReaper(const VmReaper&) = delete;
+  VmReaper& operator=(const VmReaper&) = delete;
 
  private:
   // A copy of one thread of many: nothing but system calls.
@@ -68,12 +68,12 @@ class Guardian {
 
 class HsmFile final : public HsmDevice {
  public:
-  explicit HsmFile(UniqueFd fd) : fd_(std::move(fd)), guardian_(fd_.fd()) {}
+  explicit HsmFile(UniqueFd fd) : fd_(std::move(fd)), reaper_(fd_.fd()) {}
   int call(unsigned long request, uintptr_t argument) override { return ::ioctl(fd_.fd(), request, argument); }
 
  private:
   const UniqueFd fd_;
-  const Guardian guardian_;
+  const VmReaper reaper_;
 };
 
 const char* hint(int error) {

@@ -18,7 +18,7 @@ uint64_t monotonic_nanoseconds() {
 
 }  // namespace
 
-Result<std::vector<PlatformDevice>> create_board(bool debug_exit, BoardControl& control,
+Result<std::vector<PlatformDevice>> create_board(bool debug_exit, PowerControl& control,
                                                  const std::optional<PitEnvironment>& pit) {
   std::vector<PlatformDevice> board;
   const auto add = [&]<class Device>(std::unique_ptr<Device> device) {

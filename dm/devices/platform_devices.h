@@ -9,8 +9,8 @@
 #include "acrn/base/result.h"
 #include "acrn/event/event_loop.h"
 #include "acrn/pci/pci_function.h"
-#include "acrn/platform/board_control.h"
 #include "acrn/platform/port_device.h"
+#include "acrn/platform/power_control.h"
 #include "acrn/platform/serial_line.h"
 
 namespace acrn {
@@ -29,7 +29,7 @@ struct PitEnvironment {
 
 // Clock, reset and power, the debug exit if it is asked for, and the timer if the hypervisor has none. The control
 // outlives them.
-Result<std::vector<PlatformDevice>> create_board(bool debug_exit, BoardControl& control,
+Result<std::vector<PlatformDevice>> create_board(bool debug_exit, PowerControl& control,
                                                  const std::optional<PitEnvironment>& pit);
 // COM1 to COM4. Line and pin outlive the device.
 PlatformDevice create_uart(unsigned com, SerialLine& line, IrqPin& pin);

@@ -9,8 +9,8 @@
 #include <string>
 
 #include "acrn/mem/guest_memory.h"
-#include "acrn/platform/board_control.h"
 #include "acrn/platform/port_device.h"
+#include "acrn/platform/power_control.h"
 #include "acrn/vm/hypervisor.h"
 #include "dm/machine/acpi.h"
 #include "dm/machine/io_bus.h"
@@ -28,7 +28,7 @@ class Machine final : private ExitHandler {
   };
   // Where the board's own events go. Any thread.
   struct Events {
-    BoardControl& control;
+    PowerControl& control;
     std::function<void(std::string)> cpu_failed;  // one line
   };
 

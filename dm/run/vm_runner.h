@@ -7,7 +7,7 @@
 #include <optional>
 #include <vector>
 
-#include "acrn/platform/board_control.h"
+#include "acrn/platform/power_control.h"
 #include "dm/devices/platform_devices.h"
 #include "dm/machine/machine.h"
 #include "dm/run/runner.h"
@@ -15,7 +15,7 @@
 
 namespace acrn {
 
-class VmRunner final : public Runner, private BoardControl {
+class VmRunner final : public Runner, private PowerControl {
  public:
   VmRunner(const DmConfig& config, EpollLoop& loop) : Runner(config, loop) {}
   ~VmRunner() override;

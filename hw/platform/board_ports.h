@@ -1,4 +1,4 @@
-// The small ports through which a PC's guest resets its board or turns it off. Any thread; the BoardControl outlives
+// The small ports through which a PC's guest resets its board or turns it off. Any thread; the PowerControl outlives
 // them and is called under no lock.
 #pragma once
 
@@ -7,9 +7,9 @@
 #include <cstdint>
 
 #include "acrn/base/mutex.h"
-#include "acrn/platform/board_control.h"
 #include "acrn/platform/port_device.h"
 #include "acrn/platform/port_map.h"
+#include "acrn/platform/power_control.h"
 
 namespace acrn {
 
@@ -29,13 +29,13 @@ class KeyboardReset final : public PortDevice {
   static constexpr uint16_t kFirstPort = kKeyboardCommandPort.first, kPorts = kKeyboardCommandPort.count;
   static constexpr uint8_t kPulseReset = 0xfe;
 
-  explicit KeyboardReset(BoardControl& board) : board_(board) {}
+  explicit KeyboardReset(PowerControl& board) : board_(board) {}
   uint32_t read(uint16_t offset, unsigned size) override;
   void write(uint16_t offset, unsigned size, uint32_t value) override;
   void reset() override {}
 
  private:
-  BoardControl& board_;
+  PowerControl& board_;
 };
 
 // The chip set's reset control register.
@@ -45,13 +45,13 @@ class ResetControl final : public PortDevice {
   static constexpr uint8_t kResetCpu = 0x04;
   static constexpr uint8_t kResetValue = 0x06;  // a hard reset; the FADT's RESET_VALUE
 
-  explicit ResetControl(BoardControl& board) : board_(board) {}
+  explicit ResetControl(PowerControl& board) : board_(board) {}
   uint32_t read(uint16_t offset, unsigned size) override;
   void write(uint16_t offset, unsigned size, uint32_t value) override;
   void reset() override { value_ = 0; }
 
  private:
-  BoardControl& board_;
+  PowerControl& board_;
   std::atomic<uint8_t> value_{0};
 };
 
@@ -67,7 +67,7 @@ class Pm1a final : public PortDevice {
   static constexpr uint16_t kSleepEnable = 0x2000;
   static constexpr unsigned kSleepTypeShift = 10;
 
-  explicit Pm1a(BoardControl& board) : board_(board) {}
+  explicit Pm1a(PowerControl& board) : board_(board) {}
   uint32_t read(uint16_t offset, unsigned size) override;
   void write(uint16_t offset, unsigned size, uint32_t value) override;
   void reset() override;
@@ -75,7 +75,7 @@ class Pm1a final : public PortDevice {
  private:
   void write_register(unsigned port, uint8_t value);
 
-  BoardControl& board_;
+  PowerControl& board_;
   Mutex mutex_;  // leaf
   std::array<uint8_t, 2> enable_ ACRN_GUARDED_BY(mutex_) = {};
   uint8_t sleep_type_ ACRN_GUARDED_BY(mutex_) = 0;
@@ -86,13 +86,13 @@ class DebugExit final : public PortDevice {
  public:
   static constexpr uint16_t kFirstPort = kDebugExitPort.first, kPorts = kDebugExitPort.count;
 
-  explicit DebugExit(BoardControl& board) : board_(board) {}
+  explicit DebugExit(PowerControl& board) : board_(board) {}
   uint32_t read(uint16_t offset, unsigned size) override;
   void write(uint16_t offset, unsigned size, uint32_t value) override;
   void reset() override {}
 
  private:
-  BoardControl& board_;
+  PowerControl& board_;
 };
 
 }  // namespace acrn

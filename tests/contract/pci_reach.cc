@@ -252,7 +252,7 @@ class ExitFunction final : public PciFunction {
   const PciFunction& shape_;
 };
 
-class NoControl final : public BoardControl {
+class NoControl final : public PowerControl {
  public:
   void request_reset() override {}
   void request_power_off() override {}

@@ -3,7 +3,7 @@
 // COVERS(input): every port of the board, every width
 #include <array>
 
-#include "acrn/platform/board_control.h"
+#include "acrn/platform/power_control.h"
 #include "acrn/platform/serial_line.h"
 #include "hw/platform/board_ports.h"
 #include "hw/platform/pit_8254.h"
@@ -13,7 +13,7 @@
 
 namespace {
 
-struct Board final : acrn::BoardControl, acrn::SerialLine, acrn::IrqPin {
+struct Board final : acrn::PowerControl, acrn::SerialLine, acrn::IrqPin {
   void request_reset() override {}
   void request_power_off() override {}
   void request_debug_exit(uint8_t) override {}

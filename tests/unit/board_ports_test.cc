@@ -9,7 +9,7 @@
 namespace acrn {
 namespace {
 
-class FakeBoard final : public BoardControl {
+class FakeBoard final : public PowerControl {
  public:
   void request_reset() override { asked += "reset "; }
   void request_power_off() override { asked += "off "; }

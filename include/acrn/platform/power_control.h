@@ -5,14 +5,14 @@
 
 namespace acrn {
 
-class BoardControl {
+class PowerControl {
  public:
   virtual void request_reset() = 0;
   virtual void request_power_off() = 0;
   virtual void request_debug_exit(uint8_t value) = 0;  // ends the VM with status (value << 1) | 1
 
  protected:
-  ~BoardControl() = default;
+  ~PowerControl() = default;
 };
 
 }  // namespace acrn

@@ -12,7 +12,7 @@
 #include "dm/devices/block_device_options.h"
 #include "dm/devices/device_table.h"
 #include "dm/machine/pci_setup.h"
-#include "dm/serial/serial_ends.h"
+#include "dm/serial/serial_endpoints.h"
 
 namespace acrn {
 namespace {
@@ -60,7 +60,7 @@ Result<void> check_machine(const DmConfig& config) {
   }
   if (auto checked = check_affinity(hypervisor_options(config)); !checked) return checked;
   for (const SerialPortConfig& port : config.serial_ports) {
-    if (auto checked = check_serial_ends(port.backend, concat("-l com", port.com)); !checked) return checked;
+    if (auto checked = check_serial_endpoints(port.backend, concat("-l com", port.com)); !checked) return checked;
   }
   return {};
 }

@@ -55,7 +55,7 @@ Result<std::unique_ptr<HostSerialLine>> HostSerialLine::open(const std::string& 
   return line;
 }
 
-HostSerialLine::HostSerialLine(SerialEnds ends, std::string name, EpollLoop& loop, std::function<void()> leave)
+HostSerialLine::HostSerialLine(SerialEndpoints ends, std::string name, EpollLoop& loop, std::function<void()> leave)
     : loop_(loop), ends_(std::move(ends)), name_(std::move(name)), leave_(std::move(leave)) {}
 
 HostSerialLine::~HostSerialLine() {

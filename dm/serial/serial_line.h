@@ -19,7 +19,7 @@
 #include "dm/event/epoll_loop.h"
 #include "dm/serial/byte_ring.h"
 #include "dm/serial/escape_filter.h"
-#include "dm/serial/serial_ends.h"
+#include "dm/serial/serial_endpoints.h"
 
 namespace acrn {
 
@@ -40,7 +40,7 @@ class HostSerialLine final : public SerialLine {
   std::optional<uint8_t> receive() override;
 
  private:
-  HostSerialLine(SerialEnds ends, std::string name, EpollLoop& loop, std::function<void()> leave);
+  HostSerialLine(SerialEndpoints ends, std::string name, EpollLoop& loop, std::function<void()> leave);
   void start();
   void stop();
   void serve();
@@ -68,7 +68,7 @@ class HostSerialLine final : public SerialLine {
   bool pty_open() const;
 
   EpollLoop& loop_;
-  SerialEnds ends_;
+  SerialEndpoints ends_;
   const std::string name_;
   ByteRing output_{kOutputBytes};                 // the UART pushes, the loop takes
   ByteRing input_{kInputBytes};                   // the loop pushes, the UART takes

@@ -10,7 +10,7 @@
 
 namespace acrn {
 
-struct SerialEnds {
+struct SerialEndpoints {
   UniqueFd input;          // none: output only
   UniqueFd output;         // never the same descriptor as `input`, since a loop watches each by itself
   bool may_block = false;  // the output is shared with others and not ours to change: poll, then write little
@@ -20,9 +20,9 @@ struct SerialEnds {
 };
 
 // `backend`: "stdio", "pty" or a path. `option`: what an error and the pty's announcement begin with. Never waits for
-// another party. SerialEnds of a pty begin with nobody on the other side.
-Result<SerialEnds> open_serial_ends(const std::string& backend, const std::string& option);
+// another party. SerialEndpoints of a pty begin with nobody on the other side.
+Result<SerialEndpoints> open_serial_ends(const std::string& backend, const std::string& option);
 // What of that can be refused without an effect: who reads a FIFO is not known, and a device is not opened.
-Result<void> check_serial_ends(const std::string& backend, const std::string& option);
+Result<void> check_serial_endpoints(const std::string& backend, const std::string& option);
 
 }  // namespace acrn

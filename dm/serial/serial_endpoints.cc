@@ -1,4 +1,4 @@
-#include "dm/serial/serial_ends.h"
+#include "dm/serial/serial_endpoints.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -42,8 +42,8 @@ UniqueFd open_anew(int fd, int flags) {
   return UniqueFd(::open(concat("/proc/self/fd/", fd).c_str(), flags | kNeverWait));
 }
 
-Result<SerialEnds> open_stdio(const Name& name) {
-  SerialEnds ends;
+Result<SerialEndpoints> open_stdio(const Name& name) {
+  SerialEndpoints ends;
   ends.output = open_anew(STDOUT_FILENO, O_WRONLY);
   if (!ends.output) {
     struct stat status {};
@@ -58,8 +58,8 @@ Result<SerialEnds> open_stdio(const Name& name) {
   return ends;
 }
 
-Result<SerialEnds> open_pty(const Name& name) {
-  SerialEnds ends;
+Result<SerialEndpoints> open_pty(const Name& name) {
+  SerialEndpoints ends;
   ends.output = UniqueFd(::posix_openpt(O_RDWR | kNeverWait));
   if (!ends.output) return name.system_error("posix_openpt");
   std::array<char, 128> path{};
@@ -81,8 +81,8 @@ Result<SerialEnds> open_pty(const Name& name) {
   return ends;
 }
 
-Result<SerialEnds> open_device(const Name& name) {
-  SerialEnds ends;
+Result<SerialEndpoints> open_device(const Name& name) {
+  SerialEndpoints ends;
   ends.output = UniqueFd(::open(name.backend.c_str(), O_RDWR | kNeverWait));
   if (!ends.output) return name.error(concat(errno_text(errno), kDeviceAdvice));
   ends.input = duplicate(ends.output.fd());
@@ -91,8 +91,8 @@ Result<SerialEnds> open_device(const Name& name) {
   return ends;
 }
 
-Result<SerialEnds> open_file(const Name& name, int create) {
-  SerialEnds ends;
+Result<SerialEndpoints> open_file(const Name& name, int create) {
+  SerialEndpoints ends;
   // A console may say things that are not for everybody.
   ends.output = UniqueFd(::open(name.backend.c_str(), O_WRONLY | O_APPEND | create | kNeverWait, 0600));
   if (ends.output) return ends;
@@ -125,14 +125,14 @@ Result<mode_t> kind_of(const Name& name) {
 
 }  // namespace
 
-Result<void> check_serial_ends(const std::string& backend, const std::string& option) {
+Result<void> check_serial_endpoints(const std::string& backend, const std::string& option) {
   const Name name{option, backend};
   if (backend == "stdio" || backend == "pty") return {};
   const auto kind = kind_of(name);
   return kind ? Result<void>() : kind.error();
 }
 
-Result<SerialEnds> open_serial_ends(const std::string& backend, const std::string& option) {
+Result<SerialEndpoints> open_serial_ends(const std::string& backend, const std::string& option) {
   const Name name{option, backend};
   if (backend == "stdio") return open_stdio(name);
   if (backend == "pty") return open_pty(name);

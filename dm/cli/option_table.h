@@ -34,7 +34,7 @@ Error unknown_word(std::string_view word, std::string_view kind, std::span<const
 
 inline Error usage_error(std::string message) { return Error{ErrorKind::kUsage, std::move(message)}; }
 
-enum class Value : uint8_t { kNone, kOptional, kRequired };
+enum class ValueRule : uint8_t { kNone, kOptional, kRequired };
 
 // Of the words that a shell offers as an option's value: what it has to look up itself.
 inline constexpr std::string_view kPathWord = "<path>";
@@ -45,7 +45,7 @@ inline constexpr std::string_view kServerWord = "<server>";  // what `--serve` t
 template <class Target>
 struct OptionRow {
   std::string_view key;
-  Value value = Value::kNone;
+  ValueRule value = ValueRule::kNone;
   bool (*accept)(Target& target, std::string_view value) = nullptr;  // false: the value is not a valid one
   std::string_view kind = {};                                        // what the value is: "a ring size"
   std::string_view expects = {};   // what would be right: "a power of two, like queue_size=128"
@@ -65,10 +65,10 @@ KeyValue split_key(std::string_view field);
 
 template <class Target>
 Result<void> apply_row(const OptionRow<Target>& row, const KeyValue& field, Target& target) {
-  if (row.value == Value::kNone && field.value) {
+  if (row.value == ValueRule::kNone && field.value) {
     return usage_error(concat(row.key, "=", *field.value, ": '", row.key, "' takes no value; write just ", row.key));
   }
-  if ((row.value == Value::kRequired && !field.value) || (field.value && field.value->empty())) {
+  if ((row.value == ValueRule::kRequired && !field.value) || (field.value && field.value->empty())) {
     return usage_error(concat(row.key, ": the value is missing; give ", row.expects));
   }
   const std::string_view value = field.value.value_or("");

@@ -21,8 +21,8 @@ std::string joined(std::span<const Part> parts, std::string_view between) {
 }
 
 Entry entry_of(const VblkOption& option) {
-  Value value = option.argument.empty() ? Value::kNone : Value::kRequired;
-  if (!option.implied.empty()) value = Value::kOptional;
+  ValueRule value = option.argument.empty() ? ValueRule::kNone : ValueRule::kRequired;
+  if (!option.implied.empty()) value = ValueRule::kOptional;
   return Entry{.names = split_at(option.names, ','),
                .value = value,
                .argument = option.argument,
@@ -35,12 +35,12 @@ Entry entry_of(const VblkOption& option) {
 }  // namespace
 
 std::string Entry::written_argument() const {
-  return value == Value::kOptional ? concat("[", argument, "]") : std::string(argument);
+  return value == ValueRule::kOptional ? concat("[", argument, "]") : std::string(argument);
 }
 
 std::string Entry::written_key() const {
-  if (value == Value::kNone) return std::string(name());
-  return value == Value::kOptional ? concat(name(), "[=", argument, "]") : concat(name(), "=", argument);
+  if (value == ValueRule::kNone) return std::string(name());
+  return value == ValueRule::kOptional ? concat(name(), "[=", argument, "]") : concat(name(), "=", argument);
 }
 
 std::vector<Entry> acrn_dm_entries() {
@@ -48,7 +48,7 @@ std::vector<Entry> acrn_dm_entries() {
   for (const CommandOption& option : command_options()) {
     const bool is_help = option.names == "-h,--help";  // "this text" is true in the help text only
     entries.push_back({.names = split_at(option.names, ','),
-                       .value = option.argument.empty() ? Value::kNone : Value::kRequired,
+                       .value = option.argument.empty() ? ValueRule::kNone : ValueRule::kRequired,
                        .argument = option.argument,
                        .default_value = {},
                        .help = is_help ? "print every option with an example" : option.help,

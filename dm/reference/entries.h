@@ -13,7 +13,7 @@ namespace acrn::reference {
 // Views of the tables' text.
 struct Entry {
   std::vector<std::string_view> names;  // "-m", "--memsize"; one key of a virtio-blk function
-  Value value = Value::kNone;
+  ValueRule value = ValueRule::kNone;
   std::string_view argument, default_value, help, words;
   std::string_view manual;  // sentences; empty: the help
 

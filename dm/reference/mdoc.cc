@@ -86,7 +86,7 @@ std::string flag(std::string_view name) { return concat("Fl ", name.substr(1)); 
 std::string option_item(const Entry& entry) {
   std::string line = ".It ";
   for (const std::string_view name : entry.names) line += concat(name == entry.name() ? "" : " , ", flag(name));
-  return entry.value == Value::kNone ? line : concat(line, " ", macros_of(entry.written_argument()));
+  return entry.value == ValueRule::kNone ? line : concat(line, " ", macros_of(entry.written_argument()));
 }
 
 std::string acrn_dm_options() {

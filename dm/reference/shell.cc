@@ -26,8 +26,8 @@ std::string value_words(const Entry& entry) {
 }
 
 void add_block_words(const Entry& entry, std::vector<std::string>& words) {
-  if (entry.value != Value::kRequired) words.emplace_back(entry.name());
-  if (entry.value == Value::kOptional || (entry.value == Value::kRequired && entry.words.empty())) {
+  if (entry.value != ValueRule::kRequired) words.emplace_back(entry.name());
+  if (entry.value == ValueRule::kOptional || (entry.value == ValueRule::kRequired && entry.words.empty())) {
     words.push_back(concat(entry.name(), "="));
   }
   if (entry.words.empty()) return;
@@ -56,7 +56,7 @@ std::string before_path_words() {
 std::string before_path_patterns(std::string_view between, std::string_view quote) {
   std::vector<std::string> patterns;
   for (const Entry& entry : entries_before_path()) {
-    if (entry.value != Value::kRequired) patterns.emplace_back(entry.name());
+    if (entry.value != ValueRule::kRequired) patterns.emplace_back(entry.name());
     patterns.push_back(concat(quote, entry.name(), "=*", quote));
   }
   patterns.emplace_back("b");
@@ -87,7 +87,7 @@ std::string bash_values(const std::vector<Entry>& entries) {
   std::vector<std::string> lines;
   std::vector<std::string_view> silent;
   for (const Entry& entry : entries) {
-    if (entry.value == Value::kNone) continue;
+    if (entry.value == ValueRule::kNone) continue;
     const std::string pattern = join(entry.names, " | ");
     if (entry.words.empty()) {
       silent.insert(silent.end(), entry.names.begin(), entry.names.end());
@@ -123,8 +123,9 @@ std::string zsh_description(std::string_view help) {
 
 // What comes behind the name: the argument and what is offered for it.
 std::string zsh_argument(const Entry& entry) {
-  if (entry.value == Value::kNone) return "";
-  const std::string before = concat(entry.value == Value::kOptional ? "::" : ":", replaced(entry.argument, ":", "\\:"));
+  if (entry.value == ValueRule::kNone) return "";
+  const std::string before =
+      concat(entry.value == ValueRule::kOptional ? "::" : ":", replaced(entry.argument, ":", "\\:"));
   if (entry.words.empty()) return concat(before, ": ");
   if (entry.words == kSlotWord) return concat(before, ": _acrn_offer_slot");
   if (entry.words == kPathWord) return concat(before, ":_files");
@@ -137,7 +138,7 @@ std::string zsh_options(const std::vector<Entry>& entries) {
   for (const Entry& entry : entries) {
     for (const std::string_view name : entry.names) {
       const bool repeats = entry.words == kSlotWord || name == "-l" || name == "--lpc";
-      const std::string_view end = entry.value == Value::kNone ? "" : name.starts_with("--") ? "=" : "+";
+      const std::string_view end = entry.value == ValueRule::kNone ? "" : name.starts_with("--") ? "=" : "+";
       const std::string exclusion = repeats ? "*" : concat("(", join(entry.names, " "), ")");
       lines.push_back(zsh_quoted(concat(exclusion, name, end, zsh_description(entry.help), zsh_argument(entry))));
     }
@@ -177,8 +178,8 @@ std::string fish_option(std::string_view command, const std::string& condition, 
   } else if (entry.words == kSlotWord) {
     line += " -x -a '(__acrn_offer_slot)'";
   } else if (!entry.words.empty()) {
-    line += concat(entry.value == Value::kOptional ? " -a " : " -x -a ", fish_quoted(value_words(entry)));
-  } else if (entry.value != Value::kNone) {
+    line += concat(entry.value == ValueRule::kOptional ? " -a " : " -x -a ", fish_quoted(value_words(entry)));
+  } else if (entry.value != ValueRule::kNone) {
     line += " -x";
   }
   return concat(line, " -d ", fish_quoted(entry.help));

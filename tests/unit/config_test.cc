@@ -568,7 +568,7 @@ TEST(a_default_value_in_the_table_is_what_holds_without_the_option) {
 TEST(each_word_that_a_shell_may_offer_is_accepted) {
   for (const auto& row : block_option_rows()) {
     EXPECT(!row.help.empty());
-    EXPECT_EQ(row.argument.empty(), row.value == Value::kNone);
+    EXPECT_EQ(row.argument.empty(), row.value == ValueRule::kNone);
     if (row.words.empty()) continue;
     for (const std::string_view word : split_at(row.words, ' ')) block_of(concat("disk.img,", row.key, "=", word));
   }

@@ -12,14 +12,14 @@ struct Target {
 };
 
 constexpr OptionRow<Target> kRows[] = {
-    {"ro", Value::kNone, [](Target& target, std::string_view) { return target.ro = true; }},
-    {"discard", Value::kOptional,
+    {"ro", ValueRule::kNone, [](Target& target, std::string_view) { return target.ro = true; }},
+    {"discard", ValueRule::kOptional,
      [](Target& target, std::string_view value) {
        target.discard = std::string(value);
        return true;
      },
      "limits", "limits, like discard=8"},
-    {"size", Value::kRequired,
+    {"size", ValueRule::kRequired,
      [](Target& target, std::string_view value) {
        const auto number = parse_number(value, 1, 9);
        if (number) target.size = *number;

@@ -7,7 +7,7 @@
 
 #include "acrn/base/concat.h"
 #include "dm/devices/device_table.h"
-#include "dm/tools/bench/contest.h"
+#include "dm/tools/bench/bench_run.h"
 #include "dm/tools/bench/device.h"
 #include "dm/tools/commands.h"
 
@@ -45,8 +45,8 @@ Result<unsigned> jobs_of(const BenchOptions& options, const LegacyDriver& driver
                                          "; give mq=", jobs, " to -s")};
 }
 
-Result<std::unique_ptr<BlockLedger>> ledger_for(const BenchOptions& options, uint64_t bytes, unsigned jobs) {
-  std::unique_ptr<BlockLedger> none;
+Result<std::unique_ptr<WriteTracker>> ledger_for(const BenchOptions& options, uint64_t bytes, unsigned jobs) {
+  std::unique_ptr<WriteTracker> none;
   if (!options.verify) return none;
   const uint64_t blocks = bytes / options.block, in_flight = uint64_t{jobs} * options.depth;
   if (blocks < in_flight) {
@@ -55,7 +55,7 @@ Result<std::unique_ptr<BlockLedger>> ledger_for(const BenchOptions& options, uin
                         " blocks, where each needs its own; give a smaller --qd or a larger --size")};
   }
   const auto run = static_cast<uint32_t>(BenchClock::now().time_since_epoch().count() / 1000 ^ getpid() << 16);
-  return BlockLedger::create(blocks, options.block, run);
+  return WriteTracker::create(blocks, options.block, run);
 }
 
 // One benchmark from its command line to its report.
@@ -70,7 +70,7 @@ class Bench {
 
   // Measures, and verifies what it wrote.
   Result<void> run() {
-    Contest contest(options_, options_.cold ? &*file_ : nullptr, ledger_.get(), contenders());
+    BenchRun contest(options_, options_.cold ? &*file_ : nullptr, ledger_.get(), contenders());
     if (auto done = contest.run(); !done) return done;
     if (!ledger_) return {};
     if (!ledger_->failed()) {
@@ -157,8 +157,8 @@ class Bench {
     return Error{ErrorKind::kInternal, concat("--direct-baseline=", report_.left_out)};
   }
 
-  std::vector<Contender> contenders() {
-    std::vector<Contender> all;
+  std::vector<BenchTarget> contenders() {
+    std::vector<BenchTarget> all;
     all.push_back({report_.device, [this](double seconds, uint64_t seed, const BenchTick& tick) {
                      return device_->run(seconds, seed, tick);
                    }});
@@ -184,7 +184,7 @@ class Bench {
   BenchReport report_;
   std::unique_ptr<Session> session_;
   std::unique_ptr<LegacyDriver> driver_;
-  std::unique_ptr<BlockLedger> ledger_;
+  std::unique_ptr<WriteTracker> ledger_;
   std::optional<DeviceLoad> device_;
   std::optional<DirectFile> file_;
 };

@@ -13,7 +13,7 @@ namespace {
 // One job: its queue, and what is in flight there.
 class QueueLoad {
  public:
-  QueueLoad(DriverQueue& queue, uint32_t block, BlockLedger* ledger, BenchRound& round)
+  QueueLoad(DriverQueue& queue, uint32_t block, WriteTracker* ledger, BenchRound& round)
       : queue_(queue), block_(block), ledger_(ledger), round_(round), requests_(queue.depth()) {}
 
   Result<void> run(BenchPattern pattern, double seconds) {
@@ -52,7 +52,7 @@ class QueueLoad {
   struct Request {
     BenchClock::time_point begun;
     bool read = true;
-    BlockLedger::Claim claim;
+    WriteTracker::Claim claim;
   };
 
   void start(uint16_t tag, bool read, uint64_t block, BenchClock::time_point now) {
@@ -107,7 +107,7 @@ class QueueLoad {
 
   DriverQueue& queue_;
   uint32_t block_;
-  BlockLedger* ledger_;
+  WriteTracker* ledger_;
   BenchRound& round_;
   std::vector<Request> requests_;
 };
@@ -115,7 +115,7 @@ class QueueLoad {
 }  // namespace
 
 DeviceLoad::DeviceLoad(LegacyDriver& driver, const BenchOptions& options, uint64_t bytes, unsigned jobs,
-                       BlockLedger* ledger)
+                       WriteTracker* ledger)
     : driver_(driver), options_(options), blocks_(bytes / options.block), jobs_(jobs), ledger_(ledger) {
   // Pages that were never touched are all the same one, which is faster than any real data.
   const std::vector<std::byte> filling(options.block, std::byte{0x5a});

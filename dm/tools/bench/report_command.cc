@@ -3,7 +3,7 @@
 #include <nlohmann/json.hpp>
 #include <tuple>
 
-#include "dm/tools/bench/contest.h"
+#include "dm/tools/bench/bench_run.h"
 
 namespace acrn {
 namespace {

@@ -1,4 +1,4 @@
-// Contest: the sides of a benchmark in turns, round by round. One thread.
+// BenchRun: the sides of a benchmark in turns, round by round. One thread.
 #pragma once
 
 #include <fmt/format.h>
@@ -20,17 +20,17 @@ inline constexpr unsigned kBenchRounds = 5;
 // How a side does one round.
 using RunSide = std::function<Result<BenchRound>(double seconds, uint64_t seed, const BenchTick& tick)>;
 
-struct Contender {
+struct BenchTarget {
   BenchSide& side;
   RunSide run;
 };
 
 // Each round is begun by another side: the first one finds other caches.
-class Contest {
+class BenchRun {
  public:
   // `cold`, if any: its pages leave the page cache before each turn. `ledger`, if any: a mismatch ends the contest.
-  Contest(const BenchOptions& options, const DirectFile* cold, const BlockLedger* ledger,
-          std::vector<Contender> contenders)
+  BenchRun(const BenchOptions& options, const DirectFile* cold, const WriteTracker* ledger,
+           std::vector<BenchTarget> contenders)
       : options_(options),
         cold_(cold),
         ledger_(ledger),
@@ -46,7 +46,7 @@ class Contest {
     }
     for (unsigned number = 1; number <= kBenchRounds; number++) {
       for (size_t i = 0; i < count && !(ledger_ != nullptr && ledger_->failed()); i++) {
-        Contender& contender = contenders_[(number - 1 + i) % count];
+        BenchTarget& contender = contenders_[(number - 1 + i) % count];
         auto measured = round(contender, number, options_.seconds / kBenchRounds);
         if (!measured) return measured.error();
         contender.side.series.add(measured.value());
@@ -61,7 +61,7 @@ class Contest {
   }
 
  private:
-  Result<BenchRound> round(Contender& contender, unsigned number, double seconds) {
+  Result<BenchRound> round(BenchTarget& contender, unsigned number, double seconds) {
     if (cold_ != nullptr) {
       if (auto dropped = cold_->drop_pages(); !dropped) return dropped.error();
     }
@@ -75,8 +75,8 @@ class Contest {
 
   const BenchOptions& options_;
   const DirectFile* cold_;
-  const BlockLedger* ledger_;
-  std::vector<Contender> contenders_;
+  const WriteTracker* ledger_;
+  std::vector<BenchTarget> contenders_;
   Progress progress_;
   BenchTick tick_;
   std::string note_;

@@ -165,7 +165,7 @@ Result<void> Acrn::start(const BootState& boot, ExitHandler& exits) {
   if (hsm_call(*hsm_, ACRN_IOCTL_START_VM) < 0) return hsm_error("START_VM");
   paused_ = false;
   if (serving_) {
-    requests_->go_on();
+    requests_->resume();
   } else {
     if (auto started = requests_->start(*vmid_, exits); !started) return started;
     serving_ = true;
@@ -214,12 +214,12 @@ bool Acrn::pause_vm() {
 
 void Acrn::pause() {
   if (!pause_vm()) warn_of("PAUSE_VM");
-  requests_->hold();
+  requests_->pause();
 }
 
 Result<void> Acrn::reset() {
   if (!pause_vm()) return hsm_error("PAUSE_VM");
-  requests_->hold();
+  requests_->pause();
   ioeventfds_.remove_all();
   msis_.forget_all();
   if (hsm_call(*hsm_, ACRN_IOCTL_CLEAR_VM_IOREQ) < 0) return hsm_error("CLEAR_VM_IOREQ");

@@ -92,13 +92,13 @@ Result<void> IoRequests::start(uint16_t vmid, ExitHandler& exits) {
   return thread_.start("acrn requests", [this] { serve(); });
 }
 
-void IoRequests::hold() {
+void IoRequests::pause() {
   MutexLock lock(mutex_);
   if (gate_ == Gate::kOpen) gate_ = Gate::kHeld;
   while (answering_) changed_.wait(mutex_);
 }
 
-void IoRequests::go_on() {
+void IoRequests::resume() {
   MutexLock lock(mutex_);
   if (gate_ == Gate::kHeld) gate_ = Gate::kOpen;
   changed_.notify_all();

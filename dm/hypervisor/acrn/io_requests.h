@@ -29,9 +29,9 @@ class IoRequests {
   Result<void> create_client();
   // Answers the virtual CPUs of VM `vmid` until stop().
   Result<void> start(uint16_t vmid, ExitHandler& exits);
-  // Returns when nothing is being answered. What comes waits for go_on().
-  void hold();
-  void go_on();
+  // Returns when nothing is being answered. What comes waits for resume().
+  void pause();
+  void resume();
   // Ends the thread and the client. The virtual CPUs are paused.
   void stop();
 

@@ -8,7 +8,7 @@
 
 #include "dm/loopback/legacy_driver.h"
 #include "dm/loopback/raw_guest.h"
-#include "tests/contract/pci_reach.h"
+#include "tests/contract/pci_access_path.h"
 #include "tests/support/soon.h"
 #include "tests/support/temp_dir.h"
 
@@ -18,12 +18,12 @@ namespace {
 using namespace test;  // NOLINT(google-build-using-namespace)
 
 #define CONTRACT(sentence, disk)                                               \
-  static void sentence(Reach& reach);                                          \
+  static void sentence(AccessPath& reach);                                     \
   TEST(sentence##_directly) { sentence(*reach_directly({disk})); }             \
   TEST(sentence##_on_the_machine) { sentence(*reach_on_the_machine({disk})); } \
   TEST(sentence##_over_the_hsm) { sentence(*reach_over_the_hsm({disk})); }     \
   TEST(sentence##_over_vfio_user) { sentence(*reach_over_vfio_user({disk})); } \
-  static void sentence(Reach& reach)
+  static void sentence(AccessPath& reach)
 
 constexpr uint64_t kMiB = 1 << 20;
 
@@ -33,14 +33,14 @@ T must(Result<T> result) {
   return std::move(result).value();
 }
 
-GuestFunction probe(Reach& reach) {
-  auto function = GuestFunction::probe(reach.board(), Reach::kAddress);
+GuestFunction probe(AccessPath& reach) {
+  auto function = GuestFunction::probe(reach.board(), AccessPath::kAddress);
   EXPECT(function.has_value());
   return *function;
 }
 
-std::unique_ptr<LegacyDriver> drive(Reach& reach, const DriverOptions& options = {}) {
-  return must(LegacyDriver::start(reach.board(), Reach::kAddress, options));
+std::unique_ptr<LegacyDriver> drive(AccessPath& reach, const DriverOptions& options = {}) {
+  return must(LegacyDriver::start(reach.board(), AccessPath::kAddress, options));
 }
 
 std::vector<std::byte> some_data(size_t bytes, unsigned seed) {
@@ -57,8 +57,8 @@ void expect_keeps_data(LegacyDriver& driver, unsigned seed = 1) {
   EXPECT(back == data);
 }
 
-RawGuest raw_guest(Reach& reach, InterruptMode interrupts) {
-  return must(RawGuest::start(reach.board(), Reach::kAddress, ~feature(VIRTIO_RING_F_EVENT_IDX), interrupts));
+RawGuest raw_guest(AccessPath& reach, InterruptMode interrupts) {
+  return must(RawGuest::start(reach.board(), AccessPath::kAddress, ~feature(VIRTIO_RING_F_EVENT_IDX), interrupts));
 }
 
 void start_flush(RawGuest& guest) {

@@ -1,5 +1,5 @@
-// Reach: a virtio-blk function on a guest's board, and one of the ways in which a guest gets to it. The guest's side is
-// always the loopback board; what lies between that and the function differs.
+// AccessPath: a virtio-blk function on a guest's board, and one of the ways in which a guest gets to it. The guest's
+// side is always the loopback board; what lies between that and the function differs.
 #pragma once
 
 #include <memory>
@@ -11,31 +11,31 @@
 
 namespace acrn::test {
 
-class Reach {
+class AccessPath {
  public:
   static constexpr PciAddress kAddress{0, 9, 0};
 
-  virtual ~Reach() = default;
+  virtual ~AccessPath() = default;
   virtual LoopbackMachine& board() = 0;
   virtual Device& device() = 0;  // for what an operator does
   // False: a kick of a queue that is not there ends before it gets to the device.
   virtual bool hears_every_kick() const { return true; }
 };
 
-struct ReachOptions {
+struct AccessPathOptions {
   std::string disk;  // what follows "virtio-blk," in -s
   bool single_msi = false;
 };
 
-using MakeReach = std::unique_ptr<Reach> (*)(const ReachOptions& options);
+using MakeReach = std::unique_ptr<AccessPath> (*)(const AccessPathOptions& options);
 // The function is on the board's own bus.
-std::unique_ptr<Reach> reach_directly(const ReachOptions& options);
+std::unique_ptr<AccessPath> reach_directly(const AccessPathOptions& options);
 // It is plugged into a Machine whose virtual CPU is the test: accesses are exits, kicks are doorbells.
-std::unique_ptr<Reach> reach_on_the_machine(const ReachOptions& options);
+std::unique_ptr<AccessPath> reach_on_the_machine(const AccessPathOptions& options);
 // The same, and the machine's hypervisor is the port to ACRN over a stand-in for its module: accesses are requests of
 // virtual CPUs, configuration space is ports 0xcf8 and 0xcfc.
-std::unique_ptr<Reach> reach_over_the_hsm(const ReachOptions& options);
+std::unique_ptr<AccessPath> reach_over_the_hsm(const AccessPathOptions& options);
 // It is served over a socket, and the board has the client.
-std::unique_ptr<Reach> reach_over_vfio_user(const ReachOptions& options);
+std::unique_ptr<AccessPath> reach_over_vfio_user(const AccessPathOptions& options);
 
 }  // namespace acrn::test

@@ -1,4 +1,4 @@
-#include "tests/contract/pci_reach.h"
+#include "tests/contract/pci_access_path.h"
 
 #include <unistd.h>
 
@@ -38,15 +38,15 @@ void must(const Result<void>& result) {
 }
 
 // A driver's mistakes are part of these tests; they need not fill the console.
-PciSlotConfig slot_of(const ReachOptions& options) {
+PciSlotConfig slot_of(const AccessPathOptions& options) {
   static const bool quiet = setup_logging({.console = 1}, "").ok();
   EXPECT(quiet);
   return must(parse_slot("9,virtio-blk," + options.disk));
 }
 
-class DirectReach final : public Reach {
+class DirectPath final : public AccessPath {
  public:
-  explicit DirectReach(const ReachOptions& options) {
+  explicit DirectPath(const AccessPathOptions& options) {
     const DeviceEnvironment environment{.memory = board_->memory(),
                                         .msi = board_->msi(),
                                         .shared_loop = *loop_,
@@ -84,7 +84,7 @@ class CallerCpu final : public Hypervisor, public GuestCpu {
  public:
   void connect(LoopbackMachine& board, unsigned line) override {
     messages_ = &board.msi();
-    line_ = &board.pin(Reach::kAddress);
+    line_ = &board.pin(AccessPath::kAddress);
     line_number_ = line;
   }
   uint32_t config_read(PciAddress function, unsigned offset, unsigned size) override {
@@ -150,7 +150,7 @@ class HsmCpus final : public GuestCpu {
 
   void connect(LoopbackMachine& board, unsigned line) override {
     messages_ = &board.msi();
-    line_ = &board.pin(Reach::kAddress);
+    line_ = &board.pin(AccessPath::kAddress);
     line_number_ = line;
   }
   uint32_t config_read(PciAddress function, unsigned offset, unsigned size) override {
@@ -224,10 +224,10 @@ class ExitFunction final : public PciFunction {
   ExitFunction(GuestCpu& cpu, const PciFunction& shape) : cpu_(cpu), shape_(shape) {}
 
   uint32_t config_read(unsigned offset, unsigned size) override {
-    return cpu_.config_read(Reach::kAddress, offset, size);
+    return cpu_.config_read(AccessPath::kAddress, offset, size);
   }
   void config_write(unsigned offset, unsigned size, uint32_t value) override {
-    cpu_.config_write(Reach::kAddress, offset, size, value);
+    cpu_.config_write(AccessPath::kAddress, offset, size, value);
   }
   BarShape bar_shape(unsigned bar) const override { return shape_.bar_shape(bar); }
   std::optional<uint64_t> bar_address(unsigned bar) const override { return placed_bar(*this, bar); }
@@ -259,11 +259,11 @@ class NoControl final : public PowerControl {
   void request_debug_exit(uint8_t) override {}
 };
 
-class MachineReach final : public Reach {
+class MachinePath final : public AccessPath {
  public:
   // `below`: what `cpu` and the hypervisor stand on.
-  MachineReach(const ReachOptions& options, GuestCpu& cpu, std::unique_ptr<Hypervisor> hypervisor,
-               std::unique_ptr<GuestCpu> below = {})
+  MachinePath(const AccessPathOptions& options, GuestCpu& cpu, std::unique_ptr<Hypervisor> hypervisor,
+              std::unique_ptr<GuestCpu> below = {})
       : cpu_(cpu), below_(std::move(below)) {
     const RamLayout layout = ram_layout(kRam);
     machine_ = must(Machine::create({.ram = layout}, std::move(hypervisor), {control_, [](const std::string&) {}}));
@@ -290,7 +290,7 @@ class MachineReach final : public Reach {
     seen_ = std::make_unique<ExitFunction>(cpu, device_->function());
     board_->bus().attach(kAddress, *seen_);
   }
-  ~MachineReach() override {
+  ~MachinePath() override {
     machine_->stop();
     device_.reset();  // its pin is the machine's
   }
@@ -311,9 +311,9 @@ class MachineReach final : public Reach {
   std::unique_ptr<ExitFunction> seen_;
 };
 
-class VfioUserReach final : public Reach {
+class VfioUserPath final : public AccessPath {
  public:
-  explicit VfioUserReach(const ReachOptions& options) {
+  explicit VfioUserPath(const AccessPathOptions& options) {
     const DeviceEnvironment environment{.memory = server_->memory(),
                                         .msi = server_->msi(),
                                         .shared_loop = *loop_,
@@ -325,7 +325,7 @@ class VfioUserReach final : public Reach {
                                                board_.msi());
     board_.bus().attach(kAddress, *remote_);
   }
-  ~VfioUserReach() override {
+  ~VfioUserPath() override {
     remote_.reset();
     server_->stop();
     device_.reset();
@@ -345,19 +345,21 @@ class VfioUserReach final : public Reach {
 
 }  // namespace
 
-std::unique_ptr<Reach> reach_directly(const ReachOptions& options) { return std::make_unique<DirectReach>(options); }
-std::unique_ptr<Reach> reach_on_the_machine(const ReachOptions& options) {
+std::unique_ptr<AccessPath> reach_directly(const AccessPathOptions& options) {
+  return std::make_unique<DirectPath>(options);
+}
+std::unique_ptr<AccessPath> reach_on_the_machine(const AccessPathOptions& options) {
   auto cpu = std::make_unique<CallerCpu>();
   CallerCpu& caller = *cpu;
-  return std::make_unique<MachineReach>(options, caller, std::move(cpu));
+  return std::make_unique<MachinePath>(options, caller, std::move(cpu));
 }
-std::unique_ptr<Reach> reach_over_the_hsm(const ReachOptions& options) {
+std::unique_ptr<AccessPath> reach_over_the_hsm(const AccessPathOptions& options) {
   auto cpus = std::make_unique<HsmCpus>();
   HsmCpus& callers = *cpus;
-  return std::make_unique<MachineReach>(options, callers, callers.port(), std::move(cpus));
+  return std::make_unique<MachinePath>(options, callers, callers.port(), std::move(cpus));
 }
-std::unique_ptr<Reach> reach_over_vfio_user(const ReachOptions& options) {
-  return std::make_unique<VfioUserReach>(options);
+std::unique_ptr<AccessPath> reach_over_vfio_user(const AccessPathOptions& options) {
+  return std::make_unique<VfioUserPath>(options);
 }
 
 }  // namespace acrn::test

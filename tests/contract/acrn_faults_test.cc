@@ -25,7 +25,7 @@ struct Request {
 };
 constexpr Request kRequests[] = {
     {ACRN_IOCTL_CREATE_VM, true},           {ACRN_IOCTL_SET_MEMSEG, true}, {ACRN_IOCTL_SET_VCPU_REGS, true},
-    {ACRN_IOCTL_CREATE_IOREQ_CLIENT, true}, {ACRN_IOCTL_START_VM, true},   {HsmStandIn::kSetupAsyncio, false},
+    {ACRN_IOCTL_CREATE_IOREQ_CLIENT, true}, {ACRN_IOCTL_START_VM, true},   {FakeHsm::kSetupAsyncio, false},
     {ACRN_IOCTL_SET_IRQLINE, false},        {ACRN_IOCTL_IOEVENTFD, false}, {ACRN_IOCTL_IRQFD, false},
     {ACRN_IOCTL_INJECT_MSI, false},
 };
@@ -300,7 +300,7 @@ TEST(a_stop_waits_for_the_answer_that_is_being_given) {
 TEST(a_module_that_no_signal_wakes_is_left_by_the_end_of_its_client) {
   class Deaf final : public HsmDevice {
    public:
-    explicit Deaf(HsmStandIn& module) : module_(module) {}
+    explicit Deaf(FakeHsm& module) : module_(module) {}
     int call(unsigned long request, uintptr_t argument) override {
       int result;
       do {
@@ -310,7 +310,7 @@ TEST(a_module_that_no_signal_wakes_is_left_by_the_end_of_its_client) {
     }
 
    private:
-    HsmStandIn& module_;
+    FakeHsm& module_;
   };
   AcrnRig rig({}, {.interrupt_is_error = true});
   auto made = Acrn::create(rig.options, std::make_unique<Deaf>(rig.module));
@@ -337,13 +337,13 @@ TEST(a_signal_in_the_wait_for_requests_changes_nothing) {
 TEST(a_module_that_never_waits_is_served_and_left) {
   class Hasty final : public HsmDevice {
    public:
-    explicit Hasty(HsmStandIn& module) : module_(module) {}
+    explicit Hasty(FakeHsm& module) : module_(module) {}
     int call(unsigned long request, uintptr_t argument) override {
       return request == ACRN_IOCTL_ATTACH_IOREQ_CLIENT ? 0 : module_.call(request, argument);
     }
 
    private:
-    HsmStandIn& module_;
+    FakeHsm& module_;
   };
   AcrnRig rig;
   auto made = Acrn::create(rig.options, std::make_unique<Hasty>(rig.module));

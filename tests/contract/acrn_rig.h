@@ -130,7 +130,7 @@ class AcrnRig {
   RecordingBoard board;
   ScriptedHypervisor hypervisor;
   HsmFaults faults;
-  HsmStandIn module;
+  FakeHsm module;
   AcrnOptions options;
   BootState boot{.instruction = 0x10'0000,
                  .parameter = 0x7000,

@@ -211,7 +211,7 @@ class HsmCpus final : public GuestCpu {
   ScriptedHypervisor below_{{.vcpus = kVcpus,
                              .on_msi = [this](uint64_t address, uint64_t data) { message(address, data); },
                              .on_line = [this](uint32_t gsi, bool high) { line(gsi, high); }}};
-  HsmStandIn module_{below_};
+  FakeHsm module_{below_};
   Mutex config_;  // as a guest's kernel has one
   std::mutex mutex_;
   std::condition_variable free_;

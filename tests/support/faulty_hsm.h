@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "acrn/base/mutex.h"
+#include "tests/support/fake_hsm.h"
 #include "tests/support/hsm_request_name.h"
-#include "tests/support/hsm_stand_in.h"
 
 namespace acrn::test {
 
@@ -79,7 +79,7 @@ class HsmFaults {
 
 class FaultyHsm final : public HsmDevice {
  public:
-  FaultyHsm(HsmStandIn& module, HsmFaults& faults) : module_(module), faults_(faults) {}
+  FaultyHsm(FakeHsm& module, HsmFaults& faults) : module_(module), faults_(faults) {}
   ~FaultyHsm() override {
     module_.close();
     MutexLock lock(faults_.mutex_);
@@ -95,7 +95,7 @@ class FaultyHsm final : public HsmDevice {
   }
 
  private:
-  HsmStandIn& module_;
+  FakeHsm& module_;
   HsmFaults& faults_;
 };
 

@@ -1,4 +1,4 @@
-// Preloaded into acrn-dm: a Service VM of ACRN, where there is only KVM. /dev/acrn_hsm is there, and is an HsmStandIn
+// Preloaded into acrn-dm: a Service VM of ACRN, where there is only KVM. /dev/acrn_hsm is there, and is an FakeHsm
 // over a KvmHypervisor. HSM_TRACE=<file>: a line for each request to it, "<name> <result>", as they return. HSM_NEWER:
 // the module of ACRN's own kernels, not mainline's.
 #include <dlfcn.h>
@@ -15,13 +15,13 @@
 #include <string>
 
 #include "acrn/base/mutex.h"
+#include "tests/support/fake_hsm.h"
 #include "tests/support/hsm_request_name.h"
-#include "tests/support/hsm_stand_in.h"
 #include "tests/support/kvm_hypervisor.h"
 
 namespace {
 
-using acrn::test::HsmStandIn;
+using acrn::test::FakeHsm;
 using acrn::test::KvmHypervisor;
 
 constexpr const char* kDevice = "/dev/acrn_hsm";
@@ -30,7 +30,7 @@ struct Handle {
   Handle() { hypervisor.attach(module); }
   ~Handle() { hypervisor.stop(); }
   KvmHypervisor hypervisor;
-  HsmStandIn module{hypervisor, {.newer_requests = std::getenv("HSM_NEWER") != nullptr}};
+  FakeHsm module{hypervisor, {.newer_requests = std::getenv("HSM_NEWER") != nullptr}};
 };
 
 // What is open, by the descriptor that stands for it. A call that is under way keeps its handle.

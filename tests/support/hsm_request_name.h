@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "tests/support/hsm_stand_in.h"
+#include "tests/support/fake_hsm.h"
 
 namespace acrn::test {
 
@@ -26,9 +26,9 @@ inline std::string hsm_request_name(unsigned long request) {
     case ACRN_IOCTL_CLEAR_VM_IOREQ: return "CLEAR_VM_IOREQ";
     case ACRN_IOCTL_IOEVENTFD: return "IOEVENTFD";
     case ACRN_IOCTL_IRQFD: return "IRQFD";
-    case HsmStandIn::kSetupAsyncio: return "SETUP_ASYNCIO";
-    case HsmStandIn::kSetupVmEventRing: return "SETUP_VM_EVENT_RING";
-    case HsmStandIn::kSetupVmEventFd: return "SETUP_VM_EVENT_FD";
+    case FakeHsm::kSetupAsyncio: return "SETUP_ASYNCIO";
+    case FakeHsm::kSetupVmEventRing: return "SETUP_VM_EVENT_RING";
+    case FakeHsm::kSetupVmEventFd: return "SETUP_VM_EVENT_FD";
     default: return std::to_string(request);
   }
 }

@@ -7,7 +7,7 @@
 #include <thread>
 
 #include "acrn/base/mutex.h"
-#include "tests/support/hsm_stand_in.h"
+#include "tests/support/fake_hsm.h"
 
 namespace acrn::test {
 

@@ -13,7 +13,7 @@
 
 #include "acrn/base/mutex.h"
 #include "acrn/base/unique_fd.h"
-#include "tests/support/hsm_stand_in.h"
+#include "tests/support/fake_hsm.h"
 #include "tests/support/hsm_vcpu.h"
 
 namespace acrn::test {

@@ -11,7 +11,7 @@ enum LineOperation : uint32_t { kHigh, kLow, kRisingPulse, kFallingPulse };
 
 }  // namespace
 
-void ScriptedHypervisor::connect(HsmStandIn& module) {
+void ScriptedHypervisor::connect(FakeHsm& module) {
   for (unsigned index = 0; index < ACRN_IO_REQUEST_MAX; index++) {
     vcpus_.push_back(std::make_unique<HsmVcpu>(module, index, options_.polling));
   }

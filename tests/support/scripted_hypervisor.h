@@ -27,7 +27,7 @@ class ScriptedHypervisor final : public HsmHypervisor {
   explicit ScriptedHypervisor(Options options) : options_(std::move(options)) {}
 
   // Before CREATE_VM.
-  void connect(HsmStandIn& module);
+  void connect(FakeHsm& module);
   HsmVcpu& vcpu(unsigned index) { return *vcpus_[index]; }
 
   VmState state() const;

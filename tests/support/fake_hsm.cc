@@ -1,4 +1,4 @@
-#include "tests/support/hsm_stand_in.h"
+#include "tests/support/fake_hsm.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -152,7 +152,7 @@ bool regs_are_clean(const acrn_vcpu_regs& regs) {
 
 }  // namespace
 
-struct HsmStandIn::State {
+struct FakeHsm::State {
   enum class Phase { kNone, kBusy, kVm, kGone };
 
   State(HsmHypervisor& below, HsmStandInOptions wanted) : hypervisor(below), options(wanted) {}
@@ -202,33 +202,33 @@ struct HsmStandIn::State {
   std::thread watcher;
 };
 
-HsmStandIn::HsmStandIn(HsmHypervisor& hypervisor, HsmStandInOptions options)
+FakeHsm::FakeHsm(HsmHypervisor& hypervisor, HsmStandInOptions options)
     : state_(std::make_unique<State>(hypervisor, options)) {}
 
-HsmStandIn::~HsmStandIn() { close(); }
+FakeHsm::~FakeHsm() { close(); }
 
-void HsmStandIn::close() { state_->destroy(); }
+void FakeHsm::close() { state_->destroy(); }
 
-int HsmStandIn::call(unsigned long request, uintptr_t argument) {
+int FakeHsm::call(unsigned long request, uintptr_t argument) {
   const int result = state_->call(request, argument);
   if (result >= 0) return result;
   errno = -result;
   return -1;
 }
 
-acrn_io_request_buffer* HsmStandIn::requests() {
+acrn_io_request_buffer* FakeHsm::requests() {
   MutexLock lock(state_->mutex);
   return state_->page;
 }
 
-void HsmStandIn::upcall() { state_->upcall(); }
+void FakeHsm::upcall() { state_->upcall(); }
 
-unsigned HsmStandIn::stray_notifies() const {
+unsigned FakeHsm::stray_notifies() const {
   MutexLock lock(state_->mutex);
   return state_->strays;
 }
 
-int HsmStandIn::State::call(unsigned long request, uintptr_t argument) {
+int FakeHsm::State::call(unsigned long request, uintptr_t argument) {
   if (request == ACRN_IOCTL_CREATE_VM) return create(argument);
   {
     MutexLock lock(mutex);
@@ -291,7 +291,7 @@ int HsmStandIn::State::call(unsigned long request, uintptr_t argument) {
 }
 
 // One open file is good for one VM: the real module would never destroy a second one.
-int HsmStandIn::State::create(uintptr_t argument) {
+int FakeHsm::State::create(uintptr_t argument) {
   acrn_vm_creation creation{};
   if (!fetch(argument, creation)) return -EFAULT;
   if (creation.reserved0 != 0 || creation.reserved1 != 0) return -EINVAL;
@@ -318,7 +318,7 @@ int HsmStandIn::State::create(uintptr_t argument) {
   return 0;
 }
 
-int HsmStandIn::State::destroy() {
+int FakeHsm::State::destroy() {
   std::list<IrqEvent> dropped;
   {
     MutexLock lock(mutex);
@@ -344,13 +344,13 @@ int HsmStandIn::State::destroy() {
   return result;
 }
 
-int HsmStandIn::State::set_regs(uintptr_t argument) {
+int FakeHsm::State::set_regs(uintptr_t argument) {
   acrn_vcpu_regs regs{};
   if (!fetch(argument, regs)) return -EFAULT;
   return regs_are_clean(regs) ? hypervisor.set_vcpu_regs(regs) : -EINVAL;
 }
 
-int HsmStandIn::State::set_memory(uintptr_t argument) {
+int FakeHsm::State::set_memory(uintptr_t argument) {
   acrn_vm_memmap memory{};
   if (!fetch(argument, memory)) return -EFAULT;
   const bool ram = memory.type == ACRN_MEMMAP_RAM;
@@ -370,21 +370,21 @@ int HsmStandIn::State::set_memory(uintptr_t argument) {
   return result;
 }
 
-int HsmStandIn::State::create_client() {
+int FakeHsm::State::create_client() {
   MutexLock lock(mutex);
   if (client) return -EEXIST;
   client = std::make_shared<Client>();
   return 0;
 }
 
-int HsmStandIn::State::destroy_client() {
+int FakeHsm::State::destroy_client() {
   MutexLock lock(mutex);
   if (client) client->destroy();
   client.reset();
   return 0;
 }
 
-int HsmStandIn::State::attach() {
+int FakeHsm::State::attach() {
   std::shared_ptr<Client> mine;
   {
     MutexLock lock(mutex);
@@ -404,7 +404,7 @@ int HsmStandIn::State::attach() {
   }
 }
 
-int HsmStandIn::State::notify(uintptr_t argument) {
+int FakeHsm::State::notify(uintptr_t argument) {
   acrn_ioreq_notify finish{};
   if (!fetch(argument, finish)) return -EFAULT;
   if (finish.reserved != 0) return -EINVAL;
@@ -420,7 +420,7 @@ int HsmStandIn::State::notify(uintptr_t argument) {
 }
 
 // The real one first gives its own clients, the ioeventfds', up to 100 ms: here they are never behind.
-int HsmStandIn::State::clear() {
+int FakeHsm::State::clear() {
   uint32_t done = 0;
   {
     MutexLock lock(mutex);
@@ -434,14 +434,14 @@ int HsmStandIn::State::clear() {
 }
 
 // True: the hypervisor wants to be told.
-bool HsmStandIn::State::complete(unsigned vcpu) {
+bool FakeHsm::State::complete(unsigned vcpu) {
   acrn_io_request& slot = page->req_slot[vcpu];
   const bool polling = slot.completion_polling != 0;  // the slot is the hypervisor's after the store
   state_of(slot).store(ACRN_IOREQ_STATE_COMPLETE, std::memory_order_release);
   return !polling;
 }
 
-int HsmStandIn::State::tell(uint32_t done) {
+int FakeHsm::State::tell(uint32_t done) {
   int result = 0;
   for (unsigned vcpu = 0; vcpu < ACRN_IO_REQUEST_MAX; vcpu++) {
     if ((done >> vcpu & 1) != 0) result = std::min(result, hypervisor.notify_request_finish(vcpu));
@@ -449,7 +449,7 @@ int HsmStandIn::State::tell(uint32_t done) {
   return result;
 }
 
-void HsmStandIn::State::upcall() {
+void FakeHsm::State::upcall() {
   uint32_t done = 0;
   {
     MutexLock lock(mutex);
@@ -469,7 +469,7 @@ void HsmStandIn::State::upcall() {
 }
 
 // Ports 0xcf8 and 0xcfc. True: done; false: some client's, maybe as another type of request.
-bool HsmStandIn::State::merge_config(acrn_io_request& slot) {
+bool FakeHsm::State::merge_config(acrn_io_request& slot) {
   if (slot.type != ACRN_IOREQ_TYPE_PORTIO) return false;
   acrn_pio_request& port = slot.reqs.pio_request;
   const bool write = port.direction == ACRN_IOREQ_DIR_WRITE;
@@ -493,7 +493,7 @@ bool HsmStandIn::State::merge_config(acrn_io_request& slot) {
 }
 
 // Addresses alone decide whose a request is. Data that no ioeventfd there wants is lost.
-bool HsmStandIn::State::serve_ioevent(acrn_io_request& slot) {
+bool FakeHsm::State::serve_ioevent(acrn_io_request& slot) {
   if (slot.type != ACRN_IOREQ_TYPE_PORTIO && slot.type != ACRN_IOREQ_TYPE_MMIO) return false;
   const Access access = access_of(slot);
   const auto covers = [&](const IoEvent& io) {
@@ -518,7 +518,7 @@ bool HsmStandIn::State::serve_ioevent(acrn_io_request& slot) {
   return true;
 }
 
-int HsmStandIn::State::ioeventfd(uintptr_t argument) {
+int FakeHsm::State::ioeventfd(uintptr_t argument) {
   acrn_ioeventfd wanted{};
   if (!fetch(argument, wanted)) return -EFAULT;
   if (wanted.reserved != 0) return -EINVAL;
@@ -556,7 +556,7 @@ int HsmStandIn::State::ioeventfd(uintptr_t argument) {
   return 0;
 }
 
-bool HsmStandIn::signal_async(uint32_t type, uint64_t address) {
+bool FakeHsm::signal_async(uint32_t type, uint64_t address) {
   MutexLock lock(state_->mutex);
   const auto found = std::ranges::find_if(
       state_->ioevents, [&](const IoEvent& io) { return io.async && io.type == type && io.address == address; });
@@ -565,7 +565,7 @@ bool HsmStandIn::signal_async(uint32_t type, uint64_t address) {
   return true;
 }
 
-int HsmStandIn::State::irqfd(uintptr_t argument) {
+int FakeHsm::State::irqfd(uintptr_t argument) {
   acrn_irqfd wanted{};
   if (!fetch(argument, wanted)) return -EFAULT;
   IrqEvent irq;
@@ -604,7 +604,7 @@ int HsmStandIn::State::irqfd(uintptr_t argument) {
   return 0;
 }
 
-void HsmStandIn::State::watch() {
+void FakeHsm::State::watch() {
   for (;;) {
     epoll_event event{};
     if (::epoll_wait(epoll.fd(), &event, 1, -1) != 1) continue;
@@ -625,7 +625,7 @@ void HsmStandIn::State::watch() {
   }
 }
 
-int HsmStandIn::State::setup_ring(uintptr_t argument, uint32_t element_size, HsmRing* State::*ring) {
+int FakeHsm::State::setup_ring(uintptr_t argument, uint32_t element_size, HsmRing* State::*ring) {
   const auto elements = static_cast<uint32_t>((kPage - sizeof(HsmRing)) / element_size);
   const HsmRing expected{
       .magic = HsmRing::kMagic, .elements = elements, .element_size = element_size, .size = elements * element_size};
@@ -640,7 +640,7 @@ int HsmStandIn::State::setup_ring(uintptr_t argument, uint32_t element_size, Hsm
   return 0;
 }
 
-bool HsmStandIn::send_vm_event(uint32_t type, std::span<const std::byte> data) {
+bool FakeHsm::send_vm_event(uint32_t type, std::span<const std::byte> data) {
   MutexLock lock(state_->mutex);
   HsmRing* const events = state_->vm_events;
   if (events == nullptr) return false;

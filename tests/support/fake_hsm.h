@@ -1,4 +1,4 @@
-// HsmStandIn: does what the Linux module behind /dev/acrn_hsm does for one open file (<linux/acrn.h>,
+// FakeHsm: does what the Linux module behind /dev/acrn_hsm does for one open file (<linux/acrn.h>,
 // drivers/virt/acrn): the same requests, structures, checks, states, blocking and errors. What the module asks of the
 // hypervisor beneath it is an HsmHypervisor: one whose virtual CPUs are a test's threads, or one that runs them with
 // KVM.
@@ -64,7 +64,7 @@ class HsmModule {
   virtual bool signal_async(uint32_t type, uint64_t address) = 0;
 };
 
-class HsmStandIn final : public HsmDevice, public HsmModule {
+class FakeHsm final : public HsmDevice, public HsmModule {
  public:
   // Newer requests; the first two take the address of a page that starts with an HsmRing.
   static constexpr unsigned long kSetupAsyncio = _IOW(ACRN_IOCTL_TYPE, 0x90, __u64);
@@ -73,8 +73,8 @@ class HsmStandIn final : public HsmDevice, public HsmModule {
   static constexpr uint32_t kIoeventfdAsyncio = 0x08;
   static constexpr uint32_t kVmEventSize = 32;  // a type of four bytes, and what belongs to it
 
-  explicit HsmStandIn(HsmHypervisor& hypervisor, HsmStandInOptions options = {});
-  ~HsmStandIn() override;  // as close()
+  explicit FakeHsm(HsmHypervisor& hypervisor, HsmStandInOptions options = {});
+  ~FakeHsm() override;  // as close()
   int call(unsigned long request, uintptr_t argument) override;
   // As close(2): the VM goes. Later calls are of a file without a VM.
   void close();

@@ -1,5 +1,5 @@
 // The stand-in for ACRN's kernel module does what the module does, request by request (Linux, drivers/virt/acrn).
-#include "tests/support/hsm_stand_in.h"
+#include "tests/support/fake_hsm.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -86,7 +86,7 @@ class Rig {
   ScriptedHypervisor hypervisor;
   alignas(kPage) std::array<std::byte, 2 * kPage> pages{};
   acrn_vm_creation creation{};
-  HsmStandIn module;
+  FakeHsm module;
 };
 
 // A device model of one thread: answers a read with the address and the request's type, until its client goes.
@@ -151,9 +151,9 @@ TEST(an_unknown_request_is_no_request) {
   Rig rig;
   rig.created();
   EXPECT_EQ(rig.ask(_IO(ACRN_IOCTL_TYPE, 0xfe)), -ENOTTY);
-  EXPECT_EQ(rig.ask(HsmStandIn::kSetupAsyncio), -ENOTTY);
-  EXPECT_EQ(rig.ask(HsmStandIn::kSetupVmEventRing), -ENOTTY);
-  EXPECT_EQ(rig.ask(HsmStandIn::kSetupVmEventFd), -ENOTTY);
+  EXPECT_EQ(rig.ask(FakeHsm::kSetupAsyncio), -ENOTTY);
+  EXPECT_EQ(rig.ask(FakeHsm::kSetupVmEventRing), -ENOTTY);
+  EXPECT_EQ(rig.ask(FakeHsm::kSetupVmEventFd), -ENOTTY);
 }
 
 TEST(creation_answers_with_the_hypervisors_numbers_and_frees_every_slot) {
@@ -213,7 +213,7 @@ TEST(a_creation_that_the_hypervisor_refuses_can_be_tried_again) {
     int notify_request_finish(unsigned) override { return 0; }
   } reluctant;
   alignas(kPage) std::array<std::byte, kPage> page{};
-  HsmStandIn module(reluctant);
+  FakeHsm module(reluctant);
   acrn_vm_creation creation{};
   creation.ioreq_buf = reinterpret_cast<uintptr_t>(page.data());
   for (const int expected : {-1, -1, 0, -1}) {  // refused, no VM's number, made, and only once
@@ -687,23 +687,23 @@ TEST(a_ring_is_a_whole_page_of_the_right_shape_and_given_once) {
   rig.created();
   RingPage good(8), shape(32), used(8);
   used.ring.tail = 8;
-  EXPECT_EQ(rig.ask(HsmStandIn::kSetupAsyncio, &shape), -EINVAL);
-  EXPECT_EQ(rig.ask(HsmStandIn::kSetupAsyncio, &used), -EINVAL);
-  EXPECT_EQ(rig.ask(HsmStandIn::kSetupAsyncio, reinterpret_cast<uintptr_t>(&good) + 8), -EINVAL);
-  EXPECT_EQ(rig.ask(HsmStandIn::kSetupAsyncio, uintptr_t{0}), -EFAULT);
+  EXPECT_EQ(rig.ask(FakeHsm::kSetupAsyncio, &shape), -EINVAL);
+  EXPECT_EQ(rig.ask(FakeHsm::kSetupAsyncio, &used), -EINVAL);
+  EXPECT_EQ(rig.ask(FakeHsm::kSetupAsyncio, reinterpret_cast<uintptr_t>(&good) + 8), -EINVAL);
+  EXPECT_EQ(rig.ask(FakeHsm::kSetupAsyncio, uintptr_t{0}), -EFAULT);
   EXPECT_EQ(good.ring.elements, 504u);
-  EXPECT_EQ(rig.ask(HsmStandIn::kSetupAsyncio, &good), 0);
-  EXPECT_EQ(rig.ask(HsmStandIn::kSetupAsyncio, &good), -EINVAL);
+  EXPECT_EQ(rig.ask(FakeHsm::kSetupAsyncio, &good), 0);
+  EXPECT_EQ(rig.ask(FakeHsm::kSetupAsyncio, &good), -EINVAL);
 }
 
 TEST(an_asynchronous_ioeventfd_makes_no_request_and_asks_for_no_data) {
   Rig rig({}, {.newer_requests = true});
   rig.running();
   const Bell bell, other;
-  constexpr uint32_t kAsync = HsmStandIn::kIoeventfdAsyncio;
+  constexpr uint32_t kAsync = FakeHsm::kIoeventfdAsyncio;
   EXPECT_EQ(rig.add_bell(bell.fd(), kBell, 1, 2, kAsync), -ENODEV);
   RingPage page(8);
-  EXPECT_EQ(rig.ask(HsmStandIn::kSetupAsyncio, &page), 0);
+  EXPECT_EQ(rig.ask(FakeHsm::kSetupAsyncio, &page), 0);
   EXPECT_EQ(rig.add_bell(bell.fd(), kBell, 1, 2, kAsync), 0);
   HsmVcpu& cpu = rig.hypervisor.vcpu(0);
   EXPECT(cpu.out(kBell, 2, 7));
@@ -719,12 +719,12 @@ TEST(an_asynchronous_ioeventfd_makes_no_request_and_asks_for_no_data) {
 TEST(events_of_the_vm_go_through_the_ring_until_it_is_full) {
   Rig rig({}, {.newer_requests = true});
   rig.created();
-  RingPage page(HsmStandIn::kVmEventSize);
+  RingPage page(FakeHsm::kVmEventSize);
   EXPECT(!rig.module.send_vm_event(1, {}));
-  EXPECT_EQ(rig.ask(HsmStandIn::kSetupVmEventRing, &page), 0);
+  EXPECT_EQ(rig.ask(FakeHsm::kSetupVmEventRing, &page), 0);
   const Bell told;
-  EXPECT_EQ(rig.ask(HsmStandIn::kSetupVmEventFd, static_cast<uintptr_t>(-1)), -EBADF);
-  EXPECT_EQ(rig.ask(HsmStandIn::kSetupVmEventFd, static_cast<uintptr_t>(told.fd())), 0);
+  EXPECT_EQ(rig.ask(FakeHsm::kSetupVmEventFd, static_cast<uintptr_t>(-1)), -EBADF);
+  EXPECT_EQ(rig.ask(FakeHsm::kSetupVmEventFd, static_cast<uintptr_t>(told.fd())), 0);
   const std::array data{std::byte{0xaa}};
   EXPECT(rig.module.send_vm_event(2, data));
   EXPECT_EQ(told.count(), 1u);

@@ -67,7 +67,7 @@ void expect_clean_failure(const Request& request, int error) {
       EXPECT_CONTAINS(result.error().message, hsm_request_name(request.number));
       EXPECT(result.error().message.find('\n') == std::string::npos);
     } else {
-      const Bell bell;
+      const EventFd bell;
       rig.acrn->add_doorbell({0x3010, 2, 0, bell.fd()});
       rig.acrn->set_irq(16, true);
       rig.acrn->send(0xfee0'0000, 0x41);
@@ -153,7 +153,7 @@ TEST(every_request_may_be_interrupted_once) {
   rig.faults.fail(ACRN_IOCTL_DESTROY_IOREQ_CLIENT, EINTR);
   rig.faults.fail(ACRN_IOCTL_DESTROY_VM, EINTR);
   rig.running();
-  const Bell bell;
+  const EventFd bell;
   EXPECT(rig.acrn->add_doorbell({0x3010, 2, 0, bell.fd()}));
   rig.acrn->send(0xfee0'0000, 0x41);
   EXPECT(rig.answers());

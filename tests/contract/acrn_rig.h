@@ -12,7 +12,7 @@
 
 #include "acrn/base/mutex.h"
 #include "dm/hypervisor/acrn/acrn.h"
-#include "tests/support/bell.h"
+#include "tests/support/event_fd.h"
 #include "tests/support/faulty_hsm.h"
 #include "tests/support/scripted_hypervisor.h"
 #include "tests/support/soon.h"

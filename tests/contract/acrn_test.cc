@@ -15,7 +15,7 @@ using namespace test;  // NOLINT(google-build-using-namespace)
 
 constexpr uint16_t kBell = 0x3010;
 
-bool signalled(const Bell& bell) {
+bool signalled(const EventFd& bell) {
   return soon([&] { return bell.count() > 0; });
 }
 
@@ -259,7 +259,7 @@ TEST(a_request_of_an_unknown_type_completes_and_is_told_in_one_line) {
 TEST(a_doorbell_signals_without_an_exit) {
   AcrnRig rig;
   rig.running();
-  const Bell bell;
+  const EventFd bell;
   EXPECT(rig.acrn->add_doorbell({kBell, 2, 0, bell.fd()}));
   EXPECT(rig.cpu().out(kBell, 2, 0));
   EXPECT(signalled(bell));
@@ -269,7 +269,7 @@ TEST(a_doorbell_signals_without_an_exit) {
 TEST(doorbells_at_one_port_are_told_apart_by_their_data) {
   AcrnRig rig;
   rig.running();
-  const Bell first, second;
+  const EventFd first, second;
   EXPECT(rig.acrn->add_doorbell({kBell, 2, 0, first.fd()}));
   EXPECT(rig.acrn->add_doorbell({kBell, 2, 1, second.fd()}));
   EXPECT(rig.cpu().out(kBell, 2, 1));
@@ -285,7 +285,7 @@ TEST(doorbells_beside_requests_are_counted_once_each) {
   constexpr unsigned kVcpus = 4, kRounds = 1000;
   AcrnRig rig({.vcpus = kVcpus});
   rig.running();
-  const Bell bell;
+  const EventFd bell;
   EXPECT(rig.acrn->add_doorbell({kBell, 2, 0, bell.fd()}));
   std::atomic<unsigned> done = 0;
   std::vector<HsmVcpuThread> cpus;
@@ -305,7 +305,7 @@ TEST(doorbells_beside_requests_are_counted_once_each) {
 TEST(a_doorbell_that_is_moved_or_removed_rings_where_it_is) {
   AcrnRig rig;
   rig.running();
-  const Bell bell;
+  const EventFd bell;
   const Doorbell here{kBell, 2, 0, bell.fd()}, there{0x4010, 2, 0, bell.fd()};
   EXPECT(rig.acrn->add_doorbell(here));
   rig.acrn->remove_doorbell(here);
@@ -324,8 +324,8 @@ TEST(a_doorbell_that_is_moved_or_removed_rings_where_it_is) {
 TEST(where_one_doorbell_is_refused_all_of_that_port_come_as_exits) {
   AcrnRig rig;
   rig.running();
-  const Bell bells[3];
-  const Bell elsewhere;
+  const EventFd bells[3];
+  const EventFd elsewhere;
   rig.faults.fail(ACRN_IOCTL_IOEVENTFD, ENOSPC, 1, 2);
   EXPECT(rig.acrn->add_doorbell({0x4010, 2, 0, elsewhere.fd()}));
   EXPECT(rig.acrn->add_doorbell({kBell, 2, 0, bells[0].fd()}));
@@ -335,13 +335,13 @@ TEST(where_one_doorbell_is_refused_all_of_that_port_come_as_exits) {
   EXPECT_EQ(rig.board.writes().size(), 3u);
   EXPECT(rig.cpu().out(0x4010, 2, 0));
   EXPECT_EQ(elsewhere.count(), 1u);
-  for (const Bell& bell : bells) EXPECT_EQ(bell.count(), 0u);
+  for (const EventFd& bell : bells) EXPECT_EQ(bell.count(), 0u);
 }
 
 TEST(doorbells_go_with_a_reset_and_come_again) {
   AcrnRig rig;
   rig.running();
-  const Bell bell;
+  const EventFd bell;
   for (unsigned i = 0; i < 3; i++) {
     EXPECT(rig.acrn->add_doorbell({kBell, 2, 0, bell.fd()}));
     EXPECT(rig.acrn->reset().ok());
@@ -355,7 +355,7 @@ TEST(doorbells_go_with_a_reset_and_come_again) {
 TEST(a_doorbell_alone_at_its_port_is_asynchronous_where_that_is_known) {
   AcrnRig rig({}, {.newer_requests = true});
   rig.running();
-  const Bell first, second;
+  const EventFd first, second;
   EXPECT(rig.acrn->add_doorbell({kBell, 2, 0, first.fd()}));
   const unsigned before = rig.hypervisor.finished();
   EXPECT(rig.cpu().out(kBell, 2, 0));

@@ -11,7 +11,7 @@
 #include <thread>
 
 #include "acrn/base/unique_fd.h"
-#include "tests/support/bell.h"
+#include "tests/support/event_fd.h"
 #include "tests/support/scripted_hypervisor.h"
 #include "tests/support/soon.h"
 #include "tests/support/test.h"
@@ -258,7 +258,7 @@ TEST(a_running_vm_is_not_destroyed_but_loses_its_clients) {
 TEST(close_tries_to_destroy_the_vm) {
   Rig rig;
   rig.running();
-  const Bell bell;
+  const EventFd bell;
   const size_t before = open_fds();
   EXPECT_EQ(rig.add_bell(bell.fd()), 0);
   EXPECT_EQ(rig.irqfd(bell.fd(), 0xfee00000), 0);
@@ -536,7 +536,7 @@ TEST(the_reset_port_beside_the_configuration_address_is_the_clients) {
 TEST(a_write_of_its_data_signals_an_ioeventfd_without_a_request) {
   Rig rig;
   rig.running();
-  const Bell first, second;
+  const EventFd first, second;
   EXPECT_EQ(rig.add_bell(first.fd(), kBell, 0), 0);
   EXPECT_EQ(rig.add_bell(second.fd(), kBell, 1), 0);
   HsmVcpu& cpu = rig.hypervisor.vcpu(0);
@@ -551,7 +551,7 @@ TEST(a_write_of_its_data_signals_an_ioeventfd_without_a_request) {
 TEST(a_range_with_an_ioeventfd_belongs_to_the_kernel_whatever_the_data) {
   Rig rig;
   rig.running();
-  const Bell bell;
+  const EventFd bell;
   EXPECT_EQ(rig.add_bell(bell.fd(), kBell, 1), 0);
   HsmVcpu& cpu = rig.hypervisor.vcpu(0);
   EXPECT(cpu.out(kBell, 2, 7));  // dropped
@@ -568,7 +568,7 @@ TEST(a_range_with_an_ioeventfd_belongs_to_the_kernel_whatever_the_data) {
 TEST(an_ioeventfd_without_data_takes_any) {
   Rig rig;
   rig.running();
-  const Bell bell;
+  const EventFd bell;
   acrn_ioeventfd request{};
   request.fd = static_cast<uint32_t>(bell.fd());
   request.addr = 0xd000'0050;
@@ -581,7 +581,7 @@ TEST(an_ioeventfd_without_data_takes_any) {
 TEST(an_ioeventfd_that_cannot_be_is_refused) {
   Rig rig;
   rig.created();
-  const Bell bell;
+  const EventFd bell;
   acrn_ioeventfd reserved{};
   reserved.reserved = 1;
   EXPECT_EQ(rig.ask(ACRN_IOCTL_IOEVENTFD, &reserved), -EINVAL);
@@ -595,7 +595,7 @@ TEST(an_ioeventfd_that_cannot_be_is_refused) {
 TEST(the_same_ioeventfd_twice_is_a_conflict_and_another_there_is_none) {
   Rig rig;
   rig.created();
-  const Bell bell, other;
+  const EventFd bell, other;
   EXPECT_EQ(rig.add_bell(bell.fd(), kBell, 1), 0);
   EXPECT_EQ(rig.add_bell(bell.fd(), kBell, 1), -EEXIST);
   EXPECT_EQ(rig.add_bell(bell.fd(), kBell), -EEXIST);
@@ -607,11 +607,11 @@ TEST(the_same_ioeventfd_twice_is_a_conflict_and_another_there_is_none) {
 TEST(an_ioeventfd_is_taken_away_by_its_eventfd_alone_the_oldest_first) {
   Rig rig;
   rig.running();
-  const Bell bell;
+  const EventFd bell;
   const UniqueFd copy(::dup(bell.fd()));
   EXPECT_EQ(rig.add_bell(bell.fd(), kBell, 1), 0);
   EXPECT_EQ(rig.add_bell(bell.fd(), kBell + 2, 1), 0);
-  EXPECT_EQ(rig.remove_bell(Bell().fd()), 0);  // none of them
+  EXPECT_EQ(rig.remove_bell(EventFd().fd()), 0);  // none of them
   HsmVcpu& cpu = rig.hypervisor.vcpu(0);
   EXPECT(cpu.out(kBell, 2, 1));
   EXPECT_EQ(rig.remove_bell(copy.fd()), 0);
@@ -630,7 +630,7 @@ TEST(an_ioeventfd_is_taken_away_by_its_eventfd_alone_the_oldest_first) {
 TEST(each_signal_of_an_irqfd_is_its_message) {
   Rig rig;
   rig.created();
-  const Bell irq;
+  const EventFd irq;
   EXPECT_EQ(rig.irqfd(irq.fd(), 0xfee0'1000), 0);
   for (size_t i = 1; i <= 5; i++) {
     irq.signal();
@@ -644,7 +644,7 @@ TEST(each_signal_of_an_irqfd_is_its_message) {
 TEST(a_signal_before_the_irqfd_is_not_lost) {
   Rig rig;
   rig.created();
-  const Bell irq;
+  const EventFd irq;
   irq.signal();
   EXPECT_EQ(rig.irqfd(irq.fd(), 0xfee0'1000), 0);
   EXPECT(soon([&] { return rig.hypervisor.messages().size() == 1; }));
@@ -653,7 +653,7 @@ TEST(a_signal_before_the_irqfd_is_not_lost) {
 TEST(an_eventfd_is_one_irqfd_until_it_is_taken_away) {
   Rig rig;
   rig.created();
-  const Bell irq, other;
+  const EventFd irq, other;
   EXPECT_EQ(rig.irqfd(-1, 1), -EBADF);
   EXPECT_EQ(rig.irqfd(irq.fd(), 0xfee0'1000), 0);
   EXPECT_EQ(rig.irqfd(irq.fd(), 0xfee0'2000), -EBUSY);
@@ -699,7 +699,7 @@ TEST(a_ring_is_a_whole_page_of_the_right_shape_and_given_once) {
 TEST(an_asynchronous_ioeventfd_makes_no_request_and_asks_for_no_data) {
   Rig rig({}, {.newer_requests = true});
   rig.running();
-  const Bell bell, other;
+  const EventFd bell, other;
   constexpr uint32_t kAsync = FakeHsm::kIoeventfdAsyncio;
   EXPECT_EQ(rig.add_bell(bell.fd(), kBell, 1, 2, kAsync), -ENODEV);
   RingPage page(8);
@@ -722,7 +722,7 @@ TEST(events_of_the_vm_go_through_the_ring_until_it_is_full) {
   RingPage page(FakeHsm::kVmEventSize);
   EXPECT(!rig.module.send_vm_event(1, {}));
   EXPECT_EQ(rig.ask(FakeHsm::kSetupVmEventRing, &page), 0);
-  const Bell told;
+  const EventFd told;
   EXPECT_EQ(rig.ask(FakeHsm::kSetupVmEventFd, static_cast<uintptr_t>(-1)), -EBADF);
   EXPECT_EQ(rig.ask(FakeHsm::kSetupVmEventFd, static_cast<uintptr_t>(told.fd())), 0);
   const std::array data{std::byte{0xaa}};

@@ -273,12 +273,12 @@ TEST(sub_block_writes_from_two_loops_survive_on_a_4k_disk) {
 }
 
 TEST(ranges_are_granted_first_come_first_served) {
-  struct Bell final : Notifier {
+  struct EventFd final : Notifier {
     void notify() override { rings++; }
     int fd() const override { return -1; }
     int rings = 0;
   };
-  Bell bell, other_bell;
+  EventFd bell, other_bell;
   RangeParty party{&bell}, other{&other_bell};
   RangeTable table;
   RangeHold first{0, 4096, true, &party}, second{0, 8192, false, &other}, third{4096, 8192, true, &party};

@@ -1,4 +1,4 @@
-// Bell: an eventfd of a test's, and how many descriptors are open.
+// EventFd: an eventfd of a test's, and how many descriptors are open.
 #pragma once
 
 #include <sys/eventfd.h>
@@ -13,7 +13,7 @@
 
 namespace acrn::test {
 
-class Bell {
+class EventFd {
  public:
   int fd() const { return fd_.fd(); }
   void signal() const {

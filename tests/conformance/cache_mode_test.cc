@@ -2,7 +2,7 @@
 // COVERS(config.writeback, blk.flush)
 #include <optional>
 
-#include "tests/support/bench_disk.h"
+#include "tests/support/device_fixture.h"
 
 namespace acrn {
 namespace {
@@ -13,7 +13,7 @@ constexpr uint64_t kFlush = feature(VIRTIO_BLK_F_FLUSH), kWce = feature(VIRTIO_B
 constexpr uint64_t kNeither = kNoEventIndex & ~kFlush & ~kWce;
 constexpr unsigned kWriteback = 32;  // its offset in the configuration
 
-bool write_is_stable(BenchDisk& bench, RawGuest& guest) {
+bool write_is_stable(DeviceFixture& bench, RawGuest& guest) {
   std::vector<std::byte> data(kSector);
   bench.disk().take_seen();
   EXPECT_EQ(guest.request(VIRTIO_BLK_T_OUT, 0, data)->status, VIRTIO_BLK_S_OK);
@@ -54,7 +54,7 @@ TEST(a_write_is_stable_as_option_features_and_guest_say) {
   };
   for (const ModeCase& mode : cases) {
     row(mode.name, [&] {
-      BenchDisk bench({.device = {.writeback = mode.writeback_option}});
+      DeviceFixture bench({.device = {.writeback = mode.writeback_option}});
       RawGuest guest = bench.guest(mode.features);
       if (mode.toggle) guest.write_config(kWriteback, 1, *mode.toggle);
       EXPECT_EQ(write_is_stable(bench, guest), mode.stable);
@@ -65,7 +65,7 @@ TEST(a_write_is_stable_as_option_features_and_guest_say) {
 
 TEST(writeback_begins_as_0_for_who_accepts_config_wce_without_flush) {
   for (const bool option : {false, true}) {
-    BenchDisk bench({.device = {.writeback = option}});
+    DeviceFixture bench({.device = {.writeback = option}});
     RawGuest guest = bench.guest(kNeither | kWce);
     EXPECT_EQ(guest.config(kWriteback, 1), 0u);
     MUST(guest.restart(kNoEventIndex));
@@ -74,7 +74,7 @@ TEST(writeback_begins_as_0_for_who_accepts_config_wce_without_flush) {
 }
 
 TEST(features_that_are_written_again_do_not_undo_what_the_guest_chose) {
-  BenchDisk bench({.device = {.writeback = true}});
+  DeviceFixture bench({.device = {.writeback = true}});
   RawGuest guest = bench.guest();
   guest.function().out(VIRTIO_PCI_STATUS, 1, 0);
   guest.function().out(VIRTIO_PCI_GUEST_FEATURES, 4, static_cast<uint32_t>(kNeither | kFlush | kWce));
@@ -85,7 +85,7 @@ TEST(features_that_are_written_again_do_not_undo_what_the_guest_chose) {
 
 TEST(write_zeroes_follows_the_same_rule) {
   for (const bool writeback : {false, true}) {
-    BenchDisk bench({.device = {.writeback = writeback, .discard = true}});
+    DeviceFixture bench({.device = {.writeback = writeback, .discard = true}});
     RawGuest guest = bench.guest();
     const VirtioBlkDiscardWriteZeroes list[] = {{uint64_t{0}, uint32_t{8}, uint32_t{0}}};
     EXPECT_EQ(guest.segments(VIRTIO_BLK_T_WRITE_ZEROES, list)->status, VIRTIO_BLK_S_OK);
@@ -95,7 +95,7 @@ TEST(write_zeroes_follows_the_same_rule) {
 
 TEST(a_flush_reaches_the_disk_in_either_mode) {
   for (const bool writeback : {false, true}) {
-    BenchDisk bench({.device = {.writeback = writeback}});
+    DeviceFixture bench({.device = {.writeback = writeback}});
     RawGuest guest = bench.guest();
     EXPECT_EQ(guest.flush()->status, VIRTIO_BLK_S_OK);
     const auto seen = bench.disk().take_seen();
@@ -106,7 +106,7 @@ TEST(a_flush_reaches_the_disk_in_either_mode) {
 
 // COVERS(B13): `writeback` toggled, then reset
 TEST(the_mode_may_change_between_any_two_writes) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest();
   for (int i = 0; i < 10; i++) {
     const bool writeback = i % 2 == 0;
@@ -118,7 +118,7 @@ TEST(the_mode_may_change_between_any_two_writes) {
 
 // Reset comes while writes are in flight and the guest has turned the mode round.
 void check_reset_with_toggle_in_flight(bool writeback_option) {
-  BenchDisk bench({.device = {.writeback = writeback_option}});
+  DeviceFixture bench({.device = {.writeback = writeback_option}});
   RawGuest guest = bench.guest();
   guest.write_config(kWriteback, 1, writeback_option ? 0 : 1);
   bench.faults().hold();
@@ -148,7 +148,7 @@ TEST(reset_with_writes_in_flight_returns_to_writethru_of_the_command_line) { che
 TEST(reset_with_writes_in_flight_returns_to_writeback_of_the_command_line) { check_reset_with_toggle_in_flight(true); }
 
 TEST(a_read_only_disk_offers_no_cache_mode) {
-  BenchDisk bench({.device = {.read_only = true, .writeback = true}});
+  DeviceFixture bench({.device = {.read_only = true, .writeback = true}});
   RawGuest guest = bench.guest();
   EXPECT_EQ(guest.offered() & (kFlush | kWce), 0u);
   guest.write_config(kWriteback, 1, 0);

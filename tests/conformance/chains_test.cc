@@ -22,7 +22,7 @@ struct Spoiled {
 
 // Each is counted once, writes nothing but its status where that is known, and the queue or its next life goes on.
 void check_spoiled(std::span<const Spoiled> cases, BenchOptions options = {}) {
-  BenchDisk bench(std::move(options));
+  DeviceFixture bench(std::move(options));
   RawGuest guest = bench.guest();
   for (const Spoiled& spoiled : cases) {
     row(spoiled.name, [&] {
@@ -78,7 +78,7 @@ TEST(a_next_index_outside_the_table_is_not_followed) {
 
 // COVERS(Q2): chain longer than the ring
 TEST(a_chain_as_long_as_the_ring_is_served) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest();
   const Guarded data(guest, 62 * kSector);
   std::vector<RawGuest::Piece> pieces{{guest.header(VIRTIO_BLK_T_IN, 0), 16, false}};
@@ -103,7 +103,7 @@ void check_wrong_buffer(const char* name, Gpa gpa, uint32_t length, BenchOptions
 
 // COVERS(Q8): buffer at 0, outside RAM, wrapping
 TEST(a_buffer_outside_ram_is_refused) {
-  const Gpa end = BenchDisk().ram_end();
+  const Gpa end = DeviceFixture().ram_end();
   check_wrong_buffer("address 0", Gpa{0}, 16);
   check_wrong_buffer("below RAM", Gpa{LoopbackMachine::kRamBase - 16}, 16);
   check_wrong_buffer("across the end of RAM", Gpa{raw(end) - 1}, 2);
@@ -118,15 +118,15 @@ TEST(a_buffer_outside_ram_is_refused) {
 
 // COVERS(Q8): buffer in a hole; straddling a RAM end
 TEST(a_buffer_in_or_across_a_hole_is_refused_and_the_hole_stays_as_it_is) {
-  const uint64_t hole = raw(BenchDisk::kHole);
-  check_wrong_buffer("in the hole", BenchDisk::kHole, 16, {.hole = true});
+  const uint64_t hole = raw(DeviceFixture::kHole);
+  check_wrong_buffer("in the hole", DeviceFixture::kHole, 16, {.hole = true});
   check_wrong_buffer("into the hole", Gpa{hole - 1}, 2, {.hole = true});
   check_wrong_buffer("over its start", Gpa{hole - kSector}, kMiB, {.hole = true});
 }
 
 // COVERS(Q9): a status byte that begins outside RAM
 TEST(a_writable_buffer_that_begins_outside_ram_has_the_error_in_its_last_byte) {
-  const uint64_t hole = raw(BenchDisk::kHole);
+  const uint64_t hole = raw(DeviceFixture::kHole);
   const std::tuple<const char*, uint64_t, uint32_t> cases[] = {
       {"across the start of RAM", LoopbackMachine::kRamBase - 1, 16},
       {"out of the hole", hole + kMiB - 1, 2},
@@ -134,7 +134,7 @@ TEST(a_writable_buffer_that_begins_outside_ram_has_the_error_in_its_last_byte) {
   };
   for (const auto& [name, gpa, length] : cases) {
     row(name, [&, gpa = gpa, length = length] {
-      BenchDisk bench({.hole = true});
+      DeviceFixture bench({.hole = true});
       RawGuest guest = bench.guest();
       GoodRead read(guest);
       read.direct();
@@ -150,7 +150,7 @@ TEST(a_writable_buffer_that_begins_outside_ram_has_the_error_in_its_last_byte) {
 // RAM that the guest has and the VMM did not let us reach (row Q18).
 // COVERS(Q18): RAM that the VMM granted and we cannot reach: buffers
 TEST(a_buffer_in_ram_that_is_out_of_reach_is_an_error_and_the_vmms_fault) {
-  const uint64_t hole = raw(BenchDisk::kHole);
+  const uint64_t hole = raw(DeviceFixture::kHole);
   const std::tuple<const char*, uint16_t, uint64_t, uint32_t, uint16_t, bool> cases[] = {
       {"header", 0, hole, 16, kNext, kAnswered},
       {"header, at its end", 0, hole + kMiB - 16, 16, kNext, kAnswered},
@@ -162,7 +162,7 @@ TEST(a_buffer_in_ram_that_is_out_of_reach_is_an_error_and_the_vmms_fault) {
   };
   for (const auto& [name, index, gpa, length, flags, answered] : cases) {
     row(name, [&, index = index, gpa = gpa, length = length, flags = flags, answered = answered] {
-      BenchDisk bench({.hole = true, .hole_is_ram = true});
+      DeviceFixture bench({.hole = true, .hole_is_ram = true});
       RawGuest guest = bench.guest();
       GoodRead read(guest);
       read.direct();
@@ -178,11 +178,11 @@ TEST(a_buffer_in_ram_that_is_out_of_reach_is_an_error_and_the_vmms_fault) {
 
 // COVERS(Q18): RAM that the VMM granted and we cannot reach: buffers
 TEST(a_write_from_ram_that_is_out_of_reach_is_not_carried_out) {
-  BenchDisk bench({.hole = true, .hole_is_ram = true});
+  DeviceFixture bench({.hole = true, .hole_is_ram = true});
   RawGuest guest = bench.guest();
   const Gpa status = guest.status();
   const RawGuest::Piece pieces[] = {
-      {guest.header(VIRTIO_BLK_T_OUT, 0), 16, false}, {BenchDisk::kHole, kSector, false}, {status, 1, true}};
+      {guest.header(VIRTIO_BLK_T_OUT, 0), 16, false}, {DeviceFixture::kHole, kSector, false}, {status, 1, true}};
   EXPECT_EQ(uint32_t{guest.run(pieces)->len}, 1u);
   EXPECT_EQ(guest.byte(status), VIRTIO_BLK_S_IOERR);
   EXPECT(bench.disk().untouched());
@@ -191,7 +191,7 @@ TEST(a_write_from_ram_that_is_out_of_reach_is_not_carried_out) {
 
 // COVERS(Q8): buffer in a hole; straddling a RAM end
 TEST(a_read_across_the_end_of_ram_writes_nothing_before_it) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest();
   const Gpa last{raw(bench.ram_end()) - 256};
   GoodRead read(guest);
@@ -203,7 +203,7 @@ TEST(a_read_across_the_end_of_ram_writes_nothing_before_it) {
 }
 
 TEST(a_buffer_that_ends_where_ram_ends_is_served) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest();
   const Gpa last{raw(bench.ram_end()) - kSector - 1};
   const RawGuest::Piece pieces[] = {{guest.header(VIRTIO_BLK_T_IN, 0), 16, false}, {last, kSector + 1, true}};
@@ -214,7 +214,7 @@ TEST(a_buffer_that_ends_where_ram_ends_is_served) {
 
 // COVERS(Q9): empty descriptors everywhere
 TEST(empty_descriptors_are_skipped_at_every_position) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest();
   for (size_t at = 0; at < 4; at++) {
     for (const bool writable : {false, true}) {
@@ -232,7 +232,7 @@ TEST(empty_descriptors_are_skipped_at_every_position) {
 
 // COVERS(Q9): empty descriptors everywhere
 TEST(a_chain_of_empty_descriptors_has_no_status_and_stops_the_queue) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest();
   GoodRead read(guest);
   const RawGuest::Piece pieces[] = {{read.header, 0, false}, {read.data.gpa(), 0, true}, {read.status, 0, true}};
@@ -243,7 +243,7 @@ TEST(a_chain_of_empty_descriptors_has_no_status_and_stops_the_queue) {
 }
 
 // `count` descriptors over all of the RAM behind a header, and a status byte.
-void chain_over_ram(BenchDisk& bench, RawGuest& guest, GoodRead& read, unsigned count) {
+void chain_over_ram(DeviceFixture& bench, RawGuest& guest, GoodRead& read, unsigned count) {
   const uint32_t ram = static_cast<uint32_t>(raw(bench.ram_end()) - LoopbackMachine::kRamBase);
   std::vector<RawGuest::Piece> pieces{{read.header, 16, false}};
   for (unsigned i = 0; i < count; i++) pieces.push_back({Gpa{LoopbackMachine::kRamBase}, ram, true});
@@ -253,7 +253,7 @@ void chain_over_ram(BenchDisk& bench, RawGuest& guest, GoodRead& read, unsigned 
 
 // COVERS(Q10): lengths sum past 2^32
 TEST(lengths_that_sum_past_4_gib_are_refused) {
-  BenchDisk bench({.ram = 256 * kMiB});
+  DeviceFixture bench({.ram = 256 * kMiB});
   RawGuest guest = bench.guest();
   GoodRead read(guest);
   chain_over_ram(bench, guest, read, 16);  // 4 GiB and 17 bytes
@@ -263,7 +263,7 @@ TEST(lengths_that_sum_past_4_gib_are_refused) {
 }
 
 TEST(lengths_that_sum_to_almost_4_gib_are_a_request_past_the_end) {
-  BenchDisk bench({.ram = 256 * kMiB});
+  DeviceFixture bench({.ram = 256 * kMiB});
   RawGuest guest = bench.guest();
   GoodRead read(guest);
   chain_over_ram(bench, guest, read, 15);
@@ -276,7 +276,7 @@ TEST(lengths_that_sum_to_almost_4_gib_are_a_request_past_the_end) {
 
 // COVERS(B3): data in the wrong direction
 TEST(a_readable_descriptor_behind_a_writable_one_is_an_error_in_the_last_writable_byte) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest();
   GoodRead read(guest);
   const RawGuest::Piece pieces[] = {

@@ -4,7 +4,7 @@
 #include <array>
 #include <thread>
 
-#include "tests/support/bench_disk.h"
+#include "tests/support/device_fixture.h"
 
 namespace acrn {
 namespace {
@@ -24,15 +24,15 @@ void check_fields(RawGuest& guest, std::span<const ConfigField> fields) {
 }
 
 TEST(the_configuration_describes_the_disk_and_the_options) {
-  BenchDisk bench({.device = {.queues = 3,
-                              .queue_size = 128,
-                              .writeback = true,
-                              .logical_block = 1024,
-                              .discard = true,
-                              .max_discard_sectors = 1000,
-                              .max_discard_segments = 7,
-                              .discard_alignment = 16},
-                   .medium = {.size = 16 * kMiB, .physical_block = 8192}});
+  DeviceFixture bench({.device = {.queues = 3,
+                                  .queue_size = 128,
+                                  .writeback = true,
+                                  .logical_block = 1024,
+                                  .discard = true,
+                                  .max_discard_sectors = 1000,
+                                  .max_discard_segments = 7,
+                                  .discard_alignment = 16},
+                       .medium = {.size = 16 * kMiB, .physical_block = 8192}});
   RawGuest guest = bench.guest();
   const ConfigField fields[] = {
       {"capacity low", 0, 4, 32768},
@@ -64,7 +64,7 @@ TEST(the_configuration_describes_the_disk_and_the_options) {
 
 TEST(without_discard_or_on_ro_the_discard_fields_are_0) {
   for (const bool read_only : {false, true}) {
-    BenchDisk bench({.device = {.read_only = read_only, .discard = read_only}});
+    DeviceFixture bench({.device = {.read_only = read_only, .discard = read_only}});
     RawGuest guest = bench.guest();
     for (unsigned offset = 36; offset < 60; offset++) EXPECT_EQ(guest.config(offset, 1), 0u);
   }
@@ -74,14 +74,14 @@ TEST(without_discard_or_on_ro_the_discard_fields_are_0) {
 TEST(seg_max_leaves_room_for_header_and_status) {
   for (const auto& [size, seg_max] : std::array<std::pair<uint16_t, uint32_t>, 4>{
            {{uint16_t{4}, 2u}, {uint16_t{64}, 62u}, {uint16_t{128}, 126u}, {uint16_t{1024}, 1022u}}}) {
-    BenchDisk bench({.device = {.queue_size = size}});
+    DeviceFixture bench({.device = {.queue_size = size}});
     RawGuest guest = bench.guest();
     EXPECT_EQ(guest.config(12, 4), seg_max);
   }
 }
 
 TEST(only_writeback_is_writable_and_only_after_config_wce) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest(kNoEventIndex & ~feature(VIRTIO_BLK_F_CONFIG_WCE));
   guest.write_config(32, 1, 1);
   EXPECT_EQ(guest.config(32, 1), 0u);
@@ -102,7 +102,7 @@ TEST(only_writeback_is_writable_and_only_after_config_wce) {
 // Sector counts whose halves and bytes, put together wrongly, are larger than both.
 constexpr uint64_t kSmall = 0xffff'fff0, kLarge = 0x1'0000'0010;
 
-BenchDisk& resized(BenchDisk& bench, uint64_t sectors) {
+DeviceFixture& resized(DeviceFixture& bench, uint64_t sectors) {
   bench.disk().set_size(sectors * kSector);
   EXPECT_EQ(MUST(bench.device().resize()), sectors * kSector);
   return bench;
@@ -122,7 +122,7 @@ uint64_t read_in_steps(RawGuest& guest, unsigned step, bool downwards, Between b
 
 void check_capacity_reads(unsigned step, bool downwards, uint64_t before, uint64_t after) {
   for (unsigned at = 0; at < 8 / step; at++) {
-    BenchDisk bench;
+    DeviceFixture bench;
     RawGuest guest = bench.guest();
     resized(bench, before);
     read_in_steps(guest, step, downwards, [](unsigned) {});
@@ -152,7 +152,7 @@ struct Stray {
 };
 
 void check_after_a_stray_read(Stray stray, unsigned step, uint64_t before, uint64_t after) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest();
   resized(bench, before);
   read_in_steps(guest, step, false, [](unsigned) {});
@@ -176,7 +176,7 @@ TEST(a_capacity_read_after_a_stray_read_and_a_resize_is_one_of_the_two) {
 
 // COVERS(B17): capacity read in parts during a resize
 TEST(a_capacity_read_by_halves_while_another_thread_resizes_is_one_of_the_two) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest();
   resized(bench, kSmall);
   std::thread resizer([&] {

@@ -6,7 +6,7 @@
 #include <filesystem>
 
 #include "dm/block/filters/align.h"
-#include "tests/support/bench_disk.h"
+#include "tests/support/device_fixture.h"
 #include "tests/support/temp_dir.h"
 
 namespace acrn {
@@ -25,7 +25,7 @@ uint8_t status_of(RawGuest& guest, uint32_t type, uint64_t sector, uint32_t byte
 
 // COVERS(B10): EIO on one sector
 TEST(an_error_of_one_sector_fails_the_requests_that_touch_it_and_no_other) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest();
   for (const BlockOp op : {BlockOp::kRead, BlockOp::kWrite}) {
     bench.faults().fail_range(op, 10 * kSector, 11 * kSector, EIO);
@@ -41,7 +41,7 @@ TEST(an_error_of_one_sector_fails_the_requests_that_touch_it_and_no_other) {
 
 // COVERS(B10): EINTR, EAGAIN
 TEST(whatever_errno_the_disk_answers_is_an_io_error_once) {
-  BenchDisk bench({.device = {.discard = true}});
+  DeviceFixture bench({.device = {.discard = true}});
   RawGuest guest = bench.guest();
   for (const int error : {EIO, ENOSPC, EDQUOT, EINTR, EAGAIN, ENOMEM, EINVAL, EROFS, ETIMEDOUT}) {
     bench.faults().fail_nth(BlockOp::kWrite, 1, error);
@@ -55,7 +55,7 @@ TEST(whatever_errno_the_disk_answers_is_an_io_error_once) {
 // COVERS(B21): one failure among many
 TEST(one_failed_request_among_64_in_flight_fails_alone) {
   for (const BlockOp op : {BlockOp::kRead, BlockOp::kWrite}) {
-    BenchDisk bench;
+    DeviceFixture bench;
     RawGuest guest = bench.guest();
     bench.faults().hold();
     bench.faults().fail_range(op, 17 * kSector, 18 * kSector, EIO);
@@ -83,7 +83,7 @@ TEST(a_file_truncated_under_the_device_is_an_io_error_behind_its_end) {
   TempDir directory;
   const std::string path = directory.path("disk");
   write_pattern(path, kMiB);
-  BenchDisk bench({.backend = open_backend({.source = FilePath{path}})});
+  DeviceFixture bench({.backend = open_backend({.source = FilePath{path}})});
   RawGuest guest = bench.guest();
   std::filesystem::resize_file(path, 100 * kSector + 100);
   EXPECT_EQ(status_of(guest, VIRTIO_BLK_T_IN, 99, kSector), VIRTIO_BLK_S_OK);
@@ -100,7 +100,7 @@ TEST(a_window_is_never_left) {
   TempDir directory;
   const std::string path = directory.path("disk");
   write_pattern(path, kMiB);
-  BenchDisk bench({.backend = open_backend({.source = FilePath{path}, .range = BlockRange{100, 50}})});
+  DeviceFixture bench({.backend = open_backend({.source = FilePath{path}, .range = BlockRange{100, 50}})});
   RawGuest guest = bench.guest();
   EXPECT_EQ(guest.capacity(), 50u);
   const uint64_t past[] = {50, 51, ~uint64_t{0}, uint64_t{1} << 55, (uint64_t{1} << 55) - 100, ~uint64_t{0} - 99};
@@ -125,8 +125,8 @@ TEST(an_image_opened_ro_is_the_same_after_every_attempt_to_write) {
   const std::string path = directory.path("disk");
   write_pattern(path, kMiB);
   const auto before = file_content(path);
-  BenchDisk bench({.device = {.read_only = true, .discard = true},
-                   .backend = open_backend({.source = FilePath{path}, .read_only = true})});
+  DeviceFixture bench({.device = {.read_only = true, .discard = true},
+                       .backend = open_backend({.source = FilePath{path}, .read_only = true})});
   RawGuest guest = bench.guest();
   for (const uint32_t type : {VIRTIO_BLK_T_OUT, VIRTIO_BLK_T_DISCARD, VIRTIO_BLK_T_WRITE_ZEROES}) {
     EXPECT_EQ(status_of(guest, type, 0, kSector), VIRTIO_BLK_S_IOERR);
@@ -152,7 +152,7 @@ struct BlockDisk {
 // COVERS(B14): parts of one block in parallel with `nocache`
 TEST(adjacent_writes_of_parts_of_a_block_all_survive) {
   BlockDisk block;
-  BenchDisk bench({.backend = block.make()});
+  DeviceFixture bench({.backend = block.make()});
   RawGuest guest = bench.guest();
   block.below->hold(BlockOp::kRead);  // the reads of the read-modify-writes
   std::vector<ReadyRequest> all;
@@ -179,7 +179,7 @@ TEST(adjacent_writes_with_nocache_on_a_file_all_survive) {
   TempDir directory;
   const std::string path = directory.path("disk");
   write_pattern(path, kMiB);
-  BenchDisk bench({.backend = open_backend({.source = FilePath{path}, .nocache = true})});
+  DeviceFixture bench({.backend = open_backend({.source = FilePath{path}, .nocache = true})});
   RawGuest guest = bench.guest();
   std::vector<ReadyRequest> all;
   for (uint16_t head = 0; head < 64; head++) {
@@ -199,7 +199,7 @@ TEST(adjacent_writes_with_nocache_on_a_file_all_survive) {
 // COVERS(B20): failed read through a bounce buffer
 TEST(a_failed_read_through_a_bounce_buffer_shows_nothing_but_what_was_read) {
   BlockDisk block;
-  BenchDisk bench({.backend = block.make()});
+  DeviceFixture bench({.backend = block.make()});
   RawGuest guest = bench.guest();
   EXPECT_EQ(status_of(guest, VIRTIO_BLK_T_IN, 1000, 32 * kSector),
             VIRTIO_BLK_S_OK);  // leaves its data in the bounce buffers
@@ -221,7 +221,7 @@ TEST(a_failed_read_through_a_bounce_buffer_shows_nothing_but_what_was_read) {
 
 TEST(a_failed_read_modify_write_leaves_the_rest_of_its_block) {
   BlockDisk block;
-  BenchDisk bench({.backend = block.make()});
+  DeviceFixture bench({.backend = block.make()});
   RawGuest guest = bench.guest();
   for (const BlockOp op : {BlockOp::kRead, BlockOp::kWrite}) {
     block.below->fail_nth(op, 1, EIO);
@@ -236,7 +236,7 @@ TEST(more_requests_than_the_engine_has_entries_all_complete) {
   TempDir directory;
   const std::string path = directory.path("disk");
   write_pattern(path, kMiB);
-  BenchDisk bench(
+  DeviceFixture bench(
       {.device = {.queue_size = 1024}, .backend = open_backend({.source = FilePath{path}, .writeback = true})});
   RawGuest guest = bench.guest();
   for (const bool stalled : {false, true}) {
@@ -266,7 +266,7 @@ void check_huge_read(bool nocache) {
   constexpr uint32_t kPiece = 64 * kMiB, kPieces = 32;
   TempDir directory;
   const std::string path = directory.file("disk", 3 * 1024 * kMiB);
-  BenchDisk bench({.backend = open_backend({.source = FilePath{path}, .nocache = nocache}), .ram = 256 * kMiB});
+  DeviceFixture bench({.backend = open_backend({.source = FilePath{path}, .nocache = nocache}), .ram = 256 * kMiB});
   RawGuest guest = bench.guest();
   // nocache: an odd address, so that all of it goes through bounce buffers.
   const Gpa data{raw(guest.memory(kPiece + 4096, 4096)) + (nocache ? 1 : 0)}, status = guest.status();
@@ -291,7 +291,7 @@ TEST(a_read_of_more_than_2_gib_with_nocache_completes) { check_huge_read(true); 
 
 // COVERS(B15): more requests than engine entries
 TEST(a_stalled_queue_does_not_stall_its_neighbour) {
-  BenchDisk bench({.device = {.queues = 2}});
+  DeviceFixture bench({.device = {.queues = 2}});
   const auto driver = bench.driver();
   bench.faults().hold(BlockOp::kRead);
   driver->queue(1).start(0, VIRTIO_BLK_T_IN, 0, kSector, false);

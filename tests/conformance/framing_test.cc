@@ -1,6 +1,6 @@
 // How a request may be laid out in a chain: header, data and status wherever descriptors begin and end
 // (VIRTIO_F_ANY_LAYOUT, virtio 0.9.5 appendix D; rows B2, B3).
-#include "tests/support/bench_disk.h"
+#include "tests/support/device_fixture.h"
 
 namespace acrn {
 namespace {
@@ -13,7 +13,7 @@ Gpa operator+(Gpa gpa, uint64_t bytes) { return Gpa{raw(gpa) + bytes}; }
 
 // COVERS(B2): header split, short, long, writable, with data
 TEST(the_header_may_be_split_anywhere) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest();
   for (uint32_t at = 1; at < 16; at++) {
     const Gpa header = guest.header(VIRTIO_BLK_T_IN, 5), status = guest.status();
@@ -33,7 +33,7 @@ TEST(the_header_may_be_split_anywhere) {
 
 // COVERS(B2): header split, short, long, writable, with data
 TEST(header_and_data_may_share_a_descriptor_and_so_may_data_and_status) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest();
   const Gpa out = guest.memory(16 + kSector);
   guest.at(out, 16).store(0, VirtioBlkOuthdr{VIRTIO_BLK_T_OUT, uint32_t{0}, uint64_t{9}});
@@ -52,7 +52,7 @@ TEST(header_and_data_may_share_a_descriptor_and_so_may_data_and_status) {
 }
 
 TEST(data_may_be_split_at_odd_places_and_is_put_together_in_order) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest();
   const Guarded data(guest, kSector + 1);
   const Piece pieces[] = {{guest.header(VIRTIO_BLK_T_IN, 2), 16, false},
@@ -66,7 +66,7 @@ TEST(data_may_be_split_at_odd_places_and_is_put_together_in_order) {
 
 // COVERS(B2): header split, short, long, writable, with data
 TEST(a_short_header_is_an_error_in_the_status_byte) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest();
   for (const uint32_t bytes : {0u, 1u, 8u, 15u}) {
     const Gpa header = guest.header(VIRTIO_BLK_T_IN, 0), status = guest.status();
@@ -82,7 +82,7 @@ TEST(a_short_header_is_an_error_in_the_status_byte) {
 
 // COVERS(B2): header split, short, long, writable, with data
 TEST(a_writable_header_is_a_missing_header) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest();
   const Gpa header = guest.header(VIRTIO_BLK_T_IN, 0), status = guest.status();
   const Piece pieces[] = {{header, 16, true}, {guest.memory(kSector), kSector, true}, {status, 1, true}};
@@ -94,7 +94,7 @@ TEST(a_writable_header_is_a_missing_header) {
 
 // COVERS(B2): header split, short, long, writable, with data
 TEST(a_long_header_of_a_read_is_data_that_nobody_wants) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest();
   const Gpa header = guest.memory(600), status = guest.status();
   guest.at(header, 16).store(0, VirtioBlkOuthdr{VIRTIO_BLK_T_IN, uint32_t{0}, uint64_t{4}});
@@ -106,7 +106,7 @@ TEST(a_long_header_of_a_read_is_data_that_nobody_wants) {
 
 // COVERS(B3): data in the wrong direction
 TEST(data_in_the_wrong_direction_is_an_error_and_never_ok) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest();
   uint64_t counted = 0;
   for (const bool write : {false, true}) {
@@ -127,7 +127,7 @@ TEST(data_in_the_wrong_direction_is_an_error_and_never_ok) {
 
 // COVERS(B3): status missing, not last, read-only, long
 TEST(a_chain_with_nothing_writable_stops_the_queue_and_is_not_carried_out) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest();
   const Gpa header = guest.header(VIRTIO_BLK_T_OUT, 0), status = guest.status();
   const std::vector<Piece> missing{{header, 16, false}, {guest.memory(kSector), kSector, false}};
@@ -150,7 +150,7 @@ TEST(a_chain_with_nothing_writable_stops_the_queue_and_is_not_carried_out) {
 
 // COVERS(B3): status missing, not last, read-only, long
 TEST(the_status_is_the_last_writable_byte_however_long_its_descriptor_is) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest();
   for (const uint32_t length : {2u, 8u, 4096u}) {
     const Guarded status(guest, length);

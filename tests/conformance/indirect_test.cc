@@ -18,7 +18,7 @@ using Spoil = std::function<void(GoodRead&, Gpa table)>;
 
 void check_refused(bool answered, GuestRule rule, const Spoil& spoil, uint64_t features = kNoEventIndex,
                    BenchOptions options = {}) {
-  BenchDisk bench(std::move(options));
+  DeviceFixture bench(std::move(options));
   RawGuest guest = bench.guest(features);
   GoodRead read(guest);
   const Gpa table = read.indirect();
@@ -47,7 +47,7 @@ void check_address(const char* name, Gpa gpa, BenchOptions options = {}) {
 }
 
 TEST(a_good_table_is_served) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest();
   GoodRead read(guest);
   read.indirect();
@@ -98,7 +98,7 @@ TEST(an_indirect_table_longer_than_1024_descriptors_is_refused) {
 
 // COVERS(Q7): indirect: with WRITE, served
 TEST(an_indirect_descriptor_with_write_is_served_and_counted) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest();
   GoodRead read(guest);
   guest.set(0, read.indirect(), kThree, kIndirect | kWrite);
@@ -119,16 +119,16 @@ TEST(an_indirect_table_that_is_not_mapped_is_refused) {
   check_address("in a BAR", Gpa{LoopbackMachine::kFirstMemoryBar});
   check_address("the last byte", Gpa{~uint64_t{0}});
   check_address("wraps", Gpa{~uint64_t{0} - 31});
-  check_address("in a hole", BenchDisk::kHole, {.hole = true});
-  check_address("in RAM that is out of reach", BenchDisk::kHole, {.hole = true, .hole_is_ram = true});
+  check_address("in a hole", DeviceFixture::kHole, {.hole = true});
+  check_address("in RAM that is out of reach", DeviceFixture::kHole, {.hole = true, .hole_is_ram = true});
 }
 
 // COVERS(Q7): indirect: across a RAM end
 TEST(an_indirect_table_across_a_ram_end_is_refused) {
   check_address("start", Gpa{LoopbackMachine::kRamBase - 16});
-  check_address("end", Gpa{raw(BenchDisk().ram_end()) - 16});
-  check_address("into a hole", Gpa{raw(BenchDisk::kHole) - 16}, {.hole = true});
-  check_address("out of a hole", Gpa{raw(BenchDisk::kHole) + kMiB - 16}, {.hole = true});
+  check_address("end", Gpa{raw(DeviceFixture().ram_end()) - 16});
+  check_address("into a hole", Gpa{raw(DeviceFixture::kHole) - 16}, {.hole = true});
+  check_address("out of a hole", Gpa{raw(DeviceFixture::kHole) + kMiB - 16}, {.hole = true});
 }
 
 // COVERS(Q7): indirect: feature not accepted
@@ -162,7 +162,7 @@ TEST(a_buffer_of_an_indirect_table_outside_ram_is_refused) {
 }
 
 TEST(a_table_at_an_odd_address_is_served) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest();
   GoodRead read(guest);
   const Gpa table = read.indirect();
@@ -175,7 +175,7 @@ TEST(a_table_at_an_odd_address_is_served) {
 }
 
 TEST(direct_descriptors_before_an_indirect_one_are_served) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest();
   GoodRead read(guest);
   const Gpa table = read.indirect();
@@ -206,7 +206,7 @@ Gpa split_chain(GoodRead& read, uint16_t pieces, uint16_t direct) {
 }
 
 TEST(a_table_as_long_as_the_ring_is_served) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest();
   GoodRead read(guest, 62 * kSector);
   split_chain(read, 62, 0);
@@ -229,7 +229,7 @@ TEST(a_chain_longer_than_the_ring_is_served_up_to_1024_descriptors_and_counted) 
   };
   for (const auto& each : cases) {
     row(std::to_string(each.pieces) + " pieces on a ring of " + std::to_string(each.ring), [&] {
-      BenchDisk bench({.device = {.queue_size = each.ring}});
+      DeviceFixture bench({.device = {.queue_size = each.ring}});
       RawGuest guest = bench.guest();
       GoodRead read(guest, each.pieces * kSector);
       split_chain(read, each.pieces, each.direct);
@@ -242,7 +242,7 @@ TEST(a_chain_longer_than_the_ring_is_served_up_to_1024_descriptors_and_counted) 
 // COVERS(Q2): chain longer than the ring
 TEST(a_chain_longer_than_1024_descriptors_is_an_error) {
   for (const uint16_t direct : {uint16_t{0}, uint16_t{7}}) {
-    BenchDisk bench;
+    DeviceFixture bench;
     RawGuest guest = bench.guest();
     GoodRead read(guest, 1023 * kSector);
     split_chain(read, 1023, direct);
@@ -257,7 +257,7 @@ TEST(a_long_chain_of_a_write_reaches_every_engine_whole) {
   const std::string path = directory.path("disk");
   for (const bool nocache : {false, true}) {
     write_pattern(path, kMiB);
-    BenchDisk bench({.backend = open_backend({.source = FilePath{path}, .writeback = true, .nocache = nocache})});
+    DeviceFixture bench({.backend = open_backend({.source = FilePath{path}, .writeback = true, .nocache = nocache})});
     RawGuest guest = bench.guest();
     GoodRead long_read(guest, 1022 * kSector);
     split_chain(long_read, 1022, 0);

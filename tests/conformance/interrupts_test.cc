@@ -4,7 +4,7 @@
 #include <array>
 #include <thread>
 
-#include "tests/support/bench_disk.h"
+#include "tests/support/device_fixture.h"
 
 namespace acrn {
 namespace {
@@ -18,14 +18,14 @@ GuestInterrupt& entry_interrupt(RawGuest& guest, unsigned entry) {
 }
 
 // One read of sector 0 by polling; whatever interrupt it makes has been delivered on return.
-void complete_one(BenchDisk& bench, RawGuest& guest) {
+void complete_one(DeviceFixture& bench, RawGuest& guest) {
   std::vector<std::byte> data(kSector);
   EXPECT_EQ(guest.request(VIRTIO_BLK_T_IN, 0, data)->status, VIRTIO_BLK_S_OK);
   bench.settle();
 }
 
 // The same, without anybody reading the ISR.
-void complete_one_quietly(BenchDisk& bench, RawGuest& guest) {
+void complete_one_quietly(DeviceFixture& bench, RawGuest& guest) {
   ready_request(guest, 0, VIRTIO_BLK_T_IN, 0, kSector);
   guest.offer(0);
   const auto expected = static_cast<uint16_t>(guest.ring().used_index() + 1);
@@ -35,7 +35,7 @@ void complete_one_quietly(BenchDisk& bench, RawGuest& guest) {
   bench.settle();
 }
 
-void change_config(BenchDisk& bench) { MUST(bench.device().resize()); }
+void change_config(DeviceFixture& bench) { MUST(bench.device().resize()); }
 
 void set_msix_control(RawGuest& guest, uint32_t control) {
   guest.function().config_write(*guest.function().capability(PCI_CAP_ID_MSIX) + 2, 2, control);
@@ -44,7 +44,7 @@ constexpr uint32_t kEnable = 0x8000, kFunctionMask = 0x4000;
 
 // COVERS(virtio 0.9.5 2.2.2.4): with MSI-X each cause has its vector, the ISR stays 0
 TEST(with_msix_each_cause_has_its_vector_and_the_isr_stays_0) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest();
   GuestInterrupt& config = entry_interrupt(guest, 0);
   GuestInterrupt& queue = entry_interrupt(guest, 1);
@@ -59,7 +59,7 @@ TEST(with_msix_each_cause_has_its_vector_and_the_isr_stays_0) {
 }
 
 TEST(queue_and_configuration_may_share_a_vector) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest();
   guest.function().out(VIRTIO_MSI_CONFIG_VECTOR, 2, 1);
   change_config(bench);
@@ -69,7 +69,7 @@ TEST(queue_and_configuration_may_share_a_vector) {
 
 // COVERS(Q16): vector out of range
 TEST(a_vector_out_of_range_reads_back_as_none) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest();
   uint64_t refused = 0;
   for (const unsigned offset : {VIRTIO_MSI_CONFIG_VECTOR, VIRTIO_MSI_QUEUE_VECTOR}) {
@@ -85,7 +85,7 @@ TEST(a_vector_out_of_range_reads_back_as_none) {
 }
 
 TEST(without_a_vector_there_is_no_interrupt_and_no_isr) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest();
   guest.function().out(VIRTIO_MSI_QUEUE_VECTOR, 2, 0xffff);
   guest.function().out(VIRTIO_MSI_CONFIG_VECTOR, 2, 0xffff);
@@ -99,7 +99,7 @@ TEST(without_a_vector_there_is_no_interrupt_and_no_isr) {
 
 // COVERS(Q16): entry and function masked
 TEST(a_masked_entry_is_pending_and_sent_once_when_it_is_unmasked) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest();
   GuestFunction& function = guest.function();
   GuestInterrupt& queue = entry_interrupt(guest, 1);
@@ -117,7 +117,7 @@ TEST(a_masked_entry_is_pending_and_sent_once_when_it_is_unmasked) {
 
 // COVERS(Q16): entry and function masked
 TEST(a_masked_function_keeps_every_vector_pending) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest();
   GuestFunction& function = guest.function();
   set_msix_control(guest, kEnable | kFunctionMask);
@@ -135,7 +135,7 @@ TEST(a_masked_function_keeps_every_vector_pending) {
 }
 
 TEST(a_message_that_was_rewritten_while_masked_goes_to_its_new_place) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest();
   GuestFunction& function = guest.function();
   GuestInterrupt& before = entry_interrupt(guest, 1);
@@ -148,7 +148,7 @@ TEST(a_message_that_was_rewritten_while_masked_goes_to_its_new_place) {
 }
 
 TEST(the_msix_page_takes_aligned_words_only_and_its_pending_bits_are_read_only) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest();
   PciFunction& function = bench.function();
   const uint64_t entry1 = function.bar_read(1, 16, 8), data1 = function.bar_read(1, 24, 8);
@@ -175,7 +175,7 @@ TEST(the_msix_page_takes_aligned_words_only_and_its_pending_bits_are_read_only) 
 
 // COVERS(Q16): MSI-X toggled while running
 TEST(toggling_msix_while_running_moves_the_configuration_and_the_interrupts) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest();
   const GuestFunction& function = guest.function();
   GuestInterrupt& queue = entry_interrupt(guest, 1);
@@ -195,7 +195,7 @@ TEST(toggling_msix_while_running_moves_the_configuration_and_the_interrupts) {
 }
 
 TEST(what_is_pending_survives_msix_being_off) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest();
   guest.function().mask_msix_entry(1, true);
   complete_one(bench, guest);
@@ -208,7 +208,7 @@ TEST(what_is_pending_survives_msix_being_off) {
 
 // COVERS(Q16): MSI-X toggled while running
 TEST(toggling_and_masking_msix_from_another_cpu_loses_no_request) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest();
   RawGuest other_cpu = guest;
   std::atomic<bool> stop{false};
@@ -230,7 +230,7 @@ TEST(toggling_and_masking_msix_from_another_cpu_loses_no_request) {
 }
 
 TEST(msi_sends_one_message_for_each_cause_and_keeps_the_isr) {
-  BenchDisk bench({.pci = {.single_msi = true}});
+  DeviceFixture bench({.pci = {.single_msi = true}});
   RawGuest guest = bench.guest(kNoEventIndex, InterruptMode::kMsi);
   GuestInterrupt& vector = guest.interrupt();
   complete_one_quietly(bench, guest);
@@ -244,7 +244,7 @@ TEST(msi_sends_one_message_for_each_cause_and_keeps_the_isr) {
 }
 
 TEST(turning_msi_off_lets_the_line_speak) {
-  BenchDisk bench({.pci = {.single_msi = true}});
+  DeviceFixture bench({.pci = {.single_msi = true}});
   RawGuest guest = bench.guest(kNoEventIndex, InterruptMode::kMsi);
   complete_one_quietly(bench, guest);
   EXPECT(!guest.function().pin().level());
@@ -255,7 +255,7 @@ TEST(turning_msi_off_lets_the_line_speak) {
 }
 
 TEST(intx_is_a_level_that_reading_the_isr_lowers) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest(kNoEventIndex, InterruptMode::kIntx);
   const GuestFunction& function = guest.function();
   const uint64_t before = function.pin().interrupt().count;
@@ -278,7 +278,7 @@ TEST(intx_is_a_level_that_reading_the_isr_lowers) {
 
 // COVERS(PCI 3.0 6.2.2): INTERRUPT_DISABLE keeps the line low
 TEST(interrupt_disable_keeps_the_line_low_until_it_is_cleared) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest(kNoEventIndex, InterruptMode::kIntx);
   const GuestFunction& function = guest.function();
   const uint32_t command = function.config_read(PCI_COMMAND, 2);
@@ -292,7 +292,7 @@ TEST(interrupt_disable_keeps_the_line_low_until_it_is_cleared) {
 }
 
 TEST(a_read_of_the_isr_with_its_neighbour_acknowledges_too) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest(kNoEventIndex, InterruptMode::kIntx);
   complete_one_quietly(bench, guest);
   EXPECT_EQ(guest.function().in(VIRTIO_PCI_STATUS, 2), 0x107u);
@@ -301,7 +301,7 @@ TEST(a_read_of_the_isr_with_its_neighbour_acknowledges_too) {
 
 // COVERS(virtio 0.9.5 2.2.2): a configuration interrupt only after DRIVER_OK
 TEST(the_configuration_interrupt_waits_for_driver_ok) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest(kNoEventIndex, InterruptMode::kIntx);
   guest.function().out(VIRTIO_PCI_STATUS, 1, 3);
   change_config(bench);

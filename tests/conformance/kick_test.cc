@@ -1,5 +1,5 @@
 // Where a kick is served, and that nothing stays in the ring whatever a kick has left over (docs/adr/0019, 0021).
-#include "tests/support/bench_disk.h"
+#include "tests/support/device_fixture.h"
 
 namespace acrn {
 namespace {
@@ -13,7 +13,7 @@ class Watched {
  public:
   // `before_each`: what a request waits for.
   explicit Watched(
-      BenchDisk& bench, std::function<void()> before_each = [] {}) {
+      DeviceFixture& bench, std::function<void()> before_each = [] {}) {
     bench.disk().set_hook([this, before_each](const BlockRequest& request) {
       (std::this_thread::get_id() == guest_ ? by_guest_ : by_others_)++;
       if (std::this_thread::get_id() == guest_) last_by_guest_ = request.offset;
@@ -53,7 +53,7 @@ void burst(RawGuest& guest, uint16_t count) {
 
 TEST(a_kick_is_served_on_its_own_thread_while_the_loop_sleeps) {
   for (const KickMode mode : {KickMode::kAuto, KickMode::kInline}) {
-    BenchDisk bench({.device = {.kick = mode}, .loop = kBorrowable});
+    DeviceFixture bench({.device = {.kick = mode}, .loop = kBorrowable});
     const Watched watched(bench);
     RawGuest guest = bench.guest();
     for (unsigned round = 1; round <= 20; round++) {
@@ -66,7 +66,7 @@ TEST(a_kick_is_served_on_its_own_thread_while_the_loop_sleeps) {
 }
 
 TEST(a_kick_is_never_served_on_its_own_thread_where_the_option_says_so) {
-  BenchDisk bench({.device = {.kick = KickMode::kLoop}, .loop = kBorrowable});
+  DeviceFixture bench({.device = {.kick = KickMode::kLoop}, .loop = kBorrowable});
   const Watched watched(bench);
   RawGuest guest = bench.guest();
   for (int i = 0; i < 20; i++) {
@@ -79,7 +79,7 @@ TEST(a_kick_is_never_served_on_its_own_thread_where_the_option_says_so) {
 
 TEST(only_kicks_that_are_exits_are_served_inline) {
   for (const KickMode mode : {KickMode::kAuto, KickMode::kInline, KickMode::kLoop}) {
-    BenchDisk bench({.device = {.queues = 2, .kick = mode}});
+    DeviceFixture bench({.device = {.queues = 2, .kick = mode}});
     const auto doorbells = bench.function().doorbells();
     EXPECT_EQ(doorbells.size(), 2u);
     for (const BarDoorbell& doorbell : doorbells) EXPECT_EQ(doorbell.event_fd < 0, mode == KickMode::kInline);
@@ -92,7 +92,7 @@ TEST(what_a_kick_leaves_over_is_done_without_another_one) {
   for (const uint16_t count : {uint16_t{97}, uint16_t{128}}) {
     for (const uint64_t features : {kNoEventIndex, kAllFeatures}) {
       for (const InterruptMode interrupts : {InterruptMode::kMsix, InterruptMode::kIntx}) {
-        BenchDisk bench({.device = {.queue_size = 128, .kick = KickMode::kInline}, .loop = kBorrowable});
+        DeviceFixture bench({.device = {.queue_size = 128, .kick = KickMode::kInline}, .loop = kBorrowable});
         const Watched watched(bench);
         RawGuest guest = bench.guest(features, interrupts);
         bench.wait_until_asleep();
@@ -106,7 +106,7 @@ TEST(what_a_kick_leaves_over_is_done_without_another_one) {
 
 TEST(a_reset_takes_what_a_kick_has_left_over) {
   for (int round = 0; round < 5; round++) {
-    BenchDisk bench({.device = {.queue_size = 128, .kick = KickMode::kInline}, .loop = kBorrowable});
+    DeviceFixture bench({.device = {.queue_size = 128, .kick = KickMode::kInline}, .loop = kBorrowable});
     const Watched watched(bench);
     RawGuest guest = bench.guest();
     bench.wait_until_asleep();
@@ -121,7 +121,7 @@ TEST(a_reset_takes_what_a_kick_has_left_over) {
 
 // A group is begun at once and not broken off.
 TEST(a_virtual_cpu_is_back_after_the_group_in_which_its_time_ran_out) {
-  BenchDisk bench({.device = {.kick = KickMode::kInline}, .loop = kBorrowable});
+  DeviceFixture bench({.device = {.kick = KickMode::kInline}, .loop = kBorrowable});
   const Watched watched(bench, take_long);
   RawGuest guest = bench.guest();
   bench.wait_until_asleep();
@@ -132,7 +132,7 @@ TEST(a_virtual_cpu_is_back_after_the_group_in_which_its_time_ran_out) {
 // These never reach the disk. They are cheap at first, so that a kick takes on many, and then longer than a kick may
 // be.
 TEST(chains_without_a_transfer_use_the_time_of_a_kick_too) {
-  BenchDisk bench({.device = {.queue_size = 1024, .kick = KickMode::kInline}, .loop = kBorrowable});
+  DeviceFixture bench({.device = {.queue_size = 1024, .kick = KickMode::kInline}, .loop = kBorrowable});
   const Watched watched(bench);
   RawGuest guest = bench.guest();
   const Gpa table = guest.memory(1000 * sizeof(VringDesc));
@@ -166,7 +166,7 @@ TEST(chains_without_a_transfer_use_the_time_of_a_kick_too) {
 
 TEST(kicks_that_were_served_before_their_handler_ran_are_no_mistake) {
   for (int round = 0; round < 300; round++) {
-    BenchDisk bench({.loop = kBorrowable});
+    DeviceFixture bench({.loop = kBorrowable});
     RawGuest guest = bench.guest();
     for (int i = 0; i < 3; i++) expect_serves(guest);
     MUST(guest.restart(kNoEventIndex));

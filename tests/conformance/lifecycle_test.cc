@@ -1,6 +1,6 @@
 // Reset and teardown with requests in flight (rows Q14, Q15).
 // COVERS(reg.reset)
-#include "tests/support/bench_disk.h"
+#include "tests/support/device_fixture.h"
 #include "tests/support/few_descriptors.h"
 #include "tests/support/temp_dir.h"
 
@@ -44,7 +44,7 @@ TEST(a_device_that_cannot_have_its_doorbells_is_an_error) {
 #ifdef __SANITIZE_ADDRESS__
   SKIP("a sanitizer that needs no descriptors itself: UBSan's look at an object opens a pipe");
 #endif
-  BenchDisk bench;
+  DeviceFixture bench;
   auto loop = MUST(EpollLoop::create("few", {}));
   for (unsigned more = 0; more < 4; more++) {  // two queues with a doorbell and an alarm each
     FewDescriptors few(more);
@@ -58,7 +58,7 @@ TEST(a_device_that_cannot_have_its_doorbells_is_an_error) {
 // COVERS(Q14): reset with 64 in flight, set up again at once
 TEST(reset_waits_for_64_requests_in_flight_and_none_of_them_touches_the_guest_later) {
   for (const uint32_t type : {VIRTIO_BLK_T_IN, VIRTIO_BLK_T_OUT}) {
-    BenchDisk bench;
+    DeviceFixture bench;
     RawGuest guest = bench.guest();
     bench.faults().hold();
     auto old = start_64(guest, type);
@@ -75,7 +75,7 @@ TEST(reset_waits_for_64_requests_in_flight_and_none_of_them_touches_the_guest_la
 }
 
 TEST(registers_are_read_while_a_reset_waits) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest();
   bench.faults().hold();
   start_64(guest, VIRTIO_BLK_T_IN);
@@ -96,7 +96,7 @@ TEST(registers_are_read_while_a_reset_waits) {
 TEST(the_same_ring_may_be_set_up_again_right_after_a_reset) {
   TempDir directory;
   write_pattern(directory.path("disk"), 4 * kMiB);
-  BenchDisk bench({.backend = open_backend({.source = FilePath{directory.path("disk")}, .writeback = true})});
+  DeviceFixture bench({.backend = open_backend({.source = FilePath{directory.path("disk")}, .writeback = true})});
   RawGuest guest = bench.guest();
   for (int round = 0; round < 30; round++) {
     auto old = start_64(guest, VIRTIO_BLK_T_IN);
@@ -115,7 +115,7 @@ TEST(the_same_ring_may_be_set_up_again_right_after_a_reset) {
 
 // COVERS(Q15): destruction with 64 in flight
 TEST(destroying_a_function_with_64_requests_held_waits_for_them) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest();
   bench.faults().hold();
   auto old = start_64(guest, VIRTIO_BLK_T_IN);
@@ -130,7 +130,7 @@ TEST(destroying_a_function_with_64_writes_in_flight_keeps_the_data_of_those_that
   TempDir directory;
   const std::string path = directory.path("disk");
   write_pattern(path, kMiB);
-  BenchDisk bench({.backend = open_backend({.source = FilePath{path}})});
+  DeviceFixture bench({.backend = open_backend({.source = FilePath{path}})});
   RawGuest guest = bench.guest();
   const auto writes = start_64(guest, VIRTIO_BLK_T_OUT, 0xab);
   bench.destroy_function();
@@ -144,9 +144,9 @@ TEST(destroying_a_function_with_64_writes_in_flight_keeps_the_data_of_those_that
 }
 
 TEST(a_function_that_no_driver_ever_touched_ends_cleanly) {
-  BenchDisk without_driver;
-  BenchDisk without_disk({.attached = false});
-  BenchDisk kicked;
+  DeviceFixture without_driver;
+  DeviceFixture without_disk({.attached = false});
+  DeviceFixture kicked;
   RawGuest guest = kicked.guest();
   for (int i = 0; i < 1000; i++) guest.kick();
 }

@@ -4,7 +4,7 @@
 
 #include "dm/cli/option_table.h"
 #include "dm/devices/device_table.h"
-#include "tests/support/bench_disk.h"
+#include "tests/support/device_fixture.h"
 #include "tests/support/temp_dir.h"
 
 namespace acrn {
@@ -13,14 +13,14 @@ namespace {
 using namespace test;  // NOLINT(google-build-using-namespace)
 
 // No queue interrupt is under way any more, and none is remembered.
-void acknowledge(BenchDisk& bench, RawGuest& guest) {
+void acknowledge(DeviceFixture& bench, RawGuest& guest) {
   bench.settle();
   guest.function().in(VIRTIO_PCI_ISR, 1);
 }
 
 TEST(a_disk_that_comes_later_is_announced_and_served) {
   for (const InterruptMode mode : {InterruptMode::kMsix, InterruptMode::kIntx}) {
-    BenchDisk bench({.attached = false});
+    DeviceFixture bench({.attached = false});
     RawGuest guest = bench.guest(kNoEventIndex, mode);
     std::vector<std::byte> data(kSector);
     EXPECT_EQ(guest.request(VIRTIO_BLK_T_IN, 0, data)->status, VIRTIO_BLK_S_IOERR);
@@ -43,7 +43,7 @@ TEST(a_disk_that_comes_later_is_announced_and_served) {
 }
 
 TEST(a_disk_may_come_while_requests_are_refused) {
-  BenchDisk bench({.attached = false});
+  DeviceFixture bench({.attached = false});
   RawGuest guest = bench.guest();
   std::thread operator_thread([&] { bench.attach(std::make_unique<MemoryDisk>(BlockInfo{.size = kMiB})); });
   std::vector<std::byte> data(kSector);
@@ -99,7 +99,7 @@ class HalfOpenDisk final : public BlockBackend {
 
 TEST(a_disk_that_cannot_be_attached_to_every_queue_goes_after_its_channels_and_may_come_again) {
   const auto count = std::make_shared<HalfOpenDisk::Count>();
-  BenchDisk bench({.device = {.queues = 2}, .attached = false});
+  DeviceFixture bench({.device = {.queues = 2}, .attached = false});
   EXPECT(!bench.device().attach(std::make_unique<HalfOpenDisk>(count, [] {}), "half").ok());
   EXPECT_EQ(count->opened.load(), 2);
   EXPECT_EQ(count->alive.load() + count->orphans.load(), 0);
@@ -111,7 +111,7 @@ TEST(a_disk_that_cannot_be_attached_to_every_queue_goes_after_its_channels_and_m
 
 TEST(a_request_during_an_attach_that_fails_is_not_taken_down_with_its_channel) {
   const auto count = std::make_shared<HalfOpenDisk::Count>();
-  BenchDisk bench({.device = {.queues = 2}, .attached = false, .loops = 2});
+  DeviceFixture bench({.device = {.queues = 2}, .attached = false, .loops = 2});
   RawGuest guest = bench.guest();
   const auto ready = ready_request(guest, 0, VIRTIO_BLK_T_FLUSH, 0, 0);
   const auto flush_now = [&] {
@@ -130,7 +130,7 @@ TEST(a_grown_file_is_announced_and_served_to_its_new_end) {
   TempDir directory;
   const std::string path = directory.path("disk");
   write_pattern(path, kMiB);
-  BenchDisk bench({.backend = open_backend({.source = FilePath{path}})});
+  DeviceFixture bench({.backend = open_backend({.source = FilePath{path}})});
   RawGuest guest = bench.guest(kNoEventIndex, InterruptMode::kIntx);
   auto data = filled(kSector, 0x33);
   EXPECT_EQ(guest.request(VIRTIO_BLK_T_OUT, kMiB / kSector, data)->status, VIRTIO_BLK_S_IOERR);
@@ -149,7 +149,7 @@ TEST(a_grown_file_is_announced_and_served_to_its_new_end) {
 }
 
 TEST(resize_without_a_disk_is_refused) {
-  BenchDisk bench({.attached = false});
+  DeviceFixture bench({.attached = false});
   EXPECT(!bench.device().resize().ok());
 }
 

@@ -1,7 +1,7 @@
 // The PCI function: identity, configuration space, BARs that move while requests run, RST# (PCI 3.0 chapter
 // 6).
 // COVERS(pci.identity, pci.bars, pci.decoding, pci.header, pci.capabilities)
-#include "tests/support/bench_disk.h"
+#include "tests/support/device_fixture.h"
 
 namespace acrn {
 namespace {
@@ -11,7 +11,7 @@ using namespace test;  // NOLINT(google-build-using-namespace)
 constexpr uint32_t kDecodeAndMaster = PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER;
 
 TEST(the_identity_is_that_of_a_legacy_virtio_disk) {
-  BenchDisk bench;
+  DeviceFixture bench;
   const GuestFunction function = bench.guest().function();
   EXPECT_EQ(function.config_read(0x00, 2), 0x1af4u);
   EXPECT_EQ(function.config_read(0x02, 2), 0x1001u);
@@ -23,13 +23,13 @@ TEST(the_identity_is_that_of_a_legacy_virtio_disk) {
 }
 
 TEST(windows_guests_get_their_subsystem_vendor) {
-  BenchDisk bench({.pci = {.subsystem_vendor = 0x108e}});
+  DeviceFixture bench({.pci = {.subsystem_vendor = 0x108e}});
   const GuestFunction function = bench.guest().function();
   EXPECT_EQ(function.config_read(PCI_SUBSYSTEM_VENDOR_ID, 2), 0x108eu);
 }
 
 TEST(the_bars_are_128_bytes_of_ports_and_a_page_for_msix) {
-  BenchDisk bench;
+  DeviceFixture bench;
   const GuestFunction function = bench.guest().function();
   EXPECT(function.bar(0).kind == BarKind::kIo);
   EXPECT_EQ(function.bar(0).size, 128u);
@@ -39,7 +39,7 @@ TEST(the_bars_are_128_bytes_of_ports_and_a_page_for_msix) {
 }
 
 TEST(a_single_msi_function_has_msi_and_no_msix) {
-  BenchDisk bench({.pci = {.single_msi = true}});
+  DeviceFixture bench({.pci = {.single_msi = true}});
   RawGuest guest = bench.guest(kNoEventIndex, InterruptMode::kMsi);
   EXPECT(guest.function().capability(PCI_CAP_ID_MSI).has_value());
   EXPECT(!guest.function().capability(PCI_CAP_ID_MSIX).has_value());
@@ -51,7 +51,7 @@ TEST(a_single_msi_function_has_msi_and_no_msix) {
 
 // COVERS(Q17): every register, width and offset
 TEST(configuration_space_reads_the_same_at_every_width_and_offset) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest();
   PciFunction& function = bench.function();
   for (const unsigned size : {1u, 2u, 4u}) {
@@ -69,7 +69,7 @@ TEST(configuration_space_reads_the_same_at_every_width_and_offset) {
 }
 
 TEST(only_writable_bits_of_configuration_space_change) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest();
   const GuestFunction& function = guest.function();
   const unsigned msix = *function.capability(PCI_CAP_ID_MSIX);
@@ -95,7 +95,7 @@ TEST(only_writable_bits_of_configuration_space_change) {
 }
 
 TEST(other_addresses_of_the_bus_are_empty) {
-  BenchDisk bench;
+  DeviceFixture bench;
   for (const PciAddress other :
        {PciAddress{0, 2, 0}, PciAddress{0, 3, 1}, PciAddress{1, 3, 0}, PciAddress{255, 31, 7}}) {
     EXPECT_EQ(bench.machine().config_read(other, 0, 4), 0xffffffffu);
@@ -104,7 +104,7 @@ TEST(other_addresses_of_the_bus_are_empty) {
 }
 
 TEST(the_registers_follow_their_bar_while_requests_run) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest();
   GuestFunction& function = guest.function();
   bench.faults().hold();
@@ -124,7 +124,7 @@ TEST(the_registers_follow_their_bar_while_requests_run) {
 }
 
 TEST(without_decoding_nothing_answers_and_nothing_is_lost) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest();
   const GuestFunction& function = guest.function();
   const uint64_t table = function.bar(1).address;
@@ -141,7 +141,7 @@ TEST(without_decoding_nothing_answers_and_nothing_is_lost) {
 
 // COVERS(PCI 3.0 6.2.5.1): sizing a BAR while the device runs does no harm
 TEST(sizing_a_bar_while_the_device_runs_does_no_harm) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest();
   const GuestFunction& function = guest.function();
   for (unsigned bar = 0; bar < 2; bar++) {
@@ -155,7 +155,7 @@ TEST(sizing_a_bar_while_the_device_runs_does_no_harm) {
 }
 
 TEST(the_msix_table_may_move_and_keeps_its_messages) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest();
   const GuestFunction& function = guest.function();
   const uint64_t elsewhere = bench.machine().allocate_memory(4096);
@@ -167,7 +167,7 @@ TEST(the_msix_table_may_move_and_keeps_its_messages) {
 }
 
 TEST(rst_waits_for_what_is_in_flight_and_leaves_the_function_as_at_power_on) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest();
   bench.faults().hold();
   const auto ready = ready_request(guest, 3, VIRTIO_BLK_T_IN, 0, kSector);
@@ -175,8 +175,8 @@ TEST(rst_waits_for_what_is_in_flight_and_leaves_the_function_as_at_power_on) {
   guest.kick();
   bench.faults().wait_for_held(1);
   expect_waits_for_release(bench.faults(), [&] { bench.machine().bus().reset(); });
-  EXPECT_EQ(bench.machine().config_read(BenchDisk::kAddress, PCI_COMMAND, 2), 0u);
-  EXPECT_EQ(bench.machine().config_read(BenchDisk::kAddress, PCI_BASE_ADDRESS_0, 4), 1u);
+  EXPECT_EQ(bench.machine().config_read(DeviceFixture::kAddress, PCI_COMMAND, 2), 0u);
+  EXPECT_EQ(bench.machine().config_read(DeviceFixture::kAddress, PCI_BASE_ADDRESS_0, 4), 1u);
   EXPECT_EQ(bench.function().bar_read(0, VIRTIO_PCI_STATUS, 1), 0u);
   EXPECT_EQ(bench.function().bar_read(1, 12, 4), 1u);  // entry 0 is masked
   EXPECT(ready.data.canaries_intact());
@@ -187,7 +187,7 @@ TEST(rst_waits_for_what_is_in_flight_and_leaves_the_function_as_at_power_on) {
 // Two CPUs write different registers of configuration space; what the function does afterwards is what both
 // say.
 TEST(configuration_writes_of_two_cpus_do_not_undo_each_other) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest(kNoEventIndex, InterruptMode::kIntx);
   expect_serves(guest);
   MUST(bench.device().resize());  // an interrupt that nobody acknowledges: the line follows INTX_DISABLE

@@ -1,5 +1,5 @@
 // --virtio_poll: a timer looks at the rings, and the driver need not kick (device.md 1).
-#include "tests/support/bench_disk.h"
+#include "tests/support/device_fixture.h"
 
 namespace acrn {
 namespace {
@@ -12,7 +12,7 @@ constexpr uint32_t kSeldom = 4'000'000'000;  // so that what happens is not the 
 // COVERS(device page, 1): a polled queue is served without kicks
 TEST(a_driver_that_never_kicks_is_served) {
   for (const uint64_t features : {kNoEventIndex, kAllFeatures}) {
-    BenchDisk bench({.device = {.poll_nanoseconds = kOften}});
+    DeviceFixture bench({.device = {.poll_nanoseconds = kOften}});
     RawGuest guest = bench.guest(features);
     for (uint16_t head = 0; head < 20; head++) {
       const auto ready = ready_request(guest, head, VIRTIO_BLK_T_IN, head, kSector);
@@ -28,7 +28,7 @@ TEST(a_driver_that_never_kicks_is_served) {
 
 // COVERS(device page, 1): a polled queue's driver is told not to kick, by flag
 TEST(kicks_are_suppressed_by_flag_while_the_queue_runs) {
-  BenchDisk bench({.device = {.poll_nanoseconds = kOften}});
+  DeviceFixture bench({.device = {.poll_nanoseconds = kOften}});
   RawGuest guest = bench.guest();
   EXPECT_EQ(guest.ring().used_flags(), VRING_USED_F_NO_NOTIFY);
   expect_serves(guest);
@@ -38,7 +38,7 @@ TEST(kicks_are_suppressed_by_flag_while_the_queue_runs) {
 // A request from time to time as well as many at once, for more requests than an index has values.
 // COVERS(device page, 1): a polled queue's driver is told not to kick, by event index
 TEST(kicks_are_suppressed_by_event_index_also_where_the_index_wraps) {
-  BenchDisk bench({.device = {.poll_nanoseconds = kOften}});
+  DeviceFixture bench({.device = {.poll_nanoseconds = kOften}});
   const auto driver = bench.driver({.features = kAllFeatures, .depth = 32});
   DriverQueue& queue = driver->queue(0);
   constexpr unsigned kRequests = 0x10000 + 1000;
@@ -59,7 +59,7 @@ TEST(kicks_are_suppressed_by_event_index_also_where_the_index_wraps) {
 }
 
 TEST(a_kick_that_comes_nevertheless_is_served) {
-  BenchDisk bench({.device = {.poll_nanoseconds = kSeldom}});
+  DeviceFixture bench({.device = {.poll_nanoseconds = kSeldom}});
   RawGuest guest = bench.guest();
   expect_serves(guest);
   EXPECT(bench.device().stats(0).kicks >= 3);
@@ -68,7 +68,7 @@ TEST(a_kick_that_comes_nevertheless_is_served) {
 }
 
 TEST(features_that_are_accepted_after_the_ring_was_set_up_count_from_the_next_look_on) {
-  BenchDisk bench({.device = {.poll_nanoseconds = kOften}});
+  DeviceFixture bench({.device = {.poll_nanoseconds = kOften}});
   RawGuest guest = bench.guest();
   GuestFunction& function = guest.function();
   function.out(VIRTIO_PCI_STATUS, 1, 0);
@@ -82,7 +82,7 @@ TEST(features_that_are_accepted_after_the_ring_was_set_up_count_from_the_next_lo
 
 // COVERS(device page, 1): a reset ends the polling of a queue
 TEST(reset_ends_the_polling_until_the_queue_is_set_up_again) {
-  BenchDisk bench({.device = {.poll_nanoseconds = kOften}});
+  DeviceFixture bench({.device = {.poll_nanoseconds = kOften}});
   RawGuest guest = bench.guest();
   ready_request(guest, 0, VIRTIO_BLK_T_FLUSH, 0, 0);
   guest.offer(0);
@@ -99,7 +99,7 @@ TEST(reset_ends_the_polling_until_the_queue_is_set_up_again) {
 }
 
 TEST(reset_while_polling_waits_for_64_requests_in_flight) {
-  BenchDisk bench({.device = {.poll_nanoseconds = kOften}});
+  DeviceFixture bench({.device = {.poll_nanoseconds = kOften}});
   RawGuest guest = bench.guest();
   bench.faults().hold();
   for (uint16_t head = 0; head < 64; head++) {
@@ -112,7 +112,7 @@ TEST(reset_while_polling_waits_for_64_requests_in_flight) {
 }
 
 TEST(a_broken_queue_is_reported_once_however_often_it_is_looked_at) {
-  BenchDisk bench({.device = {.poll_nanoseconds = kOften}});
+  DeviceFixture bench({.device = {.poll_nanoseconds = kOften}});
   RawGuest guest = bench.guest();
   guest.ring().write_avail_index(1000);
   EVENTUALLY(bench.guest_errors(GuestRule::kAvailIndexJump) == 1);
@@ -123,7 +123,7 @@ TEST(a_broken_queue_is_reported_once_however_often_it_is_looked_at) {
 }
 
 TEST(queues_of_several_loops_are_polled_each_on_its_own) {
-  BenchDisk bench({.device = {.queues = 3, .poll_nanoseconds = kOften}, .loops = 2});
+  DeviceFixture bench({.device = {.queues = 3, .poll_nanoseconds = kOften}, .loops = 2});
   const auto driver = bench.driver({.depth = 4});
   for (unsigned index = 0; index < 3; index++) {
     DriverQueue& queue = driver->queue(index);

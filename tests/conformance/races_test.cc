@@ -85,7 +85,7 @@ class Playground {
 };
 
 // Head 0, until it comes back or has stopped the queue, which then gets another life. True: it came back.
-bool run_or_restart(BenchDisk& bench, RawGuest& guest) {
+bool run_or_restart(DeviceFixture& bench, RawGuest& guest) {
   const auto before = guest.ring().used_index();
   guest.offer(0);
   guest.kick();
@@ -96,7 +96,7 @@ bool run_or_restart(BenchDisk& bench, RawGuest& guest) {
 }
 
 void check_rewriting(bool indirect) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest();
   Playground playground(guest, indirect);
   std::atomic<bool> stop{false};
@@ -126,7 +126,7 @@ TEST(one_copy_of_an_indirect_table_decides_everything) { check_rewriting(true); 
 
 // COVERS(Q6): memory rewritten during processing
 TEST(an_available_ring_rewritten_while_it_is_read_breaks_the_queue_or_serves_it) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest();
   for (int round = 0; round < 20; round++) {
     for (uint16_t head = 0; head < 64; head++) ready_request(guest, head, VIRTIO_BLK_T_IN, head, kSector);
@@ -166,7 +166,7 @@ void storm_of_kicks(RawGuest& guest, Meanwhile meanwhile) {
 
 // COVERS(Q12): kicks too early; a million kicks
 TEST(a_million_kicks_leave_requests_registers_and_control_calls_working) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest();
   storm_of_kicks(guest, [&] {
     for (int i = 0; i < 50; i++) {
@@ -181,7 +181,7 @@ TEST(a_million_kicks_leave_requests_registers_and_control_calls_working) {
 
 // COVERS(Q12): kicks too early; a million kicks
 TEST(a_million_kicks_while_the_device_is_reset_and_set_up_again) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest();
   storm_of_kicks(guest, [&] {
     for (int i = 0; i < 50; i++) expect_serves_after_restart(guest);
@@ -190,7 +190,7 @@ TEST(a_million_kicks_while_the_device_is_reset_and_set_up_again) {
 }
 
 TEST(a_million_kicks_before_the_ring_is_set) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest();
   guest.function().out(VIRTIO_PCI_STATUS, 1, 0);
   storm_of_kicks(guest, [] {});
@@ -200,7 +200,7 @@ TEST(a_million_kicks_before_the_ring_is_set) {
 }
 
 TEST(a_queue_that_never_pauses_does_not_starve_its_neighbour) {
-  BenchDisk bench({.device = {.queues = 2}});
+  DeviceFixture bench({.device = {.queues = 2}});
   const auto driver = bench.driver();
   constexpr uint64_t kEndless = 7 * kSector;
   DriverRing& ring = driver->queue(1).ring();
@@ -261,7 +261,7 @@ size_t lines_of(const std::string& path) {
 // COVERS(B22): a million malformed requests
 TEST(a_million_malformed_requests_are_returned_counted_and_logged_a_few_times) {
   TempDir directory;
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest();
   MUST(setup_logging({.console = 1, .disk = 2}, directory.path("log")));
   guest.ring().write_avail_flags(VRING_AVAIL_F_NO_INTERRUPT);
@@ -285,7 +285,7 @@ TEST(a_million_malformed_requests_are_returned_counted_and_logged_a_few_times) {
 
 TEST(a_queue_that_is_stopped_a_hundred_thousand_times_is_told_of_a_few_times) {
   TempDir directory;
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest();
   MUST(setup_logging({.console = 1, .disk = 2}, directory.path("log")));
   guest.set(0, guest.header(VIRTIO_BLK_T_IN, 0), 16, kNext, 0);
@@ -303,7 +303,7 @@ TEST(malformed_chains_among_good_ones_lose_no_used_entry) {
   TempDir directory;
   const std::string path = directory.path("disk");
   write_pattern(path, kMiB);
-  BenchDisk bench({.backend = open_backend({.source = FilePath{path}, .writeback = true})});
+  DeviceFixture bench({.backend = open_backend({.source = FilePath{path}, .writeback = true})});
   RawGuest guest = bench.guest();
   for (int round = 0; round < 100; round++) {
     write_malformed_chains(guest);

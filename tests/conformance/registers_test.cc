@@ -5,7 +5,7 @@
 #include <array>
 #include <cstring>
 
-#include "tests/support/bench_disk.h"
+#include "tests/support/device_fixture.h"
 
 namespace acrn {
 namespace {
@@ -19,7 +19,7 @@ void put(Image& image, unsigned offset, unsigned size, uint64_t value) {
   for (unsigned i = 0; i < size; i++) image[offset + i] = static_cast<uint8_t>(value >> (8 * i));
 }
 
-Image read_image(BenchDisk& bench) {
+Image read_image(DeviceFixture& bench) {
   Image image{};
   for (unsigned i = 0; i < kBarBytes; i++) image[i] = static_cast<uint8_t>(bench.function().bar_read(0, i, 1));
   return image;
@@ -67,7 +67,7 @@ uint64_t little_endian(const Image& image, unsigned offset, unsigned size) {
 }
 
 void check_all_reads(InterruptMode mode) {
-  BenchDisk bench({.device = {.queues = 2}});
+  DeviceFixture bench({.device = {.queues = 2}});
   RawGuest guest = bench.guest(kNoEventIndex, mode);
   const Image expected = expected_image(guest, mode == InterruptMode::kMsix);
   for (const unsigned size : {1u, 2u, 4u, 8u}) {
@@ -101,7 +101,7 @@ bool is_register(std::span<const Field> fields, unsigned offset, unsigned size) 
 }
 
 void check_all_wrong_writes(InterruptMode mode) {
-  BenchDisk bench({.device = {.queues = 2}});
+  DeviceFixture bench({.device = {.queues = 2}});
   RawGuest guest = bench.guest(kNoEventIndex & ~feature(VIRTIO_BLK_F_CONFIG_WCE), mode);
   const Image before = read_image(bench);
   std::vector<Field> registers{{VIRTIO_PCI_QUEUE_PFN, 4},
@@ -136,7 +136,7 @@ TEST(a_write_of_a_wrong_width_or_offset_changes_nothing_without_msix) { check_al
 TEST(a_write_of_a_wrong_width_or_offset_changes_nothing_with_msix) { check_all_wrong_writes(InterruptMode::kMsix); }
 
 TEST(a_queue_selected_by_one_byte_is_selected_and_counted) {
-  BenchDisk bench({.device = {.queues = 2}});
+  DeviceFixture bench({.device = {.queues = 2}});
   RawGuest guest = bench.guest();
   guest.function().out(VIRTIO_PCI_QUEUE_SEL, 2, 0x0101);
   guest.function().out(VIRTIO_PCI_QUEUE_SEL, 1, 1);
@@ -146,7 +146,7 @@ TEST(a_queue_selected_by_one_byte_is_selected_and_counted) {
 }
 
 TEST(a_register_that_is_only_read_counts_each_write) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest();
   guest.function().out(VIRTIO_PCI_HOST_FEATURES, 4, 0);
   guest.function().out(VIRTIO_PCI_QUEUE_NUM, 2, 8);
@@ -157,7 +157,7 @@ TEST(a_register_that_is_only_read_counts_each_write) {
 }
 
 TEST(guest_features_keep_what_is_offered_until_driver_ok) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest();
   const GuestFunction& function = guest.function();
   function.out(VIRTIO_PCI_STATUS, 1, 0);
@@ -176,7 +176,7 @@ TEST(guest_features_keep_what_is_offered_until_driver_ok) {
 
 // COVERS(Q3): head or next past the table, unknown queue
 TEST(a_queue_that_does_not_exist_reads_as_none_and_takes_nothing) {
-  BenchDisk bench({.device = {.queues = 2}});
+  DeviceFixture bench({.device = {.queues = 2}});
   RawGuest guest = bench.guest();
   const GuestFunction& function = guest.function();
   for (const uint32_t queue : {2u, 3u, 64u, 0x7fffu, 0xffffu}) {
@@ -196,7 +196,7 @@ TEST(a_queue_that_does_not_exist_reads_as_none_and_takes_nothing) {
 }
 
 TEST(status_0_puts_every_register_back) {
-  BenchDisk bench({.device = {.queues = 2}});
+  DeviceFixture bench({.device = {.queues = 2}});
   RawGuest guest = bench.guest();
   const GuestFunction& function = guest.function();
   function.out(VIRTIO_PCI_QUEUE_SEL, 2, 1);
@@ -212,7 +212,7 @@ TEST(status_0_puts_every_register_back) {
 }
 
 TEST(status_keeps_every_other_value) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest();
   for (const uint32_t status : {1u, 3u, 7u, 0x83u, 0xffu, 0x10u}) {
     guest.function().out(VIRTIO_PCI_STATUS, 1, status);
@@ -246,8 +246,9 @@ TEST(the_offered_features_follow_the_options) {
         uint64_t bits = 0;
         for (const unsigned bit : always) bits |= feature(bit);
         for (const unsigned bit : wanted.bits) bits |= feature(bit);
-        BenchDisk bench({.device = {.queues = wanted.queues, .read_only = wanted.read_only, .discard = wanted.discard},
-                         .attached = attached});
+        DeviceFixture bench(
+            {.device = {.queues = wanted.queues, .read_only = wanted.read_only, .discard = wanted.discard},
+             .attached = attached});
         EXPECT_EQ(bench.guest().offered(), bits);
       });
     }

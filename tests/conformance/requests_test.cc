@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "tests/support/bench_disk.h"
+#include "tests/support/device_fixture.h"
 
 namespace acrn {
 namespace {
@@ -17,7 +17,7 @@ constexpr uint64_t kCapacity = 4 * kMiB / kSector;
 
 // COVERS(virtio 0.9.5 2.4.1): used length is what was written to the guest
 TEST(the_used_length_is_what_was_written_to_the_guest) {
-  BenchDisk bench({.device = {.discard = true}});
+  DeviceFixture bench({.device = {.discard = true}});
   RawGuest guest = bench.guest();
   struct Case {
     const char* name;
@@ -67,7 +67,7 @@ const Past kPast[] = {{kCapacity, kSector},
 
 // COVERS(B1): sector and length past the end, wrapping, with `range=`
 TEST(a_request_past_the_end_is_an_error_and_touches_nothing) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest();
   uint64_t refused = 0;
   for (const Past& past : kPast) {
@@ -88,7 +88,7 @@ TEST(a_request_past_the_end_is_an_error_and_touches_nothing) {
 
 // COVERS(B5): length not a multiple of 512
 TEST(a_length_that_is_not_a_multiple_of_512_is_an_error_and_writes_nothing) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest();
   uint64_t refused = 0;
   for (const uint32_t bytes : {1u, 20u, 511u, 513u, 1000u, 4095u}) {
@@ -106,7 +106,7 @@ TEST(a_length_that_is_not_a_multiple_of_512_is_an_error_and_writes_nothing) {
 
 // COVERS(B6): unknown type
 TEST(an_unknown_type_is_unsupported_and_completed) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest();
   uint64_t refused = 0;
   const uint32_t barrier = 0x8000'0000;
@@ -127,9 +127,9 @@ TEST(an_unknown_type_is_unsupported_and_completed) {
 
 // COVERS(B4): GET_ID of 0 to 4096 bytes, scattered, read-only
 TEST(get_id_gives_what_fits) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest();
-  std::string id(BenchDisk::kSerial);
+  std::string id(DeviceFixture::kSerial);
   id.resize(VIRTIO_BLK_ID_BYTES);
   for (const uint32_t bytes : {0u, 1u, 9u, 19u, 20u, 21u, 4096u}) {
     row(std::to_string(bytes) + " bytes", [&] {
@@ -146,7 +146,7 @@ TEST(get_id_gives_what_fits) {
 
 // COVERS(B4): GET_ID of 0 to 4096 bytes, scattered, read-only
 TEST(get_id_is_spread_over_scattered_bytes) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest();
   const Guarded a(guest, 3), b(guest, 1), c(guest, 30);
   const Piece pieces[] = {{guest.header(VIRTIO_BLK_T_GET_ID, 0), 16, false},
@@ -163,7 +163,7 @@ TEST(get_id_is_spread_over_scattered_bytes) {
 
 // COVERS(B4): GET_ID of 0 to 4096 bytes, scattered, read-only
 TEST(get_id_with_readable_data_only_writes_just_the_status) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest();
   const Guarded data(guest, 20);
   const Gpa status = guest.status();
@@ -176,7 +176,8 @@ TEST(get_id_with_readable_data_only_writes_just_the_status) {
 
 // COVERS(B7): changes of a read-only disk
 TEST(a_read_only_disk_refuses_everything_that_writes_and_flushes_fine) {
-  BenchDisk bench({.device = {.read_only = true, .discard = true}, .medium = {.size = 4 * kMiB, .read_only = true}});
+  DeviceFixture bench(
+      {.device = {.read_only = true, .discard = true}, .medium = {.size = 4 * kMiB, .read_only = true}});
   RawGuest guest = bench.guest();
   for (const uint32_t type : {VIRTIO_BLK_T_OUT, VIRTIO_BLK_T_DISCARD, VIRTIO_BLK_T_WRITE_ZEROES}) {
     auto data = filled(kSector, 0);
@@ -192,7 +193,7 @@ TEST(a_read_only_disk_refuses_everything_that_writes_and_flushes_fine) {
 }
 
 TEST(a_function_without_a_disk_answers_every_request_but_get_id_with_an_error) {
-  BenchDisk bench({.device = {.discard = true}, .attached = false});
+  DeviceFixture bench({.device = {.discard = true}, .attached = false});
   RawGuest guest = bench.guest();
   EXPECT_EQ(guest.capacity(), 0u);
   uint64_t refused = 0;
@@ -207,7 +208,7 @@ TEST(a_function_without_a_disk_answers_every_request_but_get_id_with_an_error) {
 }
 
 TEST(the_id_needs_no_disk) {
-  BenchDisk bench({.device = {.serial = "SLOT-9"}, .attached = false});
+  DeviceFixture bench({.device = {.serial = "SLOT-9"}, .attached = false});
   RawGuest guest = bench.guest();
   std::vector<std::byte> id(VIRTIO_BLK_ID_BYTES);
   const auto outcome = guest.request(VIRTIO_BLK_T_GET_ID, 0, id);

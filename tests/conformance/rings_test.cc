@@ -11,7 +11,7 @@ namespace {
 using namespace test;  // NOLINT(google-build-using-namespace)
 
 // The queue yields nothing more, touches nothing more and costs nothing, until it is set up again.
-void expect_broken_until_restart(BenchDisk& bench, RawGuest& guest) {
+void expect_broken_until_restart(DeviceFixture& bench, RawGuest& guest) {
   bench.settle();
   const uint16_t used = guest.ring().used_index();
   GoodRead read(guest);
@@ -30,7 +30,7 @@ void expect_broken_until_restart(BenchDisk& bench, RawGuest& guest) {
 TEST(a_head_outside_the_table_breaks_the_queue_until_reset) {
   for (const uint16_t head : std::array<uint16_t, 4>{64, 65, 0x8000, 0xffff}) {
     row("head " + std::to_string(head), [&] {
-      BenchDisk bench;
+      DeviceFixture bench;
       RawGuest guest = bench.guest();
       expect_serves(guest);
       guest.offer(head);
@@ -43,7 +43,7 @@ TEST(a_head_outside_the_table_breaks_the_queue_until_reset) {
 }
 
 TEST(what_was_available_before_a_bad_head_is_served) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest();
   const auto first = ready_request(guest, 1, VIRTIO_BLK_T_IN, 0, kSector);
   const auto third = ready_request(guest, 3, VIRTIO_BLK_T_IN, 0, kSector);
@@ -63,7 +63,7 @@ TEST(what_was_available_before_a_bad_head_is_served) {
 TEST(an_available_index_that_jumps_breaks_the_queue_until_reset) {
   for (const int jump : {65, 66, 128, 0x7fff, 0x8000, -1, -2, -64}) {
     row("jump by " + std::to_string(jump), [&] {
-      BenchDisk bench;
+      DeviceFixture bench;
       RawGuest guest = bench.guest();
       expect_serves(guest);
       guest.ring().write_avail_index(static_cast<uint16_t>(guest.ring().avail_index() + jump));
@@ -76,7 +76,7 @@ TEST(an_available_index_that_jumps_breaks_the_queue_until_reset) {
 }
 
 TEST(requests_in_flight_complete_when_the_queue_breaks) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest();
   bench.faults().hold();
   const auto ready = ready_request(guest, 7, VIRTIO_BLK_T_IN, 0, kSector);
@@ -94,7 +94,7 @@ TEST(requests_in_flight_complete_when_the_queue_breaks) {
 }
 
 TEST(a_full_ring_of_available_entries_is_no_jump) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest();
   std::vector<ReadyRequest> all;
   for (uint16_t head = 0; head < 64; head++) {
@@ -108,7 +108,7 @@ TEST(a_full_ring_of_available_entries_is_no_jump) {
 
 // COVERS(Q5): the same head while in flight
 TEST(a_head_that_is_in_flight_stops_the_queue_and_its_slot_is_not_reused) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest();
   bench.faults().hold();
   const auto first = ready_request(guest, 5, VIRTIO_BLK_T_IN, 0, kSector);
@@ -132,7 +132,7 @@ TEST(a_head_that_is_in_flight_stops_the_queue_and_its_slot_is_not_reused) {
 
 // COVERS(Q18): a ring of zeroes
 TEST(a_kick_that_finds_nothing_but_zeroes_is_counted_and_one_after_a_request_is_not) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest();
   guest.kick();
   bench.settle();
@@ -145,10 +145,10 @@ TEST(a_kick_that_finds_nothing_but_zeroes_is_counted_and_one_after_a_request_is_
 
 // COVERS(Q18): RAM that the VMM granted and we cannot reach: ring
 TEST(a_ring_in_ram_that_is_out_of_reach_is_the_vmms_fault) {
-  BenchDisk bench({.hole = true, .hole_is_ram = true});
+  DeviceFixture bench({.hole = true, .hole_is_ram = true});
   RawGuest guest = bench.guest();
   guest.function().out(VIRTIO_PCI_QUEUE_PFN, 4, 0);
-  for (const uint64_t place : {raw(BenchDisk::kHole), raw(BenchDisk::kHole) - 4096}) {
+  for (const uint64_t place : {raw(DeviceFixture::kHole), raw(DeviceFixture::kHole) - 4096}) {
     guest.function().out(VIRTIO_PCI_QUEUE_PFN, 4, static_cast<uint32_t>(place >> 12));
     EXPECT_EQ(guest.function().in(VIRTIO_PCI_QUEUE_PFN, 4), 0u);
   }
@@ -159,9 +159,9 @@ TEST(a_ring_in_ram_that_is_out_of_reach_is_the_vmms_fault) {
 
 // COVERS(Q11): ring in unmapped memory, PFN 0, PFN changed
 TEST(a_ring_that_is_not_in_ram_is_refused) {
-  BenchDisk bench({.hole = true});
+  DeviceFixture bench({.hole = true});
   RawGuest guest = bench.guest();
-  const uint64_t end = raw(bench.ram_end()), hole = raw(BenchDisk::kHole);
+  const uint64_t end = raw(bench.ram_end()), hole = raw(DeviceFixture::kHole);
   const std::pair<const char*, uint64_t> places[] = {{"below RAM", 0x1000},
                                                      {"across the end", end - 4096},
                                                      {"behind RAM", end},
@@ -183,7 +183,7 @@ TEST(a_ring_that_is_not_in_ram_is_refused) {
 }
 
 TEST(a_ring_that_ends_where_ram_ends_is_served) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest();
   const uint64_t pages = (ring_layout(64).total_bytes + 4095) / 4096;
   const auto pfn = static_cast<uint32_t>((raw(bench.ram_end()) >> 12) - pages);
@@ -193,13 +193,13 @@ TEST(a_ring_that_ends_where_ram_ends_is_served) {
   expect_serves_after_restart(guest);
 }
 
-void write_pfn_while_held(BenchDisk& bench, RawGuest& guest, uint32_t pfn) {
+void write_pfn_while_held(DeviceFixture& bench, RawGuest& guest, uint32_t pfn) {
   expect_waits_for_release(bench.faults(), [&] { guest.function().out(VIRTIO_PCI_QUEUE_PFN, 4, pfn); });
 }
 
 // COVERS(Q11): ring in unmapped memory, PFN 0, PFN changed
 TEST(pfn_0_tears_the_queue_down_after_a_drain) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest();
   bench.faults().hold();
   const auto ready = ready_request(guest, 0, VIRTIO_BLK_T_IN, 0, kSector);
@@ -217,7 +217,7 @@ TEST(pfn_0_tears_the_queue_down_after_a_drain) {
 
 // COVERS(Q11): ring in unmapped memory, PFN 0, PFN changed
 TEST(a_pfn_changed_after_driver_ok_moves_the_queue_after_a_drain) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest();
   bench.faults().hold();
   const auto ready = ready_request(guest, 0, VIRTIO_BLK_T_IN, 0, kSector);
@@ -242,7 +242,7 @@ TEST(a_pfn_changed_after_driver_ok_moves_the_queue_after_a_drain) {
 
 // COVERS(Q12): kicks too early; a million kicks
 TEST(kicks_before_the_ring_and_after_reset_are_counted_and_ignored) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest();
   guest.function().out(VIRTIO_PCI_STATUS, 1, 0);
   const uint16_t used = guest.ring().used_index();
@@ -254,7 +254,7 @@ TEST(kicks_before_the_ring_and_after_reset_are_counted_and_ignored) {
 
 // COVERS(Q12): kicks too early; a million kicks
 TEST(a_kick_before_driver_ok_with_a_valid_ring_is_served) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest();
   guest.function().out(VIRTIO_PCI_STATUS, 1, 3);
   expect_serves(guest);
@@ -264,7 +264,7 @@ TEST(a_kick_before_driver_ok_with_a_valid_ring_is_served) {
 TEST(every_ring_size_from_2_to_1024_serves_more_requests_than_it_has_entries) {
   for (uint16_t size = 2; size <= 1024; size = static_cast<uint16_t>(size * 2)) {
     row("size " + std::to_string(size), [&] {
-      BenchDisk bench({.device = {.queue_size = size}});
+      DeviceFixture bench({.device = {.queue_size = size}});
       RawGuest guest = bench.guest();
       EXPECT_EQ(guest.size(), size);
       const Gpa header = guest.header(VIRTIO_BLK_T_IN, 3);

@@ -3,7 +3,7 @@
 // COVERS(blk.not-accepted, blk.segments, blk.write-zeroes)
 #include <initializer_list>
 
-#include "tests/support/bench_disk.h"
+#include "tests/support/device_fixture.h"
 
 namespace acrn {
 namespace {
@@ -29,7 +29,7 @@ void check_refused(const char* name, std::span<const Segment> list, uint8_t stat
                    std::initializer_list<uint32_t> types = {VIRTIO_BLK_T_DISCARD, VIRTIO_BLK_T_WRITE_ZEROES}) {
   for (const uint32_t type : types) {
     row(std::string(name) + " type " + std::to_string(type), [&] {
-      BenchDisk bench(discarding());
+      DeviceFixture bench(discarding());
       RawGuest guest = bench.guest();
       const auto outcome = guest.segments(type, list);
       EXPECT(outcome.has_value());
@@ -54,7 +54,7 @@ void check_bad_segment(const char* name, const Segment& bad, uint8_t status, Gue
 // COVERS(virtio 1.2 5.2.6): segments are carried out in order and completely
 TEST(segments_are_carried_out_in_order_and_completely) {
   for (const uint32_t type : kBoth) {
-    BenchDisk bench(discarding());
+    DeviceFixture bench(discarding());
     RawGuest guest = bench.guest();
     const Segment list[] = {{uint64_t{16}, uint32_t{8}, uint32_t{0}},
                             {kCapacity - 1, uint32_t{1}, uint32_t{0}},
@@ -79,7 +79,7 @@ TEST(segments_are_carried_out_in_order_and_completely) {
 }
 
 TEST(as_many_segments_as_allowed_are_carried_out) {
-  BenchDisk bench(discarding());
+  DeviceFixture bench(discarding());
   RawGuest guest = bench.guest();
   std::vector<Segment> list;
   for (uint64_t i = 0; i < kMaxSegments; i++) list.push_back({i * 100, uint32_t{1}, uint32_t{0}});
@@ -88,7 +88,7 @@ TEST(as_many_segments_as_allowed_are_carried_out) {
 }
 
 TEST(unmap_reaches_the_disk_only_for_the_segments_that_carry_it) {
-  BenchDisk bench(discarding());
+  DeviceFixture bench(discarding());
   RawGuest guest = bench.guest();
   const Segment list[] = {{uint64_t{0}, uint32_t{8}, VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP},
                           {uint64_t{8}, uint32_t{8}, uint32_t{0}}};
@@ -112,7 +112,7 @@ TEST(a_list_of_too_many_segments_is_an_error) {
 TEST(a_list_that_is_not_whole_segments_is_an_error) {
   for (const uint32_t type : kBoth) {
     for (const uint32_t bytes : {1u, 15u, 17u, 31u, 129u}) {
-      BenchDisk bench(discarding());
+      DeviceFixture bench(discarding());
       RawGuest guest = bench.guest();
       std::vector<std::byte> list(bytes);
       EXPECT_EQ(guest.request(type, 0, list)->status, VIRTIO_BLK_S_IOERR);
@@ -160,7 +160,7 @@ TEST(unmap_in_a_discard_is_unsupported) {
 // COVERS(B8): segment lists: overlapping, unaligned
 TEST(overlapping_and_unaligned_segments_are_served) {
   for (const uint32_t type : kBoth) {
-    BenchDisk bench(discarding());
+    DeviceFixture bench(discarding());
     RawGuest guest = bench.guest();
     const Segment list[] = {{uint64_t{3}, uint32_t{10}, uint32_t{0}},
                             {uint64_t{5}, uint32_t{20}, uint32_t{0}},
@@ -172,7 +172,7 @@ TEST(overlapping_and_unaligned_segments_are_served) {
 }
 
 TEST(segments_of_no_sectors_are_done_without_the_disk) {
-  BenchDisk bench(discarding());
+  DeviceFixture bench(discarding());
   RawGuest guest = bench.guest();
   const Segment list[] = {{uint64_t{0}, uint32_t{0}, uint32_t{0}},
                           {uint64_t{9}, uint32_t{1}, uint32_t{0}},
@@ -200,7 +200,7 @@ TEST(without_the_feature_they_are_unsupported) {
   for (const Case& wanted : cases) {
     BenchOptions options = discarding();
     options.device.discard = wanted.offered;
-    BenchDisk bench(std::move(options));
+    DeviceFixture bench(std::move(options));
     RawGuest guest = bench.guest(kNoEventIndex & ~wanted.refused);
     EXPECT_EQ(guest.segments(wanted.type, list)->status, VIRTIO_BLK_S_UNSUPP);
     EXPECT_EQ(bench.guest_errors(GuestRule::kFeatureNotAccepted), 1u);
@@ -210,7 +210,7 @@ TEST(without_the_feature_they_are_unsupported) {
 }
 
 TEST(a_segment_that_fails_ends_its_list_with_an_error) {
-  BenchDisk bench(discarding());
+  DeviceFixture bench(discarding());
   RawGuest guest = bench.guest();
   bench.faults().fail_nth(BlockOp::kWriteZeroes, 2, EIO);
   const Segment list[] = {{uint64_t{0}, uint32_t{8}, uint32_t{0}},
@@ -224,7 +224,7 @@ TEST(a_segment_that_fails_ends_its_list_with_an_error) {
 }
 
 TEST(a_segment_list_may_be_split_over_descriptors) {
-  BenchDisk bench(discarding());
+  DeviceFixture bench(discarding());
   RawGuest guest = bench.guest();
   const Segment list[] = {{uint64_t{0}, uint32_t{8}, uint32_t{0}}, {uint64_t{40}, uint32_t{8}, uint32_t{0}}};
   const Gpa memory = guest.memory(sizeof(list)), status = guest.status();

@@ -1,7 +1,7 @@
 // A good read of sector 0, and what a hostile guest makes of it: tables of spoiled chains are made of this.
 #pragma once
 
-#include "tests/support/bench_disk.h"
+#include "tests/support/device_fixture.h"
 
 namespace acrn::test {
 
@@ -49,7 +49,7 @@ struct GoodRead {
     EXPECT(data.untouched());
   }
   // Not to be answered: it does not come back, which a driver could take for success, and the queue stops.
-  void expect_stopped(BenchDisk& bench) {
+  void expect_stopped(DeviceFixture& bench) {
     const uint64_t stops = bench.device().stats(0).stops;
     const uint16_t used = guest.ring().used_index();
     guest.offer(0);
@@ -62,7 +62,7 @@ struct GoodRead {
     EXPECT(data.untouched());
   }
   // Nothing comes back of a queue that has stopped, until it is reset.
-  void expect(bool answered, BenchDisk& bench) {
+  void expect(bool answered, DeviceFixture& bench) {
     if (answered) return expect_error();
     expect_stopped(bench);
     MUST(guest.restart(guest.accepted()));

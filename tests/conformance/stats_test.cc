@@ -6,7 +6,7 @@
 #include "dm/base/log_setup.h"
 #include "dm/cli/option_table.h"
 #include "dm/devices/device_table.h"
-#include "tests/support/bench_disk.h"
+#include "tests/support/device_fixture.h"
 #include "tests/support/temp_dir.h"
 
 namespace acrn {
@@ -29,7 +29,7 @@ TEST(a_time_falls_into_the_bucket_of_its_power_of_two) {
 
 // COVERS(include/acrn/block/disk_stats.h): requests are counted by kind, bytes and result
 TEST(requests_are_counted_by_kind_bytes_and_result) {
-  BenchDisk bench({.device = {.discard = true}});
+  DeviceFixture bench({.device = {.discard = true}});
   RawGuest guest = bench.guest();
   std::vector<std::byte> data(4 * kSector), id(20);
   for (int i = 0; i < 3; i++) EXPECT_EQ(guest.request(VIRTIO_BLK_T_IN, 0, data)->status, VIRTIO_BLK_S_OK);
@@ -67,7 +67,7 @@ TEST(requests_are_counted_by_kind_bytes_and_result) {
 }
 
 TEST(a_queue_that_has_stopped_says_so_until_it_is_reset) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest();
   for (uint64_t stops = 1; stops <= 3; stops++) {
     const RawGuest::Piece no_status[] = {{guest.header(VIRTIO_BLK_T_IN, 0), 16, false}};
@@ -85,7 +85,7 @@ TEST(a_queue_that_has_stopped_says_so_until_it_is_reset) {
 }
 
 TEST(a_request_that_the_disk_fails_is_an_error_without_bytes) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest();
   bench.faults().fail_nth(BlockOp::kRead, 1, EIO);
   std::vector<std::byte> data(kSector);
@@ -97,7 +97,7 @@ TEST(a_request_that_the_disk_fails_is_an_error_without_bytes) {
 // COVERS(crash): what the host fails is told of
 TEST(what_the_host_fails_is_counted_by_errno_and_logged_with_the_sector) {
   TempDir directory;
-  BenchDisk bench({.device = {.discard = true}});
+  DeviceFixture bench({.device = {.discard = true}});
   RawGuest guest = bench.guest();
   MUST(setup_logging({.console = 1, .disk = 2}, directory.path("log")));
   std::vector<std::byte> data(2 * kSector);
@@ -136,7 +136,7 @@ TEST(what_the_host_fails_is_counted_by_errno_and_logged_with_the_sector) {
 }
 
 TEST(the_counts_are_read_while_the_queue_works_and_never_fall) {
-  BenchDisk bench;
+  DeviceFixture bench;
   const auto driver = bench.driver({.depth = 16, .max_bytes = kSector});
   std::atomic<bool> stop{false}, fell{false};
   std::thread watcher([&] {
@@ -155,7 +155,7 @@ TEST(the_counts_are_read_while_the_queue_works_and_never_fall) {
 }
 
 TEST(a_host_flush_reaches_the_disk_beside_what_the_guest_has_in_flight) {
-  BenchDisk bench({.device = {.queues = 2}});
+  DeviceFixture bench({.device = {.queues = 2}});
   RawGuest guest = bench.guest();
   bench.faults().hold(BlockOp::kRead);
   for (uint16_t head = 0; head < 64; head++) {
@@ -176,7 +176,7 @@ TEST(a_host_flush_reaches_the_disk_beside_what_the_guest_has_in_flight) {
 
 // COVERS(dm/devices/device.h): a flush of the host's waits for the disk
 TEST(a_host_flush_waits_for_the_disk_also_across_a_reset) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest();
   bench.faults().hold(BlockOp::kFlush);
   expect_waits_for_release(
@@ -189,7 +189,7 @@ TEST(a_host_flush_waits_for_the_disk_also_across_a_reset) {
 }
 
 TEST(a_host_flush_that_fails_names_the_disk) {
-  BenchDisk bench({.device = {.name = "virtio-blk 0:3:0"}});
+  DeviceFixture bench({.device = {.name = "virtio-blk 0:3:0"}});
   bench.faults().fail_nth(BlockOp::kFlush, 1, EIO);
   const auto flushed = bench.device().flush();
   EXPECT(!flushed.ok());
@@ -199,9 +199,9 @@ TEST(a_host_flush_that_fails_names_the_disk) {
 }
 
 TEST(there_is_nothing_to_flush_without_a_disk_or_on_one_that_is_read_only) {
-  BenchDisk absent({.attached = false});
+  DeviceFixture absent({.attached = false});
   MUST(absent.device().flush());
-  BenchDisk read_only({.device = {.read_only = true}});
+  DeviceFixture read_only({.device = {.read_only = true}});
   MUST(read_only.device().flush());
   EXPECT(read_only.disk().take_seen().empty());
 }

@@ -1,7 +1,7 @@
 // Who asks for kicks and interrupts, by flags and by event index, over the wrap at 0xffff (virtio 0.9.5 2.4;
 // row Q13), and several queues at once.
 // COVERS(ring.wrap)
-#include "tests/support/bench_disk.h"
+#include "tests/support/device_fixture.h"
 
 namespace acrn {
 namespace {
@@ -24,7 +24,7 @@ struct Repeated {
     for (unsigned i = 0; i < count; i++) guest.offer(static_cast<uint16_t>(2 * i % guest.size()));
   }
   // All of them done, and what they cause delivered.
-  void run(BenchDisk& bench, unsigned count) {
+  void run(DeviceFixture& bench, unsigned count) {
     offer(count);
     guest.kick();
     reap(guest, count);
@@ -39,7 +39,7 @@ void write_used_event(RawGuest& guest, uint16_t event) {
 
 // COVERS(virtio 0.9.5 2.4.2): no interrupt while the flag says so
 TEST(no_interrupt_comes_while_the_flag_says_so) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest();
   Repeated repeated(guest);
   guest.ring().write_avail_flags(VRING_AVAIL_F_NO_INTERRUPT);
@@ -51,7 +51,7 @@ TEST(no_interrupt_comes_while_the_flag_says_so) {
 }
 
 TEST(the_flag_means_nothing_with_the_event_index) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest(kAllFeatures);
   Repeated repeated(guest);
   guest.ring().write_avail_flags(VRING_AVAIL_F_NO_INTERRUPT);
@@ -61,7 +61,7 @@ TEST(the_flag_means_nothing_with_the_event_index) {
 
 // COVERS(virtio 0.9.5 2.4.2): an interrupt exactly when used_event is passed
 TEST(the_interrupt_comes_exactly_when_the_used_event_is_passed) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest(kAllFeatures);
   Repeated repeated(guest);
   write_used_event(guest, 5);
@@ -72,7 +72,7 @@ TEST(the_interrupt_comes_exactly_when_the_used_event_is_passed) {
 }
 
 TEST(a_used_event_behind_or_far_ahead_brings_no_interrupt) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest(kAllFeatures);
   Repeated repeated(guest);
   write_used_event(guest, 0xffff);
@@ -84,7 +84,7 @@ TEST(a_used_event_behind_or_far_ahead_brings_no_interrupt) {
 
 // COVERS(Q13): index wrap with both ways of suppression
 TEST(the_used_event_works_across_the_wrap_of_the_index) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest(kAllFeatures);
   Repeated repeated(guest);
   write_used_event(guest, 0xffff);
@@ -107,7 +107,7 @@ struct Observed {
   uint16_t flags = 0, wanted_kick = 0;
 };
 
-Observed observe_while_working(BenchDisk& bench, RawGuest& guest) {
+Observed observe_while_working(DeviceFixture& bench, RawGuest& guest) {
   Observed observed;
   bench.disk().set_hook([&](const BlockRequest&) {
     observed = {guest.ring().used_flags(), guest.ring().wanted_kick()};
@@ -120,7 +120,7 @@ Observed observe_while_working(BenchDisk& bench, RawGuest& guest) {
 
 // COVERS(virtio 0.9.5 2.4.2): no kick is wanted while the device looks
 TEST(the_device_wants_no_kick_while_it_looks_and_one_afterwards_by_flag) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest();
   EXPECT_EQ(observe_while_working(bench, guest).flags, VRING_USED_F_NO_NOTIFY);
   EXPECT_EQ(guest.ring().used_flags(), 0);
@@ -128,7 +128,7 @@ TEST(the_device_wants_no_kick_while_it_looks_and_one_afterwards_by_flag) {
 
 // COVERS(virtio 0.9.5 2.4.2): no kick is wanted while the device looks, by event index
 TEST(the_device_wants_no_kick_while_it_looks_and_one_afterwards_by_event_index) {
-  BenchDisk bench;
+  DeviceFixture bench;
   RawGuest guest = bench.guest(kAllFeatures);
   const Observed observed = observe_while_working(bench, guest);
   EXPECT_EQ(observed.flags, 0);
@@ -138,7 +138,7 @@ TEST(the_device_wants_no_kick_while_it_looks_and_one_afterwards_by_event_index) 
 
 TEST(a_chain_added_while_the_device_works_is_served_without_a_kick) {
   for (const uint64_t features : {kNoEventIndex, kAllFeatures}) {
-    BenchDisk bench;
+    DeviceFixture bench;
     RawGuest guest = bench.guest(features);
     Repeated repeated(guest);
     int more = 200;
@@ -173,7 +173,7 @@ TEST(no_kick_and_no_interrupt_is_lost_when_the_indices_wrap) {
   constexpr unsigned kRequests = 0x10000 + 1000;
   for (const WrapCase& wrap : cases) {
     row(wrap.name, [&] {
-      BenchDisk bench({.pci = {.single_msi = wrap.single_msi}});
+      DeviceFixture bench({.pci = {.single_msi = wrap.single_msi}});
       const auto driver = bench.driver({.interrupts = wrap.interrupts, .features = wrap.features, .depth = 7});
       EXPECT(driver->interrupt_mode() == wrap.interrupts);
       DriverQueue& queue = driver->queue(0);
@@ -196,7 +196,7 @@ TEST(no_kick_and_no_interrupt_is_lost_when_the_indices_wrap) {
 }
 
 TEST(each_queue_has_its_own_vector) {
-  BenchDisk bench({.device = {.queues = 4}, .loops = 2});
+  DeviceFixture bench({.device = {.queues = 4}, .loops = 2});
   const auto driver = bench.driver({.features = kNoEventIndex});
   EXPECT_EQ(driver->queue_count(), 4u);
   const auto vector_count = [&](unsigned entry) {
@@ -236,7 +236,7 @@ void write_and_verify(DriverQueue& queue, unsigned index, unsigned rounds, std::
 }
 
 TEST(several_queues_work_at_once_each_driven_by_its_own_cpu) {
-  BenchDisk bench({.device = {.queues = 4}, .loops = 2});
+  DeviceFixture bench({.device = {.queues = 4}, .loops = 2});
   const auto driver = bench.driver({.depth = 1, .max_bytes = kSector});
   std::atomic<unsigned> good{0};
   std::vector<std::thread> cpus;
@@ -248,7 +248,7 @@ TEST(several_queues_work_at_once_each_driven_by_its_own_cpu) {
 }
 
 TEST(a_broken_queue_leaves_the_others_alone) {
-  BenchDisk bench({.device = {.queues = 2}});
+  DeviceFixture bench({.device = {.queues = 2}});
   const auto driver = bench.driver();
   driver->queue(1).ring().write_avail_index(1000);
   driver->function().out(VIRTIO_PCI_QUEUE_NOTIFY, 2, 1);
@@ -257,7 +257,7 @@ TEST(a_broken_queue_leaves_the_others_alone) {
 }
 
 TEST(a_queue_that_was_not_set_up_ignores_its_kicks) {
-  BenchDisk bench({.device = {.queues = 2}});
+  DeviceFixture bench({.device = {.queues = 2}});
   RawGuest guest = bench.guest();
   guest.function().out(VIRTIO_PCI_QUEUE_NOTIFY, 2, 1);
   EVENTUALLY(bench.guest_errors(GuestRule::kKickBeforeRing) == 1);

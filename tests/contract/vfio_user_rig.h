@@ -10,7 +10,7 @@
 #include "dm/event/epoll_loop.h"
 #include "dm/loopback/driver_ring.h"
 #include "dm/server/vfio_user/server.h"
-#include "tests/support/bench_disk.h"
+#include "tests/support/device_fixture.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/vfio_user_client.h"
 

@@ -1,4 +1,4 @@
-// BenchDisk: a virtio-blk function composed by hand on the loopback board, for tests that look behind it: a
+// DeviceFixture: a virtio-blk function composed by hand on the loopback board, for tests that look behind it: a
 // disk in the test's memory that remembers what reached it, a FaultPlan above that, and the function's own
 // count of guest errors. Composed, used and ended by the test's thread.
 #pragma once
@@ -83,16 +83,16 @@ struct BenchOptions {
   std::optional<LoopOptions> loop;  // of all loops; absent: as ACRN_TEST_LOOP says
 };
 
-class BenchDisk {
+class DeviceFixture {
  public:
   static constexpr PciAddress kAddress{0, 3, 0};
   static constexpr Gpa kHole{32 * kMiB};
   static constexpr const char* kSerial = "BENCH-0123";
 
-  explicit BenchDisk(BenchOptions options = {});
-  ~BenchDisk();
-  BenchDisk(const BenchDisk&) = delete;
-  BenchDisk& operator=(const BenchDisk&) = delete;
+  explicit DeviceFixture(BenchOptions options = {});
+  ~DeviceFixture();
+  DeviceFixture(const DeviceFixture&) = delete;
+  DeviceFixture& operator=(const DeviceFixture&) = delete;
 
   LoopbackMachine& machine() { return *machine_; }
   VirtioBlk& device() { return *device_; }

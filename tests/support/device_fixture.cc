@@ -1,4 +1,4 @@
-#include "tests/support/bench_disk.h"
+#include "tests/support/device_fixture.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -129,9 +129,9 @@ std::shared_ptr<const MemoryMap> map_of(LoopbackMachine& machine, const BenchOpt
   auto map = machine.memory().map();
   if (!options.hole) return map;
   std::vector<GpaRange> unreachable;
-  if (options.hole_is_ram) unreachable.push_back({BenchDisk::kHole, kMiB});
+  if (options.hole_is_ram) unreachable.push_back({DeviceFixture::kHole, kMiB});
   const MemoryRegion& ram = map->regions()[0];
-  const uint64_t below = raw(BenchDisk::kHole) - raw(ram.base), above = below + kMiB;
+  const uint64_t below = raw(DeviceFixture::kHole) - raw(ram.base), above = below + kMiB;
   return std::make_shared<const MemoryMap>(
       std::vector<MemoryRegion>{{ram.base, below, ram.host, ram.owner},
                                 {Gpa{raw(ram.base) + above}, ram.size - above, ram.host + above, ram.owner}},
@@ -140,7 +140,7 @@ std::shared_ptr<const MemoryMap> map_of(LoopbackMachine& machine, const BenchOpt
 
 }  // namespace
 
-BenchDisk::BenchDisk(BenchOptions options) {
+DeviceFixture::DeviceFixture(BenchOptions options) {
   quiet();
   machine_ = MUST(LoopbackMachine::create(options.ram));
   memory_ = std::make_unique<GuestMemory>(map_of(*machine_, options));
@@ -165,23 +165,23 @@ BenchDisk::BenchDisk(BenchOptions options) {
   attach(std::move(options.backend));
 }
 
-BenchDisk::~BenchDisk() {
+DeviceFixture::~DeviceFixture() {
   faults_->release();  // a test that failed may have left requests held
 }
 
-void BenchDisk::attach(std::unique_ptr<BlockBackend> backend) {
+void DeviceFixture::attach(std::unique_ptr<BlockBackend> backend) {
   MUST(device_->attach(make_filter_fault(std::move(backend), faults_), kSerial));
 }
 
-RawGuest BenchDisk::guest(uint64_t features, InterruptMode interrupts) {
+RawGuest DeviceFixture::guest(uint64_t features, InterruptMode interrupts) {
   return MUST(RawGuest::start(*machine_, kAddress, features, interrupts));
 }
 
-std::unique_ptr<LegacyDriver> BenchDisk::driver(const DriverOptions& options) {
+std::unique_ptr<LegacyDriver> DeviceFixture::driver(const DriverOptions& options) {
   return MUST(LegacyDriver::start(*machine_, kAddress, options));
 }
 
-void BenchDisk::settle() {
+void DeviceFixture::settle() {
   // The second run() is posted after the first has been served, so behind every doorbell that was rung before
   // us.
   for (int i = 0; i < 2; i++) {
@@ -189,7 +189,7 @@ void BenchDisk::settle() {
   }
 }
 
-void BenchDisk::wait_until_asleep() {
+void DeviceFixture::wait_until_asleep() {
   for (auto& loop : loops_) {
     EVENTUALLY(static_cast<bool>(loop->try_borrow()));
   }

@@ -21,7 +21,7 @@ struct Spoiled {
 };
 
 // Each is counted once, writes nothing but its status where that is known, and the queue or its next life goes on.
-void check_spoiled(std::span<const Spoiled> cases, BenchOptions options = {}) {
+void check_spoiled(std::span<const Spoiled> cases, FixtureOptions options = {}) {
   DeviceFixture bench(std::move(options));
   RawGuest guest = bench.guest();
   for (const Spoiled& spoiled : cases) {
@@ -91,7 +91,7 @@ TEST(a_chain_as_long_as_the_ring_is_served) {
 constexpr uint64_t kTop = ~uint64_t{0};
 
 // The same wrong address as header, data and status; the last byte of each is not in RAM.
-void check_wrong_buffer(const char* name, Gpa gpa, uint32_t length, BenchOptions options = {}) {
+void check_wrong_buffer(const char* name, Gpa gpa, uint32_t length, FixtureOptions options = {}) {
   const Spoiled cases[] = {
       {"header", GuestRule::kBufferNotInRam, [=](GoodRead& r) { r.guest.set(0, gpa, length, kNext, 1); }, kAnswered},
       {"data", GuestRule::kBufferNotInRam, [=](GoodRead& r) { r.guest.set(1, gpa, length, kNext | kWrite, 2); },

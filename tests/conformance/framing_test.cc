@@ -137,7 +137,7 @@ TEST(a_chain_with_nothing_writable_stops_the_queue_and_is_not_carried_out) {
     guest.chain(0, pieces);
     guest.offer(0);
     guest.kick();
-    EVENTUALLY(bench.device().stats(0).stopped);
+    EXPECT(wait_until([&] { return bench.device().stats(0).stopped; }));
     EXPECT_EQ(guest.ring().used_index(), used);
     EXPECT_EQ(guest.byte(status), RawGuest::kNoStatus);
     EXPECT(bench.disk().take_seen().empty());

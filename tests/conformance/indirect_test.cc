@@ -17,7 +17,7 @@ constexpr uint32_t kThree = 3 * sizeof(VringDesc);
 using Spoil = std::function<void(GoodRead&, Gpa table)>;
 
 void check_refused(bool answered, GuestRule rule, const Spoil& spoil, uint64_t features = kNoEventIndex,
-                   BenchOptions options = {}) {
+                   FixtureOptions options = {}) {
   DeviceFixture bench(std::move(options));
   RawGuest guest = bench.guest(features);
   GoodRead read(guest);
@@ -37,7 +37,7 @@ void check_length(bool answered, uint32_t length) {
 }
 
 // Where the table is not to be read, the status is not known.
-void check_address(const char* name, Gpa gpa, BenchOptions options = {}) {
+void check_address(const char* name, Gpa gpa, FixtureOptions options = {}) {
   const GuestRule rule = options.hole_is_ram ? GuestRule::kMemoryUnreachable : GuestRule::kIndirectNotInRam;
   row(name, [&] {
     check_refused(

@@ -30,7 +30,7 @@ void complete_one_quietly(DeviceFixture& bench, RawGuest& guest) {
   guest.offer(0);
   const auto expected = static_cast<uint16_t>(guest.ring().used_index() + 1);
   guest.kick();
-  EVENTUALLY(guest.ring().used_index() == expected);
+  EXPECT(wait_until([&] { return guest.ring().used_index() == expected; }));
   reap(guest, 1);  // does not wait, so reads no ISR
   bench.settle();
 }

@@ -117,7 +117,7 @@ TEST(a_request_during_an_attach_that_fails_is_not_taken_down_with_its_channel) {
   const auto flush_now = [&] {
     guest.offer(0);
     guest.kick();
-    EVENTUALLY(guest.ring().used_index() == 1 || count->submitted == 1);
+    EXPECT(wait_until([&] { return guest.ring().used_index() == 1 || count->submitted == 1; }));
   };
   EXPECT(!bench.device().attach(std::make_unique<HalfOpenDisk>(count, flush_now), "half").ok());
   EXPECT_EQ(reap(guest, 1).size(), 1u);

@@ -17,7 +17,7 @@ TEST(a_driver_that_never_kicks_is_served) {
     for (uint16_t head = 0; head < 20; head++) {
       const auto ready = ready_request(guest, head, VIRTIO_BLK_T_IN, head, kSector);
       guest.offer(head);
-      EVENTUALLY(guest.ring().used_index() == head + 1);
+      EXPECT(wait_until([&] { return guest.ring().used_index() == head + 1; }));
       EXPECT_EQ(guest.byte(ready.status), VIRTIO_BLK_S_OK);
       EXPECT(ready.data.holds_disk(head * kSector));
     }
@@ -77,7 +77,7 @@ TEST(features_that_are_accepted_after_the_ring_was_set_up_count_from_the_next_lo
   function.out(VIRTIO_PCI_QUEUE_PFN, 4, ring.pfn());
   EXPECT_EQ(ring.used_flags(), VRING_USED_F_NO_NOTIFY);
   function.out(VIRTIO_PCI_GUEST_FEATURES, 4, static_cast<uint32_t>(feature(VIRTIO_RING_F_EVENT_IDX)));
-  EVENTUALLY(ring.used_flags() == 0 && ring.wanted_kick() == 0x8000);
+  EXPECT(wait_until([&] { return ring.used_flags() == 0 && ring.wanted_kick() == 0x8000; }));
 }
 
 // COVERS(device page, 1): a reset ends the polling of a queue
@@ -86,7 +86,7 @@ TEST(reset_ends_the_polling_until_the_queue_is_set_up_again) {
   RawGuest guest = bench.guest();
   ready_request(guest, 0, VIRTIO_BLK_T_FLUSH, 0, 0);
   guest.offer(0);
-  EVENTUALLY(guest.ring().used_index() == 1);
+  EXPECT(wait_until([&] { return guest.ring().used_index() == 1; }));
   guest.function().out(VIRTIO_PCI_STATUS, 1, 0);
   const uint64_t polls = bench.device().stats(0).polls;
   guest.offer(0);
@@ -95,7 +95,7 @@ TEST(reset_ends_the_polling_until_the_queue_is_set_up_again) {
   EXPECT_EQ(guest.ring().used_index(), 1);
   EXPECT_EQ(bench.guest_errors(GuestRule::kKickBeforeRing), 0u);
   expect_serves_after_restart(guest);
-  EVENTUALLY(bench.device().stats(0).polls > polls);
+  EXPECT(wait_until([&] { return bench.device().stats(0).polls > polls; }));
 }
 
 TEST(reset_while_polling_waits_for_64_requests_in_flight) {
@@ -115,9 +115,9 @@ TEST(a_broken_queue_is_reported_once_however_often_it_is_looked_at) {
   DeviceFixture bench({.device = {.poll_nanoseconds = kOften}});
   RawGuest guest = bench.guest();
   guest.ring().write_avail_index(1000);
-  EVENTUALLY(bench.guest_errors(GuestRule::kAvailIndexJump) == 1);
+  EXPECT(wait_until([&] { return bench.guest_errors(GuestRule::kAvailIndexJump) == 1; }));
   const uint64_t polls = bench.device().stats(0).polls;
-  EVENTUALLY(bench.device().stats(0).polls > polls + 5);
+  EXPECT(wait_until([&] { return bench.device().stats(0).polls > polls + 5; }));
   EXPECT_EQ(bench.guest_errors(GuestRule::kAvailIndexJump), 1u);
   expect_serves_after_restart(guest);
 }
@@ -129,7 +129,7 @@ TEST(queues_of_several_loops_are_polled_each_on_its_own) {
     DriverQueue& queue = driver->queue(index);
     for (uint16_t tag = 0; tag < 4; tag++) queue.start(tag, VIRTIO_BLK_T_FLUSH, 0, 0, true);
     queue.ring().expose();
-    EVENTUALLY(queue.ring().used_index() == 4);
+    EXPECT(wait_until([&] { return queue.ring().used_index() == 4; }));
     EXPECT_EQ(bench.device().stats(index).kicks, 0u);
   }
 }

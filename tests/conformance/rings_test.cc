@@ -118,7 +118,7 @@ TEST(a_head_that_is_in_flight_stops_the_queue_and_its_slot_is_not_reused) {
   const auto second = ready_request(guest, 5, VIRTIO_BLK_T_IN, 9, kSector);
   for (int i = 0; i < 3; i++) guest.offer(5);
   guest.kick();
-  EVENTUALLY(bench.device().stats(0).stopped);
+  EXPECT(wait_until([&] { return bench.device().stats(0).stopped; }));
   EXPECT_EQ(bench.guest_errors(GuestRule::kHeadInFlight), 1u);
   bench.faults().release();
   EXPECT_EQ(uint32_t{reap(guest, 1)[0].len}, kSector + 1);
@@ -211,7 +211,7 @@ TEST(pfn_0_tears_the_queue_down_after_a_drain) {
   EXPECT(ready.data.holds_disk(0));
   EXPECT_EQ(guest.function().in(VIRTIO_PCI_QUEUE_PFN, 4), 0u);
   guest.kick();
-  EVENTUALLY(bench.guest_errors(GuestRule::kKickBeforeRing) == 1);
+  EXPECT(wait_until([&] { return bench.guest_errors(GuestRule::kKickBeforeRing) == 1; }));
   expect_serves_after_restart(guest);
 }
 
@@ -233,7 +233,7 @@ TEST(a_pfn_changed_after_driver_ok_moves_the_queue_after_a_drain) {
   EXPECT(elsewhere.add({&header, 1}, {&state, 1}, 1));
   elsewhere.expose();
   guest.kick();
-  EVENTUALLY(elsewhere.used_index() == 1);
+  EXPECT(wait_until([&] { return elsewhere.used_index() == 1; }));
   EXPECT_EQ(guest.byte(status), VIRTIO_BLK_S_OK);
   EXPECT_EQ(guest.ring().used_index(), 1);
   EXPECT(ready.data.canaries_intact());
@@ -247,7 +247,7 @@ TEST(kicks_before_the_ring_and_after_reset_are_counted_and_ignored) {
   guest.function().out(VIRTIO_PCI_STATUS, 1, 0);
   const uint16_t used = guest.ring().used_index();
   guest.kick();
-  EVENTUALLY(bench.guest_errors(GuestRule::kKickBeforeRing) == 1);
+  EXPECT(wait_until([&] { return bench.guest_errors(GuestRule::kKickBeforeRing) == 1; }));
   EXPECT_EQ(guest.ring().used_index(), used);
   expect_serves_after_restart(guest);
 }

@@ -15,8 +15,8 @@ constexpr uint64_t kCapacity = kMiB / kSector;
 constexpr uint32_t kMaxSectors = 1024, kMaxSegments = 8;
 constexpr uint32_t kBoth[] = {VIRTIO_BLK_T_DISCARD, VIRTIO_BLK_T_WRITE_ZEROES};
 
-BenchOptions discarding() {
-  BenchOptions options;
+FixtureOptions discarding() {
+  FixtureOptions options;
   options.medium.size = kMiB;
   options.device.discard = true;
   options.device.max_discard_sectors = kMaxSectors;
@@ -198,7 +198,7 @@ TEST(without_the_feature_they_are_unsupported) {
       {feature(VIRTIO_BLK_F_WRITE_ZEROES), VIRTIO_BLK_T_WRITE_ZEROES, true},
   };
   for (const Case& wanted : cases) {
-    BenchOptions options = discarding();
+    FixtureOptions options = discarding();
     options.device.discard = wanted.offered;
     DeviceFixture bench(std::move(options));
     RawGuest guest = bench.guest(kNoEventIndex & ~wanted.refused);

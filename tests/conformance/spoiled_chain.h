@@ -54,7 +54,7 @@ struct GoodRead {
     const uint16_t used = guest.ring().used_index();
     guest.offer(0);
     guest.kick();
-    EVENTUALLY(bench.device().stats(0).stopped);
+    EXPECT(wait_until([&] { return bench.device().stats(0).stopped; }));
     EXPECT_EQ(bench.device().stats(0).stops, stops + 1);
     bench.settle();
     EXPECT_EQ(guest.ring().used_index(), used);

@@ -74,7 +74,7 @@ TEST(a_queue_that_has_stopped_says_so_until_it_is_reset) {
     guest.chain(0, no_status);
     guest.offer(0);
     guest.kick();
-    EVENTUALLY(bench.device().stats(0).stopped);
+    EXPECT(wait_until([&] { return bench.device().stats(0).stopped; }));
     guest.kick();
     bench.settle();
     EXPECT_EQ(bench.device().stats(0).stops, stops);

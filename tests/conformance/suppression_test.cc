@@ -147,7 +147,7 @@ TEST(a_chain_added_while_the_device_works_is_served_without_a_kick) {
     });
     guest.offer(2);
     guest.kick();
-    EVENTUALLY(guest.ring().used_index() == 201);
+    EXPECT(wait_until([&] { return guest.ring().used_index() == 201; }));
     bench.disk().set_hook(nullptr);
   }
 }
@@ -208,7 +208,7 @@ TEST(each_queue_has_its_own_vector) {
     for (unsigned times = 0; times <= index; times++) {  // by polling: reap() would suppress the interrupt at times
       queue.start(0, VIRTIO_BLK_T_FLUSH, 0, 0, true);
       queue.kick();
-      EVENTUALLY(queue.ring().used_index() == times + 1);
+      EXPECT(wait_until([&] { return queue.ring().used_index() == times + 1; }));
       EXPECT(queue.ring().take_used().has_value());
     }
   }
@@ -252,7 +252,7 @@ TEST(a_broken_queue_leaves_the_others_alone) {
   const auto driver = bench.driver();
   driver->queue(1).ring().write_avail_index(1000);
   driver->function().out(VIRTIO_PCI_QUEUE_NOTIFY, 2, 1);
-  EVENTUALLY(bench.guest_errors(GuestRule::kAvailIndexJump) == 1);
+  EXPECT(wait_until([&] { return bench.guest_errors(GuestRule::kAvailIndexJump) == 1; }));
   EXPECT_EQ(MUST(driver->flush()), VIRTIO_BLK_S_OK);
 }
 
@@ -260,7 +260,7 @@ TEST(a_queue_that_was_not_set_up_ignores_its_kicks) {
   DeviceFixture bench({.device = {.queues = 2}});
   RawGuest guest = bench.guest();
   guest.function().out(VIRTIO_PCI_QUEUE_NOTIFY, 2, 1);
-  EVENTUALLY(bench.guest_errors(GuestRule::kKickBeforeRing) == 1);
+  EXPECT(wait_until([&] { return bench.guest_errors(GuestRule::kKickBeforeRing) == 1; }));
   expect_serves(guest);
 }
 

@@ -179,7 +179,7 @@ TEST(a_client_that_cannot_be_attached_is_told_in_one_line) {
   rig.running();
   rig.answers();
   rig.answers();
-  EXPECT(soon([&] { return rig.board.failures().size() == 1; }));
+  EXPECT(wait_until([&] { return rig.board.failures().size() == 1; }));
   EXPECT_CONTAINS(rig.board.failures().at(0), "ATTACH_IOREQ_CLIENT");
   rig.acrn->stop();
   EXPECT_EQ(rig.board.failures().size(), 1u);
@@ -190,7 +190,7 @@ TEST(an_answer_that_is_not_taken_is_told_in_one_line) {
   rig.faults.fail(ACRN_IOCTL_NOTIFY_REQUEST_FINISH, EIO, HsmFaults::kAlways);
   rig.running();
   HsmVcpuThread cpu(rig.cpu(), [&] { rig.answers(); });
-  EXPECT(soon([&] { return rig.board.failures().size() == 1; }));
+  EXPECT(wait_until([&] { return rig.board.failures().size() == 1; }));
   EXPECT_CONTAINS(rig.board.failures().at(0), "NOTIFY_REQUEST_FINISH");
   rig.acrn->stop();  // and the virtual CPU with it
   cpu.join();
@@ -255,7 +255,7 @@ TEST(fifty_resets_under_requests_of_every_virtual_cpu_lose_nothing) {
   }
   for (unsigned i = 0; i < 50; i++) {
     const unsigned before = right;
-    const bool progress = soon([&] { return right > before; });
+    const bool progress = wait_until([&] { return right > before; });
     const bool reset = progress && rig.acrn->reset().ok() && rig.start().ok();
     if (reset) continue;
     enough = true;

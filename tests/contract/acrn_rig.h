@@ -15,8 +15,8 @@
 #include "tests/support/event_fd.h"
 #include "tests/support/faulty_hsm.h"
 #include "tests/support/scripted_hypervisor.h"
-#include "tests/support/soon.h"
 #include "tests/support/test.h"
+#include "tests/support/wait_until.h"
 
 namespace acrn::test {
 

@@ -16,7 +16,7 @@ using namespace test;  // NOLINT(google-build-using-namespace)
 constexpr uint16_t kBell = 0x3010;
 
 bool signalled(const EventFd& bell) {
-  return soon([&] { return bell.count() > 0; });
+  return wait_until([&] { return bell.count() > 0; });
 }
 
 // From creation to the end.
@@ -245,7 +245,7 @@ TEST(a_request_of_an_unknown_type_completes_and_is_told_in_one_line) {
   AcrnRig rig({.vcpus = 2});
   rig.running();
   EXPECT(rig.cpu(1).access({.type = 7}).has_value());
-  EXPECT(soon([&] { return rig.board.failures().size() == 1; }));
+  EXPECT(wait_until([&] { return rig.board.failures().size() == 1; }));
   const std::string line = rig.board.failures().at(0);
   EXPECT_CONTAINS(line, "ACRN: vCPU 1");
   EXPECT_CONTAINS(line, "type 7");
@@ -408,7 +408,7 @@ TEST(a_message_goes_by_irqfd_and_its_repetition_needs_no_call) {
   rig.running();
   for (size_t i = 1; i <= 3; i++) {
     rig.acrn->send(0xfee0'1000, 0x41);
-    EXPECT(soon([&] { return rig.hypervisor.messages().size() == i; }));
+    EXPECT(wait_until([&] { return rig.hypervisor.messages().size() == i; }));
   }
   EXPECT(rig.hypervisor.messages().back().msi_addr == 0xfee0'1000 && rig.hypervisor.messages().back().msi_data == 0x41);
   const auto trace = rig.faults.trace();
@@ -433,7 +433,7 @@ TEST(a_message_to_no_local_apic_does_not_get_to_the_module) {
   for (const uint64_t address : {0x1000ull, 0xfed0'0000ull, 0xfef0'0000ull, 0x1'fee0'0000ull})
     rig.acrn->send(address, 0x41);
   rig.acrn->send(0xfeef'f000, 0x42);
-  EXPECT(soon([&] { return !rig.hypervisor.messages().empty(); }));
+  EXPECT(wait_until([&] { return !rig.hypervisor.messages().empty(); }));
   EXPECT_EQ(rig.hypervisor.messages().size(), 1u);
   EXPECT_EQ(rig.hypervisor.messages().at(0).msi_data, 0x42u);
 }
@@ -444,7 +444,7 @@ TEST(more_messages_than_irqfds_all_arrive_before_and_after_a_reset) {
   rig.running();
   for (const size_t before : {size_t{0}, kMessages}) {
     for (uint32_t data = 0; data < kMessages; data++) rig.acrn->send(0xfee0'0000, data);
-    EXPECT(soon([&] { return rig.hypervisor.messages().size() == before + kMessages; }));
+    EXPECT(wait_until([&] { return rig.hypervisor.messages().size() == before + kMessages; }));
     EXPECT(rig.acrn->reset().ok());
     EXPECT(rig.start().ok());
   }
@@ -460,7 +460,7 @@ TEST(messages_of_several_threads_all_arrive) {
     });
   }
   senders.clear();
-  EXPECT(soon([&] { return rig.hypervisor.messages().size() == 80; }));
+  EXPECT(wait_until([&] { return rig.hypervisor.messages().size() == 80; }));
 }
 
 TEST(events_of_the_vm_are_taken_from_their_ring) {
@@ -470,7 +470,7 @@ TEST(events_of_the_vm_are_taken_from_their_ring) {
   rig.options.loop = loop.value().get();
   rig.running();
   for (unsigned i = 0; i < 300; i++) {  // more than it holds
-    EXPECT(soon([&] { return rig.module.send_vm_event(9, {}); }));
+    EXPECT(wait_until([&] { return rig.module.send_vm_event(9, {}); }));
   }
   std::latch gone(1);
   loop.value()->post([&] {  // where its notifier lives

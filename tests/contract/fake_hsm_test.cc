@@ -13,8 +13,8 @@
 #include "acrn/base/unique_fd.h"
 #include "tests/support/event_fd.h"
 #include "tests/support/scripted_hypervisor.h"
-#include "tests/support/soon.h"
 #include "tests/support/test.h"
+#include "tests/support/wait_until.h"
 
 namespace acrn {
 namespace {
@@ -428,7 +428,7 @@ TEST(a_signal_ends_an_attach_with_nothing_or_with_an_error) {
     rig.running();
     std::atomic<int> result = 1;
     std::thread attached([&] { result = rig.ask(ACRN_IOCTL_ATTACH_IOREQ_CLIENT); });
-    EXPECT(soon([&] {
+    EXPECT(wait_until([&] {
       interrupt(attached);
       return result.load() != 1;
     }));
@@ -443,9 +443,9 @@ TEST(without_a_client_requests_wait_and_those_behind_them) {
   EXPECT_EQ(rig.ask(ACRN_IOCTL_DESTROY_IOREQ_CLIENT), 0);
   HsmVcpu &first = rig.hypervisor.vcpu(0), &second = rig.hypervisor.vcpu(1);
   HsmVcpuThread waits(first, [&] { first.in(0x64, 1); });
-  EXPECT(soon([&] { return rig.slot_state(0) == ACRN_IOREQ_STATE_PENDING; }));
+  EXPECT(wait_until([&] { return rig.slot_state(0) == ACRN_IOREQ_STATE_PENDING; }));
   HsmVcpuThread waits_too(second, [&] { second.out(0xcf8, 4, 0); });  // which takes no client
-  EXPECT(soon([&] { return rig.slot_state(1) == ACRN_IOREQ_STATE_PENDING; }));
+  EXPECT(wait_until([&] { return rig.slot_state(1) == ACRN_IOREQ_STATE_PENDING; }));
   rig.module.upcall();
   EXPECT_EQ(rig.slot_state(1), ACRN_IOREQ_STATE_PENDING);
   EXPECT_EQ(rig.ask(ACRN_IOCTL_CREATE_IOREQ_CLIENT), 0);
@@ -461,7 +461,7 @@ TEST(clearing_completes_what_the_client_has) {
   rig.running();
   HsmVcpu &first = rig.hypervisor.vcpu(0), &last = rig.hypervisor.vcpu(2);
   HsmVcpuThread cpus[] = {{first, [&] { first.in(0x64, 1); }}, {last, [&] { last.read(0xd000'0000, 4); }}};
-  EXPECT(soon([&] {
+  EXPECT(wait_until([&] {
     return rig.slot_state(0) == ACRN_IOREQ_STATE_PROCESSING && rig.slot_state(2) == ACRN_IOREQ_STATE_PROCESSING;
   }));
   EXPECT_EQ(rig.ask(ACRN_IOCTL_CLEAR_VM_IOREQ), 0);
@@ -634,7 +634,7 @@ TEST(each_signal_of_an_irqfd_is_its_message) {
   EXPECT_EQ(rig.irqfd(irq.fd(), 0xfee0'1000), 0);
   for (size_t i = 1; i <= 5; i++) {
     irq.signal();
-    EXPECT(soon([&] { return rig.hypervisor.messages().size() == i; }));
+    EXPECT(wait_until([&] { return rig.hypervisor.messages().size() == i; }));
   }
   EXPECT_EQ(rig.hypervisor.messages().back().msi_addr, 0xfee0'1000u);
   EXPECT_EQ(rig.hypervisor.messages().back().msi_data, 0x41u);
@@ -647,7 +647,7 @@ TEST(a_signal_before_the_irqfd_is_not_lost) {
   const EventFd irq;
   irq.signal();
   EXPECT_EQ(rig.irqfd(irq.fd(), 0xfee0'1000), 0);
-  EXPECT(soon([&] { return rig.hypervisor.messages().size() == 1; }));
+  EXPECT(wait_until([&] { return rig.hypervisor.messages().size() == 1; }));
 }
 
 TEST(an_eventfd_is_one_irqfd_until_it_is_taken_away) {
@@ -659,13 +659,13 @@ TEST(an_eventfd_is_one_irqfd_until_it_is_taken_away) {
   EXPECT_EQ(rig.irqfd(irq.fd(), 0xfee0'2000), -EBUSY);
   EXPECT_EQ(rig.irqfd(other.fd(), 0xfee0'2000), 0);
   irq.signal();
-  EXPECT(soon([&] { return rig.hypervisor.messages().size() == 1; }));
+  EXPECT(wait_until([&] { return rig.hypervisor.messages().size() == 1; }));
   EXPECT_EQ(rig.irqfd(irq.fd(), 0, ACRN_IRQFD_FLAG_DEASSIGN), 0);
   EXPECT_EQ(irq.count(), 0u);  // its signals go with it
   EXPECT_EQ(rig.irqfd(irq.fd(), 0, ACRN_IRQFD_FLAG_DEASSIGN), 0);
   irq.signal();
   other.signal();
-  EXPECT(soon([&] { return rig.hypervisor.messages().size() == 2; }));
+  EXPECT(wait_until([&] { return rig.hypervisor.messages().size() == 2; }));
   EXPECT_EQ(rig.hypervisor.messages().back().msi_addr, 0xfee0'2000u);
 }
 

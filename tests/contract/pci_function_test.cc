@@ -9,8 +9,8 @@
 #include "dm/loopback/legacy_driver.h"
 #include "dm/loopback/raw_guest.h"
 #include "tests/contract/pci_access_path.h"
-#include "tests/support/soon.h"
 #include "tests/support/temp_dir.h"
+#include "tests/support/wait_until.h"
 
 namespace acrn {
 namespace {
@@ -190,10 +190,10 @@ CONTRACT(a_masked_vector_waits_until_it_is_unmasked, "ram:1M") {
   const uint64_t before = guest.interrupt().count;
   guest.function().mask_msix_entry(1, true);
   start_flush(guest);
-  EXPECT(soon([&] { return guest.function().msix_pending(1); }));
+  EXPECT(wait_until([&] { return guest.function().msix_pending(1); }));
   EXPECT_EQ(guest.interrupt().count.load(), before);
   guest.function().mask_msix_entry(1, false);
-  EXPECT(soon([&] { return guest.interrupt().count != before; }));
+  EXPECT(wait_until([&] { return guest.interrupt().count != before; }));
   EXPECT_EQ(guest.interrupt().count.load(), before + 1);
   EXPECT(!guest.function().msix_pending(1));
 }
@@ -201,7 +201,7 @@ CONTRACT(a_masked_vector_waits_until_it_is_unmasked, "ram:1M") {
 CONTRACT(the_line_falls_when_the_isr_is_read, "ram:1M") {
   RawGuest guest = raw_guest(reach, InterruptMode::kIntx);
   start_flush(guest);
-  EXPECT(soon([&] { return guest.function().pin().level(); }));
+  EXPECT(wait_until([&] { return guest.function().pin().level(); }));
   EXPECT_EQ(guest.function().config_read(0x06, 2) & 8, 8u);
   EXPECT_EQ(guest.function().in(VIRTIO_PCI_ISR, 1), 1u);
   EXPECT(!guest.function().pin().level());
@@ -212,10 +212,10 @@ CONTRACT(a_disabled_line_stays_low, "ram:1M") {
   RawGuest guest = raw_guest(reach, InterruptMode::kIntx);
   guest.function().config_write(0x04, 2, 0x407);
   start_flush(guest);
-  EXPECT(soon([&] { return guest.ring().used_index() == 1; }));
+  EXPECT(wait_until([&] { return guest.ring().used_index() == 1; }));
   EXPECT(!guest.function().pin().level());
   guest.function().config_write(0x04, 2, 0x007);
-  EXPECT(soon([&] { return guest.function().pin().level(); }));
+  EXPECT(wait_until([&] { return guest.function().pin().level(); }));
 }
 
 CONTRACT(a_device_reset_is_over_when_the_write_returns, "ram:8M") {

@@ -13,6 +13,7 @@
 #include "hw/platform/uart_16550.h"
 #include "tests/contract/serial_rig.h"
 #include "tests/support/temp_dir.h"
+#include "tests/support/wait_until.h"
 
 namespace acrn {
 namespace {
@@ -22,6 +23,7 @@ using test::only_pty;
 using test::Pty;
 using test::read_up_to;
 using test::TempDir;
+using test::wait_until;
 using test::write_all;
 
 std::string counted(size_t bytes) {
@@ -35,16 +37,6 @@ std::string content(const std::string& path) {
   std::ostringstream text;
   text << std::ifstream(path).rdbuf();
   return text.str();
-}
-
-// True as soon as the condition holds; false after ten seconds.
-template <class Condition>
-bool soon(Condition holds) {
-  for (int i = 0; i < 10'000; i++) {
-    if (holds()) return true;
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  }
-  return false;
 }
 
 // A line with a guest that takes bytes when the test says so.
@@ -78,12 +70,12 @@ class Rig final : private SerialListener {
       const unsigned before = rooms_;
       const size_t more = print_some(text.substr(sent));
       sent += more;
-      if (sent < text.size()) EXPECT(soon([&] { return rooms_ != before; }));
+      if (sent < text.size()) EXPECT(wait_until([&] { return rooms_ != before; }));
     }
   }
   std::string take(size_t bytes) {
     std::string text;
-    soon([&] {
+    wait_until([&] {
       while (text.size() < bytes) {
         const auto byte = line_->receive();
         if (!byte) return false;
@@ -178,7 +170,7 @@ TEST(a_slow_reader_loses_nothing_and_the_guest_is_told_of_room) {
   const std::string text = counted(400 << 10);
   // Never read: the pipe and then the ring fill up, and no call waits.
   size_t sent = 0;
-  EXPECT(soon([&] {
+  EXPECT(wait_until([&] {
     sent += rig.print_some(text.substr(sent));
     return !rig.line().has_room() && sent >= HostSerialLine::kOutputBytes + 4096;
   }));
@@ -200,7 +192,7 @@ TEST(a_reader_that_goes_away_ends_nothing) {
   EXPECT_EQ(read_up_to(reader.fd(), 6), "before");
   reader.reset();
   rig.print(counted(200 << 10));
-  EXPECT(soon([&] {
+  EXPECT(wait_until([&] {
     reader = open_fd(fifo, O_RDONLY | O_NONBLOCK);
     rig.print("again");
     pollfd one{.fd = reader.fd(), .events = POLLIN, .revents = 0};
@@ -214,7 +206,7 @@ TEST(a_reader_that_goes_away_while_the_pipe_is_full_ends_nothing) {
   EXPECT_EQ(::mkfifo(fifo.c_str(), 0600), 0);
   UniqueFd reader = open_fd(fifo, O_RDONLY | O_NONBLOCK);
   Rig rig(fifo);
-  EXPECT(soon([&] { return rig.print_some(counted(1000)) == 0; }));
+  EXPECT(wait_until([&] { return rig.print_some(counted(1000)) == 0; }));
   reader.reset();
   rig.print(counted(200 << 10));
 }
@@ -308,7 +300,7 @@ TEST(what_is_left_is_written_at_the_end_and_nobody_is_waited_for_long) {
   }
   EXPECT(read_up_to(reader.fd(), text.size()) == text);
   Rig stuck(fifo);
-  EXPECT(soon([&] { return stuck.print_some(counted(1000)) == 0; }));
+  EXPECT(wait_until([&] { return stuck.print_some(counted(1000)) == 0; }));
   stuck.close();
 }
 
@@ -362,7 +354,7 @@ TEST(stdio_on_sockets_does_not_wait_for_the_other_side) {
     Rig rig("stdio");
     const std::string text = counted(2 << 20);
     size_t sent = 0;
-    EXPECT(soon([&] {
+    EXPECT(wait_until([&] {
       const size_t more = rig.print_some(text.substr(sent));
       sent += more;
       return more == 0;
@@ -437,7 +429,7 @@ TEST(in_the_background_the_users_terminal_is_left_alone_until_we_are_in_front) {
     // In front again, as after the shell's fg.
     ::signal(SIGTTOU, SIG_IGN);
     EXPECT_EQ(::tcsetpgrp(terminal.fd(), ::getpgrp()), 0);
-    EXPECT(soon([&] { return pty.raw(); }));
+    EXPECT(wait_until([&] { return pty.raw(); }));
     write_all(pty.master.fd(), "x");
     EXPECT_EQ(rig.take(1), "x");
   });
@@ -460,7 +452,7 @@ TEST(a_uart_on_a_pty_carries_more_than_all_the_buffers_both_ways) {
   std::jthread reader([&] { seen = read_up_to(user.fd(), text.size()); });
   std::jthread typist([&] { write_all(user.fd(), text); });
   size_t sent = 0;
-  EXPECT(soon([&] {
+  EXPECT(wait_until([&] {
     for (unsigned i = 0; i < 2000; i++) {
       const uint32_t status = uart.read(5, 1);
       if ((status & 0x01) != 0) received += static_cast<char>(uart.read(0, 1));

@@ -69,7 +69,9 @@ void expect_serves_the_next(const std::string& path) {
 // A served function, and what this process has while nobody is its client.
 struct Target : Served {
   // To be called when no client is there.
-  void expect_no_traces() { EVENTUALLY(Traces::now() == clean_); }
+  void expect_no_traces() {
+    EXPECT(wait_until([&] { return Traces::now() == clean_; }));
+  }
   void expect_well() {
     expect_no_traces();
     expect_serves_the_next(path);
@@ -543,7 +545,7 @@ TEST(a_ring_in_huge_pages_that_are_not_there_is_lost_memory) {
     EXPECT_EQ(::ftruncate(file.fd(), 0), 0);
     client.write(kRegisters, VIRTIO_PCI_QUEUE_NOTIFY, 2, 0);
     // The queue's loop touches it in its own time; the client is let go at the first message after that.
-    EVENTUALLY(!client.send(good_message(VFIO_USER_DEVICE_GET_INFO)) || !client.receive());
+    EXPECT(wait_until([&] { return !client.send(good_message(VFIO_USER_DEVICE_GET_INFO)) || !client.receive(); }));
   });
 }
 
@@ -557,7 +559,8 @@ TEST(memory_that_is_taken_away_ends_the_connection_when_it_is_used) {
       // With the ring still there it is the request that fails, or nothing at all.
       guest.kick();
       if (left == 64 * kPage) return;
-      EVENTUALLY(!guest.client.send(good_message(VFIO_USER_DEVICE_GET_INFO)) || !guest.client.receive());
+      EXPECT(wait_until(
+          [&] { return !guest.client.send(good_message(VFIO_USER_DEVICE_GET_INFO)) || !guest.client.receive(); }));
     });
   }
 }
@@ -573,7 +576,8 @@ TEST(memory_is_taken_away_under_requests_in_flight) {
       target.faults->wait_for_held(16);
       EXPECT_EQ(::ftruncate(guest.memory.fd.fd(), static_cast<off_t>(left)), 0);
       target.faults->release();
-      EVENTUALLY(!guest.client.send(good_message(VFIO_USER_DEVICE_GET_INFO)) || !guest.client.receive());
+      EXPECT(wait_until(
+          [&] { return !guest.client.send(good_message(VFIO_USER_DEVICE_GET_INFO)) || !guest.client.receive(); }));
     });
   }
 }
@@ -626,11 +630,11 @@ TEST(a_request_whose_data_is_taken_away_fails_alone) {
     guest.ring->write_desc(1, {raw(kData), uint32_t{4 * kPage}, VRING_DESC_F_NEXT | VRING_DESC_F_WRITE, 2});
     EXPECT_EQ(::ftruncate(data.fd.fd(), kPage), 0);
     guest.kick();
-    EVENTUALLY(guest.byte(status) != 0xff);
+    EXPECT(wait_until([&] { return guest.byte(status) != 0xff; }));
     EXPECT_EQ(guest.byte(status), VIRTIO_BLK_S_IOERR);
     const Gpa next = guest.offer_read();
     guest.kick();
-    EVENTUALLY(guest.byte(next) == VIRTIO_BLK_S_OK);
+    EXPECT(wait_until([&] { return guest.byte(next) == VIRTIO_BLK_S_OK; }));
   }
   expect_serves_the_next(path);
   server->stop();
@@ -682,7 +686,7 @@ TEST(an_eventfd_that_is_full_and_blocks_keeps_nobody) {
     for (unsigned i = 0; i < 10; i++) {
       const Gpa status = guest.offer_read();
       guest.kick();
-      EVENTUALLY(guest.byte(status) == VIRTIO_BLK_S_OK);
+      EXPECT(wait_until([&] { return guest.byte(status) == VIRTIO_BLK_S_OK; }));
       EXPECT_EQ(
           guest.client.set_irqs(VFIO_PCI_INTX_IRQ_INDEX, VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_UNMASK, 0, 1), 0);
     }
@@ -700,7 +704,7 @@ TEST(an_eventfd_that_unmasks_for_ever_keeps_nobody) {
     EXPECT_EQ(guest.client.set_irqs(VFIO_PCI_INTX_IRQ_INDEX, 0x14, 0, 1, one(event.fd())), 0);
     const Gpa status = guest.offer_read();
     guest.kick();
-    EVENTUALLY(guest.byte(status) == VIRTIO_BLK_S_OK);
+    EXPECT(wait_until([&] { return guest.byte(status) == VIRTIO_BLK_S_OK; }));
     for (unsigned i = 0; i < 100; i++) EXPECT_EQ(guest.client.read(kConfig, 0, 4), 0x1001'1af4u);
     EXPECT_EQ(guest.client.read(kRegisters, VIRTIO_PCI_ISR, 1), 1u);
     for (unsigned i = 0; i < 10; i++)
@@ -797,8 +801,8 @@ TEST(a_ring_that_goes_in_flight_goes_on_when_it_is_there_again) {
       EXPECT_EQ(guest.client.read(kRegisters, VIRTIO_PCI_QUEUE_PFN, 4), guest.ring->pfn());
       EXPECT_EQ(guest.byte(next), 0xff);
       EXPECT_EQ(guest.client.map(kBase, guest.memory), 0);
-      EVENTUALLY(guest.byte(next) == VIRTIO_BLK_S_OK);
-      EVENTUALLY(guest.ring->used_index() == guest.offered);
+      EXPECT(wait_until([&] { return guest.byte(next) == VIRTIO_BLK_S_OK; }));
+      EXPECT(wait_until([&] { return guest.ring->used_index() == guest.offered; }));
     }
   });
 }
@@ -828,7 +832,7 @@ TEST(a_client_that_never_reads_waits_for_itself) {
     // Its replies are longer than its requests, so the server stops reading; then this side is full as well.
     client.do_not_wait();
     unsigned sent = 0;
-    EVENTUALLY((client.send(request) ? ++sent : 0) == 0);
+    EXPECT(wait_until([&] { return (client.send(request) ? ++sent : 0) == 0; }));
     EXPECT(sent > 10);
     // It is still the one client.
     VfioUserClient other(target.path);
@@ -879,7 +883,7 @@ TEST(who_comes_second_is_turned_away_and_disturbs_nobody) {
       EXPECT(second.dropped());
       const Gpa status = guest.offer_read();
       guest.kick();
-      EVENTUALLY(guest.byte(status) == VIRTIO_BLK_S_OK);
+      EXPECT(wait_until([&] { return guest.byte(status) == VIRTIO_BLK_S_OK; }));
     }
     EXPECT_EQ(guest.client.read(kRegisters, VIRTIO_PCI_STATUS, 1), 7u);
   });

@@ -222,7 +222,7 @@ TEST(a_request_reaches_memory_behind_an_offset) {
   const Gpa status = guest.offer_read();
   EXPECT(raw(status) > raw(kBase) + half);
   guest.kick();
-  EVENTUALLY(guest.byte(status) == VIRTIO_BLK_S_OK);
+  EXPECT(wait_until([&] { return guest.byte(status) == VIRTIO_BLK_S_OK; }));
   EXPECT(guest.board.ram(guest.last_data, 1).load<std::byte>(0) == pattern(0));
 }
 
@@ -239,7 +239,7 @@ TEST(a_buffer_may_cross_from_one_piece_into_the_next) {
   const Gpa status = guest.offer_read(16);
   EXPECT(raw(guest.last_data) / kPiece < (raw(guest.last_data) + 511) / kPiece);
   guest.kick();
-  EVENTUALLY(guest.byte(status) == VIRTIO_BLK_S_OK);
+  EXPECT(wait_until([&] { return guest.byte(status) == VIRTIO_BLK_S_OK; }));
   for (uint64_t i = 0; i < 512; i++) {
     EXPECT(guest.board.ram(guest.last_data, 512).load<std::byte>(i) == pattern(i));
   }
@@ -256,7 +256,7 @@ TEST(memory_granted_for_reading_only_is_not_written) {
   EXPECT_EQ(guest.client.map(raw(kBase) + half, half, half, guest.memory.fd.fd(), VFIO_DMA_MAP_FLAG_READ), 0);
   EXPECT_EQ(guest.client.map(raw(kBase), half, 0, guest.memory.fd.fd()), 0);
   guest.kick();
-  EVENTUALLY(served.guest_errors.count(GuestRule::kMemoryUnreachable) == 1);
+  EXPECT(wait_until([&] { return served.guest_errors.count(GuestRule::kMemoryUnreachable) == 1; }));
   EXPECT_EQ(guest.byte(guest.last_status), 0xffu);
   EXPECT_EQ(guest.ring->used_index(), 0);
   EXPECT_EQ(served.guest_errors.count(GuestRule::kBufferNotInRam), 0u);
@@ -273,7 +273,7 @@ TEST(memory_granted_without_a_descriptor_is_an_error_and_the_vmms_fault) {
   const Gpa status = guest.offer_read();
   guest.ring->write_desc(1, {kFar + 4096, 512, VRING_DESC_F_NEXT | VRING_DESC_F_WRITE, 2});
   guest.kick();
-  EVENTUALLY(guest.ring->used_index() == 1);
+  EXPECT(wait_until([&] { return guest.ring->used_index() == 1; }));
   EXPECT_EQ(guest.byte(status), VIRTIO_BLK_S_IOERR);
   EXPECT_EQ(served.guest_errors.count(GuestRule::kMemoryUnreachable), 1u);
   EXPECT_EQ(served.guest_errors.count(GuestRule::kBufferNotInRam), 0u);
@@ -281,7 +281,7 @@ TEST(memory_granted_without_a_descriptor_is_an_error_and_the_vmms_fault) {
   guest.offer_read();
   guest.ring->write_desc(4, {kFar + 4096, 512, VRING_DESC_F_NEXT | VRING_DESC_F_WRITE, 5});
   guest.kick();
-  EVENTUALLY(guest.ring->used_index() == 2);
+  EXPECT(wait_until([&] { return guest.ring->used_index() == 2; }));
   EXPECT_EQ(served.guest_errors.count(GuestRule::kBufferNotInRam), 1u);
 }
 
@@ -314,7 +314,7 @@ TEST(memory_that_the_client_has_mapped_privately_is_refused_until_it_runs_and_no
   const Gpa status = guest.offer_read();
   guest.ring->write_desc(1, {kFar, 512, VRING_DESC_F_NEXT | VRING_DESC_F_WRITE, 2});
   guest.kick();
-  EVENTUALLY(guest.ring->used_index() == 1);
+  EXPECT(wait_until([&] { return guest.ring->used_index() == 1; }));
   EXPECT_EQ(guest.byte(status), VIRTIO_BLK_S_IOERR);
   EXPECT_EQ(served.guest_errors.count(GuestRule::kMemoryUnreachable), 1u);
 }
@@ -387,7 +387,7 @@ TEST(an_indirect_table_over_several_pieces_of_memory_is_read) {
   guest.ring->write_desc(0, {raw(table), sizeof(entries), VRING_DESC_F_INDIRECT, 0});
   guest.ring->write_avail_index(1);
   guest.kick();
-  EVENTUALLY(guest.byte(status) == VIRTIO_BLK_S_OK);
+  EXPECT(wait_until([&] { return guest.byte(status) == VIRTIO_BLK_S_OK; }));
   for (uint64_t i = 0; i < 512; i++) EXPECT(guest.board.ram(data, 512).load<std::byte>(i) == pattern(i));
 }
 
@@ -398,15 +398,15 @@ TEST(a_kick_of_a_queue_whose_ring_went_is_counted) {
   guest.start_queue();
   EXPECT_EQ(guest.client.unmap(raw(kBase), guest.memory.size), 0);
   guest.kick();
-  EVENTUALLY(served.guest_errors.count(GuestRule::kRingNotInRam) == 1);
+  EXPECT(wait_until([&] { return served.guest_errors.count(GuestRule::kRingNotInRam) == 1; }));
   EXPECT_EQ(guest.client.map(raw(kBase), guest.memory.size, 0, -1), 0);
   guest.kick();
-  EVENTUALLY(served.guest_errors.count(GuestRule::kMemoryUnreachable) == 1);
+  EXPECT(wait_until([&] { return served.guest_errors.count(GuestRule::kMemoryUnreachable) == 1; }));
   EXPECT_EQ(guest.client.unmap(raw(kBase), guest.memory.size), 0);
   EXPECT_EQ(guest.client.map(kBase, guest.memory), 0);
   const Gpa status = guest.offer_read();
   guest.kick();
-  EVENTUALLY(guest.byte(status) == VIRTIO_BLK_S_OK);
+  EXPECT(wait_until([&] { return guest.byte(status) == VIRTIO_BLK_S_OK; }));
 }
 
 // COVERS(Q18): RAM that the VMM granted and we cannot reach: ring
@@ -420,7 +420,7 @@ TEST(a_kick_after_a_refused_ring_tells_of_the_rings_memory) {
     guest.client.write(VirtioPciLegacy::kRegisterBar, VIRTIO_PCI_QUEUE_PFN, 4, place >> 12);
     EXPECT_EQ(served.guest_errors.count(rule), 1u);
     guest.kick();
-    EVENTUALLY(served.guest_errors.count(rule) == 2);
+    EXPECT(wait_until([&] { return served.guest_errors.count(rule) == 2; }));
   }
   EXPECT_EQ(served.guest_errors.count(GuestRule::kKickBeforeRing), 0u);
 }
@@ -452,7 +452,8 @@ TEST(a_queue_goes_on_when_its_memory_has_come_back) {
     const Gpa meanwhile = guest.offer_read();
     guest.kick();
     EXPECT_EQ(guest.client.map(kBase, guest.memory), 0);
-    EVENTUALLY(guest.byte(before) == VIRTIO_BLK_S_OK && guest.byte(meanwhile) == VIRTIO_BLK_S_OK);
+    EXPECT(
+        wait_until([&] { return guest.byte(before) == VIRTIO_BLK_S_OK && guest.byte(meanwhile) == VIRTIO_BLK_S_OK; }));
   }
   EXPECT_EQ(served.guest_errors.count(GuestRule::kKickBeforeRing), 0u);
 }
@@ -468,7 +469,7 @@ TEST(a_kick_is_answered_while_the_request_is_in_flight) {
   EXPECT_EQ(guest.client.read(kRegisters, VIRTIO_PCI_STATUS, 1), 7u);
   EXPECT_EQ(guest.byte(status), 0xffu);
   served.faults->release();
-  EVENTUALLY(guest.byte(status) == VIRTIO_BLK_S_OK);
+  EXPECT(wait_until([&] { return guest.byte(status) == VIRTIO_BLK_S_OK; }));
 }
 
 namespace {
@@ -505,10 +506,12 @@ TEST(a_message_before_its_eventfd_comes_with_it) {
   guest.start_queue();
   const Gpa status = guest.offer_read();
   guest.kick();
-  EVENTUALLY(guest.byte(status) == VIRTIO_BLK_S_OK);
+  EXPECT(wait_until([&] { return guest.byte(status) == VIRTIO_BLK_S_OK; }));
   const UniqueFd queue = new_eventfd();
   const int fd = queue.fd();
-  EVENTUALLY(guest.client.set_irqs(VFIO_PCI_MSIX_IRQ_INDEX, kArm, 1, 1, {&fd, 1}) == 0 && take_signals(fd) == 1);
+  EXPECT(wait_until([&] {
+    return guest.client.set_irqs(VFIO_PCI_MSIX_IRQ_INDEX, kArm, 1, 1, {&fd, 1}) == 0 && take_signals(fd) == 1;
+  }));
 }
 
 TEST(the_guests_own_table_is_kept_by_the_client) {
@@ -550,7 +553,7 @@ TEST(the_line_signals_once_for_an_assertion_and_again_when_unmasked) {
   for (unsigned i = 0; i < 3; i++) {  // the line stays up
     const Gpa status = guest.offer_read();
     guest.kick();
-    EVENTUALLY(guest.byte(status) == VIRTIO_BLK_S_OK);
+    EXPECT(wait_until([&] { return guest.byte(status) == VIRTIO_BLK_S_OK; }));
   }
   EXPECT(signalled(fd));
   EXPECT_EQ(take_signals(fd), 0u);
@@ -571,7 +574,8 @@ TEST(a_masked_line_waits) {
   guest.start_queue();
   const Gpa status = guest.offer_read();
   guest.kick();
-  EVENTUALLY(guest.byte(status) == VIRTIO_BLK_S_OK && (guest.client.read(kConfig, 0x06, 2) & 8) != 0);
+  EXPECT(wait_until(
+      [&] { return guest.byte(status) == VIRTIO_BLK_S_OK && (guest.client.read(kConfig, 0x06, 2) & 8) != 0; }));
   EXPECT_EQ(take_signals(fd), 0u);
   EXPECT_EQ(guest.client.set_irqs(VFIO_PCI_INTX_IRQ_INDEX, kUnmask, 0, 1), 0);
   EXPECT(signalled(fd));
@@ -606,7 +610,8 @@ TEST(a_disabled_interrupt_is_silent) {
   guest.start_queue();
   const Gpa status = guest.offer_read();
   guest.kick();
-  EVENTUALLY(guest.byte(status) == VIRTIO_BLK_S_OK && (guest.client.read(kConfig, 0x06, 2) & 8) != 0);
+  EXPECT(wait_until(
+      [&] { return guest.byte(status) == VIRTIO_BLK_S_OK && (guest.client.read(kConfig, 0x06, 2) & 8) != 0; }));
   EXPECT_EQ(take_signals(fd), 0u);
 }
 
@@ -654,7 +659,7 @@ TEST(the_next_client_finds_the_function_as_at_power_on) {
     guest.start_queue();
     const Gpa status = guest.offer_read();
     guest.kick();
-    if (round % 2 == 0) EVENTUALLY(guest.byte(status) == VIRTIO_BLK_S_OK);
+    if (round % 2 == 0) EXPECT(wait_until([&] { return guest.byte(status) == VIRTIO_BLK_S_OK; }));
   }
 }
 

@@ -19,6 +19,7 @@
 #include "dm/run/running_device.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/test.h"
+#include "tests/support/wait_until.h"
 
 namespace acrn {
 namespace {
@@ -29,17 +30,6 @@ template <class T>
 T must(Result<T> result) {
   if (!result.ok()) throw Failure{"must", result.error().message};
   return std::move(result).value();
-}
-
-// Waits for what another thread is certain to do soon.
-template <class Condition>
-bool soon(Condition&& condition) {
-  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > end) return false;
-    std::this_thread::yield();
-  }
-  return true;
 }
 
 // A machine without CPUs: the loopback board with the functions that it was given.
@@ -367,7 +357,7 @@ TEST(sixteen_clients_are_served_and_the_next_is_told_so) {
   EXPECT(!one_more.line());
   for (auto& client : clients) EXPECT_CONTAINS(client->run("status"), R"("ok":true)");
   clients.pop_back();
-  EXPECT(soon([&] {
+  EXPECT(wait_until([&] {
     Client again(rig.path);
     again.send("{\"command\": \"status\"}\n");
     return again.line().value_or("").find(R"("ok":true)") != std::string::npos;
@@ -535,7 +525,8 @@ TEST(the_socket_answers_while_a_guest_misbehaves) {
   Client client(rig.path);
   bool answered = true;
   for (int i = 0; i < 500 && answered; i++) answered = client.run("stats").find(R"("ok":true)") != std::string::npos;
-  answered = answered && soon([&] { return client.run("stats").find(R"("header-too-short")") != std::string::npos; });
+  answered =
+      answered && wait_until([&] { return client.run("stats").find(R"("header-too-short")") != std::string::npos; });
   stop = true;
   cpu.join();
   EXPECT(answered);

@@ -125,7 +125,7 @@ int MemoryDisk::copy(const BlockRequest& request) {
 
 namespace {
 
-std::shared_ptr<const MemoryMap> map_of(LoopbackMachine& machine, const BenchOptions& options) {
+std::shared_ptr<const MemoryMap> map_of(LoopbackMachine& machine, const FixtureOptions& options) {
   auto map = machine.memory().map();
   if (!options.hole) return map;
   std::vector<GpaRange> unreachable;
@@ -140,7 +140,7 @@ std::shared_ptr<const MemoryMap> map_of(LoopbackMachine& machine, const BenchOpt
 
 }  // namespace
 
-DeviceFixture::DeviceFixture(BenchOptions options) {
+DeviceFixture::DeviceFixture(FixtureOptions options) {
   quiet();
   machine_ = MUST(LoopbackMachine::create(options.ram));
   memory_ = std::make_unique<GuestMemory>(map_of(*machine_, options));
@@ -191,7 +191,7 @@ void DeviceFixture::settle() {
 
 void DeviceFixture::wait_until_asleep() {
   for (auto& loop : loops_) {
-    EVENTUALLY(static_cast<bool>(loop->try_borrow()));
+    EXPECT(wait_until([&] { return static_cast<bool>(loop->try_borrow()); }));
   }
 }
 
@@ -325,14 +325,6 @@ void expect_waits_for_release(FaultPlan& faults, const std::function<void()>& ac
   faults.release();
   other.join();
   EXPECT(!early);
-}
-
-void eventually(const std::function<bool()>& condition, const char* text, const char* file, int line) {
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
-  while (!condition()) {
-    expect(std::chrono::steady_clock::now() < deadline, std::string(text) + " never holds", file, line);
-    std::this_thread::yield();
-  }
 }
 
 }  // namespace acrn::test

@@ -19,6 +19,7 @@
 #include "hw/pci/virtio/virtio_pci_legacy.h"
 #include "tests/support/filter_fault.h"
 #include "tests/support/test.h"
+#include "tests/support/wait_until.h"
 
 namespace acrn::test {
 
@@ -70,7 +71,7 @@ class MemoryDisk final : public BlockBackend {
   std::function<void(const BlockRequest&)> hook_;
 };
 
-struct BenchOptions {
+struct FixtureOptions {
   VirtioBlkOptions device{};
   VirtioPciOptions pci{};
   BlockInfo medium{.size = 4 * kMiB};
@@ -89,7 +90,7 @@ class DeviceFixture {
   static constexpr Gpa kHole{32 * kMiB};
   static constexpr const char* kSerial = "BENCH-0123";
 
-  explicit DeviceFixture(BenchOptions options = {});
+  explicit DeviceFixture(FixtureOptions options = {});
   ~DeviceFixture();
   DeviceFixture(const DeviceFixture&) = delete;
   DeviceFixture& operator=(const DeviceFixture&) = delete;
@@ -194,9 +195,5 @@ void row(const std::string& name, Body&& body) {
     throw Failure{failure.where, name + ": " + failure.what};
   }
 }
-
-// Waits for what another thread is certain to do soon; fails when it does not.
-void eventually(const std::function<bool()>& condition, const char* text, const char* file, int line);
-#define EVENTUALLY(condition) ::acrn::test::eventually([&] { return (condition); }, #condition, __FILE__, __LINE__)
 
 }  // namespace acrn::test

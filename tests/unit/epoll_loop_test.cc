@@ -10,11 +10,13 @@
 #include <vector>
 
 #include "tests/support/test.h"
+#include "tests/support/wait_until.h"
 
 namespace acrn {
 namespace {
 
 using namespace std::chrono_literals;  // NOLINT(google-build-using-namespace)
+using test::wait_until;
 
 std::unique_ptr<EpollLoop> make_loop(std::chrono::nanoseconds longest_poll) {
   auto loop = EpollLoop::create("test", {}, {.longest_poll = longest_poll});
@@ -26,16 +28,6 @@ std::unique_ptr<EpollLoop> make_loop_to_borrow(std::chrono::nanoseconds longest_
   auto loop = EpollLoop::create("test", {}, {.longest_poll = longest_poll, .allow_borrow = true});
   EXPECT(loop.ok());
   return std::move(loop).value();
-}
-
-template <class Condition>
-bool soon(Condition&& condition) {
-  const auto end = std::chrono::steady_clock::now() + 20s;
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > end) return false;
-    std::this_thread::yield();
-  }
-  return true;
 }
 
 // Waits until the loop sleeps.
@@ -85,7 +77,7 @@ TEST(no_notification_is_lost_whether_the_loop_sleeps_or_polls) {
     for (unsigned i = 1; i <= 20'000; i++) {
       told = i;
       notifier.value()->notify();
-      if (i % 16 == 0) EXPECT(soon([&] { return handled == i; }));
+      if (i % 16 == 0) EXPECT(wait_until([&] { return handled == i; }));
       if (i % 64 == 0) borrow(*loop);  // the next one comes while it sleeps
     }
     loop->run([&] {
@@ -113,7 +105,7 @@ TEST(notifications_of_several_threads_all_arrive) {
       });
     }
     for (std::thread& thread : threads) thread.join();
-    EXPECT(soon([&] { return handled == told; }));
+    EXPECT(wait_until([&] { return handled == told; }));
   }
   loop->run([&] { notifiers.clear(); });
 }
@@ -127,7 +119,7 @@ TEST(a_write_to_a_notifiers_eventfd_is_a_notification) {
     for (unsigned i = 1; i <= 100; i++) {
       const uint64_t one = 1;
       EXPECT(::write(notifier.value()->fd(), &one, sizeof(one)) == sizeof(one));
-      EXPECT(soon([&] { return handled >= i; }));
+      EXPECT(wait_until([&] { return handled >= i; }));
     }
     loop->run([&] { notifier.value().reset(); });
   }
@@ -149,7 +141,7 @@ TEST(a_handler_may_end_another_notifier_that_is_waiting_to_run) {
     first->notify();
     second->notify();
     told.count_down();
-    EXPECT(soon([&] { return done.load(); }));
+    EXPECT(wait_until([&] { return done.load(); }));
     loop->run([&] { first.reset(); });
   }
   EXPECT_EQ(ended_ones_ran.load(), 0u);
@@ -180,11 +172,11 @@ TEST(a_poller_is_asked_to_prepare_before_the_loop_sleeps) {
   const auto loop = make_loop(50us);
   CounterPoller poller;
   loop->run([&] { loop->add_poller(poller); });
-  EXPECT(soon([&] { return poller.sleeps_prepared > 0; }));
+  EXPECT(wait_until([&] { return poller.sleeps_prepared > 0; }));
   // What came before it is found, what comes after it has to be told.
   poller.made++;
   loop->post([] {});
-  EXPECT(soon([&] { return poller.seen == 1; }));
+  EXPECT(wait_until([&] { return poller.seen == 1; }));
   loop->run([&] { loop->remove_poller(poller); });
 }
 
@@ -199,7 +191,7 @@ TEST(timers_and_descriptors_have_their_turn_while_a_loop_never_sleeps) {
     if (!over) loop->post(again);
   };
   loop->post(again);
-  EXPECT(soon([&] { return ticks >= 20; }));
+  EXPECT(wait_until([&] { return ticks >= 20; }));
   over = true;
   loop->run([] {});
   loop->run([&] { timer.value().reset(); });
@@ -212,17 +204,17 @@ TEST(a_timer_that_is_started_once_runs_once_and_at_its_latest_time) {
   EXPECT(timer.ok() && other.ok());
   timer.value()->start_once(3'600'000'000'000);  // an hour, which the next start replaces
   timer.value()->start_once(1000);
-  EXPECT(soon([&] { return ran == 1; }));
+  EXPECT(wait_until([&] { return ran == 1; }));
   other.value()->start_periodic(100'000);
-  EXPECT(soon([&] { return other_ran >= 20; }));
+  EXPECT(wait_until([&] { return other_ran >= 20; }));
   EXPECT_EQ(ran.load(), 1u);
   loop->run([&] {
     other.value()->start_once(1000);  // no longer periodic
     other_ran = 0;
   });
-  EXPECT(soon([&] { return other_ran == 1; }));
+  EXPECT(wait_until([&] { return other_ran == 1; }));
   timer.value()->start_once(2'000'000);
-  EXPECT(soon([&] { return ran == 2; }));
+  EXPECT(wait_until([&] { return ran == 2; }));
   EXPECT_EQ(other_ran.load(), 1u);
   loop->run([&] {
     timer.value().reset();
@@ -328,7 +320,7 @@ TEST(what_is_queued_during_a_lease_runs_on_the_loop_after_it) {
       EXPECT_EQ(handled.load(), i - 1);
       borrowed = false;
     }
-    EXPECT(soon([&] { return handled == i; }));
+    EXPECT(wait_until([&] { return handled == i; }));
   }
   EXPECT(!two && !on_borrower);
   loop->run([&] { notifier.value().reset(); });

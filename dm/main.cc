@@ -83,8 +83,11 @@ int launch(const DmConfig& config) {
   if (!runner) return report(runner.error());
   loop.value()->post([&] { runner.value()->start(); });
   await_end(*runner.value(), signal_fd.fd());
-  const Result<int> outcome = runner.value()->outcome();
-  loop.value()->run([&] { runner.value().reset(); });
+  Result<int> outcome = 0;
+  loop.value()->run([&] {
+    outcome = runner.value()->outcome();
+    runner.value().reset();
+  });
   restore_terminal();
   return outcome ? outcome.value() : report(outcome.error());
 }

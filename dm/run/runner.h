@@ -29,7 +29,7 @@ class Runner : protected ControlTarget {
 
   // Readable once it has ended. Any thread.
   int ended_fd() const { return ended_fd_.fd(); }
-  // Once it has: the process's exit status, or what went wrong.
+  // Once it has, on the loop: the process's exit status, or what went wrong.
   Result<int> outcome() const { return outcome_; }
 
  protected:

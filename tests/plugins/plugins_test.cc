@@ -86,9 +86,13 @@ TEST(a_row_makes_a_server_that_serves_a_device_from_start_to_end) {
   runner->request_stop();
   pollfd ended{runner->ended_fd(), POLLIN, 0};
   EXPECT_EQ(::poll(&ended, 1, 20'000), 1);
-  EXPECT_EQ(runner->outcome().value(), 0);
+  Result<int> result = -1;
+  loop->run([&] {
+    result = runner->outcome();
+    runner.reset();
+  });
+  EXPECT_EQ(result.value(), 0);
   EXPECT(!std::filesystem::exists(path));
-  loop->run([&] { runner.reset(); });
 }
 
 }  // namespace

@@ -37,7 +37,7 @@ LoopLease borrow(EventLoop& loop) {
     if (LoopLease lease = loop.try_borrow()) return lease;
     std::this_thread::yield();
   }
-  EXPECT(!"the loop does not sleep");
+  test::expect(false, "the loop does not sleep", __FILE__, __LINE__);
   return {};
 }
 

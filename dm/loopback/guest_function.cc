@@ -1,5 +1,6 @@
 #include "dm/loopback/guest_function.h"
 
+#include "acrn/pci/capability.h"
 #include "acrn/pci/pci_spec.h"
 
 namespace acrn {
@@ -45,15 +46,7 @@ void GuestFunction::move_register_bar() {
   config_write(PCI_COMMAND, 2, kDecodeAndMaster);
 }
 
-std::optional<unsigned> GuestFunction::capability(uint8_t id) const {
-  if ((config_read(PCI_STATUS, 2) & PCI_STATUS_CAP_LIST) == 0) return std::nullopt;
-  unsigned offset = config_read(PCI_CAPABILITY_LIST, 1);
-  for (unsigned steps = 0; offset != 0 && steps < kPciConfigSize; steps++) {
-    if (config_read(offset, 1) == id) return offset;
-    offset = config_read(offset + 1, 1);
-  }
-  return std::nullopt;
-}
+std::optional<unsigned> GuestFunction::capability(uint8_t id) const { return find_capability(*this, id); }
 
 uint32_t GuestFunction::in(unsigned offset, unsigned size) const {
   return machine_->in(static_cast<uint16_t>(bars_[0].address + offset), size);

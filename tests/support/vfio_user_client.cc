@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "acrn/pci/pci_spec.h"
 #include "tests/support/test.h"
 
 namespace acrn::test {
@@ -168,8 +169,6 @@ namespace {
 
 constexpr uint32_t kConfig = VFIO_PCI_CONFIG_REGION_INDEX;
 constexpr uint32_t kArm = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER;
-constexpr unsigned kCommand = 0x04, kBar0 = 0x10, kCapabilities = 0x34;
-constexpr uint8_t kMsi = 0x05, kMsix = 0x11;
 
 uint64_t all_ones(unsigned size) { return size == 8 ? ~uint64_t{0} : (uint64_t{1} << (8 * size)) - 1; }
 
@@ -180,8 +179,8 @@ std::optional<uint64_t> placed_bar(const PciFunction& function, unsigned bar) {
   if (kind == BarKind::kAbsent) return std::nullopt;
   auto& readable = const_cast<PciFunction&>(function);  // NOLINT: reading it changes nothing
   const bool io = kind == BarKind::kIo;
-  if ((readable.config_read(kCommand, 2) & (io ? 1 : 2)) == 0) return std::nullopt;
-  const uint32_t address = readable.config_read(kBar0 + 4 * bar, 4) & ~(io ? 3u : 15u);
+  if ((readable.config_read(PCI_COMMAND, 2) & (io ? PCI_COMMAND_IO : PCI_COMMAND_MEMORY)) == 0) return std::nullopt;
+  const uint32_t address = readable.config_read(PCI_BASE_ADDRESS_0 + 4 * bar, 4) & ~(io ? 3u : 15u);
   return address != 0 ? std::optional<uint64_t>(address) : std::nullopt;
 }
 
@@ -205,14 +204,14 @@ void RemoteFunction::learn() {
         client_.ask(VFIO_USER_DEVICE_GET_REGION_INFO, RegionInfo{.argsz = sizeof(RegionInfo), .index = bar})
             .as<RegionInfo>();
     if (info.size == 0) continue;
-    const bool io = (client_.read(kConfig, kBar0 + 4 * bar, 4) & 1) != 0;
+    const bool io = (client_.read(kConfig, PCI_BASE_ADDRESS_0 + 4 * bar, 4) & 1) != 0;
     shapes_[bar] = {io ? BarKind::kIo : BarKind::kMemory32, static_cast<uint32_t>(info.size)};
   }
-  for (auto at = static_cast<unsigned>(client_.read(kConfig, kCapabilities, 1)); at != 0;
+  for (auto at = static_cast<unsigned>(client_.read(kConfig, PCI_CAPABILITY_LIST, 1)); at != 0;
        at = static_cast<unsigned>(client_.read(kConfig, at + 1, 1))) {
     const uint64_t id = client_.read(kConfig, at, 1);
-    if (id == kMsix) msix_ = at;
-    if (id == kMsi) msi_capability_ = at;
+    if (id == PCI_CAP_ID_MSIX) msix_ = at;
+    if (id == PCI_CAP_ID_MSI) msi_capability_ = at;
   }
   size_t vectors = msi_capability_ != 0 ? 1 : 0;
   if (msix_ != 0) {

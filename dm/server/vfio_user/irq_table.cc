@@ -1,9 +1,9 @@
 #include "dm/server/vfio_user/irq_table.h"
 
 #include <cerrno>
-#include <optional>
 #include <utility>
 
+#include "acrn/pci/capability.h"
 #include "acrn/pci/pci_spec.h"
 
 namespace acrn::vfio_user {
@@ -11,16 +11,6 @@ namespace {
 
 constexpr uint64_t kEntrySize = 16;  // of an MSI-X table: address, data, control; PCI 3.0 6.8.2
 constexpr uint64_t kEntryData = 8, kEntryControl = 12;
-
-std::optional<unsigned> find_capability(PciFunction& function, uint8_t id) {
-  if ((function.config_read(PCI_STATUS, 2) & PCI_STATUS_CAP_LIST) == 0) return std::nullopt;
-  unsigned offset = function.config_read(PCI_CAPABILITY_LIST, 1);
-  for (unsigned steps = 0; offset != 0 && steps < kPciConfigSize; steps++) {
-    if (function.config_read(offset, 1) == id) return offset;
-    offset = function.config_read(offset + 1, 1);
-  }
-  return std::nullopt;
-}
 
 }  // namespace
 

@@ -10,6 +10,7 @@
 #include <unordered_map>
 
 #include "acrn/base/concat.h"
+#include "dm/base/find_row.h"
 #include "dm/base/page.h"
 #include "dm/cli/command_options.h"
 #include "dm/cli/option_table.h"
@@ -158,7 +159,7 @@ Result<std::string> vm_name(const SplitCommandLine& line) {
 // Adds the host bridge if no slot is one, and the table has it.
 Result<void> add_host_bridge(DeviceTable devices, std::vector<PciSlotConfig>& slots) {
   const PciAddress origin;
-  const DeviceRow* const bridge = find_device(devices, kHostBridge);
+  const DeviceRow* const bridge = find_row(devices, kHostBridge);
   if (bridge == nullptr) return {};
   for (const PciSlotConfig& slot : slots) {
     if (slot.device == bridge) return {};
@@ -177,7 +178,7 @@ Result<void> add_host_bridge(DeviceTable devices, std::vector<PciSlotConfig>& sl
 Result<void> accept_serve(const SplitCommandLine& line, ServerTable servers, DmConfig& config) {
   for (const std::string& value : line.values("--serve")) {
     const KeyValue parts = split_key(value);
-    const ServerRow* const server = find_server(servers, parts.key);
+    const ServerRow* const server = find_row(servers, parts.key);
     if (server == nullptr || parts.value.value_or("").empty()) return not_accepted(command_option("--serve"), value);
     config.serve = ServeConfig{server, std::string(*parts.value)};
   }

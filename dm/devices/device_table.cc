@@ -1,7 +1,5 @@
 #include "dm/devices/device_table.h"
 
-#include <algorithm>
-
 #include "dm/devices/block_device.h"
 #include "dm/devices/bridges.h"
 
@@ -32,11 +30,6 @@ constexpr DeviceRow kDevices[] = {
 }  // namespace
 
 DeviceTable device_table() { return kDevices; }
-
-const DeviceRow* find_device(DeviceTable table, std::string_view name) {
-  const auto row = std::find_if(table.begin(), table.end(), [&](const DeviceRow& each) { return each.name == name; });
-  return row == table.end() ? nullptr : &*row;
-}
 
 Result<DeviceFacts> inspect_device(const PciSlotConfig& slot, const VirtioOptions& virtio) {
   auto facts = slot.device->inspect(slot, virtio);

@@ -13,8 +13,6 @@ using DeviceTable = std::span<const DeviceRow>;
 
 // virtio-blk, hostbridge, lpc.
 DeviceTable device_table();
-// Null if no row has that name.
-const DeviceRow* find_device(DeviceTable table, std::string_view name);
 
 // With the devices of that table.
 inline Result<PciSlotConfig> parse_slot(std::string_view text) { return parse_slot(text, device_table()); }

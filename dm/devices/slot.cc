@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 
+#include "dm/base/find_row.h"
 #include "dm/cli/option_table.h"
 #include "dm/devices/device_table.h"
 
@@ -49,7 +50,7 @@ Result<PciSlotConfig> parse_slot(std::string_view text, std::span<const DeviceRo
   if (fields.size() < 2 || fields[1].empty()) {
     return usage_error(concat("-s ", text, ": the emulation is missing; give one, like -s 9,virtio-blk,disk.img"));
   }
-  const DeviceRow* const device = find_device(devices, fields[1]);
+  const DeviceRow* const device = find_row(devices, fields[1]);
   if (device == nullptr) return unknown_emulation(*address, fields[1], devices);
   PciSlotConfig slot{*address, device, NoOptions()};
   const auto config = std::span(fields).subspan(2);

@@ -1,7 +1,5 @@
 #include "dm/server/server_table.h"
 
-#include <algorithm>
-
 #include "dm/server/vfio_user/server.h"
 
 namespace acrn {
@@ -18,10 +16,5 @@ constexpr ServerRow kServers[] = {
 }  // namespace
 
 ServerTable server_table() { return kServers; }
-
-const ServerRow* find_server(ServerTable table, std::string_view name) {
-  const auto row = std::find_if(table.begin(), table.end(), [&](const ServerRow& each) { return each.name == name; });
-  return row == table.end() ? nullptr : &*row;
-}
 
 }  // namespace acrn

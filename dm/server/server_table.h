@@ -2,7 +2,6 @@
 #pragma once
 
 #include <span>
-#include <string_view>
 
 #include "dm/server/server.h"
 
@@ -12,7 +11,5 @@ using ServerTable = std::span<const ServerRow>;
 
 // vfio-user.
 ServerTable server_table();
-// Null if no row has that name.
-const ServerRow* find_server(ServerTable table, std::string_view name);
 
 }  // namespace acrn

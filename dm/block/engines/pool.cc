@@ -205,8 +205,9 @@ bool EnginePool::add_worker() {
   if (auto started = thread.start(
           name, [this] { work(); }, Thread::Inherit::kProcess);
       !started) {
+    const bool first = next_start_ == Clock::time_point();
     next_start_ = Clock::now() + kNextStart;
-    if (!std::exchange(told_, true)) {
+    if (first) {
       log(LogLevel::kError,
           concat("virtio-blk ", name_, ": ", started.error().message,
                  workers_ == 0 ? "; its requests fail until there is one worker" : "; fewer workers than 8 serve it",

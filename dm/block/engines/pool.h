@@ -125,8 +125,7 @@ class EnginePool final : public BlockBackend {
 
   std::array<Thread, kWorkers> threads_ ACRN_GUARDED_BY(mutex_);
   unsigned workers_ ACRN_GUARDED_BY(mutex_) = 0;          // threads_ that have been started
-  Clock::time_point next_start_ ACRN_GUARDED_BY(mutex_);  // after one that failed
-  bool told_ ACRN_GUARDED_BY(mutex_) = false;             // of the first that failed
+  Clock::time_point next_start_ ACRN_GUARDED_BY(mutex_);  // after one that failed; before the first such, the epoch
 };
 
 }  // namespace acrn

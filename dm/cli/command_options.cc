@@ -67,9 +67,8 @@ bool accept_affinity(DmConfig& config, Text value) {
 }
 
 bool accept_hypervisor(DmConfig& config, Text value) {
-  if (value != "acrn" && value != "kvm") return false;
-  config.hypervisor = value == "acrn" ? HypervisorKind::kAcrn : HypervisorKind::kKvm;
-  return true;
+  config.hypervisor = choice_of(kHypervisorWords, value);
+  return config.hypervisor.has_value();
 }
 
 bool accept_poll(DmConfig& config, Text value) {

@@ -6,10 +6,15 @@
 #include <string_view>
 
 #include "dm/cli/command_line.h"
+#include "dm/cli/option_table.h"
 
 namespace acrn {
 
 inline constexpr size_t kMaxSocketPath = 107;  // bytes: sockaddr_un, less its NUL
+
+// The values of --hypervisor.
+inline constexpr ChoiceWords<HypervisorKind, 2> kHypervisorWords{
+    {{"acrn", HypervisorKind::kAcrn}, {"kvm", HypervisorKind::kKvm}}};
 
 struct CommandOption {
   std::string_view names;     // "-m,--memsize"; messages use the first

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "acrn/base/concat.h"
+#include "dm/cli/command_options.h"
 
 namespace acrn {
 namespace {
@@ -45,11 +46,6 @@ Json optional_json(const std::optional<T>& value) {
   return value ? Json(*value) : Json(nullptr);
 }
 
-Json hypervisor_json(const std::optional<HypervisorKind>& kind) {
-  if (!kind) return "auto";
-  return *kind == HypervisorKind::kAcrn ? "acrn" : "kvm";
-}
-
 Json machine_json(const DmConfig& config) {
   Json ports = Json::array();
   for (const SerialPortConfig& port : config.serial_ports) {
@@ -61,7 +57,7 @@ Json machine_json(const DmConfig& config) {
       {"memory_bytes", config.memory},
       {"vcpus", config.vcpus},
       {"cpu_affinity", config.cpu_affinity},
-      {"hypervisor", hypervisor_json(config.hypervisor)},
+      {"hypervisor", config.hypervisor ? word_of(kHypervisorWords, *config.hypervisor) : "auto"},
       {"kernel", optional_json(config.kernel)},
       {"ramdisk", optional_json(config.ramdisk)},
       {"bootargs", config.bootargs},

@@ -2,13 +2,17 @@
 // the text. Errors are one line that names the field and says what would be right.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
+#include "acrn/base/check.h"
 #include "acrn/base/concat.h"
 #include "acrn/base/result.h"
 
@@ -31,6 +35,24 @@ std::optional<std::vector<unsigned>> parse_cpus(std::string_view text, char sepa
 std::string_view nearest_word(std::string_view word, std::span<const std::string_view> known);
 // "'<word>' is not <kind>; did you mean ...", or all the known ones if none is near.
 Error unknown_word(std::string_view word, std::string_view kind, std::span<const std::string_view> known);
+
+// The words of a choice, each with what it stands for.
+template <class Choice, size_t size>
+using ChoiceWords = std::array<std::pair<std::string_view, Choice>, size>;
+
+// Nothing: it is none of the words.
+template <class Choice, size_t size>
+std::optional<Choice> choice_of(const ChoiceWords<Choice, size>& words, std::string_view word) {
+  const auto found = std::find_if(words.begin(), words.end(), [&](const auto& each) { return each.first == word; });
+  return found == words.end() ? std::nullopt : std::optional<Choice>(found->second);
+}
+// Of a choice that has one.
+template <class Choice, size_t size>
+std::string_view word_of(const ChoiceWords<Choice, size>& words, Choice choice) {
+  const auto found = std::find_if(words.begin(), words.end(), [&](const auto& each) { return each.second == choice; });
+  ACRN_CHECK(found != words.end());
+  return found->first;
+}
 
 inline Error usage_error(std::string message) { return Error{ErrorKind::kUsage, std::move(message)}; }
 

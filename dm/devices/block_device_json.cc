@@ -1,4 +1,3 @@
-#include <array>
 #include <nlohmann/json.hpp>
 
 #include "acrn/virtio/virtio_spec.h"
@@ -22,24 +21,6 @@ Json range_json(const BlockOptions& options) {
   return {{"start_bytes", options.range->start * sector}, {"size_bytes", options.range->size * sector}};
 }
 
-std::string_view name_of(BlockEngine engine) {
-  switch (engine) {
-    case BlockEngine::kAuto: return "auto";
-    case BlockEngine::kThreads: return "threads";
-    case BlockEngine::kIoUring: return "io_uring";
-  }
-  return "";
-}
-
-std::string_view name_of(KickMode kick) {
-  switch (kick) {
-    case KickMode::kAuto: return "auto";
-    case KickMode::kInline: return "inline";
-    case KickMode::kLoop: return "loop";
-  }
-  return "";
-}
-
 }  // namespace
 
 void to_json(const PciSlotConfig& slot, const DeviceFacts& device, Json& json) {
@@ -57,8 +38,8 @@ void to_json(const PciSlotConfig& slot, const DeviceFacts& device, Json& json) {
       {"nocache", options.nocache},
       {"range", range_json(options)},
       {"discard", discard_json(device.discard)},
-      {"engine", name_of(facts.engine)},
-      {"kick", name_of(options.kick)},
+      {"engine", word_of(kEngineWords, facts.engine)},
+      {"kick", word_of(kKickWords, options.kick)},
       {"iothreads", options.iothreads},
       {"iothread_cpus", options.iothread_cpus},
       {"queues", options.queues},

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <bit>
-#include <initializer_list>
 #include <limits>
 #include <utility>
 
@@ -73,23 +72,16 @@ bool accept_discard(BlockOptions& options, Text value) {
   return true;
 }
 
-// False: it is none of the words.
-template <class Choice>
-bool pick(Choice& choice, Text word, std::initializer_list<std::pair<Text, Choice>> words) {
-  const auto found = std::find_if(words.begin(), words.end(), [&](const auto& each) { return each.first == word; });
-  if (found != words.end()) choice = found->second;
-  return found != words.end();
-}
-
 bool accept_engine(BlockOptions& options, Text value) {
-  return pick<BlockEngine>(
-      options.engine, value,
-      {{"auto", BlockEngine::kAuto}, {"threads", BlockEngine::kThreads}, {"io_uring", BlockEngine::kIoUring}});
+  const auto engine = choice_of(kEngineWords, value);
+  if (engine) options.engine = *engine;
+  return engine.has_value();
 }
 
 bool accept_kick(BlockOptions& options, Text value) {
-  return pick<KickMode>(options.kick, value,
-                        {{"auto", KickMode::kAuto}, {"inline", KickMode::kInline}, {"loop", KickMode::kLoop}});
+  const auto kick = choice_of(kKickWords, value);
+  if (kick) options.kick = *kick;
+  return kick.has_value();
 }
 
 // "" or "K" or "K@cpus/cpus/...": the CPUs of the n-th thread, each set like "0:2-3".

@@ -14,6 +14,12 @@ namespace acrn {
 inline constexpr unsigned kMaxQueues = 64;
 inline constexpr unsigned kMaxIoThreads = 64;
 
+// The values of aio= and of kick=.
+inline constexpr ChoiceWords<BlockEngine, 3> kEngineWords{
+    {{"auto", BlockEngine::kAuto}, {"threads", BlockEngine::kThreads}, {"io_uring", BlockEngine::kIoUring}}};
+inline constexpr ChoiceWords<KickMode, 3> kKickWords{
+    {{"auto", KickMode::kAuto}, {"inline", KickMode::kInline}, {"loop", KickMode::kLoop}}};
+
 // Each option once.
 std::span<const OptionRow<BlockOptions>> block_option_rows();
 

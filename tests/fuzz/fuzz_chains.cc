@@ -25,6 +25,7 @@ void serve_one_good_chain(FuzzDevice& device) {
   std::memcpy(device.ram() + ring_layout(kSize).avail + kRingIndex, &index, 2);
   device.bring_up(~0u, kRing);
   device.kick();
+  device.settle();
   Le16 used;
   std::memcpy(&used, device.ram() + ring_layout(kSize).used + kRingIndex, 2);
   ACRN_CHECK(used == 1);
@@ -41,6 +42,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   std::memcpy(device.ram(), bytes.data(), std::min(bytes.size(), FuzzDevice::kRamSize));
   device.bring_up(features, kRing);
   device.kick();
+  device.settle();
   Le16 available, used;
   std::memcpy(&available, device.ram() + ring_layout(kSize).avail + kRingIndex, 2);
   std::memcpy(&used, device.ram() + ring_layout(kSize).used + kRingIndex, 2);

@@ -1,5 +1,5 @@
-// A whole function on one thread for the fuzz targets: RAM whose end the address sanitizer guards, a RAM disk
-// that completes inside submit(), and a loop that runs when it is pumped.
+// A whole function on one thread for the fuzz targets: RAM whose end the address sanitizer guards, a RAM disk whose
+// requests can be held back, and a loop that runs when it is pumped.
 #pragma once
 
 #include <cstring>
@@ -10,6 +10,7 @@
 #include "dm/block/sources/ram_disk.h"
 #include "hw/pci/virtio/virtio_blk.h"
 #include "hw/pci/virtio/virtio_pci_legacy.h"
+#include "tests/support/filter_fault.h"
 #include "tests/support/inline_loop.h"
 
 namespace acrn::test {
@@ -52,7 +53,7 @@ class FuzzDevice : private IrqPin, private MsiSink {
     ACRN_CHECK(blk.ok());
     auto disk = make_ram_disk({.size = kDiskSize});
     ACRN_CHECK(disk.ok());
-    ACRN_CHECK(blk.value()->attach(std::move(disk).value(), "fuzz").ok());
+    ACRN_CHECK(blk.value()->attach(make_filter_fault(std::move(disk).value(), faults_), "fuzz").ok());
     function_ = std::make_unique<VirtioPciLegacy>(std::move(blk).value(), VirtioPciOptions{}, guest_errors_,
                                                   static_cast<IrqPin&>(*this), static_cast<MsiSink&>(*this));
   }
@@ -60,6 +61,7 @@ class FuzzDevice : private IrqPin, private MsiSink {
   VirtioPciLegacy& function() { return *function_; }
   std::byte* ram() { return ram_.get(); }
   InlineLoop& loop() { return loop_; }
+  FaultPlan& faults() { return *faults_; }
 
   void out(unsigned offset, unsigned size, uint32_t value) { function_->bar_write(0, offset, size, value); }
   void bring_up(uint32_t features, Gpa ring) {
@@ -68,10 +70,9 @@ class FuzzDevice : private IrqPin, private MsiSink {
     out(VIRTIO_PCI_QUEUE_PFN, 4, static_cast<uint32_t>(raw(ring) >> VIRTIO_PCI_QUEUE_ADDR_SHIFT));
     out(VIRTIO_PCI_STATUS, 1, VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER | VIRTIO_CONFIG_S_DRIVER_OK);
   }
-  void kick() {
-    out(VIRTIO_PCI_QUEUE_NOTIFY, 2, 0);
-    loop_.pump();
-  }
+  void kick() { out(VIRTIO_PCI_QUEUE_NOTIFY, 2, 0); }
+  // Lets so much time pass that what the ring holds is served.
+  void settle() { loop_.advance(1'000'000); }
 
  private:
   void set_level(bool) override {}
@@ -80,6 +81,7 @@ class FuzzDevice : private IrqPin, private MsiSink {
   std::unique_ptr<std::byte, decltype(&std::free)> ram_;
   GuestMemory memory_;
   InlineLoop loop_;
+  const std::shared_ptr<FaultPlan> faults_ = std::make_shared<FaultPlan>();
   GuestErrors guest_errors_;
   std::unique_ptr<VirtioPciLegacy> function_;
 };

@@ -36,8 +36,7 @@ struct Board final : acrn::PowerControl, acrn::SerialLine, acrn::IrqPin {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   Board board;
   acrn::test::InlineLoop loop;
-  uint64_t nanoseconds = 0;
-  const auto pit = acrn::Pit8254::create(loop, board, [&] { return nanoseconds; }).value();
+  const auto pit = acrn::Pit8254::create(loop, board, [&] { return loop.now(); }).value();
   acrn::Uart16550 uart(board, board);
   acrn::Rtc rtc([] { return 1'700'000'000; });
   acrn::KeyboardData keyboard_data;
@@ -65,8 +64,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       board.room += data[2];
       board.listener->room_arrived();
     } else if (what == 11) {
-      nanoseconds += uint64_t{data[2]} << data[1] % 40;
-      loop.pump(1);
+      loop.advance(uint64_t{data[2]} << data[1] % 40, 8);
     } else {
       board.input = data[2];
       board.listener->input_arrived();

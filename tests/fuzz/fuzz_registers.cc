@@ -1,4 +1,5 @@
-// Any sequence of accesses to configuration space and BARs, with kicks and resets among them.
+// Any sequence of accesses to configuration space and BARs, with kicks and resets among them, on a loop that sleeps or
+// has work left.
 // COVERS(input): register accesses, rings and requests of any bytes
 #include "tests/fuzz/fuzz_device.h"
 
@@ -10,7 +11,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   FuzzDevice device({.name = "fuzz", .queues = 2, .queue_size = 8, .discard = true});
   VirtioPciLegacy& function = device.function();
   struct Access {
-    uint8_t kind, size;
+    uint8_t kind, size;  // of size: 2 bits which, 3 bits steps of the loop, 3 bits how long they take
     uint16_t offset;
     uint32_t value;
   };
@@ -27,7 +28,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       case 6: device.kick(); break;
       default: function.bar_address(access.kind >> 3 & 7); break;
     }
-    device.loop().pump(8);
+    device.loop().advance((access.size >> 5) * uint64_t{50'000}, access.size >> 2 & 7u);
   }
   return 0;
 }

@@ -1,5 +1,6 @@
-// Well-formed chains around any header, any data and any cut into descriptors: exactly one used entry each, and a
-// status byte that virtio-blk knows.
+// Well-formed chains around any header, any data and any cut into descriptors, on a disk that is done at once or later,
+// on a loop that sleeps or has work left, from a driver that kicks when the ring asks for it: exactly one used entry
+// each, and a status byte that virtio-blk knows and that is not written before.
 // COVERS(input): register accesses, rings and requests of any bytes
 #include "acrn/virtio/ring_layout.h"
 #include "tests/fuzz/fuzz_device.h"
@@ -30,6 +31,20 @@ uint16_t cut(FuzzDevice& device, FuzzInput& input, uint16_t first, unsigned most
   return index;
 }
 
+uint16_t read16(FuzzDevice& device, size_t at) {
+  Le16 value;
+  std::memcpy(&value, device.ram() + at, sizeof(value));
+  return value;
+}
+
+// Whether the device wants to hear of the chain that is number `index` in the available ring.
+bool wants_kick(FuzzDevice& device, uint16_t index) {
+  const uint64_t accepted = device.function().bar_read(0, VIRTIO_PCI_GUEST_FEATURES, 4);
+  if ((accepted & feature(VIRTIO_RING_F_EVENT_IDX)) == 0)
+    return (read16(device, kLayout.used) & VRING_USED_F_NO_NOTIFY) == 0;
+  return read16(device, kLayout.used + avail_event(kSize)) == index;
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -41,7 +56,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
                      .writeback = (options & 2) != 0,
                      .discard = (options & 4) != 0,
                      .max_discard_sectors = 64,
-                     .max_discard_segments = 4});
+                     .max_discard_segments = 4,
+                     .kick = static_cast<KickMode>((options >> 4 & 3) % 3),
+                     .poll_nanoseconds = (options & 0x40) != 0 ? 100'000u : 0u});
   device.bring_up((options & 8) != 0 ? ~0u : input.take<uint32_t>(), kRing);
   for (uint16_t round = 0; round < 32 && !input.empty(); round++) {
     VirtioBlkOuthdr header{input.take<uint8_t>(), 0u, uint64_t{0}};
@@ -61,11 +78,17 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     std::memcpy(device.ram() + sizeof(VringDesc) * (end - 1u) + 12, &flags, 2);
     const Le16 index = static_cast<uint16_t>(round + 1);
     std::memcpy(device.ram() + kLayout.avail + kRingIndex, &index, 2);  // entry 0 is head 0, as all are
-    device.kick();
-    Le16 used;
-    std::memcpy(&used, device.ram() + kLayout.used + kRingIndex, 2);
-    ACRN_CHECK(used == round + 1);
-    ACRN_CHECK(device.ram()[kWritable + writable - 1] <= std::byte{VIRTIO_BLK_S_UNSUPP});
+    const bool later = (options & 0x80) != 0;
+    if (later) device.faults().hold();
+    device.loop().pump(shape >> 4 & 3);
+    if (wants_kick(device, round)) device.kick();
+    device.loop().pump(shape >> 6);
+    const auto used = [&] { return read16(device, kLayout.used + kRingIndex); };
+    const std::byte& status = device.ram()[kWritable + writable - 1];
+    ACRN_CHECK(used() == round + 1 || (used() == round && status == std::byte{0xff}));
+    if (later) device.faults().release();
+    device.settle();
+    ACRN_CHECK(used() == round + 1 && status <= std::byte{VIRTIO_BLK_S_UNSUPP});
   }
   return 0;
 }

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Tests from a fresh clone: installs what is missing, builds, runs.
-#   tests/run.sh                the release build, with real guests
+#   tests/run.sh                the release build, with a real guest behind each way in; 10 minutes on two cores
+#   tests/run.sh --long         the same, with every guest that CI runs, and the code of the how-tos
 #   tests/run.sh --sanitizers   ASan + UBSan with coverage; TSan
-#   tests/run.sh --full         both, clang with clang-tidy, libFuzzer, a longer soak, one more guest kernel, and more guests
-#                               over the ACRN port
+#   tests/run.sh --full         all of it, clang with clang-tidy, libFuzzer, a longer soak, one more guest kernel, and
+#                               more guests over the ACRN port
 #   tests/run.sh PRESET...      these presets only
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -53,6 +54,7 @@ sanitizers() {
 [ $# -gt 0 ] || set -- release
 for what in "$@"; do
   case $what in
+    --long) run release -C long ;;
     --sanitizers) sanitizers ;;
     --full)
       export ACRN_GUEST_FULL=1

@@ -40,7 +40,7 @@ Error unknown_word(std::string_view word, std::string_view kind, std::span<const
 template <class Choice, size_t size>
 using ChoiceWords = std::array<std::pair<std::string_view, Choice>, size>;
 
-// Nothing: it is none of the words.
+// nullopt: it is none of the words.
 template <class Choice, size_t size>
 std::optional<Choice> choice_of(const ChoiceWords<Choice, size>& words, std::string_view word) {
   const auto found = std::find_if(words.begin(), words.end(), [&](const auto& each) { return each.first == word; });

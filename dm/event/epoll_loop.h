@@ -54,7 +54,7 @@ class EpollLoop final : public EventLoop {
 
   explicit EpollLoop(const LoopOptions& options)
       : allow_borrow_(options.allow_borrow), poll_window_(options.longest_poll) {}
-  void return_loop() override { owner_.give_back(); }
+  void return_loop() override { owner_.end_borrow(); }
   void serve();
   bool run_pollers();
   bool any_wants_polling() const;

@@ -6,10 +6,10 @@
 //   kFallingAsleep  stay_awake ---> kAwake             the last look at the queue found something
 //   kFallingAsleep  sleep --------> kAsleep            it found nothing
 //   kAsleep ------- try_borrow ---> kBorrowed          another thread is the loop,
-//   kBorrowed ----- give_back ----> kAsleep            and no longer is
+//   kBorrowed ---- end_borrow ----> kAsleep            and no longer is
 //   kAsleep ------- wake ---------> kAwake
 //   kBorrowed ----- wake ---------> kWaking            the loop's thread is up and waits for the borrower,
-//   kWaking ------- give_back ----> kAwake             which ends the wait
+//   kWaking ------ end_borrow ----> kAwake             which ends the wait
 //   kAwake -------- stop ---------> kStopped           the loop's thread ends
 #pragma once
 
@@ -59,14 +59,14 @@ class LoopOwner {
   bool try_borrow() {
     State seen = state_.load(std::memory_order_relaxed);
     if (seen != State::kAsleep) return false;
-    // Acquire pairs with the release of sleep() and of give_back().
+    // Acquire pairs with the release of sleep() and of end_borrow().
     if (!state_.compare_exchange_strong(seen, State::kBorrowed, std::memory_order_acquire, std::memory_order_relaxed))
       return false;
     previous_loop_ = std::exchange(current_, this);
     return true;
   }
   // The thread that has borrowed the loop.
-  void give_back() {
+  void end_borrow() {
     current_ = previous_loop_;
     State seen = State::kBorrowed;
     if (state_.compare_exchange_strong(seen, State::kAsleep, std::memory_order_release, std::memory_order_relaxed))

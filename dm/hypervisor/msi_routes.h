@@ -31,7 +31,7 @@ class MsiRoutes {
   // A message that no local APIC takes is dropped, as on a real bus.
   virtual void send_directly(const MsiMessage& message) = 0;
 
-  // Nobody sends meanwhile.
+  // Nobody sends during it.
   void forget_all();
   const MsiMessage& message(unsigned number) const { return routes_[number].message; }
 

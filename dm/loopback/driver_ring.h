@@ -35,7 +35,7 @@ class DriverRing {
   bool add(std::span<const GuestBuffer> readable, std::span<const GuestBuffer> writable, uint16_t token);
   // Makes the added chains available. True: the device wants a kick for them.
   bool expose();
-  // The next chain that came back. Nothing: none, or the device returned one that it never got.
+  // The next chain that came back. nullopt: there is none, or the device returned one that it never got.
   std::optional<Used> take_used();
   bool broken() const { return broken_; }
   // Asks for an interrupt at the next completion. True: there is one already, and none will come for it.

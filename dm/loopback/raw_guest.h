@@ -60,7 +60,7 @@ class RawGuest {
   // Pieces as one chain from descriptor 0, run.
   std::optional<VringUsedElem> run(std::span<const Piece> pieces);
 
-  // A well-framed request: header, data, status. Nothing: the device did not answer.
+  // A well-framed request: header, data, status. nullopt: the device did not answer.
   struct Outcome {
     uint8_t status;
     uint32_t written;

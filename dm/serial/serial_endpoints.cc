@@ -35,7 +35,7 @@ struct Name {
 UniqueFd duplicate(int fd) { return UniqueFd(::fcntl(fd, F_DUPFD_CLOEXEC, 3)); }
 
 // O_NONBLOCK on a description that we inherited would show in the shell that shares it, so a terminal or a pipe is
-// opened anew. Other kinds, and those that we may not open, stay shared.
+// opened again. Other kinds, and those that we may not open, stay shared.
 UniqueFd open_anew(int fd, int flags) {
   struct stat status {};
   if (::fstat(fd, &status) != 0 || (!S_ISFIFO(status.st_mode) && ::isatty(fd) == 0)) return {};

@@ -120,7 +120,7 @@ void HostSerialLine::serve() {
 void HostSerialLine::write_output() {
   if (output_watch_) return;  // full; its event goes on
   if (!ends_.pty.empty() && !attached_ && !attach()) return keep_newest();
-  // No more than there is now: what comes meanwhile rings the doorbell.
+  // No more than there is now: what comes later rings the doorbell.
   for (size_t left = output_.size(); left != 0;) {
     const ssize_t written = write_some();
     if (written < 0) {

@@ -12,7 +12,7 @@ namespace acrn {
 class RawTerminal {
  public:
   // `shared`: others write to it too, our messages among them, so a line feed of theirs still begins a line.
-  // Any thread. Nothing: no terminal, one that we are in the background of, or more of them than a board has ports.
+  // Any thread. Empty: no terminal, one that we are in the background of, or more of them than a board has ports.
   static std::unique_ptr<RawTerminal> enter(int fd, bool shared = false);
   ~RawTerminal();
   RawTerminal(const RawTerminal&) = delete;

@@ -18,8 +18,8 @@ Progress::Progress(std::string what, uint64_t total)
     : what_(std::move(what)),
       total_(total),
       terminal_(isatty(STDERR_FILENO) == 1),
-      begun_(std::chrono::steady_clock::now()),
-      drawn_(begun_) {}
+      start_time_(std::chrono::steady_clock::now()),
+      drawn_(start_time_) {}
 
 Progress::~Progress() {
   if (terminal_) fmt::print(stderr, "\r\033[K");
@@ -31,7 +31,7 @@ void Progress::advance(uint64_t bytes) {
   if (!terminal_ || now - drawn_ < kRedraw) return;
   drawn_ = now;
   draw(fmt::format("{:.0f} MB/s",
-                   static_cast<double>(done_) / 1e6 / std::chrono::duration<double>(now - begun_).count()));
+                   static_cast<double>(done_) / 1e6 / std::chrono::duration<double>(now - start_time_).count()));
 }
 
 void Progress::show(uint64_t done, std::string_view note) {

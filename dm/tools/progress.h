@@ -27,7 +27,7 @@ class Progress {
   std::string what_;
   uint64_t total_, done_ = 0;
   bool terminal_;
-  std::chrono::steady_clock::time_point begun_, drawn_;
+  std::chrono::steady_clock::time_point start_time_, drawn_;
 };
 
 }  // namespace acrn

@@ -120,9 +120,9 @@ std::optional<uint64_t> PitCounter::rise_after(uint32_t count, uint64_t elapsed)
 
 std::optional<uint64_t> PitCounter::next_rise() const {
   if (running_) {
-    const uint64_t begun = now_ - elapsed(now_);
+    const uint64_t start = now_ - elapsed(now_);
     const auto rise = rise_after(count_, elapsed(now_));
-    if (rise && (!load_at_ || begun + *rise <= *load_at_)) return begun + *rise;
+    if (rise && (!load_at_ || start + *rise <= *load_at_)) return start + *rise;
   }
   if (!load_at_ || held()) return std::nullopt;
   const uint64_t first = first_elapsed(*load_at_);

@@ -98,7 +98,7 @@ class AcrnRig {
  public:
   using Requests = std::vector<std::string>;
 
-  explicit AcrnRig(ScriptedHypervisor::Options below = {}, HsmStandInOptions module_options = {})
+  explicit AcrnRig(ScriptedHypervisor::Options below = {}, FakeHsmOptions module_options = {})
       : hypervisor(below), module(hypervisor, module_options) {
     hypervisor.connect(module);
     options.vm_name = "vm1";

@@ -26,7 +26,7 @@ constexpr uint64_t kBell = 0x3010;
 
 class Rig {
  public:
-  explicit Rig(ScriptedHypervisor::Options below = {}, HsmStandInOptions options = {})
+  explicit Rig(ScriptedHypervisor::Options below = {}, FakeHsmOptions options = {})
       : hypervisor(below), module(hypervisor, options) {
     hypervisor.connect(module);
     creation.ioreq_buf = reinterpret_cast<uintptr_t>(&pages[0]);

@@ -63,7 +63,7 @@ class DirectPath final : public AccessPath {
   std::unique_ptr<Device> device_;
 };
 
-// Whoever calls is a virtual CPU of the machine. Any thread.
+// The caller is a virtual CPU of the machine. Any thread.
 class GuestCpu {
  public:
   virtual ~GuestCpu() = default;

@@ -3,7 +3,7 @@
  * by flags. -DPOLLING: on a loop that polls. Checked by tests/arch/models_test.sh.
  *
  * Each access to the ring is one step, and steps are sequentially consistent: the full fences of the code (in
- * Virtqueue::resume_kicks() and wants_interrupt(), and in the driver) order what has to be. The variants
+ * Virtqueue::enable_kicks() and wants_interrupt(), and in the driver) order what has to be. The variants
  * BROKEN_LOOK_BEFORE_... do what a missing fence would allow. That turns exclude each other, and that a notification
  * runs, is the matter of loop.pml; here `owned` and `kicked` stand for it.
  *
@@ -44,7 +44,7 @@ byte next_avail, next_used, signalled;
 byte of_ring[2];                   /* requests that the engine has, by the generation of their ring */
 bool stopping, stop_done;            /* a stop is asked for; it waits for requests; it is done */
 bool stop_asked, start_asked;      /* tasks posted to the loop */
-bool alarm_set, came_back;
+bool alarm_set, kicked_since_armed;
 bool owned;                        /* some thread is the loop */
 bool kicked;                       /* the notifier is queued */
 bool on_kick_thread;               /* the turn is a kick's, on the thread that kicks */
@@ -52,7 +52,7 @@ bool on_kick_thread;               /* the turn is a kick's, on the thread that k
 #define in_flight (of_ring[0] + of_ring[1])
 #define has_more (running && avail_idx != next_avail)
 
-/* Virtqueue::suppress_kicks() */
+/* Virtqueue::disable_kicks(kTurn) */
 inline disable_kicks() {
 #ifndef EVENT_IDX
   if
@@ -64,7 +64,7 @@ inline disable_kicks() {
 #endif
 }
 
-/* Virtqueue::resume_kicks(): `more` is its result. */
+/* Virtqueue::enable_kicks(kNextChain): `more` is its result. */
 inline enable_kicks() {
   if
   :: !running -> more = false
@@ -89,8 +89,8 @@ inline enable_kicks() {
   fi
 }
 
-/* Virtqueue::expect_kicks() */
-inline expect_kicks() {
+/* Virtqueue::enable_kicks(kBeyondRing) */
+inline enable_kicks_beyond_ring() {
 #ifdef EVENT_IDX
   avail_event = avail_idx
 #else
@@ -155,8 +155,8 @@ inline batch_done() {
   }
 }
 
-/* BlkQueue::drain(), take_turn() and leave_over() */
-inline drain() {
+/* BlkQueue::serve(), process_available() and schedule_remaining() */
+inline serve() {
   d_step { late = false; over = false; more = true }
   do
   :: more ->
@@ -192,12 +192,12 @@ inline drain() {
   :: else -> break
   od;
   if
-  :: over ->                                                /* leave_over() */
+  :: over ->                                                /* schedule_remaining() */
      if
      :: on_kick_thread && in_flight == 0 ->                 /* it is little, */
-        expect_kicks();
+        enable_kicks_beyond_ring();
 #ifndef BROKEN_NO_TIMER
-        d_step { came_back = alarm_set; alarm_set = true }
+        d_step { kicked_since_armed = alarm_set; alarm_set = true }
 #endif
      :: kicked = true                                       /* or is not, or has to wait: the loop does it */
      fi
@@ -209,7 +209,7 @@ inline drain() {
 /* BlkQueue::on_kick() */
 inline on_kick() {
   if
-  :: running -> drain()
+  :: running -> serve()
   :: else
   fi
 }
@@ -221,12 +221,12 @@ inline on_alarm() {
   :: !has_more || stopping
   :: else ->
      if
-     :: came_back ->
-        came_back = false;
+     :: kicked_since_armed ->
+        kicked_since_armed = false;
 #ifndef BROKEN_TIMER_IS_NOT_SET_AGAIN
         alarm_set = true
 #endif
-     :: else -> drain()
+     :: else -> serve()
      fi
   fi
 }
@@ -280,14 +280,14 @@ end_asleep:
 #ifndef POLLING
      :: !kicked && !stop_asked && !start_asked -> break
 #else
-     :: !stopping && has_more -> drain()                    /* BlkQueue::poll() */
+     :: !stopping && has_more -> serve()                    /* BlkQueue::poll() */
      :: !kicked && !stop_asked && !start_asked ->           /* BlkQueue::prepare_sleep() */
         if
         :: stopping -> more = false
         :: else -> enable_kicks()
         fi;
         if
-        :: more -> drain()
+        :: more -> serve()
         :: else -> break
         fi
 #endif

@@ -150,7 +150,7 @@ active proctype Ioeventfd() {
 }
 
 /* BlkQueue::kick() and the pool's announce(): LoopOwner::try_borrow(), the work, maybe a notification for the loop's own
- * thread, LoopOwner::give_back(). */
+ * thread, LoopOwner::end_borrow(). */
 active [2] proctype Borrower() {
   bool was_queued, wake_it, borrowed;
   work[1] = true;

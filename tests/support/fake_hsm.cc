@@ -155,7 +155,7 @@ bool regs_are_clean(const acrn_vcpu_regs& regs) {
 struct FakeHsm::State {
   enum class Phase { kNone, kBusy, kVm, kGone };
 
-  State(HsmHypervisor& below, HsmStandInOptions wanted) : hypervisor(below), options(wanted) {}
+  State(HsmHypervisor& below, FakeHsmOptions wanted) : hypervisor(below), options(wanted) {}
 
   int call(unsigned long request, uintptr_t argument);
   int create(uintptr_t argument);
@@ -179,7 +179,7 @@ struct FakeHsm::State {
   void watch();
 
   HsmHypervisor& hypervisor;
-  const HsmStandInOptions options;
+  const FakeHsmOptions options;
 
   Mutex mutex;
   CondVar injected;
@@ -202,7 +202,7 @@ struct FakeHsm::State {
   std::thread watcher;
 };
 
-FakeHsm::FakeHsm(HsmHypervisor& hypervisor, HsmStandInOptions options)
+FakeHsm::FakeHsm(HsmHypervisor& hypervisor, FakeHsmOptions options)
     : state_(std::make_unique<State>(hypervisor, options)) {}
 
 FakeHsm::~FakeHsm() { close(); }

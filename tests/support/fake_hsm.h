@@ -47,7 +47,7 @@ struct HsmRing {
   uint32_t padding[6];
 };
 
-struct HsmStandInOptions {
+struct FakeHsmOptions {
   bool newer_requests = false;      // those that mainline has not
   bool interrupt_is_error = false;  // an ATTACH that a signal ends fails with EINTR; mainline's returns 0
 };
@@ -73,7 +73,7 @@ class FakeHsm final : public HsmDevice, public HsmModule {
   static constexpr uint32_t kIoeventfdAsyncio = 0x08;
   static constexpr uint32_t kVmEventSize = 32;  // a type of four bytes, and what belongs to it
 
-  explicit FakeHsm(HsmHypervisor& hypervisor, HsmStandInOptions options = {});
+  explicit FakeHsm(HsmHypervisor& hypervisor, FakeHsmOptions options = {});
   ~FakeHsm() override;  // as close()
   int call(unsigned long request, uintptr_t argument) override;
   // As close(2): the VM goes. Later calls are of a file without a VM.

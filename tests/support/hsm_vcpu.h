@@ -24,8 +24,8 @@ class HsmVcpu {
       : module_(module), index_(index), polling_(polling) {}
 
   // Returns when the request is COMPLETE: what was read, as many bytes as were asked for (with a size of 0 or more than
-  // 8, the whole field). Nothing: the virtual CPU does not run, or was ended meanwhile; or its slot was not FREE, which
-  // is a fault of whoever serves it.
+  // 8, the whole field). nullopt: the virtual CPU does not run, or was ended; or its slot was not FREE, which is a
+  // fault of the one that serves it.
   std::optional<uint64_t> access(const HsmAccess& access);
 
   std::optional<uint64_t> in(uint64_t port, unsigned size) { return access({.address = port, .size = size}); }

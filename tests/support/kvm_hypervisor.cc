@@ -358,7 +358,7 @@ void KvmHypervisor::memory_access(Vcpu& vcpu) {
   if (value && memory.is_write == 0) std::memcpy(memory.data, &*value, memory.len);
 }
 
-// Nothing: the virtual CPU is to end.
+// nullopt: the virtual CPU is to end.
 std::optional<uint64_t> KvmHypervisor::request(Vcpu& vcpu, const HsmAccess& access) const {
   const auto value = vcpu.requests.access(access);
   if (!value && !stopping_) give_up("its request's slot is not free: virtual CPU", static_cast<int>(vcpu.index));

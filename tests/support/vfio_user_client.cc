@@ -295,7 +295,7 @@ void RemoteFunction::config_write(unsigned offset, unsigned size, uint32_t value
   for (size_t vector = 0; vector < table_.size(); vector++) send_if_unmasked(vector);
 }
 
-// As QEMU does: each access lowers the line, and whoever still wants it raises it again.
+// As QEMU does: each access lowers the line, and a device that still wants it raises it again.
 void RemoteFunction::after_access() {
   if (!std::exchange(intx_asserted_, false)) return;
   pin_.set_level(false);

@@ -53,7 +53,7 @@ class VfioUserClient {
 
   // Any bytes, with these descriptors. False: the server has gone.
   bool send(std::span<const uint8_t> bytes, std::span<const int> fds = {});
-  // Nothing: the server has gone, or is silent.
+  // nullopt: the server has gone, or is silent.
   std::optional<Reply> receive();
   // Waits until the server has gone.
   bool dropped();

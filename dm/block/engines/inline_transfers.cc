@@ -13,7 +13,9 @@ constexpr unsigned kMaxBackoff = 255;  // attempts left out after misses
 
 }  // namespace
 
-void InlineTransfers::Backoff::note(bool paid) { length_ = skip_ = paid ? 0 : std::min(2 * length_ + 1, kMaxBackoff); }
+void InlineTransfers::Backoff::record(bool paid) {
+  length_ = skip_ = paid ? 0 : std::min(2 * length_ + 1, kMaxBackoff);
+}
 
 InlineTransfers::Outcome InlineTransfers::attempt(BlockRequest& request, bool writes_are_fast) {
   const bool write = request.op == BlockOp::kWrite;
@@ -29,10 +31,10 @@ InlineTransfers::Outcome InlineTransfers::attempt(BlockRequest& request, bool wr
   if (write) {
     request.error = file_.execute(request);
   } else if (!file_.try_read(request)) {
-    backoff.note(false);
+    backoff.record(false);
     return Outcome::kWouldWait;
   }
-  backoff.note(!timed || Clock::now() - start < kSlow);
+  backoff.record(!timed || Clock::now() - start < kSlow);
   return Outcome::kDone;
 }
 

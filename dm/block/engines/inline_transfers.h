@@ -28,7 +28,7 @@ class InlineTransfers {
       skip_--;
       return true;
     }
-    void note(bool paid);
+    void record(bool paid);
 
    private:
     unsigned length_ = 0, skip_ = 0;  // of attempts

@@ -18,7 +18,7 @@ void set_identity(kvm_cpuid_entry2& leaf, unsigned index, unsigned count) {
   leaf.edx = count > 1 ? leaf.edx | kHtt : leaf.edx & ~kHtt;
 }
 
-// Leaf 0xb: no threads in a core, all cores in one package. Made anew: kernels differ in what they say of it.
+// Leaf 0xb: no threads in a core, all cores in one package. Made here: kernels differ in what they say of it.
 void add_topology(std::vector<kvm_cpuid_entry2>& leaves, unsigned index, unsigned count) {
   constexpr uint32_t kThread = 1, kCore = 2;
   kvm_cpuid_entry2 leaf{};

@@ -9,7 +9,7 @@ namespace acrn {
 class KvmMsiRoutes final : public MsiRoutes {
  public:
   // For a VM that is new, by its descriptor: the inputs of its controllers, wired as in a PC, and no messages. Nobody
-  // sends meanwhile.
+  // sends during it.
   Result<void> set_up(int vm);
 
  private:

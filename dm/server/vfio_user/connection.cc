@@ -59,11 +59,11 @@ bool Connection::hung_up() const {
 
 void Connection::handle(uint32_t) {
   // Between two messages only: what has been read of one would wake nobody.
-  for (unsigned messages = 0; messages < kMessagesPerTurn && !over_ && serve();) {
+  for (unsigned messages = 0; messages < kMessagesPerTurn && !closed_ && serve();) {
     if (header_size_ == 0 && !answering_) messages++;
   }
   const uint32_t wanted = answering_ ? EPOLLOUT : EPOLLIN;
-  if (!over_ && std::exchange(watched_, wanted) != wanted) watch_->set_events(wanted);
+  if (!closed_ && std::exchange(watched_, wanted) != wanted) watch_->set_events(wanted);
 }
 
 // One step. False: nothing more can be done now.
@@ -140,8 +140,8 @@ bool Connection::send() {
 }
 
 void Connection::end(std::string_view why) {
-  if (over_) return;
-  over_ = true;
+  if (closed_) return;
+  closed_ = true;
   watch_->set_events(0);
   gone_(why);
 }

@@ -42,7 +42,7 @@ class Connection {
   UniqueFd socket_;
   Session session_;
   Gone gone_;
-  bool over_ = false;
+  bool closed_ = false;
 
   Header header_;
   std::vector<UniqueFd> descriptors_;

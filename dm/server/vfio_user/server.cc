@@ -36,7 +36,7 @@ Result<void> VfioUserServer::check(const std::string& path) { return ListeningSo
 VfioUserServer::~VfioUserServer() {
   if (loop_ == nullptr) return;  // create() failed
   stop();
-  loop_.reset();  // with what a client that left meanwhile has posted
+  loop_.reset();  // with what a client that has left had posted
 }
 
 std::unique_ptr<FdWatch> VfioUserServer::watch_edges(int fd, std::function<void()> handler) {

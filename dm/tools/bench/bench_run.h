@@ -25,7 +25,7 @@ struct BenchTarget {
   RunSide run;
 };
 
-// Each round is begun by another side: the first one finds other caches.
+// Each round begins with another side: the first one finds other caches.
 class BenchRun {
  public:
   // `cold`, if any: its pages leave the page cache before each turn. `ledger`, if any: a mismatch ends the contest.
@@ -36,7 +36,7 @@ class BenchRun {
         ledger_(ledger),
         contenders_(std::move(contenders)),
         progress_("bench", milliseconds(bench_duration(options.seconds + options.ramp)) * contenders_.size()) {
-    if (progress_.visible()) tick_ = [this] { progress_.show(milliseconds(BenchClock::now() - begun_), note_); };
+    if (progress_.visible()) tick_ = [this] { progress_.show(milliseconds(BenchClock::now() - start_time_), note_); };
   }
 
   Result<void> run() {
@@ -80,7 +80,7 @@ class BenchRun {
   Progress progress_;
   BenchTick tick_;
   std::string note_;
-  const BenchClock::time_point begun_ = BenchClock::now();
+  const BenchClock::time_point start_time_ = BenchClock::now();
 };
 
 }  // namespace acrn

@@ -50,13 +50,13 @@ class QueueLoad {
 
  private:
   struct Request {
-    BenchClock::time_point begun;
+    BenchClock::time_point start_time;
     bool read = true;
     WriteTracker::Claim claim;
   };
 
   void start(uint16_t tag, bool read, uint64_t block, BenchClock::time_point now) {
-    requests_[tag].begun = now;
+    requests_[tag].start_time = now;
     requests_[tag].read = read;
     if (ledger_ != nullptr && read) ledger_->clear(queue_.data(tag));
     if (ledger_ != nullptr && !read) ledger_->fill(requests_[tag].claim, queue_.data(tag));
@@ -92,7 +92,7 @@ class QueueLoad {
     Request& request = requests_[done.tag];
     const bool good = done.status == VIRTIO_BLK_S_OK;
     if (good) {
-      round_.latency.add(static_cast<uint64_t>((now - request.begun).count()));
+      round_.latency.add(static_cast<uint64_t>((now - request.start_time).count()));
     } else if (round_.errors++ == 0) {
       round_.first_error = status_text(done.status);
     }

@@ -23,7 +23,12 @@ int start_ring(IoRing& ring, unsigned depth) {
 class RingLoad {
  public:
   RingLoad(const DirectFile& file, const BenchOptions& options, BenchPattern pattern, BenchRound& round)
-      : file_(file), options_(options), pattern_(pattern), round_(round), begun_(options.depth), done_(options.depth) {}
+      : file_(file),
+        options_(options),
+        pattern_(pattern),
+        round_(round),
+        start_times_(options.depth),
+        done_(options.depth) {}
 
   Result<void> run(double seconds) {
     auto buffers = DirectBuffers::create(options_.depth, options_.block);
@@ -63,7 +68,7 @@ class RingLoad {
     }
     entry->flags |= IOSQE_FIXED_FILE;
     io_uring_sqe_set_data64(entry, tag);
-    begun_[tag] = now;
+    start_times_[tag] = now;
     in_flight_++;
   }
 
@@ -83,7 +88,7 @@ class RingLoad {
   void finish(const io_uring_cqe& done, BenchClock::time_point now) {
     in_flight_--;
     if (done.res == static_cast<int>(options_.block)) {
-      round_.latency.add(static_cast<uint64_t>((now - begun_[done.user_data]).count()));
+      round_.latency.add(static_cast<uint64_t>((now - start_times_[done.user_data]).count()));
     } else if (round_.errors++ == 0) {
       round_.first_error = done.res < 0 ? errno_text(-done.res) : concat("only ", done.res, " bytes");
     }
@@ -93,7 +98,7 @@ class RingLoad {
   const BenchOptions& options_;
   BenchPattern pattern_;
   BenchRound& round_;
-  std::vector<BenchClock::time_point> begun_;
+  std::vector<BenchClock::time_point> start_times_;
   std::vector<io_uring_cqe*> done_;
   const DirectBuffers* buffers_ = nullptr;
   IoRing ring_;

@@ -43,6 +43,6 @@ reason() { grep -vE '^#|-mon. is deprecated' "$work/output"; }
 for test in basic indirect config msix idx nxvirtq resize; do
   passes $test || fail "$test: $(reason)"
 done
-# QEMU 11.1 aborts when a vfio-user-pci with MSI-X is unplugged, whoever serves it.
+# QEMU 11.1 aborts when a vfio-user-pci with MSI-X is unplugged, with any server.
 ACRN_QOS_OPTIONS=--virtio_msi passes hotplug || fail "hotplug: $(reason)"
 finish

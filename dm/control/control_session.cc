@@ -5,7 +5,6 @@
 #include <span>
 
 #include "acrn/base/concat.h"
-#include "acrn/base/errno_name.h"
 #include "dm/base/one_line.h"
 #include "dm/cli/option_table.h"
 
@@ -15,9 +14,6 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr size_t kShown = 80;  // bytes of a client's text in an error
-
-// A path need not be UTF-8, JSON must be: bytes that are not come out as U+FFFD.
-std::string to_text(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
 
 std::string shown(std::string_view text) {
   return text.size() <= kShown ? std::string(text) : concat(text.substr(0, kShown), "...");
@@ -66,56 +62,6 @@ Result<PciAddress> slot_argument(const Json& arguments, std::string_view command
   return address;
 }
 
-// The buckets that hold something, by the upper end of each in microseconds.
-Json latency_json(const QueueStats& stats) {
-  Json json = Json::object();
-  for (size_t i = 0; i < kLatencyBuckets; i++) {
-    if (stats.latency[i] == 0) continue;
-    json[i + 1 == kLatencyBuckets ? std::string("more") : std::to_string(uint64_t{1} << i)] = stats.latency[i];
-  }
-  return json;
-}
-
-Json host_errors_json(const QueueStats& stats) {
-  Json json = Json::object();
-  for (const auto& [operation, error, count] : stats.host_errors) {
-    json[std::string(kDiskOperationNames[operation])][errno_name(error)] = count;
-  }
-  return json;
-}
-
-Json queue_json(const QueueStats& stats) {
-  Json requests = Json::object();
-  for (size_t i = 0; i < kDiskRequestNames.size(); i++) requests[std::string(kDiskRequestNames[i])] = stats.requests[i];
-  return {{"requests", std::move(requests)},
-          {"bytes_read", stats.bytes_read},
-          {"bytes_written", stats.bytes_written},
-          {"errors", {{"ioerr", stats.io_errors}, {"unsupp", stats.unsupported}, {"host", host_errors_json(stats)}}},
-          {"stopped", stats.stopped},
-          {"stops", stats.stops},
-          {"kicks", stats.kicks},
-          {"polls", stats.polls},
-          {"interrupts", stats.interrupts},
-          {"latency_us_below", latency_json(stats)}};
-}
-
-Json counts_json(const DeviceReport::Counts& counts) {
-  Json json = Json::object();
-  for (const auto& [name, count] : counts) json[std::string(name)] = count;
-  return json;
-}
-
-Json function_json(const DeviceReport& report) {
-  Json queues = Json::array();
-  for (const QueueStats& stats : report.queues) queues.push_back(queue_json(stats));
-  Json json = {{"slot", report.slot}, {"emulation", report.emulation}};
-  if (!report.source.empty()) json["source"] = report.source;
-  json["queues"] = std::move(queues);
-  json["mistakes"] = counts_json(report.guest_errors);
-  json["vmm_mistakes"] = counts_json(report.vmm_errors);
-  return json;
-}
-
 Result<Json> done(const Result<void>& result) {
   if (!result) return result.error();
   return Json(Json::object());
@@ -148,7 +94,7 @@ Result<Json> stats(ControlTarget& target, const Json& arguments) {
   }
   Json functions = Json::array();
   for (const DeviceReport& report : target.stats()) {
-    if (only.empty() || report.slot == only) functions.push_back(function_json(report));
+    if (only.empty() || report.slot == only) functions.push_back(to_json(report));
   }
   if (!only.empty() && functions.empty()) return usage_error(concat("stats: there is no function in slot ", only));
   return Json{{"functions", std::move(functions)}};

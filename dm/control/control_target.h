@@ -4,13 +4,11 @@
 
 #include <cstdint>
 #include <string>
-#include <string_view>
-#include <utility>
 #include <vector>
 
 #include "acrn/base/result.h"
-#include "acrn/block/disk_stats.h"
 #include "acrn/pci/pci_function.h"
+#include "dm/devices/device_report.h"
 #include "dm/devices/slot.h"
 
 namespace acrn {
@@ -18,16 +16,6 @@ namespace acrn {
 struct MachineStatus {
   std::string vm_name, uuid;
   bool paused = false;
-};
-
-// One slot of the configuration.
-struct DeviceReport {
-  std::string slot;       // "0:9:0"
-  std::string emulation;  // "virtio-blk"
-  std::string source;     // a path, "ram:<bytes>" or "nodisk"; empty for a bridge
-  std::vector<QueueStats> queues;
-  using Counts = std::vector<std::pair<std::string_view, uint64_t>>;  // by name; no zeroes
-  Counts guest_errors, vmm_errors;  // rules that the guest broke, and the VMM that has it
 };
 
 class ControlTarget {

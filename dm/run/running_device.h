@@ -5,8 +5,8 @@
 #include <span>
 
 #include "acrn/base/concat.h"
-#include "dm/control/control_target.h"
 #include "dm/devices/device.h"
+#include "dm/devices/device_report.h"
 
 namespace acrn {
 
@@ -29,15 +29,7 @@ inline DeviceReport report_device(const RunningDevice& running) {
   DeviceReport report{.slot = full_name(running.slot.address),
                       .emulation = std::string(running.slot.device->name),
                       .source = running.device->source()};
-  const DiskControl* const disk = running.device->disk();
-  if (disk == nullptr) return report;
-  report.queues = disk->stats();
-  for (size_t i = 0; i < kGuestRules; i++) {
-    const auto rule = static_cast<GuestRule>(i);
-    auto& counts = is_vmms(rule) ? report.vmm_errors : report.guest_errors;
-    if (const uint64_t count = disk->guest_errors().count(rule); count != 0)
-      counts.emplace_back(text(rule).name, count);
-  }
+  if (const DiskControl* const disk = running.device->disk(); disk != nullptr) add_counts(*disk, report);
   return report;
 }
 

@@ -1,0 +1,67 @@
+#include <nlohmann/json.hpp>
+
+#include "acrn/base/errno_name.h"
+#include "dm/devices/device_report.h"
+
+namespace acrn {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// The buckets that hold something, by the upper end of each in microseconds.
+Json latency_json(const QueueStats& stats) {
+  Json json = Json::object();
+  for (size_t i = 0; i < kLatencyBuckets; i++) {
+    if (stats.latency[i] == 0) continue;
+    json[i + 1 == kLatencyBuckets ? std::string("more") : std::to_string(uint64_t{1} << i)] = stats.latency[i];
+  }
+  return json;
+}
+
+Json host_errors_json(const QueueStats& stats) {
+  Json json = Json::object();
+  for (const auto& [operation, error, count] : stats.host_errors) {
+    json[std::string(kDiskOperationNames[operation])][errno_name(error)] = count;
+  }
+  return json;
+}
+
+Json queue_json(const QueueStats& stats) {
+  Json requests = Json::object();
+  for (size_t i = 0; i < kDiskRequestNames.size(); i++) requests[std::string(kDiskRequestNames[i])] = stats.requests[i];
+  return {{"requests", std::move(requests)},
+          {"bytes_read", stats.bytes_read},
+          {"bytes_written", stats.bytes_written},
+          {"errors", {{"ioerr", stats.io_errors}, {"unsupp", stats.unsupported}, {"host", host_errors_json(stats)}}},
+          {"stopped", stats.stopped},
+          {"stops", stats.stops},
+          {"kicks", stats.kicks},
+          {"polls", stats.polls},
+          {"interrupts", stats.interrupts},
+          {"latency_us_below", latency_json(stats)}};
+}
+
+Json counts_json(const DeviceReport::Counts& counts) {
+  Json json = Json::object();
+  for (const auto& [name, count] : counts) json[std::string(name)] = count;
+  return json;
+}
+
+}  // namespace
+
+Json to_json(const DeviceReport& report) {
+  Json queues = Json::array();
+  for (const QueueStats& stats : report.queues) queues.push_back(queue_json(stats));
+  Json json = {{"slot", report.slot}, {"emulation", report.emulation}};
+  if (!report.source.empty()) json["source"] = report.source;
+  json["queues"] = std::move(queues);
+  json["mistakes"] = counts_json(report.guest_errors);
+  json["vmm_mistakes"] = counts_json(report.vmm_errors);
+  return json;
+}
+
+std::string to_text(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
+
+std::string to_text(const DeviceReport& report) { return to_text(to_json(report)); }
+
+}  // namespace acrn

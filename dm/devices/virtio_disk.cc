@@ -1,0 +1,114 @@
+#include "dm/devices/virtio_disk.h"
+
+#include <algorithm>
+#include <thread>
+#include <utility>
+
+#include "acrn/base/concat.h"
+#include "dm/base/host_cpus.h"
+#include "dm/devices/block_device_options.h"
+#include "dm/ident/disk_serial.h"
+
+namespace acrn {
+
+VirtioBlkOptions virtio_blk_options(const BlockOptions& options, const std::string& name, uint32_t poll_nanoseconds) {
+  VirtioBlkOptions device{.name = name,
+                          .queues = options.queues,
+                          .queue_size = static_cast<uint16_t>(options.queue_size),
+                          .read_only = options.read_only,
+                          .writeback = options.writeback,
+                          .logical_block = options.logical_sector,
+                          .physical_block = options.physical_sector.value_or(0),
+                          .discard = options.discard.has_value(),
+                          .kick = options.kick,
+                          .poll_nanoseconds = poll_nanoseconds};
+  if (options.discard) {
+    device.max_discard_sectors = options.discard->max_sectors;
+    device.max_discard_segments = options.discard->max_segments;
+    device.discard_alignment = options.discard->alignment;
+  }
+  return device;
+}
+
+// A loop on several CPUs would do with those that are there, without a word.
+Result<void> check_iothreads(const BlockOptions& options) {
+  for (const std::vector<unsigned>& cpus : options.iothread_cpus) {
+    if (auto checked = check_host_cpus(cpus, "iothread"); !checked) return checked;
+  }
+  return {};
+}
+
+VirtioDisk::VirtioDisk(std::string slot, const BlockOptions& options)
+    : slot_(std::move(slot)), options_(options), guest_errors_("virtio-blk " + slot_), source_(source_text(NoDisk{})) {}
+
+Result<std::unique_ptr<VirtioDisk>> VirtioDisk::create(const std::string& slot, const BlockOptions& options,
+                                                       const VirtioDiskEnvironment& environment) {
+  if (auto checked = check_iothreads(options); !checked) return checked.error();
+  std::unique_ptr<VirtioDisk> disk(new VirtioDisk(slot, options));
+  auto loops = disk->make_loops(environment);
+  if (!loops) return loops.error();
+  VirtioBlkOptions blk = virtio_blk_options(options, "virtio-blk " + slot, environment.poll_nanoseconds);
+  blk.serial = options.serial.value_or(disk_serial(no_disk(options, slot).identity));
+  auto device = VirtioBlk::create(blk, environment.memory, disk->guest_errors_, std::move(loops).value());
+  if (!device) return device.error();
+  disk->taken_ = std::move(device).value();
+  disk->device_ = disk->taken_.get();
+  return std::unique_ptr<VirtioDisk>(std::move(disk));
+}
+
+// Without `iothread` several queues have a loop each, up to the number of CPUs: they are asked for to run in
+// parallel.
+Result<std::vector<EventLoop*>> VirtioDisk::make_loops(const VirtioDiskEnvironment& environment) {
+  const unsigned wanted =
+      options_.iothreads != 0 || options_.queues == 1 ? options_.iothreads : std::thread::hardware_concurrency();
+  std::vector<EventLoop*> loops;
+  for (unsigned i = 0; i < std::min(wanted, options_.queues); i++) {
+    std::vector<unsigned> cpus;
+    if (i < options_.iothread_cpus.size()) cpus = options_.iothread_cpus[i];
+    auto loop = EpollLoop::create(concat("iothread", i, " ", slot_), cpus, environment.queue_loop);
+    if (!loop) return loop.error();
+    iothreads_.push_back(std::move(loop).value());
+    loops.push_back(iothreads_.back().get());
+  }
+  if (loops.empty()) loops.push_back(&environment.shared_loop);
+  return loops;
+}
+
+Result<void> VirtioDisk::open() {
+  if (std::holds_alternative<NoDisk>(options_.source)) return {};
+  return attach(options_);
+}
+
+Result<void> VirtioDisk::attach(const BlockOptions& options) {
+  auto opened = open_disk(options, slot_);
+  if (!opened) return opened.error();
+  const std::string serial = options.serial.value_or(disk_serial(opened.value().facts.identity));
+  if (auto attached = device_->attach(std::move(opened.value().backend), serial); !attached) return attached;
+  MutexLock lock(mutex_);
+  source_ = source_text(options.source);
+  return {};
+}
+
+std::string VirtioDisk::source() const {
+  MutexLock lock(mutex_);
+  return source_;
+}
+
+std::vector<QueueStats> VirtioDisk::stats() const {
+  std::vector<QueueStats> stats;
+  for (unsigned queue = 0; queue < device_->queue_count(); queue++) stats.push_back(device_->stats(queue));
+  return stats;
+}
+
+Result<void> VirtioDisk::rescan(std::span<const std::string> disk) {
+  // Before it is opened: its locks would tell of a conflict with ourselves.
+  if (device_->has_disk()) {
+    return Error{ErrorKind::kUsage, concat("blkrescan ", slot_, ": it has a disk already (", source(),
+                                           "), and one in use is not replaced")};
+  }
+  const auto options = parse_rescan_options(disk, options_);
+  if (!options) return Error{options.error().kind, concat("blkrescan ", slot_, ": ", options.error().message)};
+  return attach(options.value());
+}
+
+}  // namespace acrn

@@ -1,0 +1,73 @@
+// VirtioDisk: a virtio-blk device with the disk behind it and the loops that serve its queues, without the transport
+// that a guest sees. BlockDevice makes it a PCI function; the library for other device models gives it to a machine
+// that has PCI of its own.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "acrn/base/mutex.h"
+#include "acrn/base/result.h"
+#include "acrn/block/block_options.h"
+#include "acrn/mem/guest_memory.h"
+#include "acrn/virtio/guest_rules.h"
+#include "dm/devices/device.h"
+#include "dm/event/epoll_loop.h"
+#include "hw/pci/virtio/virtio_blk.h"
+
+namespace acrn {
+
+// What such a disk lives on. All of it outlives the disk.
+struct VirtioDiskEnvironment {
+  const GuestMemory& memory;
+  EventLoop& shared_loop;               // for queues without iothreads
+  LoopOptions queue_loop = kQueueLoop;  // of iothreads
+  uint32_t poll_nanoseconds = 0;        // see VirtioBlkOptions
+};
+
+// How the device is made of the options; pure.
+VirtioBlkOptions virtio_blk_options(const BlockOptions& options, const std::string& name,
+                                    uint32_t poll_nanoseconds = 0);
+// Whether the CPUs that its iothreads are to run on are there. Errors: kUsage.
+Result<void> check_iothreads(const BlockOptions& options);
+
+// Created and destroyed by the composing thread; what DiskControl says of threads, else any.
+class VirtioDisk final : public DiskControl {
+ public:
+  // A device without a disk, in slot "0:9:0".
+  static Result<std::unique_ptr<VirtioDisk>> create(const std::string& slot, const BlockOptions& options,
+                                                    const VirtioDiskEnvironment& environment);
+
+  // For the transport around it, once. The transport is destroyed first.
+  std::unique_ptr<VirtioDevice> take_device() { return std::move(taken_); }
+  // Opens the disk that the options name, if they do. After the transport was made.
+  Result<void> open();
+
+  // See Device::source().
+  std::string source() const;
+
+  std::vector<QueueStats> stats() const override;
+  const GuestErrors& guest_errors() const override { return guest_errors_; }
+  GuestErrors& guest_errors() { return guest_errors_; }
+  Result<void> rescan(std::span<const std::string> disk) override;
+  Result<uint64_t> resize() override { return device_->resize(); }
+  Result<void> flush() override { return device_->flush(); }
+
+ private:
+  VirtioDisk(std::string slot, const BlockOptions& options);
+  Result<std::vector<EventLoop*>> make_loops(const VirtioDiskEnvironment& environment);
+  Result<void> attach(const BlockOptions& options);
+
+  const std::string slot_;
+  const BlockOptions options_;
+  GuestErrors guest_errors_;
+  mutable Mutex mutex_;  // leaf
+  std::string source_ ACRN_GUARDED_BY(mutex_);
+  std::vector<std::unique_ptr<EpollLoop>> iothreads_;
+  std::unique_ptr<VirtioBlk> taken_;  // until the transport has it; its queues live on the loops above
+  VirtioBlk* device_ = nullptr;
+};
+
+}  // namespace acrn

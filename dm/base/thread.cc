@@ -12,13 +12,8 @@ namespace acrn {
 namespace {
 
 int create_with_signals_blocked(pthread_t& handle, void* (*main)(void*), void* argument) {
-  sigset_t blocked, before;
-  sigfillset(&blocked);
-  for (const int crash : {SIGSEGV, SIGBUS, SIGILL, SIGFPE}) sigdelset(&blocked, crash);
-  pthread_sigmask(SIG_SETMASK, &blocked, &before);  // a new thread inherits it
-  const int error = pthread_create(&handle, nullptr, main, argument);
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  return error;
+  const SignalsBlocked blocked;
+  return pthread_create(&handle, nullptr, main, argument);
 }
 
 // Where the host does not allow it, the thread goes on as its starter does.
@@ -32,6 +27,15 @@ void place_as_process(pthread_t handle) {
 }
 
 }  // namespace
+
+SignalsBlocked::SignalsBlocked() {
+  sigset_t blocked;
+  sigfillset(&blocked);
+  for (const int crash : {SIGSEGV, SIGBUS, SIGILL, SIGFPE}) sigdelset(&blocked, crash);
+  pthread_sigmask(SIG_SETMASK, &blocked, &before_);
+}
+
+SignalsBlocked::~SignalsBlocked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
 
 Result<void> Thread::start(const std::string& name, std::function<void()> body, Inherit inherit) {
   ACRN_CHECK(!joinable_);

@@ -14,6 +14,18 @@
 
 namespace acrn {
 
+// While it lives, this thread blocks all signals but those of a crash, and threads that it starts do so for good.
+class SignalsBlocked {
+ public:
+  SignalsBlocked();
+  ~SignalsBlocked();
+  SignalsBlocked(const SignalsBlocked&) = delete;
+  SignalsBlocked& operator=(const SignalsBlocked&) = delete;
+
+ private:
+  sigset_t before_;
+};
+
 class Thread {
  public:
   Thread() = default;

@@ -34,33 +34,13 @@ struct sigaction next_action;
 void handle_bus_error(int signal, siginfo_t* info, void*) {
   const int saved_errno = errno;
   const bool sent = info->si_code <= 0;  // by a process, and for no address
-  const auto address = sent ? 0 : address_of(info->si_addr);
-  for (SharedMapping::Guard& guard : guards) {
-    const uintptr_t begin = guard.begin.load();
-    const size_t size = guard.size.load();
-    // Once more: the entry may have been given to another mapping between the two loads.
-    if (begin == 0 || address < begin || address - begin >= size || guard.begin.load() != begin) continue;
-    guard.lost = true;
-    // The whole of it: nobody knows which pages are still there.
-    // SAFETY: create() has made the number of the mapping's address.
-    void* const whole = reinterpret_cast<void*>(begin);  // NOLINT(performance-no-int-to-ptr)
-    if (::mmap(whole, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) ==
-        whole) {
-      errno = saved_errno;
-      return;
-    }
+  if (!sent && SharedMapping::recover(info->si_addr)) {
+    errno = saved_errno;
+    return;
   }
   // Not ours: as if we had not been here. A fault comes again by itself.
   ::sigaction(signal, &next_action, nullptr);
   if (sent) ::raise(signal);
-}
-
-bool catch_bus_errors() {
-  struct sigaction action {};
-  action.sa_sigaction = handle_bus_error;
-  action.sa_flags = SA_SIGINFO | SA_ONSTACK;
-  sigemptyset(&action.sa_mask);
-  return ::sigaction(SIGBUS, &action, &next_action) == 0;
 }
 
 SharedMapping::Guard* take_guard() {
@@ -83,11 +63,38 @@ uint64_t page_size(int fd, uint64_t end) {
 
 }  // namespace
 
+bool SharedMapping::catch_bus_errors() {
+  static const bool caught = [] {
+    struct sigaction action {};
+    action.sa_sigaction = handle_bus_error;
+    action.sa_flags = SA_SIGINFO | SA_ONSTACK;
+    sigemptyset(&action.sa_mask);
+    return ::sigaction(SIGBUS, &action, &next_action) == 0;
+  }();
+  return caught;
+}
+
+bool SharedMapping::recover(const void* fault) {
+  const auto address = address_of(fault);
+  for (Guard& guard : guards) {
+    const uintptr_t begin = guard.begin.load();
+    const size_t size = guard.size.load();
+    // Once more: the entry may have been given to another mapping between the two loads.
+    if (begin == 0 || address < begin || address - begin >= size || guard.begin.load() != begin) continue;
+    guard.lost = true;
+    // The whole of it: nobody knows which pages are still there.
+    // SAFETY: create() has made the number of the mapping's address.
+    void* const whole = reinterpret_cast<void*>(begin);  // NOLINT(performance-no-int-to-ptr)
+    return ::mmap(whole, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
+                  0) == whole;
+  }
+  return false;
+}
+
 std::unique_ptr<SharedMapping> SharedMapping::create(int fd, uint64_t offset, uint64_t size, int& error) {
-  static const bool caught = catch_bus_errors();
   constexpr uint64_t kMost = std::numeric_limits<int64_t>::max();
   error = EINVAL;
-  if (!caught || size == 0 || size > kMost || offset > kMost - size) return nullptr;
+  if (size == 0 || size > kMost || offset > kMost - size) return nullptr;
   const uint64_t page = page_size(fd, offset + size);
   if (page == 0) return nullptr;
   // Whole pages: a part of a huge one can be neither unmapped nor replaced.

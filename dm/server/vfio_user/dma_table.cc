@@ -33,8 +33,8 @@ int DmaTable::map(const DmaMap& piece, const UniqueFd& fd, const Client& client)
       tell(LogLevel::kWarning, piece,
            "out of reach for a disk, so requests that use it will fail (if it is RAM, and not that of a display)");
     } else {
-      int error;
-      added.memory = SharedMapping::create(fd.fd(), offset, size, error);
+      int error = EINVAL;
+      if (SharedMapping::catch_bus_errors()) added.memory = SharedMapping::create(fd.fd(), offset, size, error);
       if (added.memory == nullptr) {
         tell(LogLevel::kError, piece, concat("refused: its file cannot be mapped (", errno_text(error), ")"));
         return error;

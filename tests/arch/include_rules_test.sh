@@ -29,10 +29,10 @@ home() {
 }
 
 forbid "the guest's world includes the host's" 'dm/|unistd\.h|sys/ioctl\.h|thread' hw
-home "the guest's world" 'hw/' 'hw/|dm/devices/'
+home "the guest's world" 'hw/' 'hw/|dm/(devices|plugin)/'
 
 # The floors of dm/, from the top; who is not named here is beneath all of them. option_table is a leaf, which any may use.
-forbid "a floor includes a higher one" 'dm/(run|tools|reference)/' dm/cli dm/devices dm/server dm/control dm/machine dm/hypervisor dm/block dm/serial dm/socket dm/loopback dm/event dm/mem dm/base dm/ident
+forbid "a floor includes a higher one" 'dm/(run|tools|reference|plugin)/' dm/cli dm/devices dm/server dm/control dm/machine dm/hypervisor dm/block dm/serial dm/socket dm/loopback dm/event dm/mem dm/base dm/ident
 forbid "a floor includes a higher one" 'dm/(cli/(command|dry)|control/|server/)' dm/devices dm/hypervisor dm/machine dm/block dm/serial dm/socket dm/loopback dm/event dm/mem dm/base dm/ident
 home "a hypervisor's own header" 'dm/hypervisor/(kvm|acrn)/' 'dm/hypervisor/|samples/guest/'
 forbid "a floor includes a higher one" 'dm/(devices|cli)/' dm/server dm/hypervisor dm/machine dm/block dm/serial dm/socket dm/loopback dm/event dm/mem dm/base dm/ident
@@ -57,7 +57,7 @@ home OpenSSL 'openssl/' 'dm/ident/sha256\.cc'
 home libuuid 'uuid/' 'dm/ident/vm_uuid\.cc'
 home spdlog 'spdlog/' 'dm/base/log\.cc'
 home CLI11 'CLI/' 'dm/cli/command_line\.cc|dm/tools/vblk_main\.cc'
-home nlohmann-json 'nlohmann/' 'dm/cli/dry_run\.cc|dm/devices/(device\.h|block_device_json\.cc)|dm/control/control_session\.cc|dm/tools/(commands|bench|check)/'
+home nlohmann-json 'nlohmann/' 'dm/cli/dry_run\.cc|dm/devices/(device(_report)?\.h|(block_device|device_report)_json\.cc)|dm/control/control_session\.cc|dm/tools/(commands|bench|check)/'
 home fmt 'fmt/' 'dm/tools/'
 home libpciaccess 'pciaccess' 'samples/vblk_probe\.cc'
 if hits=$(grep -rl 'cmocka\.h' tests --include='*.h' --include='*.cc' | grep -v '^tests/support/test_main\.cc$'); then

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <fstream>
 #include <mutex>
+#include <nlohmann/json.hpp>
 
 #include "dm/base/log_setup.h"
 #include "dm/devices/slot.h"
@@ -19,6 +20,7 @@
 #include "dm/server/vfio_user/server.h"
 #include "tests/support/bzimage_file.h"
 #include "tests/support/faulty_hsm.h"
+#include "tests/support/library_host.h"
 #include "tests/support/scripted_hypervisor.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/vfio_user_client.h"
@@ -44,7 +46,17 @@ PciSlotConfig slot_of(const AccessPathOptions& options) {
   return must(parse_slot("9,virtio-blk," + options.disk));
 }
 
-class DirectPath final : public AccessPath {
+// To a Device in this process.
+class DevicePath : public AccessPath {
+ public:
+  uint64_t resize() override { return must(device_->disk()->resize()); }
+  uint64_t guest_errors(GuestRule rule) override { return device_->disk()->guest_errors().count(rule); }
+
+ protected:
+  std::unique_ptr<Device> device_;
+};
+
+class DirectPath final : public DevicePath {
  public:
   explicit DirectPath(const AccessPathOptions& options) {
     const DeviceEnvironment environment{.memory = board_->memory(),
@@ -54,13 +66,12 @@ class DirectPath final : public AccessPath {
     device_ = must(create_device(slot_of(options), environment, board_->pin(kAddress)));
     board_->bus().attach(kAddress, device_->function());
   }
+  ~DirectPath() override { device_.reset(); }  // it lives on the loop
   LoopbackMachine& board() override { return *board_; }
-  Device& device() override { return *device_; }
 
  private:
   std::unique_ptr<LoopbackMachine> board_ = must(LoopbackMachine::create(kRam));
   std::unique_ptr<EpollLoop> loop_ = must(EpollLoop::create("queues", {}));
-  std::unique_ptr<Device> device_;
 };
 
 // The caller is a virtual CPU of the machine. Any thread.
@@ -259,7 +270,7 @@ class NoControl final : public PowerControl {
   void request_debug_exit(uint8_t) override {}
 };
 
-class MachinePath final : public AccessPath {
+class MachinePath final : public DevicePath {
  public:
   // `below`: what `cpu` and the hypervisor stand on.
   MachinePath(const AccessPathOptions& options, GuestCpu& cpu, std::unique_ptr<Hypervisor> hypervisor,
@@ -295,7 +306,6 @@ class MachinePath final : public AccessPath {
     device_.reset();  // its pin is the machine's
   }
   LoopbackMachine& board() override { return *board_; }
-  Device& device() override { return *device_; }
   bool hears_every_kick() const override { return cpu_.hears_every_kick(); }
 
  private:
@@ -307,11 +317,10 @@ class MachinePath final : public AccessPath {
   std::unique_ptr<LoopbackMachine> board_;
   std::unique_ptr<GuestCpu> below_;
   std::unique_ptr<Machine> machine_;
-  std::unique_ptr<Device> device_;
   std::unique_ptr<ExitFunction> seen_;
 };
 
-class VfioUserPath final : public AccessPath {
+class VfioUserPath final : public DevicePath {
  public:
   explicit VfioUserPath(const AccessPathOptions& options) {
     const DeviceEnvironment environment{.memory = server_->memory(),
@@ -331,7 +340,6 @@ class VfioUserPath final : public AccessPath {
     device_.reset();
   }
   LoopbackMachine& board() override { return board_; }
-  Device& device() override { return *device_; }
 
  private:
   TempDir folder_;
@@ -339,8 +347,26 @@ class VfioUserPath final : public AccessPath {
   LoopbackMachine board_{memory_.region(Gpa{LoopbackMachine::kRamBase})};
   std::unique_ptr<EpollLoop> loop_ = must(EpollLoop::create("queues", {}));
   std::unique_ptr<Server> server_ = must(vfio_user::VfioUserServer::create("0:9:0"));
-  std::unique_ptr<Device> device_;
   std::unique_ptr<RemoteFunction> remote_;
+};
+
+class LibraryPath final : public AccessPath {
+ public:
+  using MakeFunction = decltype(make_whole_function);
+  LibraryPath(const AccessPathOptions& options, MakeFunction& make_function)
+      : function_(make_function(options.disk, *board_->memory().map(), board_->pin(kAddress), board_->msi())) {
+    board_->bus().attach(kAddress, *function_);
+  }
+  LoopbackMachine& board() override { return *board_; }
+  uint64_t resize() override { return function_->disk().resize(); }
+  uint64_t guest_errors(GuestRule rule) override {
+    const auto stats = nlohmann::json::parse(function_->disk().stats());
+    return stats["mistakes"].value(std::string(text(rule).name), uint64_t{0});
+  }
+
+ private:
+  std::unique_ptr<LoopbackMachine> board_ = must(LoopbackMachine::create(kRam));
+  std::unique_ptr<HostFunction> function_;
 };
 
 }  // namespace
@@ -360,6 +386,13 @@ std::unique_ptr<AccessPath> reach_over_the_hsm(const AccessPathOptions& options)
 }
 std::unique_ptr<AccessPath> reach_over_vfio_user(const AccessPathOptions& options) {
   return std::make_unique<VfioUserPath>(options);
+}
+
+std::unique_ptr<AccessPath> reach_by_the_library(const AccessPathOptions& options) {
+  return std::make_unique<LibraryPath>(options, make_whole_function);
+}
+std::unique_ptr<AccessPath> reach_by_its_registers(const AccessPathOptions& options) {
+  return std::make_unique<LibraryPath>(options, make_register_function);
 }
 
 }  // namespace acrn::test

@@ -17,7 +17,9 @@ class AccessPath {
 
   virtual ~AccessPath() = default;
   virtual LoopbackMachine& board() = 0;
-  virtual Device& device() = 0;  // for what an operator does
+  // What an operator does and sees.
+  virtual uint64_t resize() = 0;  // returns bytes
+  virtual uint64_t guest_errors(GuestRule rule) = 0;
   // False: a kick of a queue that is not there ends before it gets to the device.
   virtual bool hears_every_kick() const { return true; }
 };
@@ -37,5 +39,8 @@ std::unique_ptr<AccessPath> reach_on_the_machine(const AccessPathOptions& option
 std::unique_ptr<AccessPath> reach_over_the_hsm(const AccessPathOptions& options);
 // It is served over a socket, and the board has the client.
 std::unique_ptr<AccessPath> reach_over_vfio_user(const AccessPathOptions& options);
+// It is a whole function of libacrn-blk, on the board's own bus; and its register block, in a function of the host.
+std::unique_ptr<AccessPath> reach_by_the_library(const AccessPathOptions& options);
+std::unique_ptr<AccessPath> reach_by_its_registers(const AccessPathOptions& options);
 
 }  // namespace acrn::test

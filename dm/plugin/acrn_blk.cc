@@ -1,0 +1,320 @@
+// The C interface of the library (include/acrn-blk.h). Nothing leaves it by an exception.
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <climits>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <new>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "acrn-blk.h"
+#include "acrn/base/concat.h"
+#include "dm/base/errno_text.h"
+#include "dm/base/one_line.h"
+#include "dm/base/thread.h"
+#include "dm/cli/option_table.h"
+#include "dm/devices/device_report.h"
+#include "dm/devices/device_table.h"
+#include "dm/devices/slot.h"
+#include "dm/devices/virtio_disk.h"
+#include "dm/event/epoll_loop.h"
+#include "dm/mem/shared_mapping.h"
+#include "dm/plugin/blk_form.h"
+
+using acrn::concat;
+using acrn::ErrorKind;
+using acrn::Gpa;
+using acrn::Result;
+
+struct acrn_blk {
+  std::string error;
+  acrn::GuestMemory memory{std::make_shared<const acrn::MemoryMap>(std::vector<acrn::MemoryRegion>())};
+  // Each lives on what stands above it.
+  std::unique_ptr<acrn::EpollLoop> loop;
+  std::string slot;
+  std::unique_ptr<acrn::VirtioDisk> disk;
+  std::unique_ptr<acrn::BlkForm> form;  // null until the handle is created
+};
+
+namespace {
+
+constexpr std::string_view kEmulation = "virtio-blk";
+constexpr std::array<std::string_view, 5> kFeatures{"function", "registers", "memory-fd", "stats", "sigbus"};
+
+int errno_of(ErrorKind kind) {
+  switch (kind) {
+    case ErrorKind::kUsage: return EINVAL;
+    case ErrorKind::kNoInput: return ENOENT;
+    case ErrorKind::kUnavailable: return ENOTSUP;
+    case ErrorKind::kInternal: return EAGAIN;
+    case ErrorKind::kIo: return EIO;
+  }
+  return EIO;
+}
+
+int fail(acrn_blk& blk, int error, std::string_view text) {
+  blk.error = acrn::one_line(text);
+  return -error;
+}
+
+// A call that can fail: its result, and the text of an error.
+template <class Call>
+int control(acrn_blk* blk, Call&& call) noexcept {
+  if (blk == nullptr) return -EINVAL;
+  try {
+    const Result<void> result = call();
+    return result ? 0 : fail(*blk, errno_of(result.error().kind), result.error().message);
+  } catch (const std::bad_alloc&) {
+    blk->error.clear();
+    return -ENOMEM;
+  }
+}
+
+// The same for a handle that has been created.
+template <class Call>
+int control_created(acrn_blk* blk, Call&& call) noexcept {
+  return control(blk, [&]() -> Result<void> {
+    if (blk->form == nullptr) return acrn::usage_error("the handle has no disk; call acrn_blk_create_*() first");
+    return call();
+  });
+}
+
+bool has_size(size_t size) { return size == 1 || size == 2 || size == 4 || size == 8; }
+
+// What the host has compiled of a structure; what it does not know is zero. Errors: kUsage.
+template <class T>
+Result<T> copy_of(const T* from, std::string_view name) {
+  if (from == nullptr || from->struct_size < sizeof(T)) {
+    return acrn::usage_error(concat(name, ": struct_size is too small; give sizeof(struct ", name, ")"));
+  }
+  return *from;
+}
+
+Result<acrn::MemoryRegion> map_region(const acrn_blk_region& region) {
+  const Gpa base{region.gpa};
+  const std::string name = concat("the region at ", acrn::hex(region.gpa));
+  if (region.size == 0 || region.gpa + (region.size - 1) < region.gpa) {
+    return acrn::usage_error(concat(name, ": its size, ", region.size, ", is 0 or goes past the end of addresses"));
+  }
+  if (region.host != nullptr) return acrn::MemoryRegion{base, region.size, static_cast<std::byte*>(region.host), {}};
+  int error = 0;
+  std::shared_ptr<const acrn::SharedMapping> mapping =
+      acrn::SharedMapping::create(region.fd, region.offset, region.size, error);
+  if (mapping == nullptr) {
+    return acrn::usage_error(concat(name, ": descriptor ", region.fd, " cannot be mapped: ", acrn::errno_text(error)));
+  }
+  std::byte* const data = mapping->data();
+  return acrn::MemoryRegion{base, region.size, data, std::move(mapping)};
+}
+
+Result<std::shared_ptr<const acrn::MemoryMap>> map_regions(const acrn_blk_region* regions, size_t count) {
+  std::vector<acrn::MemoryRegion> mapped;
+  for (size_t i = 0; i < count; i++) {
+    auto region = map_region(regions[i]);
+    if (!region) return region.error();
+    mapped.push_back(std::move(region).value());
+  }
+  auto map = std::make_shared<const acrn::MemoryMap>(std::move(mapped));
+  const auto sorted = map->regions();
+  for (size_t i = 1; i < sorted.size(); i++) {
+    if (raw(sorted[i].base) - raw(sorted[i - 1].base) < sorted[i - 1].size) {
+      return acrn::usage_error(concat("the regions at ", acrn::hex(raw(sorted[i - 1].base)), " and ",
+                                      acrn::hex(raw(sorted[i].base)), " overlap"));
+    }
+  }
+  return std::shared_ptr<const acrn::MemoryMap>(std::move(map));
+}
+
+Result<acrn::PciSlotConfig> parse_disk(const acrn_blk_disk& disk) {
+  if (disk.slot == nullptr || disk.options == nullptr) {
+    return acrn::usage_error("acrn_blk_disk: slot or options are missing; give them as in \"9\" and \"/disk.img\"");
+  }
+  auto slot = acrn::parse_slot(concat(disk.slot, ",", kEmulation, ",", disk.options));
+  if (!slot) return slot.error();
+  const unsigned vcpus = disk.vcpus == 0 ? UINT_MAX : disk.vcpus;
+  if (auto checked = acrn::check_slots({slot.value()}, vcpus); !checked) return checked.error();
+  return slot;
+}
+
+// `make_form` makes the transport around the device.
+template <class MakeForm>
+Result<void> create(acrn_blk& blk, const acrn_blk_disk* asked, MakeForm&& make_form) {
+  if (blk.form != nullptr) return acrn::usage_error("the handle has a disk already; make another handle");
+  const auto disk = copy_of(asked, "acrn_blk_disk");
+  if (!disk) return disk.error();
+  const auto slot = parse_disk(disk.value());
+  if (!slot) return slot.error();
+  const std::string name = full_name(slot.value().address);
+
+  const acrn::SignalsBlocked blocked;  // the threads of the loops inherit it
+  auto loop = acrn::EpollLoop::create(concat("blk ", name), {}, acrn::kQueueLoop);
+  if (!loop) return loop.error();
+  auto made = acrn::VirtioDisk::create(name, *block_options(slot.value()),
+                                       {.memory = blk.memory, .shared_loop = *loop.value()});
+  if (!made) return in_slot(slot.value(), made.error());
+  std::unique_ptr<acrn::VirtioDisk> virtio_disk = std::move(made).value();
+  std::unique_ptr<acrn::BlkForm> form = make_form(virtio_disk->take_device(), virtio_disk->guest_errors());
+  if (auto opened = virtio_disk->open(); !opened) return in_slot(slot.value(), opened.error());
+  blk.slot = name;
+  blk.loop = std::move(loop).value();
+  blk.disk = std::move(virtio_disk);
+  blk.form = std::move(form);
+  return {};
+}
+
+}  // namespace
+
+unsigned acrn_blk_version() { return ACRN_BLK_VERSION; }
+
+int acrn_blk_has(const char* feature) {
+  return feature != nullptr && std::find(kFeatures.begin(), kFeatures.end(), feature) != kFeatures.end() ? 1 : 0;
+}
+
+acrn_blk* acrn_blk_new() {
+  try {
+    return new acrn_blk;
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
+}
+
+void acrn_blk_free(acrn_blk* blk) { delete blk; }
+
+const char* acrn_blk_error(const acrn_blk* blk) { return blk == nullptr ? "no handle" : blk->error.c_str(); }
+
+int acrn_blk_set_memory(acrn_blk* blk, const acrn_blk_region* regions, size_t count, size_t region_size) {
+  return control(blk, [&]() -> Result<void> {
+    if (region_size != sizeof(acrn_blk_region) || (regions == nullptr && count != 0)) {
+      return acrn::usage_error("acrn_blk_region: region_size is another; give sizeof(struct acrn_blk_region)");
+    }
+    auto map = map_regions(regions, count);
+    if (!map) return map.error();
+    const auto change = [&] { blk->memory.replace(std::move(map).value()); };
+    if (blk->form == nullptr) {
+      change();
+    } else {
+      blk->form->change_memory(change);
+    }
+    return {};
+  });
+}
+
+int acrn_blk_handle_sigbus(void* address) { return acrn::SharedMapping::recover(address) ? 1 : 0; }
+
+int acrn_blk_create_function(acrn_blk* blk, const acrn_blk_disk* disk, const acrn_blk_function_callbacks* callbacks) {
+  return control(blk, [&]() -> Result<void> {
+    const auto own = copy_of(callbacks, "acrn_blk_function_callbacks");
+    if (!own) return own.error();
+    if (own.value().send_msi == nullptr || own.value().set_intx == nullptr) {
+      return acrn::usage_error("acrn_blk_function_callbacks: send_msi or set_intx is missing");
+    }
+    return create(*blk, disk, [&](std::unique_ptr<acrn::VirtioDevice> device, acrn::GuestErrors& guest_errors) {
+      return acrn::make_function_form(std::move(device), guest_errors, own.value());
+    });
+  });
+}
+
+int acrn_blk_create_registers(acrn_blk* blk, const acrn_blk_disk* disk, const acrn_blk_register_callbacks* callbacks) {
+  return control(blk, [&]() -> Result<void> {
+    const auto own = copy_of(callbacks, "acrn_blk_register_callbacks");
+    if (!own) return own.error();
+    if (own.value().msix_enabled == nullptr || own.value().send_vector == nullptr || own.value().set_isr == nullptr) {
+      return acrn::usage_error("acrn_blk_register_callbacks: msix_enabled, send_vector or set_isr is missing");
+    }
+    return create(*blk, disk, [&](std::unique_ptr<acrn::VirtioDevice> device, acrn::GuestErrors& guest_errors) {
+      return acrn::make_register_form(std::move(device), guest_errors, own.value());
+    });
+  });
+}
+
+uint32_t acrn_blk_config_read(acrn_blk* blk, unsigned offset, unsigned size) {
+  return blk->form != nullptr && has_size(size) && size <= 4 ? blk->form->config_read(offset, size) : ~0u;
+}
+
+void acrn_blk_config_write(acrn_blk* blk, unsigned offset, unsigned size, uint32_t value) {
+  if (blk->form != nullptr && has_size(size) && size <= 4) blk->form->config_write(offset, size, value);
+}
+
+uint64_t acrn_blk_bar_read(acrn_blk* blk, unsigned bar, uint64_t offset, unsigned size) {
+  return blk->form != nullptr && has_size(size) ? blk->form->bar_read(bar, offset, size) : ~uint64_t{0};
+}
+
+void acrn_blk_bar_write(acrn_blk* blk, unsigned bar, uint64_t offset, unsigned size, uint64_t value) {
+  if (blk->form != nullptr && has_size(size)) blk->form->bar_write(bar, offset, size, value);
+}
+
+uint32_t acrn_blk_bar_size(acrn_blk* blk, unsigned bar) { return blk->form == nullptr ? 0 : blk->form->bar_size(bar); }
+uint64_t acrn_blk_bar_address(acrn_blk* blk, unsigned bar) {
+  return blk->form == nullptr ? UINT64_MAX : blk->form->bar_address(bar);
+}
+unsigned acrn_blk_vectors(acrn_blk* blk) { return blk->form == nullptr ? 0 : blk->form->vectors(); }
+
+// An access, so it leaves the text of an error alone.
+int acrn_blk_get_doorbell(acrn_blk* blk, unsigned number, acrn_blk_doorbell* doorbell) {
+  if (doorbell == nullptr || doorbell->struct_size < sizeof(*doorbell)) return -EINVAL;
+  try {
+    const auto all = blk->form == nullptr ? std::vector<acrn::BarDoorbell>() : blk->form->doorbells();
+    if (number >= all.size()) return -ENOENT;
+    const acrn::BarDoorbell& one = all[number];
+    doorbell->bar = one.bar;
+    doorbell->offset = one.offset;
+    doorbell->size = one.size;
+    doorbell->data = one.data;
+    doorbell->fd = one.event_fd;
+    return 0;
+  } catch (const std::bad_alloc&) {
+    return -ENOMEM;
+  }
+}
+
+int acrn_blk_reset(acrn_blk* blk) {
+  return control_created(blk, [&]() -> Result<void> { return blk->form->reset(), Result<void>(); });
+}
+
+int acrn_blk_quiesce(acrn_blk* blk) {
+  return control_created(blk, [&]() -> Result<void> { return blk->form->suspend(), Result<void>(); });
+}
+
+int acrn_blk_resume(acrn_blk* blk) {
+  return control_created(blk, [&]() -> Result<void> { return blk->form->resume(), Result<void>(); });
+}
+
+int acrn_blk_flush(acrn_blk* blk) {
+  return control_created(blk, [&] { return blk->disk->flush(); });
+}
+
+int acrn_blk_rescan(acrn_blk* blk, const char* options) {
+  return control_created(blk, [&]() -> Result<void> {
+    if (options == nullptr) return acrn::usage_error("acrn_blk_rescan: the path is missing");
+    const auto request = acrn::parse_rescan(concat(blk->slot, ",", options));
+    if (!request) return request.error();
+    return blk->disk->rescan(request.value().disk);
+  });
+}
+
+int acrn_blk_resize(acrn_blk* blk, uint64_t* bytes) {
+  return control_created(blk, [&]() -> Result<void> {
+    const auto size = blk->disk->resize();
+    if (!size) return size.error();
+    if (bytes != nullptr) *bytes = size.value();
+    return {};
+  });
+}
+
+int acrn_blk_stats(acrn_blk* blk, char** json) {
+  return control_created(blk, [&]() -> Result<void> {
+    acrn::DeviceReport report{.slot = blk->slot, .emulation = std::string(kEmulation), .source = blk->disk->source()};
+    add_counts(*blk->disk, report);
+    const std::string text = to_text(report);
+    *json = ::strdup(text.c_str());
+    if (*json == nullptr) throw std::bad_alloc();
+    return {};
+  });
+}
+
+void acrn_blk_free_text(char* text) { std::free(text); }

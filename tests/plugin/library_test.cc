@@ -1,0 +1,307 @@
+// libacrn-blk as a library: what it leaves behind, what it says of a bad call, and what it does to its host.
+#include <dirent.h>
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+
+#include "acrn/virtio/virtio_spec.h"
+#include "dm/loopback/legacy_driver.h"
+#include "tests/support/library_host.h"
+#include "tests/support/temp_dir.h"
+#include "tests/support/test.h"
+#include "tests/support/wait_until.h"
+
+namespace acrn {
+namespace {
+
+using namespace test;  // NOLINT(google-build-using-namespace)
+
+constexpr PciAddress kAddress{0, 9, 0};
+constexpr uint64_t kRam = 16 << 20;  // bytes
+
+template <class T>
+T must(Result<T> result) {
+  if (!result.ok()) throw Failure{"must", result.error().message};
+  return std::move(result).value();
+}
+
+size_t entries(const char* folder) {
+  DIR* const dir = ::opendir(folder);
+  size_t count = 0;
+  while (::readdir(dir) != nullptr) count++;
+  ::closedir(dir);
+  return count;
+}
+
+uint64_t resident_pages() {
+  uint64_t total = 0, resident = 0;
+  std::ifstream("/proc/self/statm") >> total >> resident;
+  return resident;
+}
+
+const acrn_blk_function_callbacks kDeaf{.struct_size = sizeof(kDeaf),
+                                        .context = nullptr,
+                                        .send_msi = [](void*, uint64_t, uint32_t) {},
+                                        .set_intx = [](void*, int) {}};
+
+acrn_blk_disk disk_of(const char* options, unsigned vcpus = 0) {
+  return {.struct_size = sizeof(acrn_blk_disk), .slot = "9", .options = options, .vcpus = vcpus};
+}
+
+// A handle that ends with the scope.
+struct Handle {
+  Handle() : blk(acrn_blk_new()) {}
+  ~Handle() { acrn_blk_free(blk); }
+  Handle(const Handle&) = delete;
+  Handle& operator=(const Handle&) = delete;
+
+  int create(const char* options, unsigned vcpus = 0) const {
+    const acrn_blk_disk disk = disk_of(options, vcpus);
+    return acrn_blk_create_function(blk, &disk, &kDeaf);
+  }
+  std::string error() const { return acrn_blk_error(blk); }
+  acrn_blk* const blk;
+};
+
+// A board with a function of the library, and a driver for it.
+struct Guest {
+  explicit Guest(const std::string& options)
+      : board(must(LoopbackMachine::create(kRam))),
+        function(make_whole_function(options, *board->memory().map(), board->pin(kAddress), board->msi())) {
+    board->bus().attach(kAddress, *function);
+  }
+  std::unique_ptr<LegacyDriver> drive() { return must(LegacyDriver::start(*board, kAddress, {.depth = 4})); }
+  std::unique_ptr<LoopbackMachine> board;
+  std::unique_ptr<HostFunction> function;
+};
+
+TEST(a_thousand_disks_leave_nothing_behind) {
+  const TempDir folder;
+  const std::string path = folder.file("disk.img", 1 << 20);
+  const auto once = [&](unsigned i) {
+    const Handle handle;
+    EXPECT_EQ(handle.create(i % 2 == 0 ? path.c_str() : "mq=2,iothread,ram:1M"), 0);
+  };
+  for (unsigned i = 0; i < 20; i++) once(i);
+  const size_t descriptors = entries("/proc/self/fd"), threads = entries("/proc/self/task");
+  const uint64_t before = resident_pages();
+  for (unsigned i = 0; i < 1000; i++) once(i);
+  EXPECT_EQ(entries("/proc/self/fd"), descriptors);
+  EXPECT_EQ(entries("/proc/self/task"), threads);
+  EXPECT(resident_pages() < before + 1024);  // 4 MiB; a thousand disks that leak a page each are as many
+}
+
+TEST(a_bad_call_says_what_would_be_right) {
+  const Handle handle;
+  EXPECT_EQ(handle.create("/no/such/disk.img"), -ENOENT);
+  EXPECT_CONTAINS(handle.error(), "/no/such/disk.img");
+  EXPECT_EQ(handle.create("ram:1M,sectorsize=100"), -EINVAL);
+  EXPECT_CONTAINS(handle.error(), "sectorsize=100: not a sector size");
+  EXPECT_EQ(handle.create("mq=4,ram:1M", 2), -EINVAL);
+  EXPECT_CONTAINS(handle.error(), "mq=4: more queues than vCPUs (2)");
+  EXPECT_EQ(handle.create("ram:1M\n, extra"), -EINVAL);
+  EXPECT(handle.error().find('\n') == std::string::npos);
+
+  acrn_blk_disk disk = disk_of("ram:1M");
+  EXPECT_EQ(acrn_blk_create_function(handle.blk, &disk, nullptr), -EINVAL);
+  EXPECT_EQ(acrn_blk_create_function(handle.blk, nullptr, &kDeaf), -EINVAL);
+  disk.struct_size = 4;
+  EXPECT_EQ(acrn_blk_create_function(handle.blk, &disk, &kDeaf), -EINVAL);
+  EXPECT_CONTAINS(handle.error(), "struct_size");
+  EXPECT_EQ(acrn_blk_reset(handle.blk), -EINVAL);
+  EXPECT_CONTAINS(handle.error(), "acrn_blk_create_*()");
+  EXPECT_EQ(acrn_blk_flush(nullptr), -EINVAL);
+
+  EXPECT_EQ(handle.create("ram:1M"), 0);
+  EXPECT_EQ(handle.create("ram:1M"), -EINVAL);
+  EXPECT_EQ(acrn_blk_rescan(handle.blk, "/dev/null"), -EINVAL);
+  EXPECT_CONTAINS(handle.error(), "it has a disk already");
+}
+
+TEST(an_access_outside_of_it_is_all_ones) {
+  const Handle handle;
+  EXPECT_EQ(acrn_blk_bar_read(handle.blk, 0, 0, 4), ~uint64_t{0});
+  EXPECT_EQ(acrn_blk_config_read(handle.blk, 0, 4), ~0u);
+  EXPECT_EQ(handle.create("ram:1M"), 0);
+  EXPECT_EQ(acrn_blk_config_read(handle.blk, 0, 4), 0x1001'1af4u);
+  for (const unsigned size : {0u, 3u, 5u, 16u, ~0u}) {
+    EXPECT_EQ(acrn_blk_config_read(handle.blk, 0, size), ~0u);
+    EXPECT_EQ(acrn_blk_bar_read(handle.blk, 0, 0, size), ~uint64_t{0});
+    acrn_blk_bar_write(handle.blk, 0, 0, size, 1);
+  }
+  EXPECT_EQ(acrn_blk_config_read(handle.blk, ~0u, 4), ~0u);
+  EXPECT_EQ(acrn_blk_bar_read(handle.blk, 0, ~uint64_t{0}, 4), ~uint64_t{0});
+  EXPECT_EQ(acrn_blk_bar_read(handle.blk, 77, 0, 4), ~uint64_t{0});
+  EXPECT_EQ(acrn_blk_bar_size(handle.blk, 77), 0u);
+  EXPECT_EQ(acrn_blk_bar_address(handle.blk, 77), UINT64_MAX);
+}
+
+TEST(regions_that_cannot_be_are_refused) {
+  const Handle handle;
+  std::vector<char> ram(8192);
+  const auto set = [&](std::initializer_list<acrn_blk_region> regions) {
+    return acrn_blk_set_memory(handle.blk, regions.begin(), regions.size(), sizeof(acrn_blk_region));
+  };
+  EXPECT_EQ(set({{0, 4096, ram.data(), -1, 0}, {4095, 4096, ram.data(), -1, 0}}), -EINVAL);
+  EXPECT_CONTAINS(handle.error(), "overlap");
+  EXPECT_EQ(set({{UINT64_MAX, 2, ram.data(), -1, 0}}), -EINVAL);
+  EXPECT_EQ(set({{0, 0, ram.data(), -1, 0}}), -EINVAL);
+  EXPECT_EQ(set({{0, 4096, nullptr, -1, 0}}), -EINVAL);
+  EXPECT_EQ(acrn_blk_set_memory(handle.blk, nullptr, 1, sizeof(acrn_blk_region)), -EINVAL);
+  EXPECT_EQ(set({{0, 4096, ram.data(), -1, 0}, {4096, 4096, ram.data(), -1, 0}}), 0);
+}
+
+TEST(memory_that_is_taken_away_comes_back_with_its_ring) {
+  Guest guest("ram:1M");
+  const auto driver = guest.drive();
+  acrn_blk* const blk = guest.function->disk().get();
+  std::vector<std::byte> data(4096, std::byte{7});
+  EXPECT_EQ(must(driver->write(8, data)), VIRTIO_BLK_S_OK);
+  guest.function->disk().expect_ok(acrn_blk_set_memory(blk, nullptr, 0, sizeof(acrn_blk_region)));
+  const MemoryRegion& ram = guest.board->memory().map()->regions()[0];
+  const acrn_blk_region region{.gpa = raw(ram.base), .size = ram.size, .host = ram.host, .fd = -1, .offset = 0};
+  guest.function->disk().expect_ok(acrn_blk_set_memory(blk, &region, 1, sizeof(region)));
+  std::vector<std::byte> back(4096);
+  EXPECT_EQ(must(driver->read(8, back)), VIRTIO_BLK_S_OK);
+  EXPECT(back == data);
+}
+
+TEST(a_quiesced_disk_takes_nothing_until_it_is_resumed) {
+  Guest guest("ram:1M");
+  const auto driver = guest.drive();
+  acrn_blk* const blk = guest.function->disk().get();
+  guest.function->disk().expect_ok(acrn_blk_quiesce(blk));
+  DriverQueue& queue = driver->queue(0);
+  queue.start(0, VIRTIO_BLK_T_IN, 0, 512, false);
+  queue.kick();
+  guest.function->disk().expect_ok(acrn_blk_flush(blk));
+  EXPECT_EQ(queue.ring().used_index(), 0u);
+  guest.function->disk().expect_ok(acrn_blk_resume(blk));
+  EXPECT(wait_until([&] { return queue.ring().used_index() == 1; }));
+}
+
+// What each signal does to this process.
+std::vector<void (*)(int)> signal_handlers() {
+  std::vector<void (*)(int)> handlers;
+  for (int signal = 1; signal < NSIG; signal++) {
+    struct sigaction action {};
+    if (::sigaction(signal, nullptr, &action) == 0) handlers.push_back(action.sa_handler);
+  }
+  return handlers;
+}
+
+TEST(its_threads_leave_the_hosts_signals_alone) {
+  const auto before = signal_handlers();
+  const Handle handle;
+  const int fd = ::memfd_create("ram", MFD_CLOEXEC);
+  EXPECT(fd >= 0 && ::ftruncate(fd, kRam) == 0);
+  const acrn_blk_region region{.gpa = 0, .size = kRam, .host = nullptr, .fd = fd, .offset = 0};
+  EXPECT_EQ(acrn_blk_set_memory(handle.blk, &region, 1, sizeof(region)), 0);
+  ::close(fd);
+  EXPECT_EQ(handle.create("iothread,ram:1M"), 0);
+  EXPECT(signal_handlers() == before);
+  unsigned blocked = 0;
+  for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
+    std::ifstream status(task.path() / "status");
+    std::string line;
+    while (std::getline(status, line)) {
+      if (!line.starts_with("SigBlk:")) continue;
+      const uint64_t mask = std::stoull(line.substr(7), nullptr, 16);
+      blocked += (mask & 1ull << (SIGTERM - 1)) != 0 && (mask & 1ull << (SIGUSR1 - 1)) != 0 ? 1 : 0;
+    }
+  }
+  EXPECT_EQ(blocked, 2u);  // both loops
+}
+
+void on_bus_error(int, siginfo_t* info, void*) {
+  if (acrn_blk_handle_sigbus(info->si_addr) == 0) _exit(99);
+}
+
+// In a process of its own, since the handler is the process's.
+TEST(a_host_that_catches_bus_errors_survives_a_file_that_shrinks) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    struct sigaction action {};
+    action.sa_sigaction = on_bus_error;
+    action.sa_flags = SA_SIGINFO;
+    ::sigaction(SIGBUS, &action, nullptr);
+    const int fd = ::memfd_create("ram", MFD_CLOEXEC);
+    if (fd < 0 || ::ftruncate(fd, kRam) != 0) ::_exit(1);
+    const Handle handle;
+    const acrn_blk_region region{.gpa = 0, .size = kRam, .host = nullptr, .fd = fd, .offset = 0};
+    if (acrn_blk_set_memory(handle.blk, &region, 1, sizeof(region)) != 0) ::_exit(2);
+    if (handle.create("ram:1M") != 0) ::_exit(3);
+    if (::ftruncate(fd, 0) != 0) ::_exit(4);
+    acrn_blk_bar_write(handle.blk, 0, VIRTIO_PCI_QUEUE_PFN, 4, 1);
+    acrn_blk_bar_write(handle.blk, 0, VIRTIO_PCI_QUEUE_NOTIFY, 2, 0);
+    ::_exit(acrn_blk_reset(handle.blk) == 0 ? 0 : 5);
+  }
+  int status = 0;
+  EXPECT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+}
+
+TEST(a_child_makes_disks_of_its_own) {
+  const Handle parent;
+  EXPECT_EQ(parent.create("ram:1M"), 0);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const Handle own;
+    ::_exit(own.create("ram:1M") == 0 && acrn_blk_flush(own.blk) == 0 ? 0 : 1);
+  }
+  int status = 0;
+  EXPECT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+  EXPECT_EQ(acrn_blk_flush(parent.blk), 0);
+}
+
+TEST(another_copy_of_the_library_lives_beside_it) {
+  Dl_info info{};
+  EXPECT(::dladdr(reinterpret_cast<void*>(&acrn_blk_new), &info) != 0);
+  const TempDir folder;
+  std::filesystem::copy_file(info.dli_fname, folder.path("other.so"));
+  void* const other = ::dlopen(folder.path("other.so").c_str(), RTLD_NOW | RTLD_LOCAL);
+  EXPECT(other != nullptr);
+  const auto other_new = reinterpret_cast<decltype(&acrn_blk_new)>(::dlsym(other, "acrn_blk_new"));
+  const auto other_free = reinterpret_cast<decltype(&acrn_blk_free)>(::dlsym(other, "acrn_blk_free"));
+  const auto other_create =
+      reinterpret_cast<decltype(&acrn_blk_create_function)>(::dlsym(other, "acrn_blk_create_function"));
+  EXPECT(other_new != acrn_blk_new);
+  acrn_blk* const blk = other_new();
+  const acrn_blk_disk disk = disk_of("ram:1M");
+  EXPECT_EQ(other_create(blk, &disk, &kDeaf), 0);
+  const Handle ours;
+  EXPECT_EQ(ours.create("ram:1M"), 0);
+  other_free(blk);
+  EXPECT_EQ(acrn_blk_reset(ours.blk), 0);
+}
+
+TEST(the_log_goes_where_the_host_wants_it) {
+  std::string lines;
+  acrn_blk_set_log(
+      5, [](void* to, int, const char* line) { static_cast<std::string*>(to)->append(line).append("\n"); }, &lines);
+  {
+    const Handle handle;
+    EXPECT_EQ(handle.create("ram:1M"), 0);
+    acrn_blk_bar_write(handle.blk, 0, VIRTIO_PCI_QUEUE_NOTIFY, 2, 77);
+  }
+  acrn_blk_set_log(0, nullptr, nullptr);
+  EXPECT_CONTAINS(lines, "virtio-blk 0:9:0");
+}
+
+TEST(a_version_and_what_it_can) {
+  EXPECT_EQ(acrn_blk_version(), ACRN_BLK_VERSION);
+  EXPECT_EQ(acrn_blk_has("registers"), 1);
+  EXPECT_EQ(acrn_blk_has("time-travel"), 0);
+  EXPECT_EQ(acrn_blk_has(nullptr), 0);
+}
+
+}  // namespace
+}  // namespace acrn

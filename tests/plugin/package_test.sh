@@ -1,0 +1,81 @@
+#!/usr/bin/env bash
+# The packages of the library, as a host's author gets them: what they export, and that the examples are built with them.
+# Usage: package_test.sh <build folder> <source folder>
+set -u
+build=$(realpath "$1") source=$(realpath "$2")
+work=$(mktemp -d) || exit 2
+trap 'rm -rf "$work"' EXIT
+failures=0
+fail() {
+  echo "FAILED: $1"
+  failures=$((failures + 1))
+}
+# expect <what> <command...>: it succeeds.
+expect() {
+  local what=$1
+  shift
+  "$@" >"$work/output" 2>&1 || { fail "$what" && cat "$work/output"; }
+}
+for tool in cpack dpkg-deb pkg-config nm objdump; do
+  command -v "$tool" >/dev/null || { echo "package_test: skipped: there is no $tool" && exit 77; }
+done
+
+cpack --config "$build/CPackConfig.cmake" -B "$work" >"$work/cpack.log" 2>&1 || { cat "$work/cpack.log" && exit 1; }
+root=$work/root
+for package in acrn-dm libacrn-blk0 libacrn-blk-dev; do
+  file=$(echo "$work/$package"_*.deb)
+  [ -f "$file" ] || { fail "there is no package $package" && continue; }
+  dpkg-deb -x "$file" "$root"
+done
+lib=$(dirname "$(find "$root" -name libacrn_blk.a)")
+[ -e "$lib/libacrn_blk.so.0" ] || fail "the library is not beside the static one, in $lib"
+dpkg-deb -f "$work"/libacrn-blk-dev_*.deb Depends | grep -q 'libacrn-blk0 (= ' || fail 'the development package needs the library'
+[ -e "$root/usr/bin/acrn-dm" ] || fail 'acrn-dm is not in its package'
+
+# --- nothing but the interface
+names=$(sed -n 's/^ACRN_BLK_API .*\b\(acrn_blk_[a-z_]*\)(.*/\1/p' "$root/usr/include/acrn-blk.h" | sort)
+[ "$(wc -l <<<"$names")" -gt 20 ] || fail "few functions in acrn-blk.h: $names"
+exported=$(nm -D --defined-only "$lib/libacrn_blk.so.0" | awk '$2 != "A" {sub(/@.*/, "", $3); print $3}' | sort)
+[ "$exported" = "$names" ] || fail "the shared library exports others than acrn-blk.h declares: $(diff <(echo "$names") <(echo "$exported"))"
+exported=$(nm -g --defined-only "$lib/libacrn_blk.a" 2>/dev/null | awk 'NF == 3 {print $3}' | sort)
+[ "$exported" = "$names" ] || fail "the static library exports others: $(diff <(echo "$names") <(echo "$exported") | head)"
+objdump -p "$lib/libacrn_blk.so.0" | grep -q 'SONAME *libacrn_blk.so.0$' || fail 'its name is not libacrn_blk.so.0'
+# What a library must not do: end its host, or change what a signal does. std::terminate() and ACRN_CHECK abort.
+for call in exit _exit quick_exit sigaction signal fork system; do
+  nm -D --undefined-only "$lib/libacrn_blk.so.0" | grep -qE " U $call(@|\$)" && fail "it calls $call()"
+done
+
+# --- the header, in every language that its hosts are written in
+echo '#include <acrn-blk.h>' >"$work/only.c"
+for standard in gnu89 c99 c11; do
+  expect "acrn-blk.h in $standard" cc -std=$standard -Wall -Wextra -Werror -pedantic -I"$root/usr/include" -c -o "$work/only.o" "$work/only.c"
+done
+for standard in c++11 c++20; do
+  expect "acrn-blk.h in $standard" c++ -x c++ -std=$standard -Wall -Wextra -Werror -I"$root/usr/include" -c -o "$work/only.o" "$work/only.c"
+done
+
+# --- the example, with the shared and with the static library
+export PKG_CONFIG_PATH=$lib/pkgconfig
+head -c 8192 /dev/urandom >"$work/disk.img"
+want=$(od -An -v -tx1 -w16 -j1024 -N512 "$work/disk.img" | sed 's/^ //')
+# shellcheck disable=SC2046
+expect 'read_sector' cc -Wall -Wextra -Werror -o "$work/shared" "$source/samples/embed/read_sector.c" $(pkg-config --cflags --libs acrn-blk)
+got=$(LD_LIBRARY_PATH=$lib "$work/shared" "$work/disk.img" 2 | sed 's/ $//')
+[ "$got" = "$want" ] || fail "read_sector says of sector 2: $got"
+# shellcheck disable=SC2046
+expect 'read_sector, static' cc -o "$work/static" "$source/samples/embed/read_sector.c" $(pkg-config --cflags acrn-blk) "$lib/libacrn_blk.a" \
+  $(pkg-config --libs-only-l --static acrn-blk | sed 's/-lacrn_blk//')
+got=$("$work/static" "$work/disk.img" 2 | sed 's/ $//')
+[ "$got" = "$want" ] || fail "read_sector with the static library says of sector 2: $got"
+cat >"$work/CMakeLists.txt" <<CMAKE
+cmake_minimum_required(VERSION 3.25)
+project(host C)
+find_package(acrn-blk REQUIRED)
+add_executable(host $source/samples/embed/read_sector.c)
+target_link_libraries(host acrn::acrn_blk)
+CMAKE
+expect 'read_sector by CMake' cmake -S "$work" -B "$work/b" -DCMAKE_PREFIX_PATH="$root/usr"
+expect 'read_sector by CMake' cmake --build "$work/b"
+
+[ "$failures" = 0 ] && echo "the packages export $(wc -l <<<"$names") functions, and the example runs with them"
+exit "$failures"

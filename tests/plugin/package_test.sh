@@ -45,6 +45,13 @@ for call in exit _exit quick_exit sigaction signal fork system; do
   nm -D --undefined-only "$lib/libacrn_blk.so.0" | grep -qE " U $call(@|\$)" && fail "it calls $call()"
 done
 
+# --- the manual page has every function
+page=$root/usr/share/man/man3/acrn_blk.3
+for name in $names; do
+  grep -q "^\.Fn $name\( \|\$\)" "$page" || fail "$name is not in acrn_blk(3)"
+done
+! command -v mandoc >/dev/null || expect 'acrn_blk(3)' mandoc -Tlint -W warning "$page"
+
 # --- the header, in every language that its hosts are written in
 echo '#include <acrn-blk.h>' >"$work/only.c"
 for standard in gnu89 c99 c11; do

@@ -71,7 +71,9 @@ case $verb in
       --file "$(program acrn-dm):/usr/bin/acrn-dm" --file "$(program kvm_probe):/usr/bin/kvm_probe" \
       --file "$(program libslow_sync.so):/guest/libslow_sync.so" \
       --file "$(program libhsm_on_kvm.so):/guest/libhsm_on_kvm.so"
-    strip "$root/usr/bin/acrn-dm" 2>/dev/null || true # half of it is for its debugger
+    add_file "$root" "$(program tiny_vmm):/usr/bin/tiny_vmm"
+    # Half of them is for their debugger.
+    find "$root" -name acrn-dm -o -name 'libacrn_blk.so*' | xargs strip 2>/dev/null || true
     cp "$here"/*.sh "$kernel/vmlinuz" "$root/guest/"
     add_file "$root" "$(program acrn_hypervisor):/usr/bin/acrn_hypervisor"
     if [ -e "$folder/direct" ]; then

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The packages of the library, as a host's author gets them: what they export, and that the examples are built with them.
-# Usage: package_test.sh <build folder> <source folder>
+# Usage: package_test.sh <build folder> <source folder> [--accept]
 set -u
 build=$(realpath "$1") source=$(realpath "$2")
 work=$(mktemp -d) || exit 2
@@ -16,7 +16,7 @@ expect() {
   shift
   "$@" >"$work/output" 2>&1 || { fail "$what" && cat "$work/output"; }
 }
-for tool in cpack dpkg-deb pkg-config nm objdump; do
+for tool in cpack dpkg-deb dpkg-shlibdeps pkg-config nm objdump; do
   command -v "$tool" >/dev/null || { echo "package_test: skipped: there is no $tool" && exit 77; }
 done
 
@@ -44,6 +44,24 @@ objdump -p "$lib/libacrn_blk.so.0" | grep -q 'SONAME *libacrn_blk.so.0$' || fail
 for call in exit _exit quick_exit sigaction signal fork system; do
   nm -D --undefined-only "$lib/libacrn_blk.so.0" | grep -qE " U $call(@|\$)" && fail "it calls $call()"
 done
+
+# --- what is in the header stays as hosts were compiled with it: a library of empty functions has its types. A change that is
+# meant goes into acrn_blk.abi, by `package_test.sh <build folder> <source folder> --accept`.
+awk 'BEGIN {print "#include <acrn-blk.h>"}
+  /^ACRN_BLK_API/ {inside = 1}
+  inside {text = text " " $0}
+  inside && /;/ {sub(/ACRN_BLK_API/, "", text); sub(/;.*/, " {__builtin_trap();}", text); print text; text = ""; inside = 0}' \
+  "$root/usr/include/acrn-blk.h" >"$work/stub.c"
+expect 'a library of empty functions' cc -g -shared -fPIC -I"$root/usr/include" -Wl,--version-script="$source/dm/plugin/acrn_blk.map" \
+  -Wl,-soname,libacrn_blk.so.0 -o "$work/libstub.so" "$work/stub.c"
+if ! command -v abidiff >/dev/null; then
+  echo 'package_test: skipped: the comparison of the interface (abigail-tools is not installed)'
+elif [ "${3:-}" = --accept ]; then
+  abidw --no-corpus-path --no-comp-dir-path --no-show-locs --drop-undefined-syms "$work/libstub.so" |
+    sed -E "s/ path='[^']*stub.c'/ path='acrn-blk.h'/; s/ filepath='[^']*'//g" >"$source/tests/plugin/acrn_blk.abi"
+else
+  expect 'the interface, against acrn_blk.abi' abidiff --no-added-syms "$source/tests/plugin/acrn_blk.abi" "$work/libstub.so"
+fi
 
 # --- the manual page has every function
 page=$root/usr/share/man/man3/acrn_blk.3

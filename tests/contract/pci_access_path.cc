@@ -58,7 +58,7 @@ class DevicePath : public AccessPath {
 
 class DirectPath final : public DevicePath {
  public:
-  explicit DirectPath(const AccessPathOptions& options) {
+  explicit DirectPath(const AccessPathOptions& options) : loop_(must(EpollLoop::create("queues", {}, options.loop))) {
     const DeviceEnvironment environment{.memory = board_->memory(),
                                         .msi = board_->msi(),
                                         .shared_loop = *loop_,
@@ -71,7 +71,7 @@ class DirectPath final : public DevicePath {
 
  private:
   std::unique_ptr<LoopbackMachine> board_ = must(LoopbackMachine::create(kRam));
-  std::unique_ptr<EpollLoop> loop_ = must(EpollLoop::create("queues", {}));
+  std::unique_ptr<EpollLoop> loop_;
 };
 
 // The caller is a virtual CPU of the machine. Any thread.

@@ -27,6 +27,7 @@ class AccessPath {
 struct AccessPathOptions {
   std::string disk;  // what follows "virtio-blk," in -s
   bool single_msi = false;
+  LoopOptions loop = {};  // of the queues; the library has its own
 };
 
 using MakeReach = std::unique_ptr<AccessPath> (*)(const AccessPathOptions& options);

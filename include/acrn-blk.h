@@ -12,9 +12,9 @@
  *
  * Threads: calls marked [access] may be made by any thread at any time, also at once, from acrn_blk_create_*() to
  * acrn_blk_free(); a virtual CPU makes them. All others are [control]: one at a time for each handle, on any thread but
- * those of the library. Callbacks come on the thread that makes an access and on the library's; they return soon, may
- * make [access] calls, and make no [control] call. Threads start in acrn_blk_create_*() and when a disk first needs
- * them, and end in acrn_blk_free().
+ * those of the library. Callbacks come on the thread that makes a call and on the library's; they return soon, and make
+ * no call of the library. Threads start in acrn_blk_create_*() and when a disk first needs them, and end in
+ * acrn_blk_free().
  *
  * Signals: the library's threads have all of them blocked but those of a crash. fork(): a child that does not exec may
  * make handles of its own, and makes no call on those of its parent.

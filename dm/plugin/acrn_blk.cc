@@ -86,7 +86,7 @@ int control_created(acrn_blk* blk, Call&& call) noexcept {
 
 bool has_size(size_t size) { return size == 1 || size == 2 || size == 4 || size == 8; }
 
-// What the host has compiled of a structure; what it does not know is zero. Errors: kUsage.
+// A structure as the host has compiled it. Members that it knows and this library does not are ignored. Errors: kUsage.
 template <class T>
 Result<T> copy_of(const T* from, std::string_view name) {
   if (from == nullptr || from->struct_size < sizeof(T)) {

@@ -7,17 +7,22 @@
  *     its own, and passes on accesses to BAR0 alone.
  * The guest sees a legacy virtio PCI function, 1af4:1001 (virtio 0.9.5).
  *
- * Results: 0, or a negative errno, and then acrn_blk_error() says in one line what was wrong. What a guest does is
- * never an error of a call. The library prints nothing, installs no signal handler and ends no process.
+ * Results: 0, or a negative errno, and then acrn_blk_error() says in one line what was wrong; there is no text for
+ * -ENOMEM and of calls marked [access]. What a guest does is never an error of a call. The library prints nothing,
+ * installs no signal handler and ends no process, unless its own threads find no memory at all.
  *
- * Threads: calls marked [access] may be made by any thread at any time, also at once, from acrn_blk_create_*() to
- * acrn_blk_free(); a virtual CPU makes them. All others are [control]: one at a time for each handle, on any thread but
- * those of the library. Callbacks come on the thread that makes a call and on the library's; they return soon, and make
- * no call of the library. Threads start in acrn_blk_create_*() and when a disk first needs them, and end in
- * acrn_blk_free().
+ * Threads: calls marked [access] may be made by any thread at any time, also at once, after acrn_blk_create_*() has
+ * returned and until acrn_blk_free(); a virtual CPU makes them. Those marked [control] are made one at a time for each
+ * handle, on any thread but those of the library, and may wait for requests in flight. Threads start in
+ * acrn_blk_create_*() and when a disk first needs them, and end in acrn_blk_free().
+ *
+ * Callbacks come on the thread that makes a call and on the library's. They return soon, make no call of the library,
+ * and take no lock that the host holds across a call of the library: a write that resets the device waits for the
+ * library's threads, which may be in a callback.
  *
  * Signals: the library's threads have all of them blocked but those of a crash. fork(): a child that does not exec may
- * make handles of its own, and makes no call on those of its parent.
+ * make handles of its own, and makes no call on those of its parent; while it lives, images that the parent had open
+ * stay locked. No other thread makes a call during the fork.
  */
 #ifndef ACRN_BLK_H
 #define ACRN_BLK_H
@@ -50,12 +55,14 @@ ACRN_BLK_API void acrn_blk_set_log(int level, acrn_blk_log* log, void* context);
 
 /* A handle, without a disk; NULL: out of memory. */
 ACRN_BLK_API acrn_blk* acrn_blk_new(void);
-/* Waits for requests in flight, lets go of the disk, and ends the handle's threads. It does not flush. NULL is fine. */
+/* Waits for requests in flight, lets go of the disk, and ends the handle's threads; INTA# is low then. It does not
+ * flush: see acrn_blk_flush(). The doorbells' descriptors are closed, so they are taken from the hypervisor before.
+ * NULL is fine.  [control] */
 ACRN_BLK_API void acrn_blk_free(acrn_blk* blk);
 /* What was wrong with the last [control] call that failed; never NULL. Valid until the next one. */
 ACRN_BLK_API const char* acrn_blk_error(const acrn_blk* blk);
 
-/* Guest RAM. */
+/* Guest RAM. Addresses, sizes and offsets are multiples of 4096. */
 struct acrn_blk_region {
   uint64_t gpa;    /* guest-physical address */
   uint64_t size;   /* bytes */
@@ -65,13 +72,13 @@ struct acrn_blk_region {
 };
 /* Sets all of it, instead of what was set before. `region_size`: sizeof(struct acrn_blk_region). Waits for requests in
  * flight; queues whose ring is in the new memory go on, others when a later call brings it back. Once the call returns,
- * nothing uses the old memory. Errors: -EINVAL (regions that overlap or wrap), -ENOMEM, or that of mmap().  [control]
- */
+ * nothing uses the old memory. Errors: -EINVAL (regions that cannot be, or overlap), -ENOMEM, or that of mmap().
+ * [control] */
 ACRN_BLK_API int acrn_blk_set_memory(acrn_blk* blk, const struct acrn_blk_region* regions, size_t count,
                                      size_t region_size);
 /* For a host that maps guest RAM by `fd` from a process that may truncate it: to be called by the host's handler of
- * SIGBUS with si_addr. 1: the address was in such a region, which is private zeroes now and for good; return from the
- * handler. 0: it was not. Async-signal-safe. */
+ * SIGBUS with si_addr, if si_code is BUS_ADRERR, on any thread. 1: the address was in such a region, which is private
+ * zeroes now and for good; return from the handler. 0: it was not. Async-signal-safe. */
 ACRN_BLK_API int acrn_blk_handle_sigbus(void* address);
 
 /* Common to both forms. `options` is what stands after "virtio-blk," in -s, as "/disk.img,writeback". */
@@ -89,8 +96,9 @@ struct acrn_blk_function_callbacks {
   void (*send_msi)(void* context, uint64_t address, uint32_t data); /* a message of MSI or MSI-X */
   void (*set_intx)(void* context, int level);                       /* the level of INTA#; one call at a time */
 };
-/* Once for each handle, after acrn_blk_set_memory(). Errors: -EINVAL (a bad option or structure), -ENOENT (the disk
- * cannot be opened or served), -ENOMEM, -EAGAIN (the system is out of threads or descriptors).  [control] */
+/* Once for each handle. Errors: -EINVAL (a bad option or structure), -ENOENT (the disk cannot be opened or served),
+ * -ENOTSUP (the host lacks what an option asks for), -ENOMEM, -EAGAIN (the system is out of memory, threads or
+ * descriptors for it).  [control] */
 ACRN_BLK_API int acrn_blk_create_function(acrn_blk* blk, const struct acrn_blk_disk* disk,
                                           const struct acrn_blk_function_callbacks* callbacks);
 
@@ -100,7 +108,8 @@ struct acrn_blk_register_callbacks {
   void* context;
   int (*msix_enabled)(void* context); /* whether the driver has MSI-X on; cheap: asked for each access and interrupt */
   void (*send_vector)(void* context, unsigned vector); /* while it is on; vector < acrn_blk_vectors() */
-  /* While it is off: whether the ISR asks for an interrupt, one call at a time: the level of INTA# but for its mask. */
+  /* Whether the ISR asks for an interrupt, one call at a time: the level of INTA#, while neither MSI nor MSI-X is on
+   * and the driver has not disabled it, which the host looks at. */
   void (*set_isr)(void* context, int level);
   /* While it is off: a bit of the ISR was set, perhaps not the first: a message, if the driver has MSI on. NULL: the
    * host has no MSI. */
@@ -119,12 +128,14 @@ ACRN_BLK_API uint64_t acrn_blk_bar_read(acrn_blk* blk, unsigned bar, uint64_t of
 ACRN_BLK_API void acrn_blk_bar_write(acrn_blk* blk, unsigned bar, uint64_t offset, unsigned size, uint64_t value);
 /* Bytes; 0: there is no such BAR.  [access] */
 ACRN_BLK_API uint32_t acrn_blk_bar_size(acrn_blk* blk, unsigned bar);
-/* Where a function's BAR answers; UINT64_MAX: it does not, or the host places it.  [access] */
+/* Where a function's BAR answers, which each write to configuration space and a reset may change; UINT64_MAX: it does
+ * not, or the host places it.  [access] */
 ACRN_BLK_API uint64_t acrn_blk_bar_address(acrn_blk* blk, unsigned bar);
 /* MSI-X vectors: one for each queue and one for changes of the configuration.  [access] */
 ACRN_BLK_API unsigned acrn_blk_vectors(acrn_blk* blk);
 
-/* A register write that can be an ioeventfd: a signal of `fd` is a write of `data`. */
+/* A register write that can be an ioeventfd: a signal of `fd` is a write of `data`. The host places it where the BAR
+ * is, and moves it with that. */
 struct acrn_blk_doorbell {
   size_t struct_size;
   unsigned bar;
@@ -136,17 +147,20 @@ struct acrn_blk_doorbell {
 /* One for each queue, from 0. -ENOENT: there is none of that number; without a text.  [access] */
 ACRN_BLK_API int acrn_blk_get_doorbell(acrn_blk* blk, unsigned number, struct acrn_blk_doorbell* doorbell);
 
-/* As RST# or a reset of the machine: returns when nothing is in flight.  [control] */
+/* As RST# or a reset of the machine: returns when nothing is in flight. It ends a quiesce.  [control] */
 ACRN_BLK_API int acrn_blk_reset(acrn_blk* blk);
 /* Returns when nothing is in flight, and takes nothing new until acrn_blk_resume(). The virtual CPUs are paused from
  * before the one to after the other.  [control] */
 ACRN_BLK_API int acrn_blk_quiesce(acrn_blk* blk);
 ACRN_BLK_API int acrn_blk_resume(acrn_blk* blk);
-/* Returns when everything that the guest has written is on stable storage. -EIO if it cannot be.  [control] */
+/* Returns when every write that has completed is on stable storage. -EIO if it cannot be. At the end of a machine:
+ * acrn_blk_quiesce() first, so that nothing completes after it.  [control] */
 ACRN_BLK_API int acrn_blk_flush(acrn_blk* blk);
-/* Gives a disk that was created with "nodisk" its disk: "<path>[,option...]".  [control] */
+/* Gives a disk that was created with "nodisk" its disk: "<path>[,option...]". Errors as of acrn_blk_create_*().
+ * [control] */
 ACRN_BLK_API int acrn_blk_rescan(acrn_blk* blk, const char* options);
-/* Follows the size of the file, and tells the guest; `bytes` may be NULL.  [control] */
+/* Follows the size of the file, and tells the guest; `bytes` may be NULL. -EINVAL: there is no disk, or its size cannot
+ * change.  [control] */
 ACRN_BLK_API int acrn_blk_resize(acrn_blk* blk, uint64_t* bytes);
 /* Counts since the handle was made, as JSON: what `stats` of acrn-dm's control socket says of one function. To be
  * released by acrn_blk_free_text().  [control] */

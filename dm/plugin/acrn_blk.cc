@@ -1,4 +1,4 @@
-// The C interface of the library (include/acrn-blk.h). Nothing leaves it by an exception.
+// The C interface of the library (include/acrn-blk.h). No exception leaves it.
 #include <algorithm>
 #include <array>
 #include <cerrno>
@@ -7,6 +7,7 @@
 #include <cstring>
 #include <memory>
 #include <new>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -75,6 +76,17 @@ int control(acrn_blk* blk, Call&& call) noexcept {
   }
 }
 
+// An access. A host that is out of memory sees none of it.
+template <class Call>
+auto access(acrn_blk* blk, decltype(std::declval<Call>()(std::declval<acrn::BlkForm&>())) none, Call&& call) noexcept {
+  if (blk->form == nullptr) return none;
+  try {
+    return call(*blk->form);
+  } catch (const std::bad_alloc&) {
+    return none;
+  }
+}
+
 // The same for a handle that has been created.
 template <class Call>
 int control_created(acrn_blk* blk, Call&& call) noexcept {
@@ -86,48 +98,58 @@ int control_created(acrn_blk* blk, Call&& call) noexcept {
 
 bool has_size(size_t size) { return size == 1 || size == 2 || size == 4 || size == 8; }
 
-// A structure as the host has compiled it. Members that it knows and this library does not are ignored. Errors: kUsage.
+// A structure as the host has compiled it, which may know more members than this library. Errors: kUsage.
 template <class T>
 Result<T> copy_of(const T* from, std::string_view name) {
-  if (from == nullptr || from->struct_size < sizeof(T)) {
+  constexpr size_t kFirstSize = sizeof(T);  // of the version 0, when members are added
+  if (from == nullptr || from->struct_size < kFirstSize) {
     return acrn::usage_error(concat(name, ": struct_size is too small; give sizeof(struct ", name, ")"));
   }
-  return *from;
+  T own{};
+  std::memcpy(&own, from, std::min(from->struct_size, sizeof(T)));
+  return own;
 }
 
-Result<acrn::MemoryRegion> map_region(const acrn_blk_region& region) {
-  const Gpa base{region.gpa};
+constexpr uint64_t kRegionUnit = 4096;  // bytes
+
+// A region that the library has mapped, or an errno and a text.
+struct Mapped {
+  acrn::MemoryRegion region{};
+  int error = 0;
+  std::string text = {};
+};
+
+Mapped map_region(const acrn_blk_region& region) {
   const std::string name = concat("the region at ", acrn::hex(region.gpa));
   if (region.size == 0 || region.gpa + (region.size - 1) < region.gpa) {
-    return acrn::usage_error(concat(name, ": its size, ", region.size, ", is 0 or goes past the end of addresses"));
+    return {{}, EINVAL, concat(name, ": its size, ", region.size, ", is 0 or goes past the end of addresses")};
   }
-  if (region.host != nullptr) return acrn::MemoryRegion{base, region.size, static_cast<std::byte*>(region.host), {}};
+  // SAFETY: for its value alone.
+  const auto host = reinterpret_cast<uintptr_t>(region.host);
+  if ((region.gpa | region.size | region.offset | host) % kRegionUnit != 0) {
+    return {{}, EINVAL, concat(name, ": gpa, size, host and offset have to be multiples of ", kRegionUnit)};
+  }
+  if (region.host != nullptr) {
+    return {{Gpa{region.gpa}, region.size, static_cast<std::byte*>(region.host), {}}};
+  }
   int error = 0;
   std::shared_ptr<const acrn::SharedMapping> mapping =
       acrn::SharedMapping::create(region.fd, region.offset, region.size, error);
   if (mapping == nullptr) {
-    return acrn::usage_error(concat(name, ": descriptor ", region.fd, " cannot be mapped: ", acrn::errno_text(error)));
+    return {{}, error, concat(name, ": descriptor ", region.fd, " cannot be mapped: ", acrn::errno_text(error))};
   }
   std::byte* const data = mapping->data();
-  return acrn::MemoryRegion{base, region.size, data, std::move(mapping)};
+  return {{Gpa{region.gpa}, region.size, data, std::move(mapping)}};
 }
 
-Result<std::shared_ptr<const acrn::MemoryMap>> map_regions(const acrn_blk_region* regions, size_t count) {
-  std::vector<acrn::MemoryRegion> mapped;
-  for (size_t i = 0; i < count; i++) {
-    auto region = map_region(regions[i]);
-    if (!region) return region.error();
-    mapped.push_back(std::move(region).value());
-  }
-  auto map = std::make_shared<const acrn::MemoryMap>(std::move(mapped));
-  const auto sorted = map->regions();
+// Empty: they do not.
+std::string overlap(std::span<const acrn::MemoryRegion> sorted) {
   for (size_t i = 1; i < sorted.size(); i++) {
-    if (raw(sorted[i].base) - raw(sorted[i - 1].base) < sorted[i - 1].size) {
-      return acrn::usage_error(concat("the regions at ", acrn::hex(raw(sorted[i - 1].base)), " and ",
-                                      acrn::hex(raw(sorted[i].base)), " overlap"));
-    }
+    if (raw(sorted[i].base) - raw(sorted[i - 1].base) >= sorted[i - 1].size) continue;
+    return concat("the regions at ", acrn::hex(raw(sorted[i - 1].base)), " and ", acrn::hex(raw(sorted[i].base)),
+                  " overlap");
   }
-  return std::shared_ptr<const acrn::MemoryMap>(std::move(map));
+  return "";
 }
 
 Result<acrn::PciSlotConfig> parse_disk(const acrn_blk_disk& disk) {
@@ -183,25 +205,39 @@ acrn_blk* acrn_blk_new() {
   }
 }
 
-void acrn_blk_free(acrn_blk* blk) { delete blk; }
+void acrn_blk_free(acrn_blk* blk) {
+  if (blk == nullptr) return;
+  access(blk, 0, [](acrn::BlkForm& form) { return form.reset(), 0; });  // which lowers the interrupt
+  delete blk;
+}
 
 const char* acrn_blk_error(const acrn_blk* blk) { return blk == nullptr ? "no handle" : blk->error.c_str(); }
 
 int acrn_blk_set_memory(acrn_blk* blk, const acrn_blk_region* regions, size_t count, size_t region_size) {
-  return control(blk, [&]() -> Result<void> {
-    if (region_size != sizeof(acrn_blk_region) || (regions == nullptr && count != 0)) {
-      return acrn::usage_error("acrn_blk_region: region_size is another; give sizeof(struct acrn_blk_region)");
+  if (blk == nullptr) return -EINVAL;
+  if (region_size < sizeof(acrn_blk_region)) {
+    return fail(*blk, EINVAL, "region_size is too small; give sizeof(struct acrn_blk_region)");
+  }
+  if (regions == nullptr && count != 0) return fail(*blk, EINVAL, "the regions are missing");
+  try {
+    std::vector<acrn::MemoryRegion> mapped;
+    for (size_t i = 0; i < count; i++) {
+      acrn_blk_region region;
+      std::memcpy(&region, reinterpret_cast<const char*>(regions) + i * region_size,  // SAFETY: bytes of an array
+                  sizeof(region));
+      Mapped one = map_region(region);
+      if (one.error != 0) return fail(*blk, one.error, one.text);
+      mapped.push_back(std::move(one.region));
     }
-    auto map = map_regions(regions, count);
-    if (!map) return map.error();
-    const auto change = [&] { blk->memory.replace(std::move(map).value()); };
-    if (blk->form == nullptr) {
-      change();
-    } else {
-      blk->form->change_memory(change);
-    }
-    return {};
-  });
+    auto map = std::make_shared<const acrn::MemoryMap>(std::move(mapped));
+    if (const std::string text = overlap(map->regions()); !text.empty()) return fail(*blk, EINVAL, text);
+    const auto change = [&] { blk->memory.replace(std::move(map)); };
+    blk->form == nullptr ? change() : blk->form->change_memory(change);
+    return 0;
+  } catch (const std::bad_alloc&) {
+    blk->error.clear();
+    return -ENOMEM;
+  }
 }
 
 int acrn_blk_handle_sigbus(void* address) { return acrn::SharedMapping::recover(address) ? 1 : 0; }
@@ -233,26 +269,36 @@ int acrn_blk_create_registers(acrn_blk* blk, const acrn_blk_disk* disk, const ac
 }
 
 uint32_t acrn_blk_config_read(acrn_blk* blk, unsigned offset, unsigned size) {
-  return blk->form != nullptr && has_size(size) && size <= 4 ? blk->form->config_read(offset, size) : ~0u;
+  if (!has_size(size) || size > 4) return ~0u;
+  return access(blk, ~0u, [=](acrn::BlkForm& form) { return form.config_read(offset, size); });
 }
 
 void acrn_blk_config_write(acrn_blk* blk, unsigned offset, unsigned size, uint32_t value) {
-  if (blk->form != nullptr && has_size(size) && size <= 4) blk->form->config_write(offset, size, value);
+  if (!has_size(size) || size > 4) return;
+  access(blk, 0, [=](acrn::BlkForm& form) { return form.config_write(offset, size, value), 0; });
 }
 
 uint64_t acrn_blk_bar_read(acrn_blk* blk, unsigned bar, uint64_t offset, unsigned size) {
-  return blk->form != nullptr && has_size(size) ? blk->form->bar_read(bar, offset, size) : ~uint64_t{0};
+  if (!has_size(size)) return ~uint64_t{0};
+  return access(blk, ~uint64_t{0}, [=](acrn::BlkForm& form) { return form.bar_read(bar, offset, size); });
 }
 
 void acrn_blk_bar_write(acrn_blk* blk, unsigned bar, uint64_t offset, unsigned size, uint64_t value) {
-  if (blk->form != nullptr && has_size(size)) blk->form->bar_write(bar, offset, size, value);
+  if (!has_size(size)) return;
+  access(blk, 0, [=](acrn::BlkForm& form) { return form.bar_write(bar, offset, size, value), 0; });
 }
 
-uint32_t acrn_blk_bar_size(acrn_blk* blk, unsigned bar) { return blk->form == nullptr ? 0 : blk->form->bar_size(bar); }
-uint64_t acrn_blk_bar_address(acrn_blk* blk, unsigned bar) {
-  return blk->form == nullptr ? UINT64_MAX : blk->form->bar_address(bar);
+uint32_t acrn_blk_bar_size(acrn_blk* blk, unsigned bar) {
+  return access(blk, 0u, [=](acrn::BlkForm& form) { return form.bar_size(bar); });
 }
-unsigned acrn_blk_vectors(acrn_blk* blk) { return blk->form == nullptr ? 0 : blk->form->vectors(); }
+
+uint64_t acrn_blk_bar_address(acrn_blk* blk, unsigned bar) {
+  return access(blk, uint64_t{UINT64_MAX}, [=](acrn::BlkForm& form) { return form.bar_address(bar); });
+}
+
+unsigned acrn_blk_vectors(acrn_blk* blk) {
+  return access(blk, 0u, [](acrn::BlkForm& form) { return form.vectors(); });
+}
 
 // An access, so it leaves the text of an error alone.
 int acrn_blk_get_doorbell(acrn_blk* blk, unsigned number, acrn_blk_doorbell* doorbell) {

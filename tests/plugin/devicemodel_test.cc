@@ -81,8 +81,12 @@ TEST(a_reset_of_the_vm_keeps_what_was_written) {
   const TempDir folder;
   const auto model = host(folder.file("disk.img", kMiB) + ",writeback");
   const auto data = some_data(4096, 4);
-  EXPECT_EQ(must(drive(*model)->write(8, data)), VIRTIO_BLK_S_OK);
+  const auto before = drive(*model, {.interrupts = InterruptMode::kIntx});
+  EXPECT_EQ(must(before->write(8, data)), VIRTIO_BLK_S_OK);
+  EXPECT(model->doorbells_placed() != 0);
   model->reset();
+  EXPECT_EQ(model->doorbells_placed(), 0u);
+  EXPECT(!model->board().pin(DeviceModelHost::kAddress).level());
   std::vector<std::byte> back(data.size());
   EXPECT_EQ(must(drive(*model)->read(8, back)), VIRTIO_BLK_S_OK);
   EXPECT(back == data);

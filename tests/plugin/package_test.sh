@@ -39,6 +39,9 @@ exported=$(nm -D --defined-only "$lib/libacrn_blk.so.0" | awk '$2 != "A" {sub(/@
 [ "$exported" = "$names" ] || fail "the shared library exports others than acrn-blk.h declares: $(diff <(echo "$names") <(echo "$exported"))"
 exported=$(nm -g --defined-only "$lib/libacrn_blk.a" 2>/dev/null | awk 'NF == 3 {print $3}' | sort)
 [ "$exported" = "$names" ] || fail "the static library exports others: $(diff <(echo "$names") <(echo "$exported") | head)"
+version=$(sed -n 's/^#define ACRN_BLK_VERSION 0x\(..\)\(..\)\(..\)u/0x\1 0x\2 0x\3/p' "$root/usr/include/acrn-blk.h")
+# shellcheck disable=SC2086
+[ "$(printf '%d.%d.%d' $version)" = "$(PKG_CONFIG_PATH=$lib/pkgconfig pkg-config --modversion acrn-blk)" ] || fail "ACRN_BLK_VERSION is another than the package's"
 objdump -p "$lib/libacrn_blk.so.0" | grep -q 'SONAME *libacrn_blk.so.0$' || fail 'its name is not libacrn_blk.so.0'
 # What a library must not do: end its host, or change what a signal does. std::terminate() and ACRN_CHECK abort.
 for call in exit _exit quick_exit sigaction signal fork system; do

@@ -47,7 +47,7 @@ void LegacyRegisters::reset(const std::function<void()>& rest) {
 
 void LegacyRegisters::change_memory(const std::function<void()>& change) {
   MutexLock lock(control_);
-  if (!suspended_) device_->suspend();
+  device_->suspend();  // what has been suspended already stays so
   change();
   if (!suspended_) device_->resume();
 }
@@ -176,6 +176,7 @@ void LegacyRegisters::write_status(uint8_t value) {
 
 void LegacyRegisters::reset_device() {
   device_->reset();  // returns when nothing is in flight
+  suspended_ = false;
   status_ = 0;
   guest_features_ = 0;
   queue_select_ = 0;
@@ -190,7 +191,9 @@ void LegacyRegisters::reset_device() {
 
 void LegacyRegisters::queue_interrupt(unsigned queue) { raise(VIRTIO_PCI_ISR_QUEUE, queues_[queue].vector); }
 
+// Not during a reset, which it would outlive. It comes from control calls, never from a loop of the device.
 void LegacyRegisters::config_interrupt() {
+  MutexLock lock(control_);
   // Who has not started yet will read the configuration as it is now. The queue's bit comes with it, as drivers that
   // were written against QEMU expect (docs/adr/0017).
   if ((status_ & VIRTIO_CONFIG_S_DRIVER_OK) != 0) raise(VIRTIO_PCI_ISR_CONFIG | VIRTIO_PCI_ISR_QUEUE, config_vector_);

@@ -61,8 +61,8 @@ class LegacyRegisters final : private VirtioInterruptSink {
 
   // As if the driver had written 0 to the status; then runs `rest`, before any other control of the device.
   void reset(const std::function<void()>& rest = [] {});
-  // The queues take nothing from suspend(), which returns when nothing is in flight, to resume(). The driver makes no
-  // access in between.
+  // The queues take nothing from suspend(), which returns when nothing is in flight, to resume() or a reset. The driver
+  // makes no access in between.
   void suspend();
   void resume();
   // See PciFunction::change_memory().

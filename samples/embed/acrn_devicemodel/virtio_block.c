@@ -95,9 +95,13 @@ static void tell_doorbells(struct disk* disk, uint64_t at, uint32_t flags) {
   }
 }
 
-/* Kicks as signals of eventfds while the driver runs, so that they need no exit to the device model; 0: no longer. */
-static void place_doorbells(struct disk* disk, uint64_t at) {
+/* Kicks as signals of eventfds while the driver runs, so that they need no exit to the device model. Virtual CPUs may
+ * write the status at once, so what counts is what it is now. */
+static void place_doorbells(struct disk* disk) {
+  uint64_t at;
+
   pthread_mutex_lock(&disk->mutex);
+  at = (acrn_blk_bar_read(disk->blk, REGISTER_BAR, STATUS, 1) & DRIVER_OK) != 0 ? disk->dev->bar[REGISTER_BAR].addr : 0;
   if (at != disk->doorbells_at) {
     if (disk->doorbells_at != 0) tell_doorbells(disk, disk->doorbells_at, ACRN_IOEVENTFD_FLAG_DEASSIGN);
     if (at != 0) tell_doorbells(disk, at, 0);
@@ -118,8 +122,9 @@ static int fail(struct disk* disk) {
   return -1;
 }
 
-/* blkrescan <slot>,<path>[,options] */
-static int rescan(void* context, char* arguments) {
+/* blkrescan <slot>,<path>[,options]. Some versions register it, others call it by this name. */
+int vm_monitor_blkrescan(void* context, char* arguments);
+int vm_monitor_blkrescan(void* context, char* arguments) {
   const char* comma = strchr(arguments, ',');
   struct disk* disk;
   int result = -1;
@@ -138,7 +143,7 @@ static int rescan(void* context, char* arguments) {
   return result;
 }
 
-static struct monitor_vm_ops rescan_ops = {.rescan = rescan};
+static struct monitor_vm_ops rescan_ops = {.rescan = vm_monitor_blkrescan};
 
 static int disk_init(struct vmctx* ctx, struct pci_vdev* dev, char* opts) {
   static int registered;
@@ -205,8 +210,10 @@ static void disk_deinit(struct vmctx* ctx, struct pci_vdev* dev, char* opts) {
   for (link = &disks; *link != disk;) link = &(*link)->next;
   *link = disk->next;
   pthread_mutex_unlock(&disks_mutex);
-  place_doorbells(disk, 0);
-  if (acrn_blk_flush(disk->blk) != 0) fprintf(stderr, "%s\n", acrn_blk_error(disk->blk));
+  if (acrn_blk_quiesce(disk->blk) != 0 || acrn_blk_flush(disk->blk) != 0)
+    fprintf(stderr, "%s\n", acrn_blk_error(disk->blk));
+  acrn_blk_reset(disk->blk);
+  place_doorbells(disk);
   end_disk(disk);
 }
 
@@ -220,9 +227,9 @@ static void disk_write(struct vmctx* ctx, int vcpu, struct pci_vdev* dev, int ba
     pci_emul_msix_twrite(dev, offset, size, value);
     return;
   }
+  if (disk == NULL) return;
   acrn_blk_bar_write(disk->blk, (unsigned)bar, offset, (unsigned)size, value);
-  if (bar == REGISTER_BAR && offset == STATUS)
-    place_doorbells(disk, (value & DRIVER_OK) != 0 ? dev->bar[REGISTER_BAR].addr : 0);
+  if (bar == REGISTER_BAR && offset == STATUS) place_doorbells(disk);
 }
 
 static uint64_t disk_read(struct vmctx* ctx, int vcpu, struct pci_vdev* dev, int bar, uint64_t offset, int size) {
@@ -231,6 +238,7 @@ static uint64_t disk_read(struct vmctx* ctx, int vcpu, struct pci_vdev* dev, int
   (void)vcpu;
 
   if (bar == pci_msix_table_bar(dev)) return pci_emul_msix_tread(dev, offset, size);
+  if (disk == NULL) return ~0ull;
   return acrn_blk_bar_read(disk->blk, (unsigned)bar, offset, (unsigned)size);
 }
 

@@ -78,7 +78,8 @@ int control(acrn_blk* blk, Call&& call) noexcept {
 
 // An access. A host that is out of memory sees none of it.
 template <class Call>
-auto access(acrn_blk* blk, decltype(std::declval<Call>()(std::declval<acrn::BlkForm&>())) none, Call&& call) noexcept {
+auto with_form(acrn_blk* blk, decltype(std::declval<Call>()(std::declval<acrn::BlkForm&>())) none,
+               Call&& call) noexcept {
   if (blk->form == nullptr) return none;
   try {
     return call(*blk->form);
@@ -207,7 +208,7 @@ acrn_blk* acrn_blk_new() {
 
 void acrn_blk_free(acrn_blk* blk) {
   if (blk == nullptr) return;
-  access(blk, 0, [](acrn::BlkForm& form) { return form.reset(), 0; });  // which lowers the interrupt
+  with_form(blk, 0, [](acrn::BlkForm& form) { return form.reset(), 0; });  // which lowers the interrupt
   delete blk;
 }
 
@@ -270,34 +271,34 @@ int acrn_blk_create_registers(acrn_blk* blk, const acrn_blk_disk* disk, const ac
 
 uint32_t acrn_blk_config_read(acrn_blk* blk, unsigned offset, unsigned size) {
   if (!has_size(size) || size > 4) return ~0u;
-  return access(blk, ~0u, [=](acrn::BlkForm& form) { return form.config_read(offset, size); });
+  return with_form(blk, ~0u, [=](acrn::BlkForm& form) { return form.config_read(offset, size); });
 }
 
 void acrn_blk_config_write(acrn_blk* blk, unsigned offset, unsigned size, uint32_t value) {
   if (!has_size(size) || size > 4) return;
-  access(blk, 0, [=](acrn::BlkForm& form) { return form.config_write(offset, size, value), 0; });
+  with_form(blk, 0, [=](acrn::BlkForm& form) { return form.config_write(offset, size, value), 0; });
 }
 
 uint64_t acrn_blk_bar_read(acrn_blk* blk, unsigned bar, uint64_t offset, unsigned size) {
   if (!has_size(size)) return ~uint64_t{0};
-  return access(blk, ~uint64_t{0}, [=](acrn::BlkForm& form) { return form.bar_read(bar, offset, size); });
+  return with_form(blk, ~uint64_t{0}, [=](acrn::BlkForm& form) { return form.bar_read(bar, offset, size); });
 }
 
 void acrn_blk_bar_write(acrn_blk* blk, unsigned bar, uint64_t offset, unsigned size, uint64_t value) {
   if (!has_size(size)) return;
-  access(blk, 0, [=](acrn::BlkForm& form) { return form.bar_write(bar, offset, size, value), 0; });
+  with_form(blk, 0, [=](acrn::BlkForm& form) { return form.bar_write(bar, offset, size, value), 0; });
 }
 
 uint32_t acrn_blk_bar_size(acrn_blk* blk, unsigned bar) {
-  return access(blk, 0u, [=](acrn::BlkForm& form) { return form.bar_size(bar); });
+  return with_form(blk, 0u, [=](acrn::BlkForm& form) { return form.bar_size(bar); });
 }
 
 uint64_t acrn_blk_bar_address(acrn_blk* blk, unsigned bar) {
-  return access(blk, uint64_t{UINT64_MAX}, [=](acrn::BlkForm& form) { return form.bar_address(bar); });
+  return with_form(blk, uint64_t{UINT64_MAX}, [=](acrn::BlkForm& form) { return form.bar_address(bar); });
 }
 
 unsigned acrn_blk_vectors(acrn_blk* blk) {
-  return access(blk, 0u, [](acrn::BlkForm& form) { return form.vectors(); });
+  return with_form(blk, 0u, [](acrn::BlkForm& form) { return form.vectors(); });
 }
 
 // An access, so it leaves the text of an error alone.

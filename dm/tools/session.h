@@ -32,7 +32,7 @@ class Session {
 
   LoopbackMachine& machine() { return *machine_; }
   const PciSlotConfig& slot(size_t disk) const { return slots_[disk]; }
-  const BlockOptions& options(size_t disk) const { return *block_options(slots_[disk]); }
+  const BlockOptions& options(size_t disk) const { return std::get<BlockOptions>(slots_[disk].options); }
   Device& device(size_t disk) { return *devices_[disk]; }
   Result<std::unique_ptr<LegacyDriver>> drive(size_t disk, const DriverOptions& options) {
     return LegacyDriver::start(*machine_, slots_[disk].address, options);

@@ -115,7 +115,7 @@ Result<void> run_check(const SessionOptions& options, bool json) {
     return Error{ErrorKind::kUsage,
                  "queue_size=2: a plain request has three descriptors; check needs queue_size=4 or more"};
   }
-  CheckContext context{guest.value(), slot.address, *block_options(slot), options.single_msi};
+  CheckContext context{guest.value(), slot.address, session.value()->options(0), options.single_msi};
   ScratchSectors scratch(guest.value());
   if (context.writable()) {
     if (auto saved = scratch.save(); !saved) return saved;

@@ -191,9 +191,7 @@ void LegacyRegisters::reset_device() {
 
 void LegacyRegisters::queue_interrupt(unsigned queue) { raise(VIRTIO_PCI_ISR_QUEUE, queues_[queue].vector); }
 
-// Not during a reset, which it would outlive. It comes from control calls, never from a loop of the device.
 void LegacyRegisters::config_interrupt() {
-  MutexLock lock(control_);
   // Who has not started yet will read the configuration as it is now. The queue's bit comes with it, as drivers that
   // were written against QEMU expect (docs/adr/0017).
   if ((status_ & VIRTIO_CONFIG_S_DRIVER_OK) != 0) raise(VIRTIO_PCI_ISR_CONFIG | VIRTIO_PCI_ISR_QUEUE, config_vector_);

@@ -10,12 +10,10 @@
 
 namespace acrn {
 
-// How a device reaches its driver.
+// How a device reaches its driver. Any thread; takes no lock.
 class VirtioInterruptSink {
  public:
-  // Any thread; takes no lock but that of an interrupt wire.
   virtual void queue_interrupt(unsigned queue) = 0;
-  // May wait for a control call that is going on; so not on a loop of the device, and with no lock held.
   virtual void config_interrupt() = 0;
 
  protected:

@@ -102,13 +102,10 @@ bool has_size(size_t size) { return size == 1 || size == 2 || size == 4 || size 
 // A structure as the host has compiled it, which may know more members than this library. Errors: kUsage.
 template <class T>
 Result<T> copy_of(const T* from, std::string_view name) {
-  constexpr size_t kFirstSize = sizeof(T);  // of the version 0, when members are added
-  if (from == nullptr || from->struct_size < kFirstSize) {
+  if (from == nullptr || from->struct_size < sizeof(T)) {
     return acrn::usage_error(concat(name, ": struct_size is too small; give sizeof(struct ", name, ")"));
   }
-  T own{};
-  std::memcpy(&own, from, std::min(from->struct_size, sizeof(T)));
-  return own;
+  return *from;
 }
 
 constexpr uint64_t kRegionUnit = 4096;  // bytes
@@ -208,7 +205,7 @@ acrn_blk* acrn_blk_new() {
 
 void acrn_blk_free(acrn_blk* blk) {
   if (blk == nullptr) return;
-  with_form(blk, 0, [](acrn::BlkForm& form) { return form.reset(), 0; });  // which lowers the interrupt
+  with_form(blk, 0, [](acrn::BlkForm& form) { return form.function().reset(), 0; });  // which lowers the interrupt
   delete blk;
 }
 
@@ -233,7 +230,7 @@ int acrn_blk_set_memory(acrn_blk* blk, const acrn_blk_region* regions, size_t co
     auto map = std::make_shared<const acrn::MemoryMap>(std::move(mapped));
     if (const std::string text = overlap(map->regions()); !text.empty()) return fail(*blk, EINVAL, text);
     const auto change = [&] { blk->memory.replace(std::move(map)); };
-    blk->form == nullptr ? change() : blk->form->change_memory(change);
+    blk->form == nullptr ? change() : blk->form->registers().change_memory(change);
     return 0;
   } catch (const std::bad_alloc&) {
     blk->error.clear();
@@ -271,41 +268,43 @@ int acrn_blk_create_registers(acrn_blk* blk, const acrn_blk_disk* disk, const ac
 
 uint32_t acrn_blk_config_read(acrn_blk* blk, unsigned offset, unsigned size) {
   if (!has_size(size) || size > 4) return ~0u;
-  return with_form(blk, ~0u, [=](acrn::BlkForm& form) { return form.config_read(offset, size); });
+  return with_form(blk, ~0u, [=](acrn::BlkForm& form) { return form.function().config_read(offset, size); });
 }
 
 void acrn_blk_config_write(acrn_blk* blk, unsigned offset, unsigned size, uint32_t value) {
   if (!has_size(size) || size > 4) return;
-  with_form(blk, 0, [=](acrn::BlkForm& form) { return form.config_write(offset, size, value), 0; });
+  with_form(blk, 0, [=](acrn::BlkForm& form) { return form.function().config_write(offset, size, value), 0; });
 }
 
 uint64_t acrn_blk_bar_read(acrn_blk* blk, unsigned bar, uint64_t offset, unsigned size) {
   if (!has_size(size)) return ~uint64_t{0};
-  return with_form(blk, ~uint64_t{0}, [=](acrn::BlkForm& form) { return form.bar_read(bar, offset, size); });
+  return with_form(blk, ~uint64_t{0}, [=](acrn::BlkForm& form) { return form.function().bar_read(bar, offset, size); });
 }
 
 void acrn_blk_bar_write(acrn_blk* blk, unsigned bar, uint64_t offset, unsigned size, uint64_t value) {
   if (!has_size(size)) return;
-  with_form(blk, 0, [=](acrn::BlkForm& form) { return form.bar_write(bar, offset, size, value), 0; });
+  with_form(blk, 0, [=](acrn::BlkForm& form) { return form.function().bar_write(bar, offset, size, value), 0; });
 }
 
 uint32_t acrn_blk_bar_size(acrn_blk* blk, unsigned bar) {
-  return with_form(blk, 0u, [=](acrn::BlkForm& form) { return form.bar_size(bar); });
+  return with_form(blk, 0u, [=](acrn::BlkForm& form) { return form.function().bar_shape(bar).size; });
 }
 
 uint64_t acrn_blk_bar_address(acrn_blk* blk, unsigned bar) {
-  return with_form(blk, uint64_t{UINT64_MAX}, [=](acrn::BlkForm& form) { return form.bar_address(bar); });
+  if (bar >= acrn::kPciBars) return UINT64_MAX;
+  return with_form(blk, uint64_t{UINT64_MAX},
+                   [=](acrn::BlkForm& form) { return form.function().bar_address(bar).value_or(UINT64_MAX); });
 }
 
 unsigned acrn_blk_vectors(acrn_blk* blk) {
-  return with_form(blk, 0u, [](acrn::BlkForm& form) { return form.vectors(); });
+  return with_form(blk, 0u, [](acrn::BlkForm& form) { return form.registers().vectors(); });
 }
 
 // An access, so it leaves the text of an error alone.
 int acrn_blk_get_doorbell(acrn_blk* blk, unsigned number, acrn_blk_doorbell* doorbell) {
   if (doorbell == nullptr || doorbell->struct_size < sizeof(*doorbell)) return -EINVAL;
   try {
-    const auto all = blk->form == nullptr ? std::vector<acrn::BarDoorbell>() : blk->form->doorbells();
+    const auto all = blk->form == nullptr ? std::vector<acrn::BarDoorbell>() : blk->form->registers().doorbells();
     if (number >= all.size()) return -ENOENT;
     const acrn::BarDoorbell& one = all[number];
     doorbell->bar = one.bar;
@@ -320,15 +319,15 @@ int acrn_blk_get_doorbell(acrn_blk* blk, unsigned number, acrn_blk_doorbell* doo
 }
 
 int acrn_blk_reset(acrn_blk* blk) {
-  return control_created(blk, [&]() -> Result<void> { return blk->form->reset(), Result<void>(); });
+  return control_created(blk, [&]() -> Result<void> { return blk->form->function().reset(), Result<void>(); });
 }
 
 int acrn_blk_quiesce(acrn_blk* blk) {
-  return control_created(blk, [&]() -> Result<void> { return blk->form->suspend(), Result<void>(); });
+  return control_created(blk, [&]() -> Result<void> { return blk->form->registers().suspend(), Result<void>(); });
 }
 
 int acrn_blk_resume(acrn_blk* blk) {
-  return control_created(blk, [&]() -> Result<void> { return blk->form->resume(), Result<void>(); });
+  return control_created(blk, [&]() -> Result<void> { return blk->form->registers().resume(), Result<void>(); });
 }
 
 int acrn_blk_flush(acrn_blk* blk) {

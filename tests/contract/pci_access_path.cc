@@ -21,6 +21,7 @@
 #include "tests/support/bzimage_file.h"
 #include "tests/support/faulty_hsm.h"
 #include "tests/support/library_host.h"
+#include "tests/support/must.h"
 #include "tests/support/scripted_hypervisor.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/vfio_user_client.h"
@@ -29,15 +30,6 @@ namespace acrn::test {
 namespace {
 
 constexpr uint64_t kRam = 64 << 20;  // bytes
-
-template <class T>
-T must(Result<T> result) {
-  if (!result.ok()) throw Failure{"reach", result.error().message};
-  return std::move(result).value();
-}
-void must(const Result<void>& result) {
-  if (!result.ok()) throw Failure{"reach", result.error().message};
-}
 
 // A driver's mistakes are part of these tests; they need not fill the console.
 PciSlotConfig slot_of(const AccessPathOptions& options) {

@@ -9,6 +9,7 @@
 #include "dm/loopback/legacy_driver.h"
 #include "dm/loopback/raw_guest.h"
 #include "tests/contract/pci_access_path.h"
+#include "tests/support/must.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/wait_until.h"
 
@@ -28,12 +29,6 @@ using namespace test;  // NOLINT(google-build-using-namespace)
   static void sentence(AccessPath& reach)
 
 constexpr uint64_t kMiB = 1 << 20;
-
-template <class T>
-T must(Result<T> result) {
-  if (!result.ok()) throw Failure{"must", result.error().message};
-  return std::move(result).value();
-}
 
 GuestFunction probe(AccessPath& reach) {
   auto function = GuestFunction::probe(reach.board(), AccessPath::kAddress);

@@ -17,6 +17,7 @@
 #include "dm/devices/device_table.h"
 #include "dm/loopback/raw_guest.h"
 #include "dm/run/running_device.h"
+#include "tests/support/must.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/test.h"
 #include "tests/support/wait_until.h"
@@ -25,12 +26,6 @@ namespace acrn {
 namespace {
 
 using namespace test;  // NOLINT(google-build-using-namespace)
-
-template <class T>
-T must(Result<T> result) {
-  if (!result.ok()) throw Failure{"must", result.error().message};
-  return std::move(result).value();
-}
 
 // A machine without CPUs: the loopback board with the functions that it was given.
 class LoopbackTarget final : public ControlTarget {

@@ -5,6 +5,7 @@
 
 #include "dm/loopback/legacy_driver.h"
 #include "tests/plugin/devicemodel_host.h"
+#include "tests/support/must.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/test.h"
 
@@ -14,12 +15,6 @@ namespace {
 using namespace test;  // NOLINT(google-build-using-namespace)
 
 constexpr uint64_t kMiB = 1 << 20;
-
-template <class T>
-T must(Result<T> result) {
-  if (!result.ok()) throw Failure{"must", result.error().message};
-  return std::move(result).value();
-}
 
 std::unique_ptr<DeviceModelHost> host(const std::string& options) {
   auto made = DeviceModelHost::create(options);

@@ -17,6 +17,7 @@
 #include "acrn/virtio/virtio_spec.h"
 #include "dm/loopback/legacy_driver.h"
 #include "tests/support/library_host.h"
+#include "tests/support/must.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/test.h"
 #include "tests/support/wait_until.h"
@@ -28,12 +29,6 @@ using namespace test;  // NOLINT(google-build-using-namespace)
 
 constexpr PciAddress kAddress{0, 9, 0};
 constexpr uint64_t kRam = 16 << 20;  // bytes
-
-template <class T>
-T must(Result<T> result) {
-  if (!result.ok()) throw Failure{"must", result.error().message};
-  return std::move(result).value();
-}
 
 size_t entries(const char* folder) {
   DIR* const dir = ::opendir(folder);

@@ -53,6 +53,7 @@ class LegacyRegisters final : private VirtioInterruptSink {
   uint64_t read(uint64_t offset, unsigned size);
   void write(uint64_t offset, unsigned size, uint32_t value);
 
+  unsigned vectors() const { return vectors_; }
   unsigned config_size() const { return device_->config_size(); }  // bytes
   // Whether the ISR asks for an interrupt.
   bool isr_pending() const { return isr_ != 0; }

@@ -51,10 +51,7 @@ class VirtioPciLegacy final : public PciFunction, private FunctionInterrupts {
   std::vector<BarDoorbell> doorbells() const override { return registers_.doorbells(); }
   void reset() override;
   void change_memory(const std::function<void()>& change) override { registers_.change_memory(change); }
-  // Of the registers, see there.
-  void suspend() { registers_.suspend(); }
-  void resume() { registers_.resume(); }
-  unsigned vectors() const { return msix_.vectors(); }
+  LegacyRegisters& registers() { return registers_; }
 
  private:
   bool msix_enabled() const override { return msix_.enabled(); }

@@ -45,7 +45,7 @@ typedef struct acrn_blk acrn_blk;
 /* The version of the library, as above. Any thread. */
 ACRN_BLK_API unsigned acrn_blk_version(void);
 /* Whether the library has a feature that a later one may lack, or an earlier one lacked: "function", "registers",
- * "memory-fd", "stats", "sigbus". Any thread. */
+ * "memory-fd", "stats", "sigbus", "events", "eventfds". Any thread. */
 ACRN_BLK_API int acrn_blk_has(const char* feature);
 
 /* The log, of all handles in the process: lines of a level up to `level`, which is 1 (errors) to 5 (debug), or 0 for
@@ -61,6 +61,22 @@ ACRN_BLK_API acrn_blk* acrn_blk_new(void);
 ACRN_BLK_API void acrn_blk_free(acrn_blk* blk);
 /* What was wrong with the last [control] call that failed; never NULL. Valid until the next one. */
 ACRN_BLK_API const char* acrn_blk_error(const acrn_blk* blk);
+
+/* What goes wrong: the first three times of each kind, and then each time its count doubles. */
+enum acrn_blk_event_kind {
+  ACRN_BLK_GUEST_ERROR = 1,   /* the driver breaks a rule; what comes of it is up to the driver */
+  ACRN_BLK_QUEUE_STOPPED = 2, /* so that a queue is stopped until its driver resets it */
+  ACRN_BLK_DISK_ERROR = 3     /* the disk fails a request, and the driver is told */
+};
+struct acrn_blk_event {
+  int kind;         /* one of those, or of a later version */
+  const char* name; /* of the rule or operation, as in acrn_blk_stats(); "queue". Valid during the call */
+  uint64_t count;   /* how often, this time included: a rule since the handle was made, an operation for each queue */
+  uint64_t value;   /* what breaks the rule; the number of the queue; an errno */
+};
+typedef void acrn_blk_event_callback(void* context, const struct acrn_blk_event* event);
+/* Once, before acrn_blk_create_*(), or -EINVAL. The callback comes on any thread.  [control] */
+ACRN_BLK_API int acrn_blk_set_events(acrn_blk* blk, acrn_blk_event_callback* event, void* context);
 
 /* Guest RAM. Addresses, sizes and offsets are multiples of 4096. */
 struct acrn_blk_region {
@@ -95,6 +111,16 @@ struct acrn_blk_function_callbacks {
   void* context;
   void (*send_msi)(void* context, uint64_t address, uint32_t data); /* a message of MSI or MSI-X */
   void (*set_intx)(void* context, int level);                       /* the level of INTA#; one call at a time */
+  /* Interrupts as eventfds, which KVM and ACRN take from the library without the host.
+   * Messages, if this is not NULL: makes each signal of `fd`, the library's, send that message (a route and an irqfd),
+   * and returns 0. Anything else, and send_msi is called, as it is for messages beyond the first 64 different ones. One
+   * call at a time. The other, in acrn_blk_free(), takes it back. */
+  int (*connect_msi)(void* context, uint64_t address, uint32_t data, int fd);
+  void (*disconnect_msi)(void* context, int fd);
+  /* INTA#, if set_intx is NULL: the library signals `intx_fd` when the wire goes up, and again when `resample_fd` is
+   * signalled while it is up (KVM_IRQFD_FLAG_RESAMPLE). The host's, and open until acrn_blk_free() has returned. */
+  int intx_fd;
+  int resample_fd;
 };
 /* Once for each handle. Errors: -EINVAL (a bad option or structure), -ENOENT (the disk cannot be opened or served),
  * -ENOTSUP (the host lacks what an option asks for), -ENOMEM, -EAGAIN (the system is out of memory, threads or

@@ -38,16 +38,20 @@ Result<void> check_iothreads(const BlockOptions& options) {
   return {};
 }
 
-VirtioDisk::VirtioDisk(std::string slot, const BlockOptions& options)
-    : slot_(std::move(slot)), options_(options), guest_errors_("virtio-blk " + slot_), source_(source_text(NoDisk{})) {}
+VirtioDisk::VirtioDisk(std::string slot, const BlockOptions& options, DeviceEvents* events)
+    : slot_(std::move(slot)),
+      options_(options),
+      guest_errors_("virtio-blk " + slot_, events),
+      source_(source_text(NoDisk{})) {}
 
 Result<std::unique_ptr<VirtioDisk>> VirtioDisk::create(const std::string& slot, const BlockOptions& options,
                                                        const VirtioDiskEnvironment& environment) {
   if (auto checked = check_iothreads(options); !checked) return checked.error();
-  std::unique_ptr<VirtioDisk> disk(new VirtioDisk(slot, options));
+  std::unique_ptr<VirtioDisk> disk(new VirtioDisk(slot, options, environment.events));
   auto loops = disk->make_loops(environment);
   if (!loops) return loops.error();
   VirtioBlkOptions blk = virtio_blk_options(options, "virtio-blk " + slot, environment.poll_nanoseconds);
+  blk.events = environment.events;
   blk.serial = options.serial.value_or(disk_serial(no_disk(options, slot).identity));
   auto device = VirtioBlk::create(blk, environment.memory, disk->guest_errors_, std::move(loops).value());
   if (!device) return device.error();

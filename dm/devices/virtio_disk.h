@@ -25,6 +25,7 @@ struct VirtioDiskEnvironment {
   EventLoop& shared_loop;               // for queues without iothreads
   LoopOptions queue_loop = kQueueLoop;  // of iothreads
   uint32_t poll_nanoseconds = 0;        // see VirtioBlkOptions
+  DeviceEvents* events = nullptr;       // who is told what goes wrong
 };
 
 // How the device is made of the options; pure.
@@ -56,7 +57,7 @@ class VirtioDisk final : public DiskControl {
   Result<void> flush() override { return device_->flush(); }
 
  private:
-  VirtioDisk(std::string slot, const BlockOptions& options);
+  VirtioDisk(std::string slot, const BlockOptions& options, DeviceEvents* events);
   Result<std::vector<EventLoop*>> make_loops(const VirtioDiskEnvironment& environment);
   Result<void> attach(const BlockOptions& options);
 

@@ -45,17 +45,18 @@ Result<std::unique_ptr<EpollLoop>> EpollLoop::create(const std::string& name, co
 EpollLoop::~EpollLoop() {
   if (thread_.joinable()) {
     ACRN_CHECK(!is_current());
-    post([this] { stopping_ = true; });
+    LoopTaskOf stop([this] { stopping_ = true; });
+    enqueue(stop);
     thread_.join();
   }
 }
 
 LoopLease EpollLoop::try_borrow() { return allow_borrow_ && owner_.try_borrow() ? lease() : LoopLease(); }
 
-void EpollLoop::post(std::function<void()> task) {
+void EpollLoop::enqueue(LoopTask& task) {
   {
     MutexLock lock(mutex_);
-    posted_.push_back(std::move(task));
+    posted_.push(task);
   }
   posted_notifier_->notify();
 }
@@ -100,6 +101,8 @@ void EpollLoop::serve() {
     if (round % kRoundsPerLook == 0) epoll_.run(epoll_.wait(0));
     if (!notified && !polled && !poll_for_a_while() && may_sleep()) sleep();
   }
+  while (run_posted()) {
+  }
   owner_.stop();
 }
 
@@ -142,13 +145,16 @@ void EpollLoop::sleep() {
   if (!pollers_.empty()) poll_window_.record_sleep(Clock::now() - before);
 }
 
-void EpollLoop::run_posted() {
-  std::vector<std::function<void()>> tasks;
+// What they post waits for the next call. False: there were none.
+bool EpollLoop::run_posted() {
+  LoopTasks tasks;
   {
     MutexLock lock(mutex_);
-    tasks.swap(posted_);
+    tasks = std::exchange(posted_, {});
   }
-  for (auto& task : tasks) task();
+  const bool any = !tasks.empty();
+  while (!tasks.empty()) tasks.pop().run();
+  return any;
 }
 
 }  // namespace acrn

@@ -39,7 +39,7 @@ class EpollLoop final : public EventLoop {
   ~EpollLoop() override;
 
   bool is_current() const override { return owner_.is_current(); }
-  void post(std::function<void()> task) override;
+  void enqueue(LoopTask& task) override;
   Result<std::unique_ptr<Notifier>> make_notifier(std::function<void()> handler) override;
   Result<std::unique_ptr<Timer>> make_timer(std::function<void()> handler) override;
   LoopLease try_borrow() override;
@@ -61,7 +61,7 @@ class EpollLoop final : public EventLoop {
   bool poll_for_a_while();
   bool may_sleep();
   void sleep();
-  void run_posted();
+  bool run_posted();
 
   const bool allow_borrow_;
   LoopOwner owner_;
@@ -71,7 +71,7 @@ class EpollLoop final : public EventLoop {
   PollWindow poll_window_;
   std::unique_ptr<Notifier> posted_notifier_;
   Mutex mutex_;  // leaf
-  std::vector<std::function<void()>> posted_ ACRN_GUARDED_BY(mutex_);
+  LoopTasks posted_ ACRN_GUARDED_BY(mutex_);
   bool stopping_ = false;  // its own thread only
   Thread thread_;
 };

@@ -32,8 +32,31 @@ using acrn::ErrorKind;
 using acrn::Gpa;
 using acrn::Result;
 
+namespace {
+
+// Events of a handle, as its host takes them.
+class HostEvents final : public acrn::DeviceEvents {
+ public:
+  void set(acrn_blk_event_callback* callback, void* context) {
+    callback_ = callback;
+    context_ = context;
+  }
+  void tell(const acrn::DeviceEvent& event) override {
+    if (callback_ == nullptr) return;
+    const acrn_blk_event told{static_cast<int>(event.kind), event.name, event.count, event.value};
+    callback_(context_, &told);
+  }
+
+ private:
+  acrn_blk_event_callback* callback_ = nullptr;
+  void* context_ = nullptr;
+};
+
+}  // namespace
+
 struct acrn_blk {
   std::string error;
+  HostEvents events;
   acrn::GuestMemory memory{std::make_shared<const acrn::MemoryMap>(std::vector<acrn::MemoryRegion>())};
   // Each lives on what stands above it.
   std::unique_ptr<acrn::EpollLoop> loop;
@@ -45,7 +68,9 @@ struct acrn_blk {
 namespace {
 
 constexpr std::string_view kEmulation = "virtio-blk";
-constexpr std::array<std::string_view, 5> kFeatures{"function", "registers", "memory-fd", "stats", "sigbus"};
+constexpr std::array<std::string_view, 7> kFeatures{"function", "registers", "memory-fd", "stats",
+                                                    "sigbus",   "events",    "eventfds"};
+using MadeForm = Result<std::unique_ptr<acrn::BlkForm>>;
 
 int errno_of(ErrorKind kind) {
   switch (kind) {
@@ -175,15 +200,16 @@ Result<void> create(acrn_blk& blk, const acrn_blk_disk* asked, MakeForm&& make_f
   auto loop = acrn::EpollLoop::create(concat("blk ", name), {}, acrn::kQueueLoop);
   if (!loop) return loop.error();
   auto made = acrn::VirtioDisk::create(name, *block_options(slot.value()),
-                                       {.memory = blk.memory, .shared_loop = *loop.value()});
+                                       {.memory = blk.memory, .shared_loop = *loop.value(), .events = &blk.events});
   if (!made) return in_slot(slot.value(), made.error());
   std::unique_ptr<acrn::VirtioDisk> virtio_disk = std::move(made).value();
-  std::unique_ptr<acrn::BlkForm> form = make_form(virtio_disk->take_device(), virtio_disk->guest_errors());
+  MadeForm form = make_form(virtio_disk->take_device(), virtio_disk->guest_errors(), *loop.value());
+  if (!form) return form.error();
   if (auto opened = virtio_disk->open(); !opened) return in_slot(slot.value(), opened.error());
   blk.slot = name;
   blk.loop = std::move(loop).value();
   blk.disk = std::move(virtio_disk);
-  blk.form = std::move(form);
+  blk.form = std::move(form).value();
   return {};
 }
 
@@ -211,13 +237,21 @@ void acrn_blk_free(acrn_blk* blk) {
 
 const char* acrn_blk_error(const acrn_blk* blk) { return blk == nullptr ? "no handle" : blk->error.c_str(); }
 
+int acrn_blk_set_events(acrn_blk* blk, acrn_blk_event_callback* event, void* context) {
+  return control(blk, [&]() -> Result<void> {
+    if (blk->form != nullptr) return acrn::usage_error("acrn_blk_set_events: the handle has a disk; call it before");
+    blk->events.set(event, context);
+    return {};
+  });
+}
+
 int acrn_blk_set_memory(acrn_blk* blk, const acrn_blk_region* regions, size_t count, size_t region_size) {
   if (blk == nullptr) return -EINVAL;
-  if (region_size < sizeof(acrn_blk_region)) {
-    return fail(*blk, EINVAL, "region_size is too small; give sizeof(struct acrn_blk_region)");
-  }
-  if (regions == nullptr && count != 0) return fail(*blk, EINVAL, "the regions are missing");
   try {
+    if (region_size < sizeof(acrn_blk_region)) {
+      return fail(*blk, EINVAL, "region_size is too small; give sizeof(struct acrn_blk_region)");
+    }
+    if (regions == nullptr && count != 0) return fail(*blk, EINVAL, "the regions are missing");
     std::vector<acrn::MemoryRegion> mapped;
     for (size_t i = 0; i < count; i++) {
       acrn_blk_region region;
@@ -244,12 +278,15 @@ int acrn_blk_create_function(acrn_blk* blk, const acrn_blk_disk* disk, const acr
   return control(blk, [&]() -> Result<void> {
     const auto own = copy_of(callbacks, "acrn_blk_function_callbacks");
     if (!own) return own.error();
-    if (own.value().send_msi == nullptr || own.value().set_intx == nullptr) {
-      return acrn::usage_error("acrn_blk_function_callbacks: send_msi or set_intx is missing");
+    if (own.value().send_msi == nullptr) return acrn::usage_error("acrn_blk_function_callbacks: send_msi is missing");
+    if ((own.value().connect_msi == nullptr) != (own.value().disconnect_msi == nullptr)) {
+      return acrn::usage_error("acrn_blk_function_callbacks: connect_msi and disconnect_msi come together");
     }
-    return create(*blk, disk, [&](std::unique_ptr<acrn::VirtioDevice> device, acrn::GuestErrors& guest_errors) {
-      return acrn::make_function_form(std::move(device), guest_errors, own.value());
-    });
+    return create(*blk, disk,
+                  [&](std::unique_ptr<acrn::VirtioDevice> device, acrn::GuestErrors& guest_errors,
+                      acrn::EpollLoop& loop) -> MadeForm {
+                    return acrn::make_function_form(std::move(device), guest_errors, loop, own.value());
+                  });
   });
 }
 
@@ -260,9 +297,11 @@ int acrn_blk_create_registers(acrn_blk* blk, const acrn_blk_disk* disk, const ac
     if (own.value().msix_enabled == nullptr || own.value().send_vector == nullptr || own.value().set_isr == nullptr) {
       return acrn::usage_error("acrn_blk_register_callbacks: msix_enabled, send_vector or set_isr is missing");
     }
-    return create(*blk, disk, [&](std::unique_ptr<acrn::VirtioDevice> device, acrn::GuestErrors& guest_errors) {
-      return acrn::make_register_form(std::move(device), guest_errors, own.value());
-    });
+    return create(
+        *blk, disk,
+        [&](std::unique_ptr<acrn::VirtioDevice> device, acrn::GuestErrors& guest_errors, acrn::EpollLoop&) -> MadeForm {
+          return acrn::make_register_form(std::move(device), guest_errors, own.value());
+        });
   });
 }
 

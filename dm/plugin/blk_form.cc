@@ -1,29 +1,78 @@
 #include "dm/plugin/blk_form.h"
 
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+
+#include <atomic>
 #include <optional>
 #include <utility>
 
 #include "acrn/pci/level_interrupt.h"
+#include "dm/cli/option_table.h"
+#include "dm/hypervisor/msi_routes.h"
 #include "hw/pci/virtio/virtio_pci_legacy.h"
 
 namespace acrn {
 namespace {
 
-class FunctionForm final : public BlkForm, private IrqPin, private MsiSink {
+// A message goes to send_msi, or through an eventfd that the host has connected.
+class HostMessages final : public MsiSink, private MsiRoutes {
  public:
-  FunctionForm(std::unique_ptr<VirtioDevice> device, GuestErrors& guest_errors,
+  explicit HostMessages(const acrn_blk_function_callbacks& callbacks) : callbacks_(callbacks) {}
+  ~HostMessages() override { forget_all(); }
+
+  void send(uint64_t address, uint32_t data) override {
+    callbacks_.connect_msi == nullptr ? send_directly({address, data}) : MsiRoutes::send({address, data});
+  }
+
+ private:
+  bool connect(unsigned, const MsiMessage& message, int event_fd) override {
+    return callbacks_.connect_msi(callbacks_.context, message.address, message.data, event_fd) == 0;
+  }
+  void disconnect(int event_fd) override { callbacks_.disconnect_msi(callbacks_.context, event_fd); }
+  void send_directly(const MsiMessage& message) override {
+    callbacks_.send_msi(callbacks_.context, message.address, message.data);
+  }
+
+  const acrn_blk_function_callbacks callbacks_;
+};
+
+class FunctionForm final : public BlkForm, private IrqPin {
+ public:
+  FunctionForm(std::unique_ptr<VirtioDevice> device, GuestErrors& guest_errors, EpollLoop& loop,
                const acrn_blk_function_callbacks& callbacks)
       : callbacks_(callbacks),
-        function_(std::move(device), {}, guest_errors, static_cast<IrqPin&>(*this), static_cast<MsiSink&>(*this)) {}
+        loop_(loop),
+        messages_(callbacks),
+        function_(std::move(device), {}, guest_errors, static_cast<IrqPin&>(*this), messages_) {}
+  ~FunctionForm() override {
+    loop_.run([this] { resample_watch_.reset(); });
+  }
+
+  // For a wire of eventfds. False: resample_fd is not one. It is not read, so an edge is all there is to see.
+  bool watch_resample() {
+    resample_watch_ = loop_.watch(callbacks_.resample_fd, EPOLLIN | EPOLLET, [this](uint32_t) {
+      if (level_) signal_intx();
+    });
+    return resample_watch_ != nullptr;
+  }
 
   PciFunction& function() override { return function_; }
   LegacyRegisters& registers() override { return function_.registers(); }
 
  private:
-  void set_level(bool asserted) override { callbacks_.set_intx(callbacks_.context, asserted ? 1 : 0); }
-  void send(uint64_t address, uint32_t data) override { callbacks_.send_msi(callbacks_.context, address, data); }
+  void set_level(bool asserted) override {
+    if (callbacks_.set_intx != nullptr) return callbacks_.set_intx(callbacks_.context, asserted ? 1 : 0);
+    level_ = asserted;
+    if (asserted) signal_intx();
+  }
+  void signal_intx() const { ::eventfd_write(callbacks_.intx_fd, 1); }
 
   const acrn_blk_function_callbacks callbacks_;
+  EpollLoop& loop_;
+  std::atomic<bool> level_{false};  // of a wire of eventfds
+  std::unique_ptr<FdWatch> resample_watch_;
+  HostMessages messages_;
   VirtioPciLegacy function_;
 };
 
@@ -70,9 +119,15 @@ class RegisterForm final : public BlkForm, private PciFunction, private Function
 
 }  // namespace
 
-std::unique_ptr<BlkForm> make_function_form(std::unique_ptr<VirtioDevice> device, GuestErrors& guest_errors,
-                                            const acrn_blk_function_callbacks& callbacks) {
-  return std::make_unique<FunctionForm>(std::move(device), guest_errors, callbacks);
+Result<std::unique_ptr<BlkForm>> make_function_form(std::unique_ptr<VirtioDevice> device, GuestErrors& guest_errors,
+                                                    EpollLoop& loop, const acrn_blk_function_callbacks& callbacks) {
+  auto form = std::make_unique<FunctionForm>(std::move(device), guest_errors, loop, callbacks);
+  if (callbacks.set_intx == nullptr && !form->watch_resample()) {
+    return usage_error(
+        "acrn_blk_function_callbacks: set_intx is missing, and resample_fd is not an eventfd; give the one or the "
+        "other");
+  }
+  return std::unique_ptr<BlkForm>(std::move(form));
 }
 
 std::unique_ptr<BlkForm> make_register_form(std::unique_ptr<VirtioDevice> device, GuestErrors& guest_errors,

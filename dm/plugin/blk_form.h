@@ -4,9 +4,11 @@
 #include <memory>
 
 #include "acrn-blk.h"
+#include "acrn/base/result.h"
 #include "acrn/pci/pci_function.h"
 #include "acrn/virtio/guest_rules.h"
 #include "acrn/virtio/virtio_device.h"
+#include "dm/event/epoll_loop.h"
 #include "hw/pci/virtio/legacy_registers.h"
 
 namespace acrn {
@@ -19,9 +21,9 @@ class BlkForm {
   virtual LegacyRegisters& registers() = 0;
 };
 
-// Guest errors outlive the form.
-std::unique_ptr<BlkForm> make_function_form(std::unique_ptr<VirtioDevice> device, GuestErrors& guest_errors,
-                                            const acrn_blk_function_callbacks& callbacks);
+// Guest errors and loop outlive the form. Errors: kUsage, a resample_fd that is no eventfd.
+Result<std::unique_ptr<BlkForm>> make_function_form(std::unique_ptr<VirtioDevice> device, GuestErrors& guest_errors,
+                                                    EpollLoop& loop, const acrn_blk_function_callbacks& callbacks);
 std::unique_ptr<BlkForm> make_register_form(std::unique_ptr<VirtioDevice> device, GuestErrors& guest_errors,
                                             const acrn_blk_register_callbacks& callbacks);
 

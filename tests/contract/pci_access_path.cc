@@ -383,6 +383,9 @@ std::unique_ptr<AccessPath> reach_over_vfio_user(const AccessPathOptions& option
 std::unique_ptr<AccessPath> reach_by_the_library(const AccessPathOptions& options) {
   return std::make_unique<LibraryPath>(options, make_whole_function);
 }
+std::unique_ptr<AccessPath> reach_by_its_eventfds(const AccessPathOptions& options) {
+  return std::make_unique<LibraryPath>(options, make_eventfd_function);
+}
 std::unique_ptr<AccessPath> reach_by_its_registers(const AccessPathOptions& options) {
   return std::make_unique<LibraryPath>(options, make_register_function);
 }

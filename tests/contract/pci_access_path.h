@@ -40,8 +40,10 @@ std::unique_ptr<AccessPath> reach_on_the_machine(const AccessPathOptions& option
 std::unique_ptr<AccessPath> reach_over_the_hsm(const AccessPathOptions& options);
 // It is served over a socket, and the board has the client.
 std::unique_ptr<AccessPath> reach_over_vfio_user(const AccessPathOptions& options);
-// It is a whole function of libacrn-blk, on the board's own bus; and its register block, in a function of the host.
+// It is a whole function of libacrn-blk, on the board's own bus; the same with interrupts as eventfds; and its register
+// block, in a function of the host.
 std::unique_ptr<AccessPath> reach_by_the_library(const AccessPathOptions& options);
+std::unique_ptr<AccessPath> reach_by_its_eventfds(const AccessPathOptions& options);
 std::unique_ptr<AccessPath> reach_by_its_registers(const AccessPathOptions& options);
 
 }  // namespace acrn::test

@@ -25,6 +25,7 @@ using namespace test;  // NOLINT(google-build-using-namespace)
   TEST(sentence##_over_the_hsm) { sentence(*reach_over_the_hsm({disk})); }         \
   TEST(sentence##_over_vfio_user) { sentence(*reach_over_vfio_user({disk})); }     \
   TEST(sentence##_by_the_library) { sentence(*reach_by_the_library({disk})); }     \
+  TEST(sentence##_by_its_eventfds) { sentence(*reach_by_its_eventfds({disk})); }   \
   TEST(sentence##_by_its_registers) { sentence(*reach_by_its_registers({disk})); } \
   static void sentence(AccessPath& reach)
 

@@ -20,10 +20,10 @@ class InlineLoop final : public EventLoop {
   static constexpr unsigned kMostSteps = 1000;
 
   bool is_current() const override { return running_ || lent_; }
-  void post(std::function<void()> task) override {
+  void enqueue(LoopTask& task) override {
     const bool outer = std::exchange(running_, true);
     awake_ = true;
-    task();
+    task.run();
     running_ = outer;
   }
   Result<std::unique_ptr<Notifier>> make_notifier(std::function<void()> handler) override {

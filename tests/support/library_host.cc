@@ -1,8 +1,16 @@
 #include "tests/support/library_host.h"
 
+#include <poll.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <thread>
+#include <utility>
 #include <vector>
 
+#include "acrn/base/concat.h"
 #include "acrn/pci/pci_spec.h"
+#include "tests/support/eventfd.h"
 #include "tests/support/test.h"
 
 namespace acrn::test {
@@ -13,6 +21,18 @@ LibraryDisk::LibraryDisk(const MemoryMap& memory) : blk_(acrn_blk_new()) {
     regions.push_back({.gpa = raw(region.base), .size = region.size, .host = region.host, .fd = -1, .offset = 0});
   }
   expect_ok(acrn_blk_set_memory(blk_, regions.data(), regions.size(), sizeof(acrn_blk_region)));
+  const auto take = [](void* self, const acrn_blk_event* event) { static_cast<LibraryDisk*>(self)->take(*event); };
+  expect_ok(acrn_blk_set_events(blk_, take, this));
+}
+
+void LibraryDisk::take(const acrn_blk_event& event) {
+  MutexLock lock(mutex_);
+  events_.push_back(concat(event.kind, " ", event.name, " ", event.count, " ", event.value));
+}
+
+std::vector<std::string> LibraryDisk::events() const {
+  MutexLock lock(mutex_);
+  return events_;
 }
 
 void LibraryDisk::expect_ok(int result) const {
@@ -124,21 +144,9 @@ std::vector<BarDoorbell> doorbells_of(acrn_blk* blk) {
   return doorbells;
 }
 
-class WholeFunction final : public HostFunction {
+// What is the same for each whole function: the host passes on all accesses.
+class FunctionOfLibrary : public HostFunction {
  public:
-  WholeFunction(const std::string& options, const MemoryMap& memory, IrqPin& pin, MsiSink& msi)
-      : pin_(pin), msi_(msi), disk_(memory) {
-    const acrn_blk_disk disk = disk_of(options);
-    const acrn_blk_function_callbacks callbacks{
-        .struct_size = sizeof(callbacks),
-        .context = this,
-        .send_msi = [](void* self, uint64_t address,
-                       uint32_t data) { static_cast<WholeFunction*>(self)->msi_.send(address, data); },
-        .set_intx = [](void* self, int level) { static_cast<WholeFunction*>(self)->pin_.set_level(level != 0); }};
-    disk_.expect_ok(acrn_blk_create_function(blk(), &disk, &callbacks));
-  }
-
-  LibraryDisk& disk() override { return disk_; }
   uint32_t config_read(unsigned offset, unsigned size) override { return acrn_blk_config_read(blk(), offset, size); }
   void config_write(unsigned offset, unsigned size, uint32_t value) override {
     acrn_blk_config_write(blk(), offset, size, value);
@@ -159,14 +167,124 @@ class WholeFunction final : public HostFunction {
     acrn_blk_bar_write(blk(), bar, offset, size, value);
   }
   std::vector<BarDoorbell> doorbells() const override { return doorbells_of(blk()); }
-  void reset() override { disk_.expect_ok(acrn_blk_reset(blk())); }
+  void reset() override { disk().expect_ok(acrn_blk_reset(blk())); }
+
+ protected:
+  acrn_blk* blk() const { return const_cast<FunctionOfLibrary*>(this)->disk().get(); }
+};
+
+class WholeFunction final : public FunctionOfLibrary {
+ public:
+  WholeFunction(const std::string& options, const MemoryMap& memory, IrqPin& pin, MsiSink& msi)
+      : pin_(pin), msi_(msi), disk_(memory) {
+    const acrn_blk_disk disk = disk_of(options);
+    acrn_blk_function_callbacks callbacks{};
+    callbacks.struct_size = sizeof(callbacks);
+    callbacks.context = this;
+    callbacks.send_msi = [](void* self, uint64_t address, uint32_t data) {
+      static_cast<WholeFunction*>(self)->msi_.send(address, data);
+    };
+    callbacks.set_intx = [](void* self, int level) { static_cast<WholeFunction*>(self)->pin_.set_level(level != 0); };
+    disk_.expect_ok(acrn_blk_create_function(blk(), &disk, &callbacks));
+  }
+  LibraryDisk& disk() override { return disk_; }
 
  private:
-  acrn_blk* blk() const { return disk_.get(); }
-
   IrqPin& pin_;
   MsiSink& msi_;
   LibraryDisk disk_;
+};
+
+// Takes interrupts as a hypervisor does that was given eventfds: on a thread of its own.
+class EventfdFunction final : public FunctionOfLibrary {
+ public:
+  EventfdFunction(const std::string& options, const MemoryMap& memory, IrqPin& pin, MsiSink& msi)
+      : pin_(pin), msi_(msi), listener_([this] { listen(); }), disk_(std::make_unique<LibraryDisk>(memory)) {
+    const acrn_blk_disk disk = disk_of(options);
+    acrn_blk_function_callbacks callbacks{};
+    callbacks.struct_size = sizeof(callbacks);
+    callbacks.context = this;
+    callbacks.send_msi = [](void*, uint64_t, uint32_t) { std::abort(); };  // there is room for all of them
+    callbacks.connect_msi = [](void* self, uint64_t address, uint32_t data, int fd) {
+      return static_cast<EventfdFunction*>(self)->connect({address, data, fd});
+    };
+    callbacks.disconnect_msi = [](void* self, int fd) { static_cast<EventfdFunction*>(self)->disconnect(fd); };
+    callbacks.intx_fd = intx_.fd();
+    callbacks.resample_fd = resample_.fd();
+    disk_->expect_ok(acrn_blk_create_function(blk(), &disk, &callbacks));
+  }
+  ~EventfdFunction() override {
+    disk_.reset();
+    EXPECT(messages_.empty());
+    over_ = true;
+    signal(changed_);
+    listener_.join();
+  }
+
+  LibraryDisk& disk() override { return *disk_; }
+  uint64_t bar_read(unsigned bar, uint64_t offset, unsigned size) override {
+    const uint64_t value = FunctionOfLibrary::bar_read(bar, offset, size);
+    end_of_interrupt();
+    return value;
+  }
+  void bar_write(unsigned bar, uint64_t offset, unsigned size, uint64_t value) override {
+    FunctionOfLibrary::bar_write(bar, offset, size, value);
+    end_of_interrupt();
+  }
+
+ private:
+  struct Message {
+    uint64_t address;
+    uint32_t data;
+    int fd;
+  };
+
+  int connect(const Message& message) {
+    MutexLock lock(mutex_);
+    messages_.push_back(message);
+    signal(changed_);
+    return 0;
+  }
+  void disconnect(int fd) {
+    MutexLock lock(mutex_);
+    std::erase_if(messages_, [fd](const Message& message) { return message.fd == fd; });
+  }
+  void listen() {
+    while (!over_) {
+      std::vector<pollfd> wanted{{changed_.fd(), POLLIN, 0}, {intx_.fd(), POLLIN, 0}};
+      {
+        MutexLock lock(mutex_);
+        for (const Message& message : messages_) wanted.push_back({message.fd, POLLIN, 0});
+      }
+      if (::poll(wanted.data(), wanted.size(), -1) <= 0) continue;
+      take_signals(changed_.fd());
+      MutexLock lock(mutex_);
+      if (take_signals(intx_.fd()) != 0) {
+        asserted_ = true;
+        pin_.set_level(true);
+      }
+      for (const Message& message : messages_) {
+        if (take_signals(message.fd) != 0) msi_.send(message.address, message.data);
+      }
+    }
+  }
+  // After each access, which may be what the interrupt was for. A device that still wants it raises it again.
+  void end_of_interrupt() {
+    MutexLock lock(mutex_);
+    if (!std::exchange(asserted_, false)) return;
+    pin_.set_level(false);
+    signal(resample_);
+  }
+
+  IrqPin& pin_;
+  MsiSink& msi_;
+  const UniqueFd changed_ = new_eventfd(), intx_ = new_eventfd(), resample_ = new_eventfd();
+  std::atomic<bool> over_{false};
+  Mutex mutex_;
+  std::vector<Message> messages_ ACRN_GUARDED_BY(mutex_);
+  bool asserted_ ACRN_GUARDED_BY(mutex_) = false;
+  std::thread listener_;
+  std::unique_ptr<LibraryDisk> disk_;
 };
 
 class RegisterFunction final : public HostFunction {
@@ -223,6 +341,10 @@ class RegisterFunction final : public HostFunction {
 std::unique_ptr<HostFunction> make_whole_function(const std::string& options, const MemoryMap& memory, IrqPin& pin,
                                                   MsiSink& msi) {
   return std::make_unique<WholeFunction>(options, memory, pin, msi);
+}
+std::unique_ptr<HostFunction> make_eventfd_function(const std::string& options, const MemoryMap& memory, IrqPin& pin,
+                                                    MsiSink& msi) {
+  return std::make_unique<EventfdFunction>(options, memory, pin, msi);
 }
 std::unique_ptr<HostFunction> make_register_function(const std::string& options, const MemoryMap& memory, IrqPin& pin,
                                                      MsiSink& msi) {

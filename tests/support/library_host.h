@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "acrn-blk.h"
 #include "acrn/mem/guest_memory.h"
@@ -28,8 +29,14 @@ class LibraryDisk {
   void expect_ok(int result) const;
   uint64_t resize() const;
   std::string stats() const;
+  // Those that have come, in their order: "<kind> <name> <count> <value>".
+  std::vector<std::string> events() const;
 
  private:
+  void take(const acrn_blk_event& event);
+
+  mutable Mutex mutex_;
+  std::vector<std::string> events_ ACRN_GUARDED_BY(mutex_);
   acrn_blk* const blk_;
 };
 
@@ -72,9 +79,11 @@ class HostFunction : public PciFunction {
   virtual LibraryDisk& disk() = 0;
 };
 
-// `options` as in acrn_blk_disk. Memory, pin and sink outlive it.
+// `options` as in acrn_blk_disk. Memory, pin and sink outlive it. The second one has interrupts as eventfds.
 std::unique_ptr<HostFunction> make_whole_function(const std::string& options, const MemoryMap& memory, IrqPin& pin,
                                                   MsiSink& msi);
+std::unique_ptr<HostFunction> make_eventfd_function(const std::string& options, const MemoryMap& memory, IrqPin& pin,
+                                                    MsiSink& msi);
 std::unique_ptr<HostFunction> make_register_function(const std::string& options, const MemoryMap& memory, IrqPin& pin,
                                                      MsiSink& msi);
 

@@ -27,22 +27,6 @@ SharedMemory::SharedMemory(uint64_t bytes) : fd(memfd_create("guest", MFD_CLOEXE
   owner = std::shared_ptr<const void>(address, [bytes](const void* old) { ::munmap(const_cast<void*>(old), bytes); });
 }
 
-UniqueFd new_eventfd() {
-  UniqueFd event(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  EXPECT(event);
-  return event;
-}
-
-uint64_t take_signals(int event) {
-  uint64_t count = 0;
-  return ::read(event, &count, sizeof(count)) == sizeof(count) ? count : 0;
-}
-
-bool signalled(int event, std::chrono::milliseconds patience) {
-  pollfd wanted{event, POLLIN, 0};
-  return ::poll(&wanted, 1, static_cast<int>(patience.count())) == 1 && take_signals(event) != 0;
-}
-
 VfioUserClient::VfioUserClient(const std::string& path) : socket_(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
@@ -193,8 +177,7 @@ RemoteFunction::RemoteFunction(const std::string& path, const SharedMemory& memo
 }
 
 RemoteFunction::~RemoteFunction() {
-  const uint64_t one = 1;
-  EXPECT(::write(stop_.fd(), &one, sizeof(one)) == sizeof(one));
+  signal(stop_);
   listener_.join();
 }
 

@@ -17,6 +17,7 @@
 #include "acrn/mem/guest_memory.h"
 #include "acrn/pci/pci_function.h"
 #include "dm/server/vfio_user/protocol.h"
+#include "tests/support/eventfd.h"
 
 namespace acrn::test {
 
@@ -30,12 +31,6 @@ struct SharedMemory {
   std::byte* data = nullptr;
   std::shared_ptr<const void> owner;
 };
-
-UniqueFd new_eventfd();
-// Signals since the last call.
-uint64_t take_signals(int event);
-// Waits for one.
-bool signalled(int event, std::chrono::milliseconds patience = std::chrono::seconds(20));
 
 class VfioUserClient {
  public:

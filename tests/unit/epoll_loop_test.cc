@@ -248,6 +248,24 @@ TEST(a_lease_that_is_moved_returns_the_loop_once) {
   EXPECT(borrow(*loop));
 }
 
+TEST(what_tasks_post_at_the_end_of_a_loop_runs_too) {
+  std::atomic<unsigned> runs{0};
+  auto loop = make_loop(0us);
+  EventLoop& its = *loop;
+  std::latch ending(1);
+  loop->post([&] {
+    ending.wait();
+    its.post([&] {
+      runs++;
+      its.post([&] { runs++; });
+    });
+  });
+  std::thread end([&] { loop.reset(); });
+  ending.count_down();
+  end.join();
+  EXPECT_EQ(runs.load(), 2u);
+}
+
 TEST(a_loop_that_is_awake_cannot_be_borrowed) {
   const auto loop = make_loop_to_borrow();
   std::latch working(1), tried(1);

@@ -31,7 +31,7 @@ class HandLoop final : public EventLoop {
   static constexpr uint64_t kNever = UINT64_MAX;
 
   bool is_current() const override { return true; }
-  void post(std::function<void()> task) override { task(); }
+  void enqueue(LoopTask& task) override { task.run(); }
   Result<std::unique_ptr<Notifier>> make_notifier(std::function<void()>) override { return no_more(); }
   Result<std::unique_ptr<Timer>> make_timer(std::function<void()> handler) override {
     if (broken) return no_more();

@@ -12,11 +12,15 @@ namespace acrn {
 
 static_assert(kDiskOperationNames.size() == static_cast<size_t>(BlockOp::kWriteZeroes) + 1);
 
-void BlkCounters::record_host_error(std::string_view name, const BlockRequest& request, uint64_t disk_offset) {
+void BlkCounters::record_host_error(std::string_view name, DeviceEvents* events, const BlockRequest& request,
+                                    uint64_t disk_offset) {
   const auto operation = static_cast<size_t>(request.op), error = static_cast<size_t>(request.error);
   LoopCounter& counter = host_errors[operation][error < kErrnos ? error : 0];
   counter.add();
   if (!worth_telling(counter.value())) return;
+  if (events != nullptr) {
+    events->tell({DeviceEvent::Kind::kDiskError, kDiskOperationNames[operation].data(), counter.value(), error});
+  }
   const std::string where = request.op == BlockOp::kFlush
                                 ? std::string()
                                 : concat(" of ", request.length >> VIRTIO_BLK_SECTOR_SHIFT, " sectors at sector ",

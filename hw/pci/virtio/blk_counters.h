@@ -8,6 +8,7 @@
 
 #include "acrn/block/blockif.h"
 #include "acrn/block/disk_stats.h"
+#include "acrn/virtio/device_events.h"
 
 namespace acrn {
 
@@ -31,9 +32,10 @@ struct BlkCounters {
   std::atomic<bool> stopped{false};
 
   void count(DiskRequestKind kind) { requests[static_cast<size_t>(kind)].add(); }
-  // Counts a failed request by operation and errno, and logs some of them. `name` says in the log whose it is,
-  // `disk_offset` (bytes) where it was.
-  void record_host_error(std::string_view name, const BlockRequest& request, uint64_t disk_offset);
+  // Counts a failed request by operation and errno, and tells some of them to the log and to `events`, which may be
+  // null. `name` says in the log whose it is, `disk_offset` (bytes) where it was.
+  void record_host_error(std::string_view name, DeviceEvents* events, const BlockRequest& request,
+                         uint64_t disk_offset);
   QueueStats snapshot() const;
 };
 

@@ -71,9 +71,8 @@ void BlkQueue::close() {
 bool BlkQueue::start(const std::shared_ptr<const MemoryMap>& map, Gpa ring) {
   ACRN_CHECK(loop_.is_current() && in_flight_ == 0 && completions_.empty());
   if (!ring_.start(map, ring)) {
-    const GuestRule why = ring_.why_missing(*map);
-    missing_ring_rule_.store(why, std::memory_order_relaxed);
-    guest_errors_.record(why, raw(ring));
+    note_missing_ring(*map);
+    guest_errors_.record(ring_.why_missing(*map), raw(ring));
     if (state() != State::kUnset) enter(State::kStopped);
     return false;
   }
@@ -82,6 +81,11 @@ bool BlkQueue::start(const std::shared_ptr<const MemoryMap>& map, Gpa ring) {
   if (!loop_polls_) loop_polls_ = loop_.add_poller(*this);
   if (device_.poll_nanoseconds != 0) start_timer();
   return true;
+}
+
+void BlkQueue::note_missing_ring(const MemoryMap& map) {
+  missing_ring_.store(ring_.place(), std::memory_order_relaxed);
+  missing_ring_rule_.store(ring_.why_missing(map), std::memory_order_relaxed);
 }
 
 void BlkQueue::start_timer() {
@@ -114,7 +118,7 @@ void BlkQueue::resume(const std::shared_ptr<const MemoryMap>& map) {
   ACRN_CHECK(loop_.is_current() && !draining());
   if (state() != State::kSuspended && state() != State::kRingMissing) return;
   if (!ring_.resume(map)) {
-    missing_ring_rule_.store(ring_.why_missing(*map), std::memory_order_relaxed);
+    note_missing_ring(*map);
     return enter(State::kRingMissing);
   }
   enter(State::kRunning);
@@ -162,7 +166,8 @@ void BlkQueue::on_kick(Site site) {
 
 void BlkQueue::record_kick_without_ring() {
   const GuestRule rule = missing_ring_rule_.load(std::memory_order_relaxed);
-  guest_errors_.record(rule, rule == GuestRule::kKickBeforeRing ? index_ : raw(ring_.place()));
+  const Gpa ring = missing_ring_.load(std::memory_order_relaxed);
+  guest_errors_.record(rule, rule == GuestRule::kKickBeforeRing ? index_ : raw(ring));
 }
 
 void BlkQueue::on_tick() {
@@ -328,7 +333,7 @@ void BlkQueue::submit(BlkSlot& slot) {
 void BlkQueue::request_done(BlockRequest& request) {
   BlkSlot& slot = static_cast<BlkSlot&>(request);  // the sink of slots alone
   if (slot.error != 0) {
-    counters_.record_host_error(guest_errors_.name(), slot, slot.disk_offset);
+    counters_.record_host_error(guest_errors_.name(), device_.events, slot, slot.disk_offset);
     return finish(slot, VIRTIO_BLK_S_IOERR, 1);
   }
   const bool segments = slot.op == BlockOp::kDiscard || slot.op == BlockOp::kWriteZeroes;

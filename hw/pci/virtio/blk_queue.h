@@ -89,6 +89,7 @@ class BlkQueue final : private BlockSink, private Poller {
   bool running() const { return state() == State::kRunning; }
   bool draining() const { return state() == State::kStopping || state() == State::kSuspending; }
   void enter(State state) { state_.store(state, std::memory_order_relaxed); }
+  void note_missing_ring(const MemoryMap& map);
   void start_timer();
   void drain(State phase, std::function<void()> drained);
   void end_drain();
@@ -127,8 +128,9 @@ class BlkQueue final : private BlockSink, private Poller {
   EventLoop& loop_;
 
   std::atomic<State> state_{State::kUnset};  // written on the loop; relaxed, since kick() only takes a hint from it
-  // The rule that a kick without a ring breaks. Relaxed, too: for the log alone.
+  // Why there is no ring: the rule that a kick breaks, and where the ring was to be. Relaxed, too: for the log alone.
   std::atomic<GuestRule> missing_ring_rule_{GuestRule::kKickBeforeRing};
+  std::atomic<Gpa> missing_ring_{};
   std::function<void()> drained_;  // called at the end of the two states that drain
 
   std::unique_ptr<Notifier> kicked_;

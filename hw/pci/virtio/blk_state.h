@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "acrn/block/block_options.h"
+#include "acrn/virtio/device_events.h"
 #include "acrn/virtio/virtio_spec.h"
 #include "hw/pci/virtio/blk_request.h"
 
@@ -23,6 +24,7 @@ struct BlkState {
   uint32_t poll_nanoseconds = 0;    // 0: kicks
   uint32_t max_discard_sectors = 0;
   uint32_t max_discard_segments = 0;
+  DeviceEvents* events = nullptr;  // null: nobody asks
 
   // True: a write completes only when it is on stable storage.
   bool write_through() const {

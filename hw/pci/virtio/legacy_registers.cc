@@ -177,6 +177,7 @@ void LegacyRegisters::write_status(uint8_t value) {
 void LegacyRegisters::reset_device() {
   device_->reset();  // returns when nothing is in flight
   suspended_ = false;
+  MutexLock no_config_change(config_change_);
   status_ = 0;
   guest_features_ = 0;
   queue_select_ = 0;
@@ -194,6 +195,7 @@ void LegacyRegisters::queue_interrupt(unsigned queue) { raise(VIRTIO_PCI_ISR_QUE
 void LegacyRegisters::config_interrupt() {
   // Who has not started yet will read the configuration as it is now. The queue's bit comes with it, as drivers that
   // were written against QEMU expect (docs/adr/0017).
+  MutexLock no_reset(config_change_);
   if ((status_ & VIRTIO_CONFIG_S_DRIVER_OK) != 0) raise(VIRTIO_PCI_ISR_CONFIG | VIRTIO_PCI_ISR_QUEUE, config_vector_);
 }
 

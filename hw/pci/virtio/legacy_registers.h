@@ -99,7 +99,8 @@ class LegacyRegisters final : private VirtioInterruptSink {
   std::atomic<uint16_t> config_vector_{VIRTIO_MSI_NO_VECTOR};
   std::vector<Queue> queues_;
 
-  Mutex control_;  // rank 1
+  Mutex control_;        // rank 1
+  Mutex config_change_;  // rank 2: held while a change of the configuration interrupts, and while a reset ends that
   bool suspended_ ACRN_GUARDED_BY(control_) = false;
   std::unique_ptr<VirtioDevice> device_;
 };

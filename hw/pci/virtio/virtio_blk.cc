@@ -52,6 +52,7 @@ VirtioBlk::VirtioBlk(const VirtioBlkOptions& options, const GuestMemory& memory,
   state_.writeback = options.writeback;
   state_.kick = options.kick;
   state_.poll_nanoseconds = options.poll_nanoseconds;
+  state_.events = options.events;
   const DiscardLimits limits = virtio_blk_discard_limits(options, 0);
   state_.max_discard_sectors = limits.max_sectors;
   state_.max_discard_segments = limits.max_segments;
@@ -73,6 +74,7 @@ Result<std::unique_ptr<VirtioBlk>> VirtioBlk::create(const VirtioBlkOptions& opt
                                   *loops[i % loops.size()]);
     if (!queue) return queue.error();
     device->queues_.push_back(std::move(queue).value());
+    device->drain_tasks_.emplace_back(*device->queues_.back());
   }
   return device;
 }
@@ -136,12 +138,13 @@ Result<void> VirtioBlk::flush() {
   ACRN_CHECK(!queue.loop().is_current());
   std::latch flushed(1);
   int error = 0;
-  queue.loop().post([&] {
+  LoopTaskOf task([&] {
     queue.flush_disk([&](int result) {
       error = result;
       flushed.count_down();
     });
   });
+  queue.loop().enqueue(task);
   flushed.wait();
   if (error == 0) return {};
   return Error{
@@ -184,30 +187,23 @@ bool VirtioBlk::start_queue(unsigned index, Gpa ring) {
   return started;
 }
 
-void VirtioBlk::stop_queue(unsigned index) {
-  BlkQueue& queue = *queues_[index];
-  std::latch stopped(1);
-  queue.loop().post([&] { queue.stop([&] { stopped.count_down(); }); });
-  stopped.wait();
+void VirtioBlk::stop_queue(unsigned index) { drain({&drain_tasks_[index], 1}, &BlkQueue::stop); }
+
+// All of them at the same time.
+void VirtioBlk::drain(std::span<DrainTask> queues, DrainTask::Drain call) {
+  std::latch drained(static_cast<ptrdiff_t>(queues.size()));
+  for (DrainTask& queue : queues) queue.post(call, drained);
+  drained.wait();
 }
 
-// All of them drain at the same time.
-void VirtioBlk::drain_queues(void (BlkQueue::*stop)(std::function<void()> stopped)) {
-  std::latch stopped(static_cast<ptrdiff_t>(queues_.size()));
-  for (auto& queue : queues_) {
-    queue->loop().post([&] { ((*queue).*stop)([&] { stopped.count_down(); }); });
-  }
-  stopped.wait();
-}
-
-void VirtioBlk::suspend() { drain_queues(&BlkQueue::suspend); }
+void VirtioBlk::suspend() { drain(drain_tasks_, &BlkQueue::suspend); }
 
 void VirtioBlk::resume() {
   on_queues([map = memory_.map()](BlkQueue& queue) { queue.resume(map); });
 }
 
 void VirtioBlk::reset() {
-  drain_queues(&BlkQueue::stop);
+  drain(drain_tasks_, &BlkQueue::stop);
   state_.accepted = 0;
   state_.writeback = options_.writeback;
   MutexLock lock(mutex_);

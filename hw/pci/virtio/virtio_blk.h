@@ -3,7 +3,10 @@
 // from the control side at any time. Reads of the configuration are from any thread.
 #pragma once
 
+#include <functional>
+#include <latch>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -31,8 +34,9 @@ struct VirtioBlkOptions {
   uint32_t max_discard_segments = 0;  // 0: default
   uint32_t discard_alignment = 0;     // 512-byte sectors; 0: what the backend says
   KickMode kick = KickMode::kAuto;
-  uint32_t poll_nanoseconds = 0;  // between two looks at a running queue; 0: looks when it is kicked
-  std::string serial = {};        // the ID before attach(), up to 20 bytes
+  uint32_t poll_nanoseconds = 0;   // between two looks at a running queue; 0: looks when it is kicked
+  std::string serial = {};         // the ID before attach(), up to 20 bytes
+  DeviceEvents* events = nullptr;  // who is told what the disk fails; outlives the device
 };
 
 // The device's feature bits for these options (device.md 6); pure.
@@ -84,9 +88,29 @@ class VirtioBlk final : public VirtioDevice {
  private:
   VirtioBlk(const VirtioBlkOptions& options, const GuestMemory& memory, GuestErrors& guest_errors);
 
+  // Calls a queue's stop() or suspend() on its loop. In line at most once.
+  class DrainTask final : public LoopTask {
+   public:
+    using Drain = void (BlkQueue::*)(std::function<void()> drained);
+    explicit DrainTask(BlkQueue& queue) : queue_(queue) {}
+    void post(Drain call, std::latch& drained) {
+      drain_ = call;
+      drained_ = &drained;
+      queue_.loop().enqueue(*this);
+    }
+    void run() override {
+      (queue_.*drain_)([drained = drained_] { drained->count_down(); });
+    }
+
+   private:
+    BlkQueue& queue_;
+    Drain drain_ = nullptr;
+    std::latch* drained_ = nullptr;
+  };
+
+  void drain(std::span<DrainTask> queues, DrainTask::Drain call);
   void describe_medium(const BlockInfo& info) ACRN_REQUIRES(mutex_);
   void notify_config_change();
-  void drain_queues(void (BlkQueue::*stop)(std::function<void()> stopped));
   void on_queues(const std::function<void(BlkQueue&)>& task);  // each on its loop, one after the other
 
   const VirtioBlkOptions options_;
@@ -103,6 +127,7 @@ class VirtioBlk final : public VirtioDevice {
 
   std::unique_ptr<BlockBackend> backend_;  // set once, by attach(); outlives the queues' channels
   std::vector<std::unique_ptr<BlkQueue>> queues_;
+  std::vector<DrainTask> drain_tasks_;  // of each queue; control calls come one at a time
 };
 
 }  // namespace acrn

@@ -42,6 +42,49 @@ class Poller {
   ~Poller() = default;
 };
 
+// Work for a loop's thread, in memory of its own, so that to post it cannot fail. It lives until run() has been called,
+// and may end in there.
+class LoopTask {
+ public:
+  virtual void run() = 0;
+
+ protected:
+  ~LoopTask() = default;
+
+ private:
+  friend class LoopTasks;
+  LoopTask* next_ = nullptr;  // while it waits
+};
+
+// Tasks in the order in which they came. Its user locks.
+class LoopTasks {
+ public:
+  bool empty() const { return first_ == nullptr; }
+  void push(LoopTask& task) {
+    task.next_ = nullptr;
+    (empty() ? first_ : last_->next_) = &task;
+    last_ = &task;
+  }
+  LoopTask& pop() {
+    LoopTask& task = *first_;
+    first_ = task.next_;
+    return task;
+  }
+
+ private:
+  LoopTask *first_ = nullptr, *last_ = nullptr;
+};
+
+template <class Work>
+class LoopTaskOf final : public LoopTask {
+ public:
+  explicit LoopTaskOf(Work work) : work_(std::move(work)) {}
+  void run() override { work_(); }
+
+ private:
+  Work work_;
+};
+
 class EventLoop;
 
 // A loop that was borrowed, see EventLoop::try_borrow(). Returns it at its end, on the thread that borrowed it.
@@ -64,7 +107,8 @@ class EventLoop {
   virtual ~EventLoop() = default;
 
   virtual bool is_current() const = 0;
-  virtual void post(std::function<void()> task) = 0;  // any thread; tasks run in order
+  // Any thread; tasks run in order, all that come before the loop's end. No allocation.
+  virtual void enqueue(LoopTask& task) = 0;
   // `handler` runs on the loop. Any thread. Fails when the process is out of descriptors.
   virtual Result<std::unique_ptr<Notifier>> make_notifier(std::function<void()> handler) = 0;
   // The same; the timer is not started.
@@ -80,14 +124,19 @@ class EventLoop {
   // Any thread; takes no lock. An empty lease: the loop is awake, is borrowed already, or does not allow it.
   virtual LoopLease try_borrow() { return {}; }
 
-  // Runs the task on the loop and returns when it is done. The caller holds no lock that the task takes.
-  void run(const std::function<void()>& task) {
-    if (is_current()) return task();
+  // The same for work that the loop keeps and ends.
+  void post(std::function<void()> work) { enqueue(*new OwnTask(std::move(work))); }
+
+  // Runs the work on the loop and returns when it is done. The caller holds no lock that it takes. No allocation.
+  template <class Work>
+  void run(const Work& work) {
+    if (is_current()) return work();
     std::latch done(1);
-    post([&] {
-      task();
+    LoopTaskOf task([&] {
+      work();
       done.count_down();
     });
+    enqueue(task);
     done.wait();
   }
 
@@ -98,6 +147,18 @@ class EventLoop {
  private:
   friend class LoopLease;
   virtual void return_loop() {}
+
+  class OwnTask final : public LoopTask {
+   public:
+    explicit OwnTask(std::function<void()> work) : work_(std::move(work)) {}
+    void run() override {
+      const std::unique_ptr<OwnTask> end(this);
+      work_();
+    }
+
+   private:
+    std::function<void()> work_;
+  };
 };
 
 inline LoopLease::~LoopLease() {

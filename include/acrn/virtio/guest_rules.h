@@ -9,9 +9,11 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "acrn/base/concat.h"
 #include "acrn/base/log.h"
+#include "acrn/virtio/device_events.h"
 
 namespace acrn {
 
@@ -120,15 +122,15 @@ inline constexpr std::array<GuestRuleText, kGuestRules> kGuestRuleTexts{{
 
 constexpr const GuestRuleText& text(GuestRule rule) { return kGuestRuleTexts[static_cast<size_t>(rule)]; }
 
-// Counts of one function. Any thread; no lock. `name` says in the log whose driver it is.
+// Counts of one function. Any thread; no lock. `name` says in the log whose driver it is; the events outlive it.
 class GuestErrors {
  public:
-  explicit GuestErrors(std::string name) : name_(std::move(name)) {}
+  explicit GuestErrors(std::string name, DeviceEvents* events = nullptr) : name_(std::move(name)), events_(events) {}
   const std::string& name() const { return name_; }
 
   void record(GuestRule rule, uint64_t detail = 0) {
     const uint64_t count = add(counts_[static_cast<size_t>(rule)]);
-    if (!worth_telling(count) || !log_enabled(LogLevel::kWarning)) return;
+    if (!tell({DeviceEvent::Kind::kGuestError, text(rule).name.data(), count, detail})) return;
     log(LogLevel::kWarning,
         concat(name_, is_vmms(rule) ? ": VMM mistake " : ": guest mistake ", text(rule).name, " (number ", count,
                ", value ", hex(detail), "): the rule is: ", text(rule).rule, " (", text(rule).source, ")"));
@@ -136,7 +138,7 @@ class GuestErrors {
   // A queue is broken, for a rule that has just been recorded.
   void record_stop(unsigned queue) {
     const uint64_t count = add(stops_);
-    if (!worth_telling(count) || !log_enabled(LogLevel::kWarning)) return;
+    if (!tell({DeviceEvent::Kind::kQueueStopped, "queue", count, queue})) return;
     log(LogLevel::kWarning, concat(name_, ": queue ", queue, " is stopped until its driver resets it (number ", count,
                                    "): what it was given last cannot be answered"));
   }
@@ -145,9 +147,16 @@ class GuestErrors {
  private:
   using Count = std::atomic<uint64_t>;
 
+  // False: the log is not to have it.
+  bool tell(const DeviceEvent& event) const {
+    if (!worth_telling(event.count)) return false;
+    if (events_ != nullptr) events_->tell(event);
+    return log_enabled(LogLevel::kWarning);
+  }
   static uint64_t add(Count& count) { return count.fetch_add(1, std::memory_order_relaxed) + 1; }
 
   std::string name_;
+  DeviceEvents* const events_;
   std::array<Count, kGuestRules> counts_{};
   Count stops_{0};
 };

@@ -1,0 +1,30 @@
+// DeviceEvents: what goes wrong in a device, for a host that acts on it and does not read a log.
+#pragma once
+
+#include <cstdint>
+
+namespace acrn {
+
+struct DeviceEvent {
+  enum class Kind : uint8_t {
+    kGuestError = 1,    // the driver, or its VMM, broke a rule
+    kQueueStopped = 2,  // for that, until its driver resets it
+    kDiskError = 3,     // the disk failed a request
+  };
+  Kind kind;
+  const char* name;  // of the rule, or of the operation; "queue"
+  uint64_t count;    // so often since the start, this one included
+  uint64_t value;    // what broke the rule; the queue; an errno
+};
+
+class DeviceEvents {
+ public:
+  // Those that are worth telling (acrn/base/log.h). Any thread, also while it is the loop of a queue; takes no lock
+  // that is held across a call of the device.
+  virtual void tell(const DeviceEvent& event) = 0;
+
+ protected:
+  ~DeviceEvents() = default;
+};
+
+}  // namespace acrn

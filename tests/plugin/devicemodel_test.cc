@@ -2,6 +2,8 @@
 // that has what it asks for.
 #include <filesystem>
 #include <fstream>
+#include <random>
+#include <thread>
 
 #include "dm/loopback/legacy_driver.h"
 #include "tests/plugin/devicemodel_host.h"
@@ -98,6 +100,39 @@ TEST(blkrescan_gives_a_slot_its_disk) {
   EXPECT_EQ(model->rescan("9," + folder.file("disk.img", kMiB)), 0);
   EXPECT_EQ(driver->capacity(), 2048u);
   expect_keeps_data(*driver, 5);
+}
+
+// Two virtual CPUs write anything anywhere, over rings full of anything, while an operator rescans; then the VM is
+// reset.
+TEST(a_hostile_guest_gets_nothing_but_a_disk_that_works_again) {
+  const TempDir folder;
+  const std::string path = folder.file("disk.img", kMiB);
+  const auto model = host("nodisk");
+  const MemoryRegion& ram = model->board().memory().map()->regions()[0];
+  std::minstd_rand garbage{1};  // NOLINT(bugprone-random-generator-seed): the same each time
+  for (size_t i = 0; i < 64 * 4096; i++) ram.host[i] = static_cast<std::byte>(garbage() % 5 == 0 ? garbage() : 0);
+  const auto attack = [&](unsigned seed) {
+    std::minstd_rand random{seed};  // NOLINT(bugprone-random-generator-seed): the same each time
+    const auto any = [&] { return static_cast<uint32_t>(random()); };
+    for (unsigned i = 0; i < 4000; i++) {
+      const unsigned bar = any() % 3, size = 1u << any() % 4;
+      const uint64_t offset = any() % 16 == 0 ? any() * uint64_t{any()} : any() % 130;
+      model->bar_write(bar, offset, size, any());
+      model->bar_read(bar, offset, size);
+      model->bar_write(0, VIRTIO_PCI_QUEUE_PFN, 4, (raw(ram.base) >> 12) + any() % 70);
+      model->bar_write(0, VIRTIO_PCI_QUEUE_NOTIFY, 2, 0);
+      if (any() % 8 == 0) model->bar_write(0, VIRTIO_PCI_STATUS, 1, any() % 2 * VIRTIO_CONFIG_S_DRIVER_OK);
+      if (any() % 64 == 0) model->config_write(any() % 256 & ~3u, 4, any());
+    }
+  };
+  std::thread first(attack, 2u), second(attack, 3u);
+  EXPECT_EQ(model->rescan("9," + path), 0);
+  for (unsigned i = 0; i < 20; i++) EXPECT_EQ(model->rescan("9," + path), -1);
+  first.join();
+  second.join();
+  model->reset();
+  EXPECT_EQ(model->rescan("9," + path), 0);
+  expect_keeps_data(*drive(*model), 6);
 }
 
 TEST(a_bad_option_ends_the_start) {

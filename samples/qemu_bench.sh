@@ -39,7 +39,7 @@ for image in vfio.img qemu.img; do
   dd if=/dev/urandom of=$image bs=1M count=64 2>/dev/null
 done
 
-serve vm1.9.0.sock -s 9,virtio-blk,vfio.img,writeback,serial=vfio-user vm1
+serve vfio-user vm1.9.0.sock -s 9,virtio-blk,vfio.img,writeback,serial=vfio-user vm1
 timeout $((60 + rounds * 60)) "$qemu" -machine pc,memory-backend=ram -accel tcg -cpu max -m 512M \
   -object memory-backend-memfd,id=ram,size=512M,share=on -nodefaults -display none -serial stdio -no-reboot \
   -kernel "$kernel/vmlinuz" -initrd initrd.gz -append "console=ttyS0 quiet panic=-1" \

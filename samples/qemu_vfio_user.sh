@@ -28,7 +28,7 @@ END
 PATH="$PWD/build/release/dm:$PATH"
 cd "$vm"
 step "acrn-dm --serve vfio-user=. -s 9,virtio-blk,disk.img,writeback vm1"
-serve vm1.9.0.sock -s 9,virtio-blk,disk.img,writeback vm1
+serve vfio-user vm1.9.0.sock -s 9,virtio-blk,disk.img,writeback vm1
 
 # QEMU shares the guest's memory with acrn-dm: memory-backend-memfd,share=on.
 command=("$qemu" -machine "pc,memory-backend=ram" -accel "$accelerator" -cpu max -m 256M \

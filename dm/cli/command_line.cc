@@ -187,6 +187,13 @@ Result<void> accept_serve(const SplitCommandLine& line, ServerTable servers, DmC
 
 std::string text_of(const ServeConfig& serve) { return concat("--serve ", serve.server->name, "=", serve.folder); }
 
+void adapt_to_server(DmConfig& config) {
+  for (PciSlotConfig& slot : config.slots) {
+    auto* const disk = std::get_if<BlockOptions>(&slot.options);
+    if (disk != nullptr) disk->queue_size = std::max(disk->queue_size, config.serve->server->least_queue_size);
+  }
+}
+
 // With --serve the machine is the client's.
 Result<void> check_serve(const SplitCommandLine& line, const DmConfig& config) {
   for (const std::string_view option :
@@ -216,7 +223,9 @@ Result<void> accept_slots(const SplitCommandLine& line, DeviceTable devices, DmC
   }
   const unsigned vcpus = config.serve ? kMaxQueues : config.vcpus;  // the client's are not known
   if (const auto checked = check_slots(config.slots, vcpus); !checked) return checked.error();
-  return config.serve ? check_serve(line, config) : add_host_bridge(devices, config.slots);
+  if (!config.serve) return add_host_bridge(devices, config.slots);
+  adapt_to_server(config);
+  return check_serve(line, config);
 }
 
 // The CPUs of --cpu_affinity are one for each vCPU: under ACRN there is no other way to say how many there

@@ -6,16 +6,10 @@
 #include "dm/devices/block_device_options.h"
 #include "dm/devices/function_info.h"
 #include "dm/devices/virtio_disk.h"
-#include "hw/pci/virtio/virtio_pci_legacy.h"
+#include "dm/devices/virtio_transport.h"
 
 namespace acrn::block_device {
 namespace {
-
-constexpr uint16_t kOracleVendor = 0x108e;  // --windows: what the Windows driver of ACRN binds to
-
-VirtioPciOptions transport_options(const VirtioOptions& virtio) {
-  return {.single_msi = virtio.single_msi, .subsystem_vendor = virtio.windows ? kOracleVendor : VIRTIO_PCI_VENDOR_ID};
-}
 
 class BlockDevice final : public Device {
  public:
@@ -44,6 +38,27 @@ class BlockDevice final : public Device {
 
   const std::unique_ptr<VirtioDisk> disk_;
   VirtioPciLegacy function_;
+};
+
+class BareBlockDevice final : public BareDevice {
+ public:
+  static Result<std::unique_ptr<BareDevice>> create(const PciSlotConfig& slot, const VirtioEnvironment& environment) {
+    auto disk = VirtioDisk::create(full_name(slot.address), *block_options(slot), environment);
+    if (!disk) return disk.error();
+    if (auto opened = disk.value()->open(); !opened) return opened.error();
+    return std::unique_ptr<BareDevice>(new BareBlockDevice(std::move(disk).value()));
+  }
+
+  std::string source() const override { return disk_->source(); }
+  DiskControl* disk() override { return disk_.get(); }
+  VirtioDevice& virtio() override { return *device_; }
+  GuestErrors& guest_errors() override { return disk_->guest_errors(); }
+
+ private:
+  explicit BareBlockDevice(std::unique_ptr<VirtioDisk> disk) : disk_(std::move(disk)), device_(disk_->take_device()) {}
+
+  const std::unique_ptr<VirtioDisk> disk_;
+  const std::unique_ptr<VirtioDevice> device_;
 };
 
 }  // namespace
@@ -81,6 +96,10 @@ Result<DeviceFacts> inspect(const PciSlotConfig& slot, const VirtioOptions& virt
 
 Result<std::unique_ptr<Device>> create(const PciSlotConfig& slot, const DeviceEnvironment& environment, IrqPin& pin) {
   return BlockDevice::create(slot, environment, pin);
+}
+
+Result<std::unique_ptr<BareDevice>> create_bare(const PciSlotConfig& slot, const VirtioEnvironment& environment) {
+  return BareBlockDevice::create(slot, environment);
 }
 
 }  // namespace acrn::block_device

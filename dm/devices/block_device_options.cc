@@ -216,7 +216,8 @@ constexpr Row kRows[] = {
      .expects = "a power of two from 2 to 1024, like queue_size=128",
      .argument = "<N>",
      .default_value = "64",
-     .help = "ring entries, a power of two from 2 to 1024"},
+     .help = "ring entries, a power of two from 2 to 1024; with vhost-user the most that a driver may choose, and at "
+             "least 256"},
     {.key = "serial",
      .value = ValueRule::kRequired,
      .accept = accept_serial,

@@ -20,6 +20,7 @@
 #include "acrn/mem/guest_memory.h"
 #include "acrn/pci/pci_function.h"
 #include "acrn/virtio/guest_rules.h"
+#include "acrn/virtio/virtio_device.h"
 #include "dm/block/open.h"
 #include "dm/devices/slot.h"
 #include "dm/event/epoll_loop.h"
@@ -36,7 +37,7 @@ struct VirtioOptions {
   std::optional<uint32_t> poll_nanoseconds = {};  // --virtio_poll
 };
 
-// What a machine or a server gives a device to live on. All of it outlives the device.
+// What a machine or a server gives a PCI device to live on. All of it outlives the device.
 struct DeviceEnvironment {
   const GuestMemory& memory;
   MsiSink& msi;
@@ -63,15 +64,36 @@ class DiskControl {
   ~DiskControl() = default;
 };
 
-// A device of one slot with all that serves it. Created and destroyed by the composing thread.
-class Device {
+// What a virtio device without PCI lives on. All of it outlives the device.
+struct VirtioEnvironment {
+  const GuestMemory& memory;
+  EventLoop& shared_loop;               // for queues without iothreads
+  LoopOptions queue_loop = kQueueLoop;  // of iothreads
+  uint32_t poll_nanoseconds = 0;        // see VirtioBlkOptions
+  DeviceEvents* events = nullptr;       // who is told what goes wrong
+};
+
+// What runs in one slot, with all that serves it. Created and destroyed by the composing thread.
+class SlotDevice {
  public:
-  virtual ~Device() = default;
-  virtual PciFunction& function() = 0;
+  virtual ~SlotDevice() = default;
   // What it serves, as the user wrote it: a path, "ram:<bytes>" or "nodisk"; empty if it serves nothing. Any thread.
   virtual std::string source() const { return ""; }
   // Null if it is no disk.
   virtual DiskControl* disk() { return nullptr; }
+};
+
+// With a PCI function, for a machine, or a VMM that takes one.
+class Device : public SlotDevice {
+ public:
+  virtual PciFunction& function() = 0;
+};
+
+// A virtio device alone, for a VMM that has PCI of its own.
+class BareDevice : public SlotDevice {
+ public:
+  virtual VirtioDevice& virtio() = 0;
+  virtual GuestErrors& guest_errors() = 0;
 };
 
 // What a guest will read of a PCI function: known without opening anything.
@@ -103,6 +125,9 @@ struct DeviceRow {
   // Opens what the slot names. `pin` outlives the device.
   Result<std::unique_ptr<Device>> (*create)(const PciSlotConfig& slot, const DeviceEnvironment& environment,
                                             IrqPin& pin) = nullptr;
+  // The same without a PCI function. Null: there is no such.
+  Result<std::unique_ptr<BareDevice>> (*create_bare)(const PciSlotConfig& slot,
+                                                     const VirtioEnvironment& environment) = nullptr;
   // Adds what `--dry_run` says of it to the slot's JSON. Null: there is nothing to add.
   void (*to_json)(const PciSlotConfig& slot, const DeviceFacts& facts, nlohmann::ordered_json& json) = nullptr;
   bool servable = false;           // by --serve

@@ -13,6 +13,7 @@ constexpr DeviceRow kDevices[] = {
      .check_vcpus = block_device::check_vcpus,
      .inspect = block_device::inspect,
      .create = block_device::create,
+     .create_bare = block_device::create_bare,
      .to_json = block_device::to_json,
      .servable = true,
      .help = "a disk"},
@@ -40,6 +41,13 @@ Result<DeviceFacts> inspect_device(const PciSlotConfig& slot, const VirtioOption
 Result<std::unique_ptr<Device>> create_device(const PciSlotConfig& slot, const DeviceEnvironment& environment,
                                               IrqPin& pin) {
   auto device = slot.device->create(slot, environment, pin);
+  if (!device) return in_slot(slot, device.error());
+  return device;
+}
+
+Result<std::unique_ptr<BareDevice>> create_bare_device(const PciSlotConfig& slot,
+                                                       const VirtioEnvironment& environment) {
+  auto device = slot.device->create_bare(slot, environment);
   if (!device) return in_slot(slot, device.error());
   return device;
 }

@@ -21,5 +21,7 @@ inline Result<PciSlotConfig> parse_slot(std::string_view text) { return parse_sl
 Result<DeviceFacts> inspect_device(const PciSlotConfig& slot, const VirtioOptions& virtio);
 Result<std::unique_ptr<Device>> create_device(const PciSlotConfig& slot, const DeviceEnvironment& environment,
                                               IrqPin& pin);
+// Of one that has such a thing.
+Result<std::unique_ptr<BareDevice>> create_bare_device(const PciSlotConfig& slot, const VirtioEnvironment& environment);
 
 }  // namespace acrn

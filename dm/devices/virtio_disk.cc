@@ -45,7 +45,7 @@ VirtioDisk::VirtioDisk(std::string slot, const BlockOptions& options, DeviceEven
       source_(source_text(NoDisk{})) {}
 
 Result<std::unique_ptr<VirtioDisk>> VirtioDisk::create(const std::string& slot, const BlockOptions& options,
-                                                       const VirtioDiskEnvironment& environment) {
+                                                       const VirtioEnvironment& environment) {
   if (auto checked = check_iothreads(options); !checked) return checked.error();
   std::unique_ptr<VirtioDisk> disk(new VirtioDisk(slot, options, environment.events));
   auto loops = disk->make_loops(environment);
@@ -62,7 +62,7 @@ Result<std::unique_ptr<VirtioDisk>> VirtioDisk::create(const std::string& slot, 
 
 // Without `iothread` several queues have a loop each, up to the number of CPUs: they are asked for to run in
 // parallel.
-Result<std::vector<EventLoop*>> VirtioDisk::make_loops(const VirtioDiskEnvironment& environment) {
+Result<std::vector<EventLoop*>> VirtioDisk::make_loops(const VirtioEnvironment& environment) {
   const unsigned wanted =
       options_.iothreads != 0 || options_.queues == 1 ? options_.iothreads : std::thread::hardware_concurrency();
   std::vector<EventLoop*> loops;

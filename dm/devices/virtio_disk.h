@@ -19,15 +19,6 @@
 
 namespace acrn {
 
-// What such a disk lives on. All of it outlives the disk.
-struct VirtioDiskEnvironment {
-  const GuestMemory& memory;
-  EventLoop& shared_loop;               // for queues without iothreads
-  LoopOptions queue_loop = kQueueLoop;  // of iothreads
-  uint32_t poll_nanoseconds = 0;        // see VirtioBlkOptions
-  DeviceEvents* events = nullptr;       // who is told what goes wrong
-};
-
 // How the device is made of the options; pure.
 VirtioBlkOptions virtio_blk_options(const BlockOptions& options, const std::string& name,
                                     uint32_t poll_nanoseconds = 0);
@@ -39,7 +30,7 @@ class VirtioDisk final : public DiskControl {
  public:
   // A device without a disk, in slot "0:9:0".
   static Result<std::unique_ptr<VirtioDisk>> create(const std::string& slot, const BlockOptions& options,
-                                                    const VirtioDiskEnvironment& environment);
+                                                    const VirtioEnvironment& environment);
 
   // For the transport around it, once. The transport is destroyed first.
   std::unique_ptr<VirtioDevice> take_device() { return std::move(taken_); }
@@ -58,7 +49,7 @@ class VirtioDisk final : public DiskControl {
 
  private:
   VirtioDisk(std::string slot, const BlockOptions& options, DeviceEvents* events);
-  Result<std::vector<EventLoop*>> make_loops(const VirtioDiskEnvironment& environment);
+  Result<std::vector<EventLoop*>> make_loops(const VirtioEnvironment& environment);
   Result<void> attach(const BlockOptions& options);
 
   const std::string slot_;

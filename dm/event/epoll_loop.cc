@@ -1,6 +1,7 @@
 #include "dm/event/epoll_loop.h"
 
 #include <sched.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -83,6 +84,11 @@ std::unique_ptr<FdWatch> EpollLoop::watch(int fd, uint32_t events, std::function
   auto watch = std::make_unique<EpollWatch>(epoll_, fd, std::move(handler));
   if (!watch->add_to_set(events)) return nullptr;
   return watch;
+}
+
+// Each signal is an edge; its counter only grows.
+std::unique_ptr<EventWatch> EpollLoop::watch_event(int fd, std::function<void()> handler) {
+  return watch(fd, EPOLLIN | EPOLLET, [handler = std::move(handler)](uint32_t) { handler(); });
 }
 
 bool EpollLoop::add_poller(Poller& poller) {

@@ -42,6 +42,7 @@ class EpollLoop final : public EventLoop {
   void enqueue(LoopTask& task) override;
   Result<std::unique_ptr<Notifier>> make_notifier(std::function<void()> handler) override;
   Result<std::unique_ptr<Timer>> make_timer(std::function<void()> handler) override;
+  std::unique_ptr<EventWatch> watch_event(int fd, std::function<void()> handler) override;
   LoopLease try_borrow() override;
   bool add_poller(Poller& poller) override;
   void remove_poller(Poller& poller) override;

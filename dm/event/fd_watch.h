@@ -5,14 +5,14 @@
 #include <functional>
 #include <utility>
 
+#include "acrn/event/event_loop.h"
 #include "dm/event/epoll_set.h"
 
 namespace acrn {
 
 // Destroyed on its loop, or when that has stopped.
-class FdWatch {
+class FdWatch : public EventWatch {
  public:
-  virtual ~FdWatch() = default;
   // On the loop. The level-triggered events of epoll that the handler is told of; 0 for none.
   virtual void set_events(uint32_t events) = 0;
 };

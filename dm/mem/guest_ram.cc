@@ -21,12 +21,19 @@ struct Mapping {
   std::byte* ram = nullptr;
 };
 
-Mapping map_file(uint64_t size, unsigned pages) {
-  const UniqueFd fd(memfd_create("guest-ram", MFD_CLOEXEC | pages));
-  if (!fd || ::ftruncate(fd.fd(), static_cast<off_t>(size)) != 0) return {};
-  void* const address = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd.fd(), 0);
+UniqueFd create_file(uint64_t size, unsigned pages) {
+  UniqueFd fd(memfd_create("guest-ram", MFD_CLOEXEC | pages));
+  if (fd && ::ftruncate(fd.fd(), static_cast<off_t>(size)) != 0) fd.reset();
+  return fd;
+}
+
+Mapping map_file(const UniqueFd& file, uint64_t size) {
+  if (!file) return {};
+  void* const address = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, file.fd(), 0);
   return {address, size, static_cast<std::byte*>(address)};
 }
+
+Mapping map_file(uint64_t size, unsigned pages) { return map_file(create_file(size, pages), size); }
 
 // Mapping reserves the pages, so a host that has too few of them says so here and not by a signal later.
 Mapping map_huge_pages(uint64_t size) {
@@ -46,6 +53,15 @@ Mapping map_anonymous(uint64_t size) {
   return {address, room, ram};
 }
 
+Result<MemoryRegion> region_of(const Mapping& mapping, Gpa base, uint64_t size) {
+  if (mapping.address == MAP_FAILED) {
+    return Error{ErrorKind::kInternal, concat("guest RAM of ", size, " bytes: ", errno_text(errno))};
+  }
+  std::shared_ptr<const void> owner(
+      mapping.address, [length = mapping.size](const void* address) { ::munmap(const_cast<void*>(address), length); });
+  return MemoryRegion{base, size, mapping.ram, std::move(owner)};
+}
+
 }  // namespace
 
 Result<MemoryRegion> create_guest_ram(Gpa base, uint64_t size, RamKind kind) {
@@ -58,12 +74,14 @@ Result<MemoryRegion> create_guest_ram(Gpa base, uint64_t size, RamKind kind) {
   } else if (mapping.address == MAP_FAILED) {
     mapping = map_anonymous(size);
   }
-  if (mapping.address == MAP_FAILED) {
-    return Error{ErrorKind::kInternal, concat("guest RAM of ", size, " bytes: ", errno_text(errno))};
-  }
-  std::shared_ptr<const void> owner(
-      mapping.address, [length = mapping.size](const void* address) { ::munmap(const_cast<void*>(address), length); });
-  return MemoryRegion{base, size, mapping.ram, std::move(owner)};
+  return region_of(mapping, base, size);
+}
+
+Result<SharedRam> create_shared_ram(Gpa base, uint64_t size) {
+  UniqueFd file = create_file(size, 0);
+  auto region = region_of(map_file(file, size), base, size);
+  if (!region) return region.error();
+  return SharedRam{std::move(region).value(), std::move(file)};
 }
 
 }  // namespace acrn

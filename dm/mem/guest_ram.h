@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "acrn/base/result.h"
+#include "acrn/base/unique_fd.h"
 #include "acrn/mem/guest_memory.h"
 
 namespace acrn {
@@ -21,5 +22,12 @@ enum class RamKind {
 // `size` bytes of zeroed RAM at guest-physical `base`; in reserved huge pages if the host has so many to spare and
 // `size` is a multiple of them.
 Result<MemoryRegion> create_guest_ram(Gpa base, uint64_t size, RamKind kind = RamKind::kPrivate);
+
+// RAM that other processes can map too.
+struct SharedRam {
+  MemoryRegion region;
+  UniqueFd file;  // mapped from its beginning
+};
+Result<SharedRam> create_shared_ram(Gpa base, uint64_t size);
 
 }  // namespace acrn

@@ -1,6 +1,5 @@
 #include "dm/plugin/blk_form.h"
 
-#include <sys/epoll.h>
 #include <sys/eventfd.h>
 
 #include <atomic>
@@ -49,9 +48,9 @@ class FunctionForm final : public BlkForm, private IrqPin {
     loop_.run([this] { resample_watch_.reset(); });
   }
 
-  // For a wire of eventfds. False: resample_fd is not one. It is not read, so an edge is all there is to see.
+  // For a wire of eventfds. False: resample_fd is not one.
   bool watch_resample() {
-    resample_watch_ = loop_.watch(callbacks_.resample_fd, EPOLLIN | EPOLLET, [this](uint32_t) {
+    resample_watch_ = loop_.watch_event(callbacks_.resample_fd, [this] {
       if (level_) signal_intx();
     });
     return resample_watch_ != nullptr;
@@ -71,7 +70,7 @@ class FunctionForm final : public BlkForm, private IrqPin {
   const acrn_blk_function_callbacks callbacks_;
   EpollLoop& loop_;
   std::atomic<bool> level_{false};  // of a wire of eventfds
-  std::unique_ptr<FdWatch> resample_watch_;
+  std::unique_ptr<EventWatch> resample_watch_;
   HostMessages messages_;
   VirtioPciLegacy function_;
 };

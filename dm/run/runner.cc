@@ -9,7 +9,6 @@
 #include "acrn/base/concat.h"
 #include "acrn/base/log.h"
 #include "dm/base/errno_text.h"
-#include "dm/devices/device_table.h"
 #include "dm/run/preflight.h"
 #include "dm/run/serve_runner.h"
 #include "dm/run/vm_runner.h"
@@ -36,13 +35,6 @@ void Runner::start() {
   if (auto checked = preflight(config_); !checked) return end(checked.error());
   if (auto started = try_start(); !started) return end(started.error());
   log(LogLevel::kInfo, concat("VM ", config_.vm_name, config_.serve ? " is served" : " runs"));
-}
-
-Result<void> Runner::add_device(const PciSlotConfig& slot, const DeviceEnvironment& environment, IrqPin& pin) {
-  auto device = create_device(slot, environment, pin);
-  if (!device) return device.error();
-  devices_.push_back({slot, std::move(device).value()});
-  return {};
 }
 
 Result<void> Runner::make_control_server() {

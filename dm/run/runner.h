@@ -40,8 +40,6 @@ class Runner : protected ControlTarget {
   // that failed.
   virtual Result<void> halt() = 0;
 
-  // Of a slot of the configuration.
-  Result<void> add_device(const PciSlotConfig& slot, const DeviceEnvironment& environment, IrqPin& pin);
   Result<void> make_control_server();
   Result<void> flush_all();  // the first error
   void end(Result<int> outcome);

@@ -12,7 +12,7 @@ namespace acrn {
 
 struct RunningDevice {
   PciSlotConfig slot;
-  std::unique_ptr<Device> device;
+  std::unique_ptr<SlotDevice> device;
 };
 
 // The disk in that slot. Errors: kUsage if there is nothing, or something else.

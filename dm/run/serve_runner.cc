@@ -3,6 +3,7 @@
 #include "acrn/base/concat.h"
 #include "acrn/base/log.h"
 #include "dm/base/thread.h"
+#include "dm/devices/device_table.h"
 #include "dm/run/preflight.h"
 
 namespace acrn {
@@ -21,7 +22,7 @@ Result<void> ServeRunner::try_start() {
   for (size_t i = 0; i < served_.size(); i++) {
     const PciAddress address = devices_[i].slot.address;
     const std::string path = serve_socket(config_, address);
-    auto serving = served_[i].server->serve(devices_[i].device->function(), path);
+    auto serving = served_[i].serve(path);
     if (!serving) return serving.error();
     log(LogLevel::kInfo, concat("slot ", short_name(address), " is served at ", path));
   }
@@ -30,21 +31,52 @@ Result<void> ServeRunner::try_start() {
 
 Result<void> ServeRunner::add(const PciSlotConfig& slot) {
   const ServerRow& row = *config_.serve->server;
-  const std::string name = full_name(slot.address);
-  Served served;
-  auto loop = EpollLoop::create(concat("queues", name), {}, row.queue_loop);
+  auto loop = EpollLoop::create(concat("queues", full_name(slot.address)), {}, row.queue_loop);
   if (!loop) return loop.error();
-  served.queue_loop = std::move(loop).value();
-  auto server = row.create(name);
-  if (!server) return server.error();
-  served.server = std::move(server).value();
-  const DeviceEnvironment environment{.memory = served.server->memory(),
-                                      .msi = served.server->msi(),
-                                      .shared_loop = *served.queue_loop,
+  return row.create != nullptr ? add_function(slot, std::move(loop).value()) : add_bare(slot, std::move(loop).value());
+}
+
+Result<void> ServeRunner::add_function(const PciSlotConfig& slot, std::unique_ptr<EpollLoop> loop) {
+  const ServerRow& row = *config_.serve->server;
+  auto made = row.create(full_name(slot.address));
+  if (!made) return made.error();
+  PciServer& server = *made.value();
+  const DeviceEnvironment environment{.memory = server.memory(),
+                                      .msi = server.msi(),
+                                      .shared_loop = *loop,
                                       .virtio = virtio_options(config_),
                                       .queue_loop = row.queue_loop};
-  served_.push_back(std::move(served));
-  return add_device(slot, environment, served_.back().server->pin());
+  served_.push_back({std::move(loop), std::move(made).value(), {}});
+  auto device = create_device(slot, environment, server.pin());
+  if (!device) return device.error();
+  PciFunction& function = device.value()->function();
+  served_.back().serve = [&server, &function](const std::string& path) { return server.serve(function, path); };
+  devices_.push_back({slot, std::move(device).value()});
+  return {};
+}
+
+Result<void> ServeRunner::add_bare(const PciSlotConfig& slot, std::unique_ptr<EpollLoop> loop) {
+  const ServerRow& row = *config_.serve->server;
+  if (slot.device->create_bare == nullptr) {
+    return Error{ErrorKind::kUsage, concat("-s ", short_name(slot.address), ",", slot.device->name, ": ", row.name,
+                                           " cannot serve it; use --serve vfio-user")};
+  }
+  auto made = row.create_virtio(full_name(slot.address));
+  if (!made) return made.error();
+  VirtioServer& server = *made.value();
+  const VirtioEnvironment environment{.memory = server.memory(),
+                                      .shared_loop = *loop,
+                                      .queue_loop = row.queue_loop,
+                                      .poll_nanoseconds = config_.virtio_poll.value_or(0)};
+  served_.push_back({std::move(loop), std::move(made).value(), {}});
+  auto created = create_bare_device(slot, environment);
+  if (!created) return created.error();
+  BareDevice& device = *created.value();
+  served_.back().serve = [&server, &device](const std::string& path) {
+    return server.serve(device.virtio(), device.guest_errors(), path);
+  };
+  devices_.push_back({slot, std::move(created).value()});
+  return {};
 }
 
 // All at once: what keeps one of them from coming to rest keeps no other from being flushed.

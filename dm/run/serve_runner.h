@@ -1,7 +1,9 @@
 // ServeRunner: --serve. Each configured disk for other VMMs, on a socket and a loop of its own.
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "dm/run/runner.h"
@@ -18,6 +20,8 @@ class ServeRunner final : public Runner {
   Result<void> try_start() override;
   Result<void> halt() override;
   Result<void> add(const PciSlotConfig& slot);
+  Result<void> add_function(const PciSlotConfig& slot, std::unique_ptr<EpollLoop> loop);
+  Result<void> add_bare(const PciSlotConfig& slot, std::unique_ptr<EpollLoop> loop);
 
   Result<void> pause() override;
   Result<void> resume() override;
@@ -26,6 +30,7 @@ class ServeRunner final : public Runner {
   struct Served {
     std::unique_ptr<EpollLoop> queue_loop;  // for a disk without iothreads
     std::unique_ptr<Server> server;
+    std::function<Result<void>(const std::string& path)> serve;  // the device, at that path
   };
   std::vector<Served> served_;
 };

@@ -62,8 +62,10 @@ Result<void> VmRunner::make_devices() {
                                       .shared_loop = *queue_loop_,
                                       .virtio = virtio_options(config_)};
   for (const PciSlotConfig& slot : config_.slots) {
-    if (auto added = add_device(slot, environment, machine_->pci_pin(slot.address)); !added) return added.error();
-    machine_->attach(slot.address, devices_.back().device->function());
+    auto device = create_device(slot, environment, machine_->pci_pin(slot.address));
+    if (!device) return device.error();
+    machine_->attach(slot.address, device.value()->function());
+    devices_.push_back({slot, std::move(device).value()});
   }
   return {};
 }

@@ -1,6 +1,7 @@
 #include "dm/server/server_table.h"
 
 #include "dm/server/vfio_user/server.h"
+#include "dm/server/vhost_user/server.h"
 
 namespace acrn {
 namespace {
@@ -8,9 +9,15 @@ namespace {
 constexpr ServerRow kServers[] = {
     {.name = "vfio-user",
      .create = vfio_user::VfioUserServer::create,
-     .check = vfio_user::VfioUserServer::check,
+     .check = ClientSocket::check,
      .queue_loop = vfio_user::kQueueLoop,
      .help = "each disk on a UNIX socket, for a VMM that speaks vfio-user"},
+    {.name = "vhost-user",
+     .create_virtio = vhost_user::VhostUserServer::create,
+     .check = ClientSocket::check,
+     .least_queue_size = vhost_user::kLeastQueueSize,
+     .queue_loop = vhost_user::kQueueLoop,
+     .help = "each disk on a UNIX socket, for a VMM that speaks vhost-user-blk"},
 };
 
 }  // namespace

@@ -3,17 +3,20 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "dm/devices/device.h"
 #include "dm/event/epoll_loop.h"
 #include "dm/loopback/legacy_driver.h"
+#include "dm/mem/guest_ram.h"
 
 namespace acrn {
 
 struct SessionOptions {
-  std::vector<std::string> slots;  // each as -s has it
+  std::vector<std::string> slots;    // each as -s has it
+  std::vector<std::string> connect;  // disks that others serve, as --connect has it; behind those of the slots
   InterruptMode interrupts = InterruptMode::kMsix;
   bool event_index = true;
   bool indirect = true;
@@ -27,7 +30,7 @@ struct SessionOptions {
 
 class Session {
  public:
-  // Parses, opens and attaches everything. `disks`: how many virtio-blk slots the command needs.
+  // Parses, opens, connects and attaches everything. `disks`: how many the command needs.
   static Result<std::unique_ptr<Session>> open(const SessionOptions& options, size_t disks);
 
   LoopbackMachine& machine() { return *machine_; }
@@ -41,6 +44,11 @@ class Session {
  private:
   Session() = default;
 
+  Result<void> make_machine(const SessionOptions& options);
+  void attach(PciAddress address, std::unique_ptr<Device> device);
+  Result<void> add_remote(const std::string& text, const DeviceEnvironment& environment);
+
+  std::optional<SharedRam> shared_;  // while there are disks that others serve
   std::unique_ptr<LoopbackMachine> machine_;
   std::unique_ptr<EpollLoop> loop_;
   std::vector<PciSlotConfig> slots_;

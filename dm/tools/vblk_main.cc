@@ -30,6 +30,7 @@ Result<void> number(std::string_view option, const std::string& text, uint64_t l
 
 Result<SessionOptions> session_options(const VblkCommandLine& line) {
   SessionOptions options{.slots = line.slots,
+                         .connect = line.connect,
                          .event_index = !line.no_event_index,
                          .indirect = !line.no_indirect,
                          .single_msi = line.single_msi,
@@ -68,10 +69,9 @@ void add_option(CLI::App& command, const VblkOption& option, VblkCommandLine& li
     added->expected(0, 1)->default_str(std::string(option.implied))->type_name("METHOD");
   } else {
     command.add_option(names, line.*std::get<std::vector<std::string> VblkCommandLine::*>(option.target), help)
-        ->required()
         ->allow_extra_args(false)
         ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
-        ->type_name("SLOT");
+        ->type_name(option.target == VblkOption::Target(&VblkCommandLine::slots) ? "SLOT" : "SERVER");
   }
 }
 

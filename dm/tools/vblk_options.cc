@@ -14,6 +14,12 @@ constexpr VblkOption kEvery[] = {
      .target = &Line::slots,
      .manual = "A disk, as for acrn-dm(8). The command copy takes two, the others one.",
      .words = kSlotWord},
+    {.names = "--connect",
+     .argument = "vhost-user=<socket>",
+     .help = "a disk that another process serves, instead of a slot",
+     .target = &Line::connect,
+     .manual =
+         "A disk that another process serves over vhost-user, instead of a slot; it comes behind those of slots."},
     {.names = "--virtio_msi", .argument = "", .help = "one MSI vector and no MSI-X", .target = &Line::single_msi},
     {.names = "--windows", .argument = "", .help = "subsystem vendor 0x108e", .target = &Line::windows},
 };

@@ -15,7 +15,7 @@ namespace acrn {
 
 // The command line as text; values are checked by us, so that every message is ours. `json` is of every command.
 struct VblkCommandLine : BenchText {
-  std::vector<std::string> slots;
+  std::vector<std::string> slots, connect;
   std::string interrupts = "msix";
   bool no_event_index = false, no_indirect = false, single_msi = false, windows = false;
   bool no_verify = false, acknowledge = false, keep = false;
@@ -23,7 +23,7 @@ struct VblkCommandLine : BenchText {
 };
 
 struct VblkOption {
-  // Where the value goes: a flag, a text, or a list, of an option that is required and may be given more than once.
+  // Where the value goes: a flag, a text, or a list, of an option that may be given more than once.
   using Target = std::variant<bool VblkCommandLine::*, std::string VblkCommandLine::*,
                               std::vector<std::string> VblkCommandLine::*>;
 

@@ -113,10 +113,14 @@ add_file() {
   cp -L --remove-destination --preserve=mode "$from" "$root$to"
   # "name => /path (0x...)" and "/lib64/ld-linux-x86-64.so.2 (0x...)"; nothing for a script or a static program.
   { ldd "$from" 2>/dev/null || true; } | sed -nE 's|.*not found.*|&|p; s|^[^/]*(/[^ ]+) \(0x.*|\1|p' | while read -r library; do
-    case $library in *'not found'*) die 66 "$from needs ${library%% *}, which is not here" ;; esac
-    [ -e "$root$library" ] || {
-      mkdir -p "$root$(dirname "$library")"
-      cp -L --preserve=mode "$library" "$root$library"
+    case $library in
+      *'not found'*) die 66 "$from needs ${library%% *}, which is not here" ;;
+      /tmp/* | /run/*) to=/usr/lib/${library##*/} ;; # a build there; the guest mounts other file systems on these
+      *) to=$library ;;
+    esac
+    [ -e "$root$to" ] || {
+      mkdir -p "$root$(dirname "$to")"
+      cp -L --preserve=mode "$library" "$root$to"
     }
   done
 }
@@ -139,12 +143,12 @@ new_root() {
   echo 'root:x:0:' >"$root/etc/group"
 }
 
-# serve <socket> <argument>...: acrn-dm serves functions over vfio-user in the current folder, until serve_end or the
+# serve <protocol> <socket> <argument>...: acrn-dm serves disks by it in the current folder, until serve_end or the
 # script's end; the socket is there when this returns.
 serve() {
-  local socket=$1
-  shift
-  acrn-dm --serve vfio-user=. "$@" &
+  local protocol=$1 socket=$2
+  shift 2
+  acrn-dm --serve "$protocol=." "$@" &
   server=$!
   trap 'kill "$server" 2>/dev/null || true' EXIT
   until [ -S "$socket" ]; do

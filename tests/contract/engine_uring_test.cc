@@ -55,8 +55,10 @@ TEST(a_channel_that_cannot_have_its_ring_is_an_error) {
   auto ring = make_ring(dir.file("disk", kSize));
   BlockRig rig(*ring);
   for (unsigned more = 0; more < 3; more++) {  // a ring and two doorbells
-    FewDescriptors few(more);
-    rig.loop().run([&] { EXPECT(!ring->open_channel(rig.loop(), 64).ok()); });
+    rig.loop().run([&] {
+      FewDescriptors few(more);
+      EXPECT(!ring->open_channel(rig.loop(), 64).ok());
+    });
   }
   auto writes = writes_of(10);
   rig.run(writes);

@@ -18,6 +18,9 @@
 #include "dm/machine/machine.h"
 #include "dm/mem/guest_ram.h"
 #include "dm/server/vfio_user/server.h"
+#include "dm/server/vhost_user/server.h"
+#include "dm/tools/vhost_user/remote_device.h"
+#include "hw/pci/virtio/virtio_pci_legacy.h"
 #include "tests/support/bzimage_file.h"
 #include "tests/support/faulty_hsm.h"
 #include "tests/support/library_host.h"
@@ -338,8 +341,42 @@ class VfioUserPath final : public DevicePath {
   SharedMemory memory_{kRam};
   LoopbackMachine board_{memory_.region(Gpa{LoopbackMachine::kRamBase})};
   std::unique_ptr<EpollLoop> loop_ = must(EpollLoop::create("queues", {}));
-  std::unique_ptr<Server> server_ = must(vfio_user::VfioUserServer::create("0:9:0"));
+  std::unique_ptr<PciServer> server_ = must(vfio_user::VfioUserServer::create("0:9:0"));
   std::unique_ptr<RemoteFunction> remote_;
+};
+
+class VhostUserPath final : public AccessPath {
+ public:
+  explicit VhostUserPath(const AccessPathOptions& options) {
+    device_ = must(create_bare_device(slot_of(options), {.memory = server_->memory(), .shared_loop = *queues_}));
+    const std::string path = folder_.path("vm1.9.0.sock");
+    must(server_->serve(device_->virtio(), device_->guest_errors(), path));
+    function_ = std::make_unique<VirtioPciLegacy>(must(RemoteDevice::connect(path, ram_, *loop_)),
+                                                  VirtioPciOptions{.single_msi = options.single_msi}, guest_errors_,
+                                                  board_.pin(kAddress), board_.msi());
+    board_.bus().attach(kAddress, *function_);
+  }
+  ~VhostUserPath() override {
+    function_.reset();
+    server_->stop();
+    device_.reset();
+  }
+  LoopbackMachine& board() override { return board_; }
+  uint64_t resize() override { return must(device_->disk()->resize()); }
+  uint64_t guest_errors(GuestRule rule) override {
+    return device_->guest_errors().count(rule) + guest_errors_.count(rule);
+  }
+
+ private:
+  TempDir folder_;
+  const SharedRam ram_ = must(create_shared_ram(Gpa{LoopbackMachine::kRamBase}, kRam));
+  LoopbackMachine board_{ram_.region};
+  std::unique_ptr<EpollLoop> queues_ = must(EpollLoop::create("queues", {})),
+                             loop_ = must(EpollLoop::create("front", {}));
+  std::unique_ptr<VirtioServer> server_ = must(vhost_user::VhostUserServer::create("0:9:0"));
+  std::unique_ptr<BareDevice> device_;
+  GuestErrors guest_errors_{"front"};
+  std::unique_ptr<VirtioPciLegacy> function_;
 };
 
 class LibraryPath final : public AccessPath {
@@ -378,6 +415,10 @@ std::unique_ptr<AccessPath> reach_over_the_hsm(const AccessPathOptions& options)
 }
 std::unique_ptr<AccessPath> reach_over_vfio_user(const AccessPathOptions& options) {
   return std::make_unique<VfioUserPath>(options);
+}
+
+std::unique_ptr<AccessPath> reach_over_vhost_user(const AccessPathOptions& options) {
+  return std::make_unique<VhostUserPath>(options);
 }
 
 std::unique_ptr<AccessPath> reach_by_the_library(const AccessPathOptions& options) {

@@ -40,6 +40,8 @@ std::unique_ptr<AccessPath> reach_on_the_machine(const AccessPathOptions& option
 std::unique_ptr<AccessPath> reach_over_the_hsm(const AccessPathOptions& options);
 // It is served over a socket, and the board has the client.
 std::unique_ptr<AccessPath> reach_over_vfio_user(const AccessPathOptions& options);
+// A device is served over a socket, and the function around it is the board's.
+std::unique_ptr<AccessPath> reach_over_vhost_user(const AccessPathOptions& options);
 // It is a whole function of libacrn-blk, on the board's own bus; the same with interrupts as eventfds; and its register
 // block, in a function of the host.
 std::unique_ptr<AccessPath> reach_by_the_library(const AccessPathOptions& options);

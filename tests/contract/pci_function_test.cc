@@ -24,6 +24,7 @@ using namespace test;  // NOLINT(google-build-using-namespace)
   TEST(sentence##_on_the_machine) { sentence(*reach_on_the_machine({disk})); }     \
   TEST(sentence##_over_the_hsm) { sentence(*reach_over_the_hsm({disk})); }         \
   TEST(sentence##_over_vfio_user) { sentence(*reach_over_vfio_user({disk})); }     \
+  TEST(sentence##_over_vhost_user) { sentence(*reach_over_vhost_user({disk})); }   \
   TEST(sentence##_by_the_library) { sentence(*reach_by_the_library({disk})); }     \
   TEST(sentence##_by_its_eventfds) { sentence(*reach_by_its_eventfds({disk})); }   \
   TEST(sentence##_by_its_registers) { sentence(*reach_by_its_registers({disk})); } \

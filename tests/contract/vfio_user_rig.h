@@ -40,7 +40,7 @@ struct Served {
   std::shared_ptr<FaultPlan> faults = std::make_shared<FaultPlan>();
   GuestErrors guest_errors{"served"};
   std::unique_ptr<EpollLoop> loop = MUST(EpollLoop::create("queues", {}));
-  std::unique_ptr<Server> server = MUST(vfio_user::VfioUserServer::create("0:9:0"));
+  std::unique_ptr<PciServer> server = MUST(vfio_user::VfioUserServer::create("0:9:0"));
   std::unique_ptr<VirtioPciLegacy> function;
 };
 

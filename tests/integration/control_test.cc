@@ -34,8 +34,9 @@ class LoopbackTarget final : public ControlTarget {
     const DeviceEnvironment environment{.memory = board_->memory(), .msi = board_->msi(), .shared_loop = *shared_};
     for (const std::string& text : slots) {
       const PciSlotConfig slot = must(parse_slot(text));
-      devices_.push_back({slot, must(create_device(slot, environment, board_->pin(slot.address)))});
-      board_->bus().attach(slot.address, devices_.back().device->function());
+      auto device = must(create_device(slot, environment, board_->pin(slot.address)));
+      board_->bus().attach(slot.address, device->function());
+      devices_.push_back({slot, std::move(device)});
     }
   }
   LoopbackMachine& board() { return *board_; }

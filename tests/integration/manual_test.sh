@@ -110,7 +110,7 @@ if command -v zsh >/dev/null; then
   expect_zsh 'acrn-dm --dr' 'acrn-dm --dry_run '
   expect_zsh 'acrn-dm --hypervisor k' 'acrn-dm --hypervisor kvm '
   expect_zsh 'acrn-dm --hypervisor=k' 'acrn-dm --hypervisor=kvm '
-  expect_zsh 'acrn-dm --serve v' 'acrn-dm --serve vfio-user='
+  expect_zsh 'acrn-dm --serve vf' 'acrn-dm --serve vfio-user='
   expect_zsh 'acrn-dm -k vml' 'acrn-dm -k vmlinuz '
   expect_zsh 'acrn-dm -s 9,vir' 'acrn-dm -s 9,virtio-blk'
   expect_zsh 'acrn-dm -s 9,virtio-blk,di' 'acrn-dm -s 9,virtio-blk,disk.img'

@@ -224,19 +224,14 @@ TEST(the_old_memory_is_let_go_of_after_a_quiesce_and_a_reset) {
 }
 
 TEST(the_interrupt_is_low_after_a_reset_and_after_the_end) {
+  const TempDir folder;
   for (const bool ends : {false, true}) {
-    Guest guest("ram:1M");
-    LoopbackPin& pin = guest.board->pin(kAddress);
-    auto driver = must(LegacyDriver::start(*guest.board, kAddress, {.interrupts = InterruptMode::kIntx, .depth = 4}));
-    driver->queue(0).start(0, VIRTIO_BLK_T_FLUSH, 0, 0, false);
-    driver->queue(0).kick();
-    EXPECT(wait_until([&] { return pin.level(); }));
-    if (ends) {
-      static_cast<void>(driver.release());  // it would reset the device
-      guest.function.reset();
-    } else {
-      guest.function->reset();
-    }
+    Guest guest(folder.file("disk.img", 1 << 20));
+    const LoopbackPin& pin = guest.board->pin(kAddress);
+    acrn_blk_bar_write(guest.function->disk().get(), 0, VIRTIO_PCI_STATUS, 1, VIRTIO_CONFIG_S_DRIVER_OK);
+    guest.function->disk().resize();  // a change of the configuration
+    EXPECT(pin.level());
+    ends ? guest.function.reset() : guest.function->reset();
     EXPECT(!pin.level());
   }
 }

@@ -37,6 +37,13 @@ class InlineLoop final : public EventLoop {
     return true;
   }
   void remove_poller(Poller& poller) override { std::erase(pollers_, &poller); }
+  std::unique_ptr<EventWatch> watch_event(int, std::function<void()> handler) override {
+    return std::make_unique<InlineWatch>(*this, std::move(handler));
+  }
+  // As if each eventfd that is watched were signalled.
+  void signal_events() {
+    for (size_t i = 0; i < watches_.size(); i++) watches_[i]->run();
+  }
   LoopLease try_borrow() override {
     if (awake_ || std::exchange(lent_, true)) return {};
     return lease();
@@ -77,6 +84,20 @@ class InlineLoop final : public EventLoop {
     InlineLoop& loop_;
     const std::function<void()> handler_;
     bool notified_ = false;
+  };
+
+  // Its handler runs when the loop is pumped, as a notifier's.
+  class InlineWatch final : public EventWatch {
+   public:
+    InlineWatch(InlineLoop& loop, std::function<void()> handler) : loop_(loop), notifier_(loop, std::move(handler)) {
+      loop.watches_.push_back(this);
+    }
+    ~InlineWatch() override { std::erase(loop_.watches_, this); }
+    void run() { notifier_.notify(); }
+
+   private:
+    InlineLoop& loop_;
+    InlineNotifier notifier_;
   };
 
   struct InlineTimer final : Timer {
@@ -128,6 +149,7 @@ class InlineLoop final : public EventLoop {
   void return_loop() override { lent_ = false; }
 
   std::vector<InlineNotifier*> notified_;
+  std::vector<InlineWatch*> watches_;
   std::vector<InlineTimer*> timers_;
   std::vector<Poller*> pollers_;
   uint64_t now_ = 0;

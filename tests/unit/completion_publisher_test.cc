@@ -15,10 +15,10 @@ constexpr Gpa kRingAddress{0x1000};
 class Bench final : private VirtioInterruptSink {
  public:
   // `chains` available ones.
-  explicit Bench(uint16_t chains) : memory_(16384), errors_("bench"), ring_(kRing, errors_) {
+  explicit Bench(uint16_t chains) : memory_(16384), errors_("bench"), ring_(errors_) {
     auto map = std::make_shared<const MemoryMap>(
         std::vector<MemoryRegion>{{kRingAddress, memory_.size(), memory_.data(), nullptr}});
-    EXPECT(ring_.start(map, kRingAddress));
+    EXPECT(ring_.start(map, {.ring = legacy_ring(kRingAddress, kRing), .size = kRing}));
     const RingLayout layout = ring_layout(kRing);
     avail_ = GuestSlice(memory_.data() + layout.avail, layout.avail_bytes);
     used_ = GuestSlice(memory_.data() + layout.used, layout.used_bytes);

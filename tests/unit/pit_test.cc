@@ -38,6 +38,7 @@ class HandLoop final : public EventLoop {
     ring = std::move(handler);
     return std::unique_ptr<Timer>(std::make_unique<HandAlarm>(*this));
   }
+  std::unique_ptr<EventWatch> watch_event(int, std::function<void()>) override { return nullptr; }
   // Everything that was to happen until then happens in its time.
   void advance_to(uint64_t then) {
     while (rings_at <= then) {

@@ -28,7 +28,7 @@ void IrqTable::attach(PciFunction& function) {
     message_index_ = VFIO_PCI_MSI_IRQ_INDEX;
     vectors = 1;
   }
-  while (vectors_.size() < vectors) vectors_.push_back(std::make_unique<Vector>());
+  while (vectors_.size() < vectors) vectors_.push_back(std::make_unique<EventSlot>());
   restore();
 }
 
@@ -61,10 +61,10 @@ int IrqTable::set(const IrqSet& request, std::span<const uint8_t> data, std::vec
 
 // All of them or none.
 int IrqTable::set_events(const IrqSet& request, std::vector<UniqueFd>& events) {
-  std::vector<std::unique_ptr<IrqTrigger>> triggers(request.count);
+  std::vector<std::unique_ptr<EventTrigger>> triggers(request.count);
   for (size_t i = 0; i < events.size(); i++) {
     int error;
-    triggers[i] = IrqTrigger::create(std::move(events[i]), error);
+    triggers[i] = EventTrigger::create(std::move(events[i]), error);
     if (triggers[i] == nullptr) return error;
   }
   for (uint32_t i = 0; i < request.count; i++) place(request.index, request.start + i, std::move(triggers[i]));
@@ -79,21 +79,18 @@ int IrqTable::set_unmask_event(std::vector<UniqueFd>& events) {
   unmask_event_.reset();
   if (events.empty()) return 0;
   unmask_event_ = std::move(events[0]);
-  unmask_watch_ = watch_(unmask_event_.fd(), [this] { mask_intx(false); });
+  unmask_watch_ = loop_.watch_event(unmask_event_.fd(), [this] { mask_intx(false); });
   return unmask_watch_ != nullptr ? 0 : EINVAL;
 }
 
-void IrqTable::place(uint32_t index, uint32_t number, std::unique_ptr<IrqTrigger> trigger) {
+void IrqTable::place(uint32_t index, uint32_t number, std::unique_ptr<EventTrigger> trigger) {
   if (index == VFIO_PCI_INTX_IRQ_INDEX) {
     MutexLock lock(intx_mutex_);
     intx_ = std::move(trigger);
     masked_ = false;
     return raise_intx();
   }
-  Vector& vector = *vectors_[number];
-  MutexLock lock(vector.mutex);
-  vector.trigger = std::move(trigger);
-  if (vector.trigger != nullptr && std::exchange(vector.pending, false)) vector.trigger->signal();
+  vectors_[number]->place(std::move(trigger));
 }
 
 void IrqTable::act(const IrqSet& request, uint32_t number) {
@@ -118,10 +115,7 @@ void IrqTable::clear() {
 }
 
 void IrqTable::restore() {
-  for (uint32_t number = 0; number < vectors_.size(); number++) {
-    MutexLock lock(vectors_[number]->mutex);
-    vectors_[number]->pending = false;
-  }
+  for (const auto& vector : vectors_) vector->forget();
   if (message_index_ != VFIO_PCI_MSIX_IRQ_INDEX) return;
   for (uint32_t number = 0; number < vectors_.size(); number++) {
     const uint64_t entry = table_offset_ + kEntrySize * number;
@@ -141,14 +135,7 @@ void IrqTable::send(uint64_t, uint32_t data) {
 }
 
 void IrqTable::trigger_message(uint32_t number) {
-  if (number >= vectors_.size()) return;
-  Vector& vector = *vectors_[number];
-  MutexLock lock(vector.mutex);
-  if (vector.trigger != nullptr) {
-    vector.trigger->signal();
-  } else {
-    vector.pending = true;
-  }
+  if (number < vectors_.size()) vectors_[number]->signal();
 }
 
 void IrqTable::set_level(bool asserted) {

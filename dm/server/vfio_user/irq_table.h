@@ -8,7 +8,6 @@
 // Threads: the function interrupts from any; all else is on the client's loop.
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
@@ -17,17 +16,15 @@
 #include "acrn/base/unique_fd.h"
 #include "acrn/pci/pci_function.h"
 #include "dm/event/epoll_loop.h"
-#include "dm/server/vfio_user/irq_trigger.h"
+#include "dm/server/event_trigger.h"
 #include "dm/server/vfio_user/protocol.h"
 
 namespace acrn::vfio_user {
 
 class IrqTable final : private IrqPin, private MsiSink {
  public:
-  // Calls `handler` after each signal of an eventfd; null: not that kind of descriptor.
-  using Watch = std::function<std::unique_ptr<FdWatch>(int fd, std::function<void()> handler)>;
-
-  explicit IrqTable(Watch watch) : watch_(std::move(watch)) {}
+  // The loop is the client's, and outlives the table.
+  explicit IrqTable(EventLoop& loop) : loop_(loop) {}
 
   // Where the function is to be connected.
   IrqPin& pin() { return *this; }
@@ -47,36 +44,30 @@ class IrqTable final : private IrqPin, private MsiSink {
   bool in_table(uint32_t bar, uint64_t offset, uint64_t size) const;
 
  private:
-  struct Vector {
-    Mutex mutex;  // leaf; held across the signal, which does not block
-    std::unique_ptr<IrqTrigger> trigger ACRN_GUARDED_BY(mutex);
-    bool pending ACRN_GUARDED_BY(mutex) = false;  // came without a trigger
-  };
-
   void set_level(bool asserted) override;
   void send(uint64_t address, uint32_t data) override;
 
   int set_events(const IrqSet& request, std::vector<UniqueFd>& events);
   int set_unmask_event(std::vector<UniqueFd>& events);
-  void place(uint32_t index, uint32_t number, std::unique_ptr<IrqTrigger> trigger);
+  void place(uint32_t index, uint32_t number, std::unique_ptr<EventTrigger> trigger);
   void act(const IrqSet& request, uint32_t number);
   void disable(uint32_t index);
   void trigger_message(uint32_t number);
   void mask_intx(bool masked);
   void raise_intx() ACRN_REQUIRES(intx_mutex_);
 
-  const Watch watch_;
+  EventLoop& loop_;
   PciFunction* function_ = nullptr;
   bool has_intx_ = false;
   uint32_t message_index_ = 0;  // MSI or MSI-X; 0: neither
   unsigned table_bar_ = 0;      // of MSI-X
   uint64_t table_offset_ = 0;
-  std::vector<std::unique_ptr<Vector>> vectors_;
+  std::vector<std::unique_ptr<EventSlot>> vectors_;
 
   UniqueFd unmask_event_;
-  std::unique_ptr<FdWatch> unmask_watch_;
-  Mutex intx_mutex_;  // leaf; as Vector::mutex
-  std::unique_ptr<IrqTrigger> intx_ ACRN_GUARDED_BY(intx_mutex_);
+  std::unique_ptr<EventWatch> unmask_watch_;
+  Mutex intx_mutex_;  // leaf; held across the signal, which does not block
+  std::unique_ptr<EventTrigger> intx_ ACRN_GUARDED_BY(intx_mutex_);
   bool level_ ACRN_GUARDED_BY(intx_mutex_) = false;
   bool masked_ ACRN_GUARDED_BY(intx_mutex_) = false;
 };

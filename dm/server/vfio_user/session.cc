@@ -15,24 +15,6 @@ namespace {
 constexpr uint16_t kMajor = 0, kMinor = 1;
 constexpr uint32_t kWidestBarAccess = 8;  // bytes
 
-// A payload that is this structure and nothing else.
-template <class T>
-std::optional<T> exactly(std::span<const uint8_t> payload) {
-  if (payload.size() != sizeof(T)) return std::nullopt;
-  T value;
-  std::memcpy(&value, payload.data(), sizeof(T));
-  return value;
-}
-
-// This structure and what comes behind it.
-template <class T>
-std::optional<T> beginning(std::span<const uint8_t>& payload) {
-  if (payload.size() < sizeof(T)) return std::nullopt;
-  const auto value = exactly<T>(payload.first(sizeof(T)));
-  payload = payload.subspan(sizeof(T));
-  return value;
-}
-
 // How much of a longer access to configuration space a guest could do at once, from its start.
 uint32_t config_access(unsigned offset, uint32_t count) {
   if (count == 1 || count == 2 || count == 4) return count;
@@ -67,8 +49,14 @@ Session::~Session() {
   memory_.clear();
 }
 
-std::string_view Session::handle(const Header& header, std::span<const uint8_t> payload,
+std::optional<size_t> Session::payload_size(std::span<const uint8_t> header) const {
+  const uint32_t size = exactly<Header>(header)->size;
+  return size < sizeof(Header) ? std::nullopt : std::optional<size_t>(size - sizeof(Header));
+}
+
+std::string_view Session::handle(std::span<const uint8_t> header_bytes, std::span<const uint8_t> payload,
                                  std::vector<UniqueFd> descriptors) {
+  const Header header = *exactly<Header>(header_bytes);
   reply_.clear();
   kick_.reset();
   if ((header.flags & kTypeMask) != kTypeCommand) return "it sent a reply to what was no question";

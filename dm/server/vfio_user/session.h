@@ -14,27 +14,29 @@
 
 #include "acrn/base/unique_fd.h"
 #include "acrn/pci/pci_function.h"
+#include "dm/server/message_session.h"
 #include "dm/server/vfio_user/dma_table.h"
 #include "dm/server/vfio_user/irq_table.h"
 #include "dm/server/vfio_user/protocol.h"
 
 namespace acrn::vfio_user {
 
-class Session {
+class Session final : public MessageSession {
  public:
   // All of it outlives the session. The function is as after a reset. `client`: its process, 0 if that is not known.
   Session(PciFunction& function, DmaTable& memory, IrqTable& interrupts, pid_t client);
   // As if the power were gone: the function reset, nothing of the client's kept.
-  ~Session();
+  ~Session() override;
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
-  // Carries out one message. Nothing, or why the client cannot be served any more: one line.
-  std::string_view handle(const Header& header, std::span<const uint8_t> payload, std::vector<UniqueFd> descriptors);
-  // To be sent; empty: nothing. Valid until the next message.
-  std::span<const uint8_t> reply() const { return reply_; }
-  // A kick is answered first and served after: this serves it. To be called when the reply is on its way.
-  void after_reply();
+  Limits limits() const override { return {sizeof(Header), kMaxPayload, kMaxDescriptors}; }
+  std::optional<size_t> payload_size(std::span<const uint8_t> header) const override;
+  std::string_view handle(std::span<const uint8_t> header, std::span<const uint8_t> payload,
+                          std::vector<UniqueFd> descriptors) override;
+  std::span<const uint8_t> reply() const override { return reply_; }
+  // A kick is answered first and served after: this serves it.
+  void after_reply() override;
 
  private:
   struct Request {

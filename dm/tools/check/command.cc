@@ -121,10 +121,10 @@ Result<void> run_check(const SessionOptions& options, bool json) {
     if (auto saved = scratch.save(); !saved) return saved;
   }
   const std::vector<Row> rows = run_clauses(context);
+  json ? print_json(rows) : print_table(rows);
   if (context.writable()) {
     if (auto restored = scratch.restore(); !restored) return restored;
   }
-  json ? print_json(rows) : print_table(rows);
   if (const size_t failures = count(rows, Verdict::kBroken); failures != 0) {
     return Error{ErrorKind::kInternal, concat("check: ", failures, " clauses are broken")};
   }

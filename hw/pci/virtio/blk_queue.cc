@@ -13,12 +13,13 @@ using KickPoint = Virtqueue::KickPoint;
 BlkQueue::BlkQueue(unsigned index, uint16_t size, const BlkSerial& serial, const BlkState& device,
                    GuestErrors& guest_errors, EventLoop& loop)
     : index_(index),
+      max_size_(size),
       device_(device),
       guest_errors_(guest_errors),
       loop_(loop),
       policy_(device.kick),
       serial_(serial),
-      ring_(size, guest_errors),
+      ring_(guest_errors),
       slots_(size, device.max_discard_segments),
       completions_(ring_, counters_, index) {}
 
@@ -39,7 +40,7 @@ Result<std::unique_ptr<BlkQueue>> BlkQueue::create(unsigned index, uint16_t size
 
 Result<void> BlkQueue::open_channel(BlockBackend& backend) {
   ACRN_CHECK(loop_.is_current() && channel_ == nullptr);
-  auto channel = backend.open_channel(loop_, size() + 1u);  // and a flush of the host's
+  auto channel = backend.open_channel(loop_, max_size_ + 1u);  // and a flush of the host's
   if (!channel) return channel.error();
   opened_channel_ = std::move(channel).value();
   needs_own_thread_ = backend.info().needs_own_thread;
@@ -68,11 +69,11 @@ void BlkQueue::close() {
   kicked_.reset();
 }
 
-bool BlkQueue::start(const std::shared_ptr<const MemoryMap>& map, Gpa ring) {
-  ACRN_CHECK(loop_.is_current() && in_flight_ == 0 && completions_.empty());
-  if (!ring_.start(map, ring)) {
+bool BlkQueue::start(const std::shared_ptr<const MemoryMap>& map, const QueueSetup& setup) {
+  ACRN_CHECK(loop_.is_current() && in_flight_ == 0 && completions_.empty() && setup.size <= max_size_);
+  if (!ring_.start(map, setup)) {
     note_missing_ring(*map);
-    guest_errors_.record(ring_.why_missing(*map), raw(ring));
+    guest_errors_.record(ring_.why_missing(*map), raw(setup.ring.desc));
     if (state() != State::kUnset) enter(State::kStopped);
     return false;
   }
@@ -80,11 +81,15 @@ bool BlkQueue::start(const std::shared_ptr<const MemoryMap>& map, Gpa ring) {
   enter(State::kRunning);
   if (!loop_polls_) loop_polls_ = loop_.add_poller(*this);
   if (device_.poll_nanoseconds != 0) start_timer();
+  if (setup.kick_fd >= 0) {
+    kick_watch_ = loop_.watch_event(setup.kick_fd, [this] { on_event(); });
+    serve(Site::kLoop);  // what came before
+  }
   return true;
 }
 
 void BlkQueue::note_missing_ring(const MemoryMap& map) {
-  missing_ring_.store(ring_.place(), std::memory_order_relaxed);
+  missing_ring_.store(ring_.place().desc, std::memory_order_relaxed);
   missing_ring_rule_.store(ring_.why_missing(map), std::memory_order_relaxed);
 }
 
@@ -135,6 +140,7 @@ void BlkQueue::drain(State phase, std::function<void()> drained) {
 
 void BlkQueue::end_drain() {
   ring_.stop();
+  if (state() == State::kStopping) kick_watch_.reset();
   enter(state() == State::kStopping ? State::kStopped : State::kSuspended);
   std::exchange(drained_, nullptr)();
 }
@@ -147,12 +153,18 @@ void BlkQueue::kick() {
   on_kick(Site::kKick);
 }
 
+// Perhaps an old one, for an earlier ring.
+void BlkQueue::on_event() {
+  counters_.kicks.add();
+  if (running()) serve(Site::kLoop);
+}
+
 void BlkQueue::on_kick(Site site) {
   counters_.kicks.add();
   switch (state()) {
     case State::kRunning:
       serve(site);
-      if (ring_.is_blank()) guest_errors_.record(GuestRule::kRingBlank, raw(ring_.place()));
+      if (ring_.is_blank()) guest_errors_.record(GuestRule::kRingBlank, raw(ring_.place().desc));
       return;
     case State::kUnset:
     case State::kRingMissing: return record_kick_without_ring();
@@ -199,7 +211,7 @@ void BlkQueue::read_features() {
 void BlkQueue::serve(Site site) {
   read_features();
   const auto start = Clock::now();
-  const TurnLimits limits = policy_.begin(site, ring_.waiting(), size(), start);
+  const TurnLimits limits = policy_.begin(site, ring_.waiting(), ring_.size(), start);
   batch_.set_flush_bytes(limits.flush_bytes);
   batch_.set_batch_time(start);
   TurnResult result = process_available(site, limits);

@@ -34,14 +34,14 @@ namespace acrn {
 
 class BlkQueue final : private BlockSink, private Poller {
  public:
-  // `size` ring entries; `serial`: the ID while there is no disk. Device, guest errors, interrupts and loop outlive the
-  // queue.
+  // At most `size` ring entries; `serial`: the ID while there is no disk. Device, guest errors, interrupts and loop
+  // outlive the queue.
   static Result<std::unique_ptr<BlkQueue>> create(unsigned index, uint16_t size, const BlkSerial& serial,
                                                   const BlkState& device, GuestErrors& guest_errors, EventLoop& loop);
 
   // Any thread.
   EventLoop& loop() { return loop_; }
-  uint16_t size() const { return ring_.size(); }
+  uint16_t max_size() const { return max_size_; }
   void connect(VirtioInterruptSink& interrupts) { completions_.connect(interrupts); }  // before the first start
   void kick();
   int kick_fd() const { return device_.kick == KickMode::kInline ? -1 : kicked_->fd(); }
@@ -49,7 +49,9 @@ class BlkQueue final : private BlockSink, private Poller {
 
   // On the loop.
   // False: the ring is not in the map, which has been counted.
-  bool start(const std::shared_ptr<const MemoryMap>& map, Gpa ring);
+  bool start(const std::shared_ptr<const MemoryMap>& map, const QueueSetup& setup);
+  // Where a stopped queue would go on: see VirtioDevice::stop_queue(). Any thread that knows it has stopped.
+  uint16_t next_index() const { return ring_.next_index(); }
   // Pops nothing more; calls `stopped` when nothing is in flight, possibly at once.
   void stop(std::function<void()> stopped);
   // The same, for a while: resume() goes on where a running queue was, with the ring in that map. A ring that is not
@@ -96,6 +98,7 @@ class BlkQueue final : private BlockSink, private Poller {
 
   // Turns.
   void on_kick(Site site);
+  void on_event();
   void on_tick();
   void on_leftover();
   bool poll() override;
@@ -123,6 +126,7 @@ class BlkQueue final : private BlockSink, private Poller {
   void batch_done() override;
 
   const unsigned index_;
+  const uint16_t max_size_;  // ring entries
   const BlkState& device_;
   GuestErrors& guest_errors_;
   EventLoop& loop_;
@@ -134,8 +138,9 @@ class BlkQueue final : private BlockSink, private Poller {
   std::function<void()> drained_;  // called at the end of the two states that drain
 
   std::unique_ptr<Notifier> kicked_;
-  std::unique_ptr<Timer> poll_timer_;  // while the queue runs and is polled by time
-  bool loop_polls_ = false;            // the loop calls poll() and prepare_sleep(), since the first start()
+  std::unique_ptr<EventWatch> kick_watch_;  // of an eventfd that the VMM has, while there is a ring
+  std::unique_ptr<Timer> poll_timer_;       // while the queue runs and is polled by time
+  bool loop_polls_ = false;                 // the loop calls poll() and prepare_sleep(), since the first start()
   TurnPolicy policy_;
   LeftoverTimer leftover_timer_;
 

@@ -166,7 +166,9 @@ void LegacyRegisters::write_queue_pfn(uint32_t pfn) {
   if (queue.pfn != 0) device_->stop_queue(selected);
   queue.pfn = 0;
   if (pfn == 0) return;
-  if (device_->start_queue(selected, Gpa{uint64_t{pfn} << VIRTIO_PCI_QUEUE_ADDR_SHIFT})) queue.pfn = pfn;
+  const Gpa ring{uint64_t{pfn} << VIRTIO_PCI_QUEUE_ADDR_SHIFT};
+  const uint16_t size = device_->queue_size(selected);
+  if (device_->start_queue(selected, {.ring = legacy_ring(ring, size), .size = size})) queue.pfn = pfn;
 }
 
 void LegacyRegisters::write_status(uint8_t value) {

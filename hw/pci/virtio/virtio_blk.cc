@@ -180,14 +180,17 @@ void VirtioBlk::set_features(uint64_t accepted) {
   if ((accepted & feature(VIRTIO_BLK_F_FLUSH)) == 0) state_.writeback = false;
 }
 
-bool VirtioBlk::start_queue(unsigned index, Gpa ring) {
+bool VirtioBlk::start_queue(unsigned index, const QueueSetup& setup) {
   BlkQueue& queue = *queues_[index];
   bool started = false;
-  queue.loop().run([&] { started = queue.start(memory_.map(), ring); });
+  queue.loop().run([&] { started = queue.start(memory_.map(), setup); });
   return started;
 }
 
-void VirtioBlk::stop_queue(unsigned index) { drain({&drain_tasks_[index], 1}, &BlkQueue::stop); }
+uint16_t VirtioBlk::stop_queue(unsigned index) {
+  drain({&drain_tasks_[index], 1}, &BlkQueue::stop);
+  return queues_[index]->next_index();
+}
 
 // All of them at the same time.
 void VirtioBlk::drain(std::span<DrainTask> queues, DrainTask::Drain call) {

@@ -71,12 +71,12 @@ class VirtioBlk final : public VirtioDevice {
   uint8_t pci_class() const override { return kPciClass; }
   uint64_t features() const override { return features_; }
   unsigned queue_count() const override { return static_cast<unsigned>(queues_.size()); }
-  uint16_t queue_size(unsigned queue) const override { return queue < queues_.size() ? queues_[queue]->size() : 0; }
+  uint16_t queue_size(unsigned queue) const override { return queue < queues_.size() ? queues_[queue]->max_size() : 0; }
   unsigned config_size() const override { return VIRTIO_BLK_CONFIG_SIZE; }
   void connect(VirtioInterruptSink& sink) override;
   void set_features(uint64_t accepted) override;
-  bool start_queue(unsigned queue, Gpa ring) override;
-  void stop_queue(unsigned queue) override;
+  bool start_queue(unsigned queue, const QueueSetup& setup) override;
+  uint16_t stop_queue(unsigned queue) override;
   void suspend() override;
   void resume() override;
   void reset() override;

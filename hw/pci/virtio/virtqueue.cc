@@ -20,28 +20,37 @@ void DescChain::complete(uint32_t written) {
 
 bool Virtqueue::find_ring(std::shared_ptr<const MemoryMap> map) {
   const RingLayout layout = ring_layout(size_);
-  const auto slice = map->slice(ring_, layout.total_bytes);
-  if (!slice) return false;
-  auto* base = static_cast<std::byte*>(slice->io_vector().iov_base);
-  desc_ = GuestSlice(base, layout.desc_bytes);
-  avail_ = GuestSlice(base + layout.avail, layout.avail_bytes);
-  used_ = GuestSlice(base + layout.used, layout.used_bytes);
+  const auto desc = map->slice(ring_.desc, layout.desc_bytes);
+  const auto avail = map->slice(ring_.avail, layout.avail_bytes);
+  const auto used = map->slice(ring_.used, layout.used_bytes);
+  if (!desc || !avail || !used) return false;
+  desc_ = *desc;
+  avail_ = *avail;
+  used_ = *used;
   map_ = std::move(map);
   return true;
 }
 
-bool Virtqueue::start(std::shared_ptr<const MemoryMap> map, Gpa ring) {
-  ring_ = ring;
+bool Virtqueue::start(std::shared_ptr<const MemoryMap> map, const QueueSetup& setup) {
+  ring_ = setup.ring;
+  size_ = setup.size;
   if (!find_ring(std::move(map))) return false;
   broken_ = false;
   kick_flag_ = 0;
-  avail_index_ = next_avail_ = next_used_ = published_ = signalled_ = 0;
+  avail_index_ = next_avail_ = setup.next_avail;
+  next_used_ = published_ = signalled_ = setup.next_used;
+  inflight_ = setup.inflight;
+  taken_.assign(setup.taken.rbegin(), setup.taken.rend());
+  taken_left_ = static_cast<unsigned>(taken_.size());
   return true;
 }
 
 GuestRule Virtqueue::why_missing(const MemoryMap& map) const {
-  return map.is_unreachable(ring_, ring_layout(size_).total_bytes) ? GuestRule::kMemoryUnreachable
-                                                                   : GuestRule::kRingNotInRam;
+  const RingLayout layout = ring_layout(size_);
+  const bool unreachable = map.is_unreachable(ring_.desc, layout.desc_bytes) ||
+                           map.is_unreachable(ring_.avail, layout.avail_bytes) ||
+                           map.is_unreachable(ring_.used, layout.used_bytes);
+  return unreachable ? GuestRule::kMemoryUnreachable : GuestRule::kRingNotInRam;
 }
 
 bool Virtqueue::is_blank() const {
@@ -84,6 +93,8 @@ bool Virtqueue::enable_kicks(KickPoint point) {
 
 std::optional<DescChain> Virtqueue::pop() {
   if (!running() || broken_) return std::nullopt;
+  if (taken_left_ != 0) [[unlikely]]
+    return DescChain(*this, taken_[--taken_left_]);
   if (next_avail_ == avail_index_) {
     // Acquire pairs with the driver's release of avail.idx: the entries and descriptors below it are written.
     avail_index_ = avail_.load16(kRingIndex, __ATOMIC_ACQUIRE);
@@ -100,6 +111,7 @@ std::optional<DescChain> Virtqueue::pop() {
     return std::nullopt;
   }
   next_avail_++;
+  if (inflight_ != nullptr) inflight_->take(head);
   return DescChain(*this, head);
 }
 
@@ -260,6 +272,7 @@ size_t Virtqueue::resolve(uint64_t address, uint32_t length, std::span<iovec> to
 void Virtqueue::push_used(uint16_t head, uint32_t written) {
   used_.store(used_entry(next_used_ & (size_ - 1)), VringUsedElem{uint32_t{head}, written});
   next_used_++;
+  if (inflight_ != nullptr) inflight_->use(head);
 }
 
 void Virtqueue::publish() {
@@ -267,6 +280,7 @@ void Virtqueue::publish() {
   published_ = next_used_;
   // Release pairs with the driver's acquire of used.idx: it sees the entries, the data and the status bytes.
   used_.store16(kRingIndex, published_, __ATOMIC_RELEASE);
+  if (inflight_ != nullptr) inflight_->publish(published_);
 }
 
 bool Virtqueue::wants_interrupt() {

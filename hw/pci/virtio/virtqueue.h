@@ -9,11 +9,13 @@
 #include <optional>
 #include <span>
 #include <utility>
+#include <vector>
 
 #include "acrn/base/check.h"
 #include "acrn/mem/guest_memory.h"
 #include "acrn/virtio/guest_rules.h"
 #include "acrn/virtio/ring_layout.h"
+#include "acrn/virtio/virtio_device.h"
 
 namespace acrn {
 
@@ -66,16 +68,19 @@ struct ChainBuffers {
 
 class Virtqueue {
  public:
-  // `size`: ring entries, a power of two. The guest errors outlive the queue.
-  Virtqueue(uint16_t size, GuestErrors& guest_errors) : size_(size), guest_errors_(guest_errors) {}
+  // The guest errors outlive the queue.
+  explicit Virtqueue(GuestErrors& guest_errors) : guest_errors_(guest_errors) {}
 
+  // Ring entries; 0 before the first start.
   uint16_t size() const { return size_; }
   // Set up on a ring in RAM; a broken queue still is, but yields nothing.
   bool running() const { return map_ != nullptr; }
 
-  // False: the ring is not wholly in one region of guest RAM.
-  bool start(std::shared_ptr<const MemoryMap> map, Gpa ring);
-  Gpa place() const { return ring_; }
+  // False: the ring's parts are not each wholly in one region of guest RAM.
+  bool start(std::shared_ptr<const MemoryMap> map, const QueueSetup& setup);
+  const RingPlace& place() const { return ring_; }
+  // Where a stopped ring would go on. Nothing is in flight, so it is the used ring's, too.
+  uint16_t next_index() const { return next_avail_; }
   // The rule by which the ring is not in that map.
   GuestRule why_missing(const MemoryMap& map) const;
   // A running ring in which the driver has written nothing yet.
@@ -108,7 +113,7 @@ class Virtqueue {
   // How many; a hostile driver's answer may be more than the ring has.
   unsigned waiting() const {
     if (!running() || broken_) return 0;
-    return static_cast<uint16_t>(avail_.load16(kRingIndex, __ATOMIC_RELAXED) - next_avail_);
+    return taken_left_ + static_cast<uint16_t>(avail_.load16(kRingIndex, __ATOMIC_RELAXED) - next_avail_);
   }
   // The next available chain.
   std::optional<DescChain> pop();
@@ -146,9 +151,9 @@ class Virtqueue {
   std::byte* last_byte(const VringDesc& desc) const;
   size_t resolve(uint64_t address, uint32_t length, std::span<iovec> to) const;
 
-  const uint16_t size_;
   GuestErrors& guest_errors_;
-  Gpa ring_{};
+  uint16_t size_ = 0;
+  RingPlace ring_;
   std::shared_ptr<const MemoryMap> map_;  // of the time of start() or resume(); null: stopped
   GuestSlice desc_, avail_, used_;
   bool indirect_ = false, event_index_ = false;
@@ -158,7 +163,10 @@ class Virtqueue {
   uint16_t next_avail_ = 0;
   uint16_t next_used_ = 0;
   uint16_t published_ = 0;
-  uint16_t signalled_ = 0;  // up to where the driver's wish was looked at
+  uint16_t signalled_ = 0;           // up to where the driver's wish was looked at
+  InflightLog* inflight_ = nullptr;  // null: nobody asks
+  std::vector<uint16_t> taken_;      // by an earlier process
+  unsigned taken_left_ = 0;          // of their end, to be carried out again
 };
 
 }  // namespace acrn

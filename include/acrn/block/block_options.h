@@ -54,7 +54,7 @@ struct BlockOptions {
   unsigned iothreads = 0;                            // 0: the loop shared by all devices
   std::vector<std::vector<unsigned>> iothread_cpus;  // host CPUs of the n-th iothread; empty: not pinned
   unsigned queues = 1;
-  unsigned queue_size = 64;  // ring entries, power of two
+  unsigned queue_size = 64;  // ring entries, power of two; the most, where a driver chooses
   std::optional<std::string> serial;
   bool lock = true;
 

@@ -20,6 +20,12 @@ class Notifier {
   virtual int fd() const = 0;  // an eventfd that has the same effect, for ioeventfd
 };
 
+// An eventfd of others that a loop waits for. Destroyed as a Notifier is.
+class EventWatch {
+ public:
+  virtual ~EventWatch() = default;
+};
+
 // Runs its handler at times. Destroyed as a Notifier is. Any thread may start it; a start replaces an earlier one.
 class Timer {
  public:
@@ -113,6 +119,10 @@ class EventLoop {
   virtual Result<std::unique_ptr<Notifier>> make_notifier(std::function<void()> handler) = 0;
   // The same; the timer is not started.
   virtual Result<std::unique_ptr<Timer>> make_timer(std::function<void()> handler) = 0;
+
+  // Runs the handler on the loop after signals of an eventfd, also after those that came before. It is not read, and
+  // the caller keeps it open. On the loop. Null: it is no descriptor to wait for.
+  virtual std::unique_ptr<EventWatch> watch_event(int fd, std::function<void()> handler) = 0;
 
   // A loop that has been busy polls before it sleeps. False: this one never polls, and work always has to notify it.
   // Both on the loop.

@@ -1,9 +1,11 @@
-// Where the three parts of a legacy split ring lie in its pages (virtio 0.9.5 2.3). Pure; shared by the device's
-// Virtqueue and the loopback guest's driver, since both must agree with the specification and with each other.
+// Where the three parts of a split ring lie: anywhere, or as in a legacy ring, one behind the other in its pages
+// (virtio 0.9.5 2.3). Pure; shared by the device's Virtqueue and the loopback guest's driver, since both must agree
+// with the specification and with each other.
 #pragma once
 
 #include <cstdint>
 
+#include "acrn/mem/gpa.h"
 #include "acrn/virtio/virtio_spec.h"
 
 namespace acrn {
@@ -35,6 +37,17 @@ constexpr RingLayout ring_layout(uint16_t size) {
   layout.used_bytes = avail_event(size) + 2;
   layout.total_bytes = layout.used + layout.used_bytes;
   return layout;
+}
+
+// Where the parts are in guest memory.
+struct RingPlace {
+  Gpa desc{}, avail{}, used{};
+};
+
+// Of a legacy ring.
+constexpr RingPlace legacy_ring(Gpa base, uint16_t size) {
+  const RingLayout layout = ring_layout(size);
+  return {base, Gpa{raw(base) + layout.avail}, Gpa{raw(base) + layout.used}};
 }
 
 // Event index: does moving an index from `old_index` to `new_index` pass `event`? (virtio 0.9.5 2.4.2)

@@ -4,9 +4,12 @@
 
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "acrn/base/result.h"
 #include "acrn/mem/gpa.h"
+#include "acrn/virtio/inflight_log.h"
+#include "acrn/virtio/ring_layout.h"
 
 namespace acrn {
 
@@ -20,6 +23,19 @@ class VirtioInterruptSink {
   ~VirtioInterruptSink() = default;
 };
 
+// How a driver, or its VMM, starts a queue.
+struct QueueSetup {
+  RingPlace ring;
+  uint16_t size = 0;        // entries, a power of two in 2..queue_size()
+  uint16_t next_avail = 0;  // the index of the first chain to take
+  uint16_t next_used = 0;   // the used ring's
+  // An eventfd of others whose signals are kicks, also those that came before; it is not read, and stays open until the
+  // queue stops. -1: there is none.
+  int kick_fd = -1;
+  InflightLog* inflight = nullptr;   // outlives the queue's run; null: nobody asks
+  std::vector<uint16_t> taken = {};  // chains below next_avail that are to be carried out first, once more
+};
+
 class VirtioDevice {
  public:
   virtual ~VirtioDevice() = default;
@@ -28,7 +44,7 @@ class VirtioDevice {
   virtual uint8_t pci_class() const = 0;   // PCI base class
   virtual uint64_t features() const = 0;   // offered
   virtual unsigned queue_count() const = 0;
-  virtual uint16_t queue_size(unsigned queue) const = 0;  // ring entries; 0: no such queue
+  virtual uint16_t queue_size(unsigned queue) const = 0;  // the most ring entries; 0: no such queue
   virtual unsigned config_size() const = 0;               // bytes
 
   // Before the first control call; the sink outlives the device.
@@ -37,11 +53,11 @@ class VirtioDevice {
   // Accepted features: a subset of features().
   virtual void set_features(uint64_t accepted) = 0;
 
-  // Starts a queue on a legacy ring at `ring` (virtio 0.9.5 2.3). False: the ring is not in guest RAM, which has been
-  // counted.
-  virtual bool start_queue(unsigned queue, Gpa ring) = 0;
-  // Stops popping and returns when nothing of the queue is in flight.
-  virtual void stop_queue(unsigned queue) = 0;
+  // Starts a queue. False: the ring is not in guest RAM, which has been counted.
+  virtual bool start_queue(unsigned queue, const QueueSetup& setup) = 0;
+  // Stops popping and returns when nothing of the queue is in flight: the index of the chain that it would take next,
+  // and of its next used entry, which are the same.
+  virtual uint16_t stop_queue(unsigned queue) = 0;
   // Every running queue stops popping; returns when nothing is in flight.
   virtual void suspend() = 0;
   // They go on where they were, with guest memory as it is now. One whose ring is not there waits for the next time.

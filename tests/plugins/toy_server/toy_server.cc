@@ -11,7 +11,7 @@ namespace {
 
 constexpr PciAddress kAddress{0, 5, 0};
 
-class ToyServer final : public Server {
+class ToyServer final : public PciServer {
  public:
   explicit ToyServer(std::unique_ptr<LoopbackMachine> machine) : machine_(std::move(machine)) {}
 
@@ -38,10 +38,10 @@ class ToyServer final : public Server {
 
 }  // namespace
 
-Result<std::unique_ptr<Server>> create(const std::string&) {
+Result<std::unique_ptr<PciServer>> create(const std::string&) {
   auto machine = LoopbackMachine::create(uint64_t{2} << 20);
   if (!machine) return machine.error();
-  return std::unique_ptr<Server>(std::make_unique<ToyServer>(std::move(machine).value()));
+  return std::unique_ptr<PciServer>(std::make_unique<ToyServer>(std::move(machine).value()));
 }
 
 Result<void> check(const std::string& path) {

@@ -9,7 +9,7 @@
 
 namespace acrn::toy_server {
 
-Result<std::unique_ptr<Server>> create(const std::string& slot);
+Result<std::unique_ptr<PciServer>> create(const std::string& slot);
 Result<void> check(const std::string& path);
 
 inline constexpr ServerRow kRow{.name = "toy", .create = create, .check = check};

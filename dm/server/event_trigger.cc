@@ -1,7 +1,9 @@
-#include "dm/server/vfio_user/irq_trigger.h"
+#include "dm/server/event_trigger.h"
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <array>
@@ -11,10 +13,12 @@
 #include "acrn/base/concat.h"
 #include "dm/base/io_ring.h"
 
-namespace acrn::vfio_user {
+namespace acrn {
 namespace {
 
-class RingTrigger final : public IrqTrigger {
+constexpr uint64_t kOne = 1;
+
+class RingTrigger final : public EventTrigger {
  public:
   // 0 or an errno.
   int start(int event) {
@@ -34,23 +38,33 @@ class RingTrigger final : public IrqTrigger {
   IoRing ring_;
 };
 
+class SocketTrigger final : public EventTrigger {
+ public:
+  explicit SocketTrigger(UniqueFd socket) : socket_(std::move(socket)) {}
+  // A full socket is a signal that has not been seen yet.
+  void signal() override { ::send(socket_.fd(), &kOne, sizeof(kOne), MSG_DONTWAIT | MSG_NOSIGNAL); }
+
+ private:
+  UniqueFd socket_;
+};
+
 // For a host that forbids io_uring: as good as a write gets. A peer that takes O_NONBLOCK away between the two calls
-// stops its own function.
-class WriteTrigger final : public IrqTrigger {
+// stops its own device.
+class WriteTrigger final : public EventTrigger {
  public:
   explicit WriteTrigger(UniqueFd event) : event_(std::move(event)) {}
 
+  // 0 or an errno.
   int start() {
-    if (!is_eventfd(event_.fd())) return EINVAL;
-    return ::fcntl(event_.fd(), F_SETFL, O_RDWR | O_NONBLOCK) == 0 ? 0 : errno;
+    const int flags = ::fcntl(event_.fd(), F_GETFL);
+    return flags >= 0 && ::fcntl(event_.fd(), F_SETFL, flags | O_NONBLOCK) == 0 ? 0 : errno;
   }
 
   void signal() override {
     pollfd room{event_.fd(), POLLOUT, 0};
-    const uint64_t one = 1;
-    // A full counter is an interrupt that has not been seen yet.
+    // A full counter is a signal that has not been seen yet.
     if (::poll(&room, 1, 0) == 1) [[maybe_unused]]
-      const ssize_t written = ::write(event_.fd(), &one, sizeof(one));
+      const ssize_t written = ::write(event_.fd(), &kOne, sizeof(kOne));
   }
 
  private:
@@ -65,7 +79,17 @@ bool is_eventfd(int fd) {
   return size > 0 && std::string_view(target.data(), static_cast<size_t>(size)) == "anon_inode:[eventfd]";
 }
 
-std::unique_ptr<IrqTrigger> IrqTrigger::create(UniqueFd event, int& error) {
+bool is_unnamed_socket(int fd) {
+  sockaddr_un peer{};
+  socklen_t size = sizeof(peer);
+  // SAFETY: what the call takes for an address.
+  if (::getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &size) != 0) return false;
+  return peer.sun_family == AF_UNIX && size == sizeof(peer.sun_family);
+}
+
+std::unique_ptr<EventTrigger> EventTrigger::create(UniqueFd event, int& error) {
+  error = EINVAL;
+  if (!is_eventfd(event.fd())) return nullptr;
   auto ring = std::make_unique<RingTrigger>();
   error = ring->start(event.fd());
   if (error == 0) return ring;
@@ -76,4 +100,10 @@ std::unique_ptr<IrqTrigger> IrqTrigger::create(UniqueFd event, int& error) {
   return nullptr;
 }
 
-}  // namespace acrn::vfio_user
+std::unique_ptr<EventTrigger> EventTrigger::create_for_socket(UniqueFd socket, int& error) {
+  error = is_unnamed_socket(socket.fd()) ? 0 : EINVAL;
+  if (error == 0) return std::make_unique<SocketTrigger>(std::move(socket));
+  return nullptr;
+}
+
+}  // namespace acrn

@@ -1,14 +1,15 @@
-#include "dm/server/vfio_user/connection.h"
+#include "dm/server/connection.h"
 
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <utility>
 
-namespace acrn::vfio_user {
+namespace acrn {
 namespace {
 
 // Before other tasks of the loop have their turn.
@@ -27,25 +28,27 @@ void take_descriptors(msghdr& message, std::vector<UniqueFd>& to) {
   }
 }
 
-// 0: not to be known, like that of a process in another name space.
-pid_t peer_of(int socket) {
+}  // namespace
+
+pid_t peer_process(int socket) {
   ucred peer{};
   socklen_t size = sizeof(peer);
   return ::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 ? peer.pid : 0;
 }
 
-}  // namespace
-
-Connection::Connection(UniqueFd socket, PciFunction& function, DmaTable& memory, IrqTable& interrupts, Gone gone)
+Connection::Connection(UniqueFd socket, std::unique_ptr<MessageSession> session, Gone gone)
     : socket_(std::move(socket)),
-      session_(function, memory, interrupts, peer_of(socket_.fd())),
+      session_(std::move(session)),
+      limits_(session_->limits()),
       gone_(std::move(gone)),
+      header_(limits_.header),
+      payload_(limits_.payload),
+      control_(CMSG_SPACE(limits_.descriptors * sizeof(int))),
       watched_(EPOLLIN) {}
 
-std::unique_ptr<Connection> Connection::create(EpollLoop& loop, UniqueFd socket, PciFunction& function,
-                                               DmaTable& memory, IrqTable& interrupts, Gone gone) {
-  std::unique_ptr<Connection> connection(
-      new Connection(std::move(socket), function, memory, interrupts, std::move(gone)));
+std::unique_ptr<Connection> Connection::create(EpollLoop& loop, UniqueFd socket,
+                                               std::unique_ptr<MessageSession> session, Gone gone) {
+  std::unique_ptr<Connection> connection(new Connection(std::move(socket), std::move(session), std::move(gone)));
   connection->watch_ = loop.watch(connection->socket_.fd(), connection->watched_,
                                   [raw = connection.get()](uint32_t events) { raw->handle(events); });
   if (connection->watch_ == nullptr) return nullptr;
@@ -69,36 +72,32 @@ void Connection::handle(uint32_t) {
 // One step. False: nothing more can be done now.
 bool Connection::serve() {
   if (answering_) return send();
-  if (header_size_ < sizeof(Header)) return read_header();
-  if (payload_size_ < header_.size - sizeof(Header)) return read_payload();
+  if (header_size_ < limits_.header) return read_header();
+  if (payload_size_ < wanted_payload_) return receive(std::span(payload_).first(wanted_payload_), payload_size_, false);
   answer();
   return true;
 }
 
 bool Connection::read_header() {
-  // SAFETY: a Header is 16 bytes of Le integers.
-  if (!receive(reinterpret_cast<uint8_t*>(&header_), sizeof(Header), header_size_, true)) return false;
-  if (header_size_ < sizeof(Header)) return true;
-  if (header_.size < sizeof(Header) || header_.size > sizeof(Header) + kMaxPayload) {
+  if (!receive(header_, header_size_, true)) return false;
+  if (header_size_ < limits_.header) return true;
+  const auto size = session_->payload_size(header_);
+  if (!size || *size > limits_.payload) {
     end("a message of a size that none has");
     return false;
   }
+  wanted_payload_ = *size;
   return true;
 }
 
-bool Connection::read_payload() {
-  return receive(payload_.data(), header_.size - sizeof(Header), payload_size_, false);
-}
-
-bool Connection::receive(uint8_t* to, size_t size, size_t& received, bool with_descriptors) {
-  iovec part{to + received, size - received};
-  alignas(cmsghdr) std::array<uint8_t, CMSG_SPACE(kMaxDescriptors * sizeof(int))> control;
+bool Connection::receive(std::span<uint8_t> to, size_t& received, bool with_descriptors) {
+  iovec part{to.data() + received, to.size() - received};
   msghdr message{};
   message.msg_iov = &part;
   message.msg_iovlen = 1;
   if (with_descriptors) {
-    message.msg_control = control.data();
-    message.msg_controllen = control.size();
+    message.msg_control = control_.data();
+    message.msg_controllen = control_.size();
   }
   const ssize_t length = ::recvmsg(socket_.fd(), &message, MSG_CMSG_CLOEXEC);
   if (length < 0 && (errno == EAGAIN || errno == EINTR)) return false;
@@ -107,7 +106,7 @@ bool Connection::receive(uint8_t* to, size_t size, size_t& received, bool with_d
     return false;
   }
   take_descriptors(message, descriptors_);
-  if ((message.msg_flags & MSG_CTRUNC) != 0 || descriptors_.size() > kMaxDescriptors) {
+  if ((message.msg_flags & MSG_CTRUNC) != 0 || descriptors_.size() > limits_.descriptors) {
     end(with_descriptors ? "more descriptors than a message may have" : "descriptors behind the head of a message");
     return false;
   }
@@ -116,7 +115,7 @@ bool Connection::receive(uint8_t* to, size_t size, size_t& received, bool with_d
 }
 
 void Connection::answer() {
-  const auto why = session_.handle(header_, std::span(payload_).first(payload_size_), std::move(descriptors_));
+  const auto why = session_->handle(header_, std::span(payload_).first(payload_size_), std::move(descriptors_));
   header_size_ = payload_size_ = sent_ = 0;
   descriptors_.clear();
   answering_ = true;
@@ -126,16 +125,30 @@ void Connection::answer() {
 }
 
 bool Connection::send() {
-  const auto reply = session_.reply();
+  const auto reply = session_->reply();
   while (sent_ < reply.size()) {
-    const ssize_t size = ::send(socket_.fd(), reply.data() + sent_, reply.size() - sent_, MSG_NOSIGNAL);
+    iovec part{const_cast<uint8_t*>(reply.data()) + sent_, reply.size() - sent_};  // sendmsg() only reads it
+    msghdr message{};
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    alignas(cmsghdr) std::array<uint8_t, CMSG_SPACE(sizeof(int))> control{};
+    if (const int fd = session_->reply_descriptor(); fd >= 0 && sent_ == 0) {
+      message.msg_control = control.data();
+      message.msg_controllen = control.size();
+      cmsghdr* const rights = CMSG_FIRSTHDR(&message);
+      rights->cmsg_level = SOL_SOCKET;
+      rights->cmsg_type = SCM_RIGHTS;
+      rights->cmsg_len = CMSG_LEN(sizeof(int));
+      std::memcpy(CMSG_DATA(rights), &fd, sizeof(fd));
+    }
+    const ssize_t size = ::sendmsg(socket_.fd(), &message, MSG_NOSIGNAL);
     if (size < 0 && errno == EINTR) continue;
     if (size < 0 && errno != EAGAIN) end("");
     if (size < 0) return false;
     sent_ += static_cast<size_t>(size);
   }
   answering_ = false;
-  session_.after_reply();
+  session_->after_reply();
   return true;
 }
 
@@ -146,4 +159,4 @@ void Connection::end(std::string_view why) {
   gone_(why);
 }
 
-}  // namespace acrn::vfio_user
+}  // namespace acrn

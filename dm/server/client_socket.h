@@ -1,0 +1,50 @@
+// ClientSocket: a socket at a path on a loop of its own, which one client at a time is served at, and when that has
+// left the next one. So a client only ever waits for its own disk.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "acrn/base/result.h"
+#include "acrn/base/unique_fd.h"
+#include "dm/event/epoll_loop.h"
+#include "dm/server/connection.h"
+#include "dm/socket/acceptor.h"
+
+namespace acrn {
+
+class ClientSocket {
+ public:
+  // Of a client whose process is that one, 0 if it is not known. On the loop.
+  using MakeSession = std::function<std::unique_ptr<MessageSession>(pid_t process)>;
+
+  // `protocol` and `slot` are for messages, like "vfio-user" and "0:9:0".
+  static Result<std::unique_ptr<ClientSocket>> create(std::string_view protocol, const std::string& slot);
+  // Whether a socket could be there, without an effect. Errors as of ListeningSocket::check().
+  static Result<void> check(const std::string& path);
+  ~ClientSocket();
+
+  EpollLoop& loop() { return *loop_; }
+  Result<void> listen(const std::string& path, MakeSession make_session);
+  // The client is dropped and the path removed.
+  void stop();
+
+ private:
+  explicit ClientSocket(std::string name) : name_(std::move(name)) {}
+  void accept(UniqueFd client, int error);
+  void client_gone(std::string_view why);
+
+  const std::string name_;
+  std::unique_ptr<EpollLoop> loop_;
+  // On the loop.
+  MakeSession make_session_;
+  std::unique_ptr<Connection> connection_, ended_;
+  std::unique_ptr<Acceptor> acceptor_;
+  uint64_t misbehaved_ = 0;  // clients that were dropped
+};
+
+}  // namespace acrn

@@ -1,0 +1,334 @@
+#include "dm/tools/vhost_user/remote_device.h"
+
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <bit>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "acrn/base/concat.h"
+#include "acrn/base/log.h"
+#include "acrn/virtio/ring_layout.h"
+#include "dm/base/errno_text.h"
+#include "dm/server/message_session.h"
+
+namespace acrn {
+
+using namespace vhost_user;  // NOLINT(google-build-using-namespace): the names of its messages
+
+namespace {
+
+constexpr uint64_t kWantedProtocolFeatures = kMq | kReplyAck | kBackendReq | kConfig | kInflightShmfd | kResetDevice;
+constexpr timeval kPatience{30, 0};
+constexpr uint32_t kMostEntries = 1024;
+constexpr unsigned kMostQueues = 64;
+
+struct ConfigMessage {
+  ConfigHead head;
+  std::array<uint8_t, VIRTIO_BLK_CONFIG_SIZE> bytes;
+};
+
+struct TableMessage {
+  MemoryTableHead head;
+  MemoryRegionDescription region;
+};
+
+template <class T>
+std::span<const uint8_t> bytes_of(const T& value) {
+  return {reinterpret_cast<const uint8_t*>(&value), sizeof(T)};  // SAFETY: wire structures have no padding
+}
+
+UniqueFd new_event() { return UniqueFd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)); }
+
+}  // namespace
+
+Result<std::unique_ptr<RemoteDevice>> RemoteDevice::connect(const std::string& path, const SharedRam& ram,
+                                                            EventLoop& loop) {
+  std::unique_ptr<RemoteDevice> device(new RemoteDevice(path, ram, loop));
+  MutexLock lock(device->mutex_);
+  if (auto opened = device->open(); !opened) return opened.error();
+  if (auto opened = device->open_queues(); !opened) return opened.error();
+  return device;
+}
+
+RemoteDevice::~RemoteDevice() {
+  loop_.run([this] {
+    for (Queue& queue : queues_) queue.call_watch.reset();
+    back_watch_.reset();
+  });
+}
+
+Result<void> RemoteDevice::open() {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path_.size() >= sizeof(address.sun_path)) {
+    return Error{ErrorKind::kUsage, concat(path_, ": too long for a socket's path")};
+  }
+  std::memcpy(address.sun_path, path_.data(), path_.size());
+  socket_ = UniqueFd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  ::setsockopt(socket_.fd(), SOL_SOCKET, SO_RCVTIMEO, &kPatience, sizeof(kPatience));
+  // SAFETY: what the call takes for an address.
+  if (::connect(socket_.fd(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
+    return Error{ErrorKind::kNoInput, concat(path_, ": nobody serves there: ", errno_text(errno))};
+  }
+  prepared_ = false;
+  protocol_features_ = 0;
+  const auto offered = get<uint64_t>(GET_FEATURES);
+  if (!offered) return offered.error();
+  features_ = offered.value();
+  if ((features_ & kProtocolFeatures) != 0) {
+    const auto protocol = get<uint64_t>(GET_PROTOCOL_FEATURES);
+    if (!protocol) return protocol.error();
+    const uint64_t wanted = protocol.value() & kWantedProtocolFeatures;
+    if (auto told = tell(SET_PROTOCOL_FEATURES, wanted); !told) return told.error();
+    protocol_features_ = wanted;
+  }
+  if (!has(kConfig)) return Error{ErrorKind::kNoInput, concat(path_, ": the server has no configuration space")};
+  if (auto opened = open_back_channel(); !opened) return opened.error();
+  return send(SET_OWNER, {}, -1, false);
+}
+
+Result<void> RemoteDevice::open_back_channel() {
+  if (!has(kBackendReq)) return {};
+  int ends[2];
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) {
+    return Error{ErrorKind::kInternal, concat("socketpair: ", errno_text(errno))};
+  }
+  const UniqueFd servers(ends[1]);
+  loop_.run([&] {
+    back_watch_.reset();
+    back_channel_ = UniqueFd(ends[0]);
+    back_watch_ = loop_.watch_event(back_channel_.fd(), [this] { take_back_messages(); });
+  });
+  return send(SET_BACKEND_REQ_FD, {}, servers.fd(), true);
+}
+
+// On the loop. All there is to hear is that the configuration has changed.
+void RemoteDevice::take_back_messages() {
+  Header header{};
+  while (::recv(back_channel_.fd(), &header, sizeof(header), MSG_DONTWAIT) == sizeof(header)) {
+    VirtioInterruptSink* const sink = sink_;
+    if (header.request == BACKEND_CONFIG_CHANGE_MSG && sink != nullptr) sink->config_interrupt();
+  }
+}
+
+Result<void> RemoteDevice::open_queues() {
+  uint64_t count = 1;
+  if (has(kMq)) {
+    const auto asked = get<uint64_t>(GET_QUEUE_NUM);
+    if (!asked) return asked.error();
+    count = std::min<uint64_t>(asked.value(), kMostQueues);
+  }
+  if (count == 0) return Error{ErrorKind::kNoInput, concat(path_, ": the server has no queue")};
+  // As many entries as the device expects: the driver's chains are at most two longer than seg_max.
+  const auto config = ask(GET_CONFIG, ConfigMessage{{0, VIRTIO_BLK_CONFIG_SIZE, 0}, {}});
+  if (!config) return config.error();
+  std::memcpy(&config_, config.value().bytes.data(), sizeof(config_));
+  if (const uint32_t size = config_.seg_max + 2; std::has_single_bit(size) && size <= kMostEntries) {
+    queue_size_ = static_cast<uint16_t>(size);
+  }
+  queues_ = std::vector<Queue>(count);
+  for (unsigned index = 0; index < count; index++) {
+    Queue& queue = queues_[index];
+    queue.kick = new_event();
+    queue.call = new_event();
+    loop_.run([&] {
+      queue.call_watch = loop_.watch_event(queue.call.fd(), [this, index] {
+        if (VirtioInterruptSink* const sink = sink_) sink->queue_interrupt(index);
+      });
+    });
+    if (!queue.kick || queue.call_watch == nullptr) {
+      return Error{ErrorKind::kInternal, concat("eventfd: ", errno_text(errno))};
+    }
+  }
+  return {};
+}
+
+Result<void> RemoteDevice::reconnect() {
+  MutexLock lock(mutex_);
+  if (auto opened = open(); !opened) return opened.error();
+  for (unsigned index = 0; index < queues_.size(); index++) {
+    const auto& setup = queues_[index].setup;
+    if (!setup) continue;
+    const auto used = MemoryMap({ram_.region}).slice(setup->ring.used, ring_layout(setup->size).used_bytes);
+    const uint16_t base = used ? used->load16(kRingIndex, __ATOMIC_ACQUIRE) : uint16_t{0};
+    if (auto started = start(index, base); !started) return started.error();
+  }
+  return {};
+}
+
+// What comes before the first queue.
+Result<void> RemoteDevice::prepare() {
+  const uint64_t accepted = accepted_ | (features_ & (kProtocolFeatures | kVersion1));
+  if (auto told = tell(SET_FEATURES, accepted); !told) return told.error();
+  if (prepared_) return {};
+  const TableMessage table{{1, 0}, {raw(ram_.region.base), ram_.region.size, address_of(ram_.region.host), 0}};
+  if (auto told = tell(SET_MEM_TABLE, table, ram_.file.fd()); !told) return told.error();
+  if (has(kInflightShmfd)) {
+    if (!inflight_file_) {
+      const InflightDescription wanted{0, 0, static_cast<uint16_t>(queues_.size()), queue_size_, {}};
+      const auto got = ask(GET_INFLIGHT_FD, wanted, &inflight_file_);
+      if (!got) return got.error();
+      inflight_ = got.value();
+    }
+    if (auto told = tell(SET_INFLIGHT_FD, inflight_, inflight_file_.fd()); !told) return told.error();
+  }
+  prepared_ = true;
+  return {};
+}
+
+Result<void> RemoteDevice::start(unsigned index, uint16_t base) {
+  Queue& queue = queues_[index];
+  const auto user = [&](Gpa gpa) { return address_of(ram_.region.host) + (raw(gpa) - raw(ram_.region.base)); };
+  const RingPlace& ring = queue.setup->ring;
+  if (auto told = prepare(); !told) return told.error();
+  if (auto told = tell(SET_VRING_NUM, VringState{index, queue.setup->size}); !told) return told.error();
+  if (auto told = tell(SET_VRING_BASE, VringState{index, base}); !told) return told.error();
+  const VringAddress address{index, 0, user(ring.desc), user(ring.used), user(ring.avail), 0};
+  if (auto told = tell(SET_VRING_ADDR, address); !told) return told.error();
+  if (auto told = tell(SET_VRING_CALL, uint64_t{index}, queue.call.fd()); !told) return told.error();
+  if (auto told = tell(SET_VRING_KICK, uint64_t{index}, queue.kick.fd()); !told) return told.error();
+  if ((features_ & kProtocolFeatures) == 0) return {};
+  return tell(SET_VRING_ENABLE, VringState{index, 1});
+}
+
+bool RemoteDevice::start_queue(unsigned index, const QueueSetup& setup) {
+  MutexLock lock(mutex_);
+  const uint64_t size = ring_layout(setup.size).total_bytes;
+  const MemoryMap map({ram_.region});
+  if (!map.holds(setup.ring.desc, size)) return false;  // of a legacy ring all of it
+  queues_[index].setup = setup;
+  auto started = start(index, setup.next_avail);
+  if (!started) log(LogLevel::kError, concat(path_, ": ", started.error().message));
+  return started.ok();
+}
+
+uint16_t RemoteDevice::stop_queue(unsigned index) {
+  MutexLock lock(mutex_);
+  queues_[index].setup.reset();
+  const auto state = ask(GET_VRING_BASE, VringState{index, 0});
+  return state ? static_cast<uint16_t>(state.value().value) : uint16_t{0};
+}
+
+void RemoteDevice::reset() {
+  for (unsigned index = 0; index < queues_.size(); index++) {
+    if (queues_[index].setup) stop_queue(index);
+  }
+  accepted_ = 0;
+  MutexLock lock(mutex_);
+  prepared_ = false;
+  inflight_file_.reset();  // what was in flight is over
+  if (has(kResetDevice) && socket_) static_cast<void>(send(RESET_DEVICE, {}, -1, false));
+}
+
+void RemoteDevice::kick(unsigned index) { ::eventfd_write(queues_[index].kick.fd(), 1); }
+
+void RemoteDevice::read_config(unsigned offset, std::span<uint8_t> to) {
+  ConfigMessage message{{0, VIRTIO_BLK_CONFIG_SIZE, 0}, {}};
+  MutexLock lock(mutex_);
+  const auto config = ask(GET_CONFIG, message);
+  for (size_t i = 0; i < to.size(); i++) {
+    const bool known = config && offset + i < VIRTIO_BLK_CONFIG_SIZE;
+    to[i] = known ? config.value().bytes[offset + i] : uint8_t{0xff};
+  }
+}
+
+void RemoteDevice::write_config(unsigned offset, std::span<const uint8_t> from) {
+  std::vector<uint8_t> message(sizeof(ConfigHead));
+  const ConfigHead head{offset, static_cast<uint32_t>(from.size()), 0};
+  std::memcpy(message.data(), &head, sizeof(head));
+  message.insert(message.end(), from.begin(), from.end());
+  MutexLock lock(mutex_);
+  static_cast<void>(send(SET_CONFIG, message, -1, true));
+}
+
+Result<void> RemoteDevice::send(uint32_t request, std::span<const uint8_t> payload, int file, bool need_reply) {
+  need_reply = need_reply && has(kReplyAck);
+  const Header header{request, kVersion | (need_reply ? kFlagNeedReply : 0), static_cast<uint32_t>(payload.size())};
+  std::vector<uint8_t> bytes(sizeof(header));
+  std::memcpy(bytes.data(), &header, sizeof(header));
+  bytes.insert(bytes.end(), payload.begin(), payload.end());
+  iovec part{bytes.data(), bytes.size()};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  alignas(cmsghdr) std::array<uint8_t, CMSG_SPACE(sizeof(int))> control{};
+  if (file >= 0) {
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
+    cmsghdr* const rights = CMSG_FIRSTHDR(&message);
+    rights->cmsg_level = SOL_SOCKET;
+    rights->cmsg_type = SCM_RIGHTS;
+    rights->cmsg_len = CMSG_LEN(sizeof(int));
+    std::memcpy(CMSG_DATA(rights), &file, sizeof(file));
+  }
+  if (::sendmsg(socket_.fd(), &message, MSG_NOSIGNAL) != static_cast<ssize_t>(bytes.size())) {
+    return Error{ErrorKind::kIo, concat("the server is gone: ", errno_text(errno))};
+  }
+  if (!need_reply) return {};
+  const auto reply = receive(request);
+  if (!reply) return reply.error();
+  const auto refused = exactly<uint64_t>(reply.value().payload);
+  if (refused && *refused == 0) return {};
+  return Error{ErrorKind::kIo, concat("the server refuses request ", request)};
+}
+
+Result<RemoteDevice::Reply> RemoteDevice::receive(uint32_t request) {
+  Reply reply{};
+  // SAFETY: a Header is three integers.
+  iovec part{&reply.header, sizeof(reply.header)};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  alignas(cmsghdr) std::array<uint8_t, CMSG_SPACE(sizeof(int))> control{};
+  message.msg_control = control.data();
+  message.msg_controllen = control.size();
+  const ssize_t length = ::recvmsg(socket_.fd(), &message, MSG_CMSG_CLOEXEC | MSG_WAITALL);
+  if (const cmsghdr* const rights = CMSG_FIRSTHDR(&message); length > 0 && rights != nullptr) {
+    int file;
+    std::memcpy(&file, CMSG_DATA(rights), sizeof(file));
+    reply.file = UniqueFd(file);
+  }
+  if (length != sizeof(reply.header) || reply.header.size > kMaxPayload || reply.header.request != request) {
+    return Error{ErrorKind::kIo, concat("the server does not answer request ", request)};
+  }
+  reply.payload.resize(reply.header.size);
+  if (reply.payload.empty() || ::recv(socket_.fd(), reply.payload.data(), reply.payload.size(), MSG_WAITALL) ==
+                                   static_cast<ssize_t>(reply.payload.size())) {
+    return reply;
+  }
+  return Error{ErrorKind::kIo, concat("the server does not answer request ", request)};
+}
+
+template <class T>
+Result<void> RemoteDevice::tell(uint32_t request, const T& payload, int file) {
+  return send(request, bytes_of(payload), file, true);
+}
+
+template <class T>
+Result<T> RemoteDevice::ask(uint32_t request, const T& payload, UniqueFd* file) {
+  if (auto sent = send(request, bytes_of(payload), -1, false); !sent) return sent.error();
+  auto reply = receive(request);
+  if (!reply) return reply.error();
+  const auto value = exactly<T>(reply.value().payload);
+  if (!value) return Error{ErrorKind::kIo, concat("the server's answer to request ", request, " has another size")};
+  if (file != nullptr) *file = std::move(reply.value().file);
+  return *value;
+}
+
+template <class T>
+Result<T> RemoteDevice::get(uint32_t request) {
+  if (auto sent = send(request, {}, -1, false); !sent) return sent.error();
+  const auto reply = receive(request);
+  if (!reply) return reply.error();
+  const auto value = exactly<T>(reply.value().payload);
+  if (value) return *value;
+  return Error{ErrorKind::kIo, concat("the server's answer to request ", request, " has another size")};
+}
+
+}  // namespace acrn

@@ -1,10 +1,6 @@
 // Any sequence of vfio-user messages, with any descriptors, to a session of a whole function; guest memory changes and
 // shrinks between them, and clients come and go. Every reply is one that the protocol knows, and what a client leaves
 // is a function as at power-on and no memory.
-#include <fcntl.h>
-#include <sys/eventfd.h>
-#include <sys/mman.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <array>
@@ -12,6 +8,7 @@
 #include <optional>
 
 #include "dm/server/vfio_user/session.h"
+#include "tests/fuzz/fuzz_descriptors.h"
 #include "tests/fuzz/fuzz_device.h"
 
 namespace {
@@ -20,49 +17,10 @@ using namespace acrn;             // NOLINT(google-build-using-namespace)
 using namespace acrn::test;       // NOLINT(google-build-using-namespace)
 using namespace acrn::vfio_user;  // NOLINT(google-build-using-namespace)
 
-constexpr size_t kMemory = 64 * 1024;  // bytes
-
 struct MessageCount {
   ~MessageCount() { std::fprintf(stderr, "%llu messages\n", static_cast<unsigned long long>(messages)); }
   uint64_t messages = 0;
 } count;
-
-// What a client may have at hand; made once, each message gets duplicates.
-class Descriptors {
- public:
-  Descriptors() {
-    ACRN_CHECK(::pipe2(pipe_, O_CLOEXEC | O_NONBLOCK) == 0);
-    ACRN_CHECK(::ftruncate(memory(), kMemory) == 0 && ::ftruncate(all_[3], 4096) == 0);
-    void* const address = ::mmap(nullptr, kMemory, PROT_READ | PROT_WRITE, MAP_SHARED, memory(), 0);
-    ACRN_CHECK(address != MAP_FAILED);
-    bytes_ = static_cast<std::byte*>(address);
-    const uint64_t most = ~uint64_t{0} - 1;
-    ACRN_CHECK(::write(all_[6], &most, sizeof(most)) == sizeof(most) && ::fcntl(all_[6], F_SETFL, O_RDWR) == 0);
-  }
-
-  int memory() const { return all_[0]; }
-  std::byte* bytes() { return bytes_; }
-  UniqueFd copy(unsigned kind) const {
-    const int fd = kind % 8 == 7 ? pipe_[0] : all_[kind % 8];
-    return UniqueFd(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
-  }
-
- private:
-  std::array<int, 7> all_{::memfd_create("guest", MFD_CLOEXEC),
-                          ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
-                          ::eventfd(0, EFD_CLOEXEC),
-                          ::memfd_create("short", MFD_CLOEXEC),
-                          ::open("/dev/null", O_RDWR | O_CLOEXEC),
-                          ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0),
-                          ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};  // full
-  int pipe_[2];
-  std::byte* bytes_;
-};
-
-Descriptors& descriptors() {
-  static Descriptors all;
-  return all;
-}
 
 std::span<const uint8_t> as_bytes_of(const Header& header) {
   return {reinterpret_cast<const uint8_t*>(&header), sizeof(header)};  // SAFETY: a Header is Le integers
@@ -146,8 +104,8 @@ class Host {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   Descriptors& fds = descriptors();
-  ACRN_CHECK(::ftruncate(fds.memory(), kMemory) == 0);
-  std::memset(fds.bytes(), 0, kMemory);
+  ACRN_CHECK(::ftruncate(fds.memory(), kFuzzMemory) == 0);
+  std::memset(fds.bytes(), 0, kFuzzMemory);
   Host host;
   // One step of a client, or of the guest behind it.
   struct Step {
@@ -165,8 +123,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       case 2: host.unmask(); break;
       case 3: {  // the guest writes its memory
         const size_t at = step.where;
-        ACRN_CHECK(::ftruncate(fds.memory(), kMemory) == 0);
-        std::memcpy(fds.bytes() + at, payload.data(), std::min(payload.size(), kMemory - at));
+        ACRN_CHECK(::ftruncate(fds.memory(), kFuzzMemory) == 0);
+        std::memcpy(fds.bytes() + at, payload.data(), std::min(payload.size(), kFuzzMemory - at));
         break;
       }
       case 4: ACRN_CHECK(::ftruncate(fds.memory(), step.where) == 0); break;

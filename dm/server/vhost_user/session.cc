@@ -331,6 +331,7 @@ void Session::start(unsigned index) {
                    .size = queue.size,
                    .next_avail = queue.base,
                    .next_used = used_ring->load16(kRingIndex, __ATOMIC_ACQUIRE),
+                   .used_flags = used_ring->load16(kRingFlags, __ATOMIC_RELAXED),
                    .kick_fd = queue.kick.fd()};
   if (InflightLog* const log = inflight_ != nullptr ? inflight_->log(index, queue.size) : nullptr; log != nullptr) {
     setup.inflight = log;

@@ -267,7 +267,11 @@ Result<void> RemoteDevice::send(uint32_t request, std::span<const uint8_t> paylo
     rights->cmsg_len = CMSG_LEN(sizeof(int));
     std::memcpy(CMSG_DATA(rights), &file, sizeof(file));
   }
-  if (::sendmsg(socket_.fd(), &message, MSG_NOSIGNAL) != static_cast<ssize_t>(bytes.size())) {
+  ssize_t sent = 0;
+  do {
+    sent = ::sendmsg(socket_.fd(), &message, MSG_NOSIGNAL);
+  } while (sent < 0 && errno == EINTR);
+  if (sent != static_cast<ssize_t>(bytes.size())) {
     return Error{ErrorKind::kIo, concat("the server is gone: ", errno_text(errno))};
   }
   if (!need_reply) return {};
@@ -278,31 +282,37 @@ Result<void> RemoteDevice::send(uint32_t request, std::span<const uint8_t> paylo
   return Error{ErrorKind::kIo, concat("the server refuses request ", request)};
 }
 
+bool RemoteDevice::receive_all(std::span<uint8_t> to, UniqueFd& file) {
+  for (size_t done = 0; done < to.size();) {
+    iovec part{to.data() + done, to.size() - done};
+    msghdr message{};
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    alignas(cmsghdr) std::array<uint8_t, CMSG_SPACE(sizeof(int))> control{};
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
+    const ssize_t length = ::recvmsg(socket_.fd(), &message, MSG_CMSG_CLOEXEC);
+    if (length < 0 && errno == EINTR) continue;
+    if (length <= 0) return false;
+    done += static_cast<size_t>(length);
+    if (const cmsghdr* const rights = CMSG_FIRSTHDR(&message); rights != nullptr) {
+      int descriptor;
+      std::memcpy(&descriptor, CMSG_DATA(rights), sizeof(descriptor));
+      file = UniqueFd(descriptor);
+    }
+  }
+  return true;
+}
+
 Result<RemoteDevice::Reply> RemoteDevice::receive(uint32_t request) {
+  const Error none{ErrorKind::kIo, concat("the server does not answer request ", request)};
   Reply reply{};
   // SAFETY: a Header is three integers.
-  iovec part{&reply.header, sizeof(reply.header)};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  alignas(cmsghdr) std::array<uint8_t, CMSG_SPACE(sizeof(int))> control{};
-  message.msg_control = control.data();
-  message.msg_controllen = control.size();
-  const ssize_t length = ::recvmsg(socket_.fd(), &message, MSG_CMSG_CLOEXEC | MSG_WAITALL);
-  if (const cmsghdr* const rights = CMSG_FIRSTHDR(&message); length > 0 && rights != nullptr) {
-    int file;
-    std::memcpy(&file, CMSG_DATA(rights), sizeof(file));
-    reply.file = UniqueFd(file);
-  }
-  if (length != sizeof(reply.header) || reply.header.size > kMaxPayload || reply.header.request != request) {
-    return Error{ErrorKind::kIo, concat("the server does not answer request ", request)};
-  }
+  if (!receive_all({reinterpret_cast<uint8_t*>(&reply.header), sizeof(reply.header)}, reply.file)) return none;
+  if (reply.header.size > kMaxPayload || reply.header.request != request) return none;
   reply.payload.resize(reply.header.size);
-  if (reply.payload.empty() || ::recv(socket_.fd(), reply.payload.data(), reply.payload.size(), MSG_WAITALL) ==
-                                   static_cast<ssize_t>(reply.payload.size())) {
-    return reply;
-  }
-  return Error{ErrorKind::kIo, concat("the server does not answer request ", request)};
+  if (!receive_all(reply.payload, reply.file)) return none;
+  return reply;
 }
 
 template <class T>

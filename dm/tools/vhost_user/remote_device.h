@@ -80,6 +80,7 @@ class RemoteDevice final : public VirtioDevice {
   Result<void> send(uint32_t request, std::span<const uint8_t> payload, int file, bool need_reply)
       ACRN_REQUIRES(mutex_);
   Result<Reply> receive(uint32_t request) ACRN_REQUIRES(mutex_);
+  bool receive_all(std::span<uint8_t> to, UniqueFd& file) ACRN_REQUIRES(mutex_);
   template <class T>
   Result<void> tell(uint32_t request, const T& payload, int file = -1) ACRN_REQUIRES(mutex_);
   template <class T>

@@ -36,7 +36,7 @@ bool Virtqueue::start(std::shared_ptr<const MemoryMap> map, const QueueSetup& se
   size_ = setup.size;
   if (!find_ring(std::move(map))) return false;
   broken_ = false;
-  kick_flag_ = used_.load16(kRingFlags, __ATOMIC_RELAXED);  // of a device that was there before, perhaps
+  kick_flag_ = setup.used_flags;
   avail_index_ = next_avail_ = setup.next_avail;
   next_used_ = published_ = signalled_ = setup.next_used;
   inflight_ = setup.inflight;

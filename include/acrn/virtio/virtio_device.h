@@ -29,6 +29,7 @@ struct QueueSetup {
   uint16_t size = 0;        // entries, a power of two in 2..queue_size()
   uint16_t next_avail = 0;  // the index of the first chain to take
   uint16_t next_used = 0;   // the used ring's
+  uint16_t used_flags = 0;  // what it says now, perhaps by a device that was there before
   // An eventfd of others whose signals are kicks, also those that came before; it is not read, and stays open until the
   // queue stops. -1: there is none.
   int kick_fd = -1;

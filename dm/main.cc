@@ -18,17 +18,21 @@
 #include "dm/base/log_setup.h"
 #include "dm/base/one_line.h"
 #include "dm/base/standard_descriptors.h"
+#include "dm/cli/backend_program.h"
 #include "dm/cli/command_line.h"
 #include "dm/cli/dry_run.h"
 #include "dm/run/preflight.h"
 #include "dm/run/runner.h"
 #include "dm/serial/terminal.h"
+#include "dm/socket/inherited_sockets.h"
 
 namespace acrn {
 namespace {
 
+const char* program_name = "acrn-dm";
+
 int report(const Error& error) {
-  std::fprintf(stderr, "acrn-dm: %s\n", one_line(error.message).c_str());
+  std::fprintf(stderr, "%s: %s\n", program_name, one_line(error.message).c_str());
   return static_cast<int>(error.kind);
 }
 
@@ -99,6 +103,10 @@ int run(const DmConfig& config, const std::vector<std::string>& warnings) {
     return report(set_up.error());
   }
   for (const std::string& warning : warnings) log(LogLevel::kWarning, warning);
+  if (config.serve && config.serve->fd) {
+    const auto added = InheritedSockets::add(*config.serve->fd, config.serve->socket);
+    if (!added) return report({added.error().kind, concat("--fd: ", added.error().message)});
+  }
   if (!config.dry_run) return launch(config);
   const auto facts = preflight(config);
   return facts ? print(dry_run(config, facts.value()) + "\n") : report(facts.error());
@@ -106,7 +114,11 @@ int run(const DmConfig& config, const std::vector<std::string>& warnings) {
 
 int start(int argc, char** argv) {
   ensure_standard_descriptors();
-  const ParseOutcome outcome = parse_command_line(std::vector<std::string>(argv + (argc > 0 ? 1 : 0), argv + argc));
+  InheritedSockets::take_environment();
+  const std::vector<std::string> arguments(argv + (argc > 0 ? 1 : 0), argv + argc);
+  const bool backend = argc > 0 && is_backend_program(argv[0]);
+  if (backend) program_name = "vhost-user-blk";
+  const ParseOutcome outcome = backend ? parse_backend_command_line(arguments) : parse_command_line(arguments);
   if (const auto* printout = std::get_if<Printout>(&outcome.result)) return print(printout->text);
   if (const auto* error = std::get_if<Error>(&outcome.result)) return report(*error);
   return run(std::get<DmConfig>(outcome.result), outcome.warnings);

@@ -180,19 +180,12 @@ Result<void> accept_serve(const SplitCommandLine& line, ServerTable servers, DmC
     const KeyValue parts = split_key(value);
     const ServerRow* const server = find_row(servers, parts.key);
     if (server == nullptr || parts.value.value_or("").empty()) return not_accepted(command_option("--serve"), value);
-    config.serve = ServeConfig{server, std::string(*parts.value)};
+    config.serve = ServeConfig{.server = server, .folder = std::string(*parts.value)};
   }
   return {};
 }
 
 std::string text_of(const ServeConfig& serve) { return concat("--serve ", serve.server->name, "=", serve.folder); }
-
-void adapt_to_server(DmConfig& config) {
-  for (PciSlotConfig& slot : config.slots) {
-    auto* const disk = std::get_if<BlockOptions>(&slot.options);
-    if (disk != nullptr) disk->queue_size = std::max(disk->queue_size, config.serve->server->least_queue_size);
-  }
-}
 
 // With --serve the machine is the client's.
 Result<void> check_serve(const SplitCommandLine& line, const DmConfig& config) {
@@ -329,7 +322,15 @@ std::string help_text() {
 
 }  // namespace
 
+void adapt_to_server(DmConfig& config) {
+  for (PciSlotConfig& slot : config.slots) {
+    auto* const disk = std::get_if<BlockOptions>(&slot.options);
+    if (disk != nullptr) disk->queue_size = std::max(disk->queue_size, config.serve->server->least_queue_size);
+  }
+}
+
 std::string serve_socket(const DmConfig& config, const PciAddress& address) {
+  if (!config.serve->socket.empty()) return config.serve->socket;
   const std::string bus = address.bus == 0 ? "" : concat(unsigned{address.bus}, ".");
   return concat(config.serve->folder, "/", config.vm_name, ".", bus, unsigned{address.slot}, ".",
                 unsigned{address.function}, ".sock");

@@ -28,6 +28,9 @@ struct SerialPortConfig {
 struct ServeConfig {
   const ServerRow* server = nullptr;  // never null
   std::string folder;                 // where the sockets of the disks are
+  // Of the back-end program, for its one disk: the socket's place, and the descriptor that listens there already.
+  std::string socket = {};
+  std::optional<int> fd = {};
 };
 
 struct DmConfig {
@@ -54,6 +57,9 @@ struct DmConfig {
 
 // Where a slot's disk is served: <folder>/<vmname>.[<bus>.]<slot>.<function>.sock
 std::string serve_socket(const DmConfig& config, const PciAddress& address);
+
+// What the server's clients need of the disks, whatever their options say.
+void adapt_to_server(DmConfig& config);
 
 // Text that was asked for instead of a run: help or the version. With a newline at its end.
 struct Printout {

@@ -12,6 +12,7 @@
 #include "dm/run/preflight.h"
 #include "dm/run/serve_runner.h"
 #include "dm/run/vm_runner.h"
+#include "dm/socket/inherited_sockets.h"
 
 namespace acrn {
 
@@ -35,6 +36,7 @@ void Runner::start() {
   if (auto checked = preflight(config_); !checked) return end(checked.error());
   if (auto started = try_start(); !started) return end(started.error());
   log(LogLevel::kInfo, concat("VM ", config_.vm_name, config_.serve ? " is served" : " runs"));
+  notify_ready();
 }
 
 Result<void> Runner::make_control_server() {

@@ -11,6 +11,7 @@
 #include "acrn/base/concat.h"
 #include "dm/base/errno_text.h"
 #include "dm/base/folder.h"
+#include "dm/socket/inherited_sockets.h"
 
 namespace acrn {
 namespace {
@@ -86,6 +87,7 @@ Result<void> make_room(const Wish& wish, const sockaddr_un& address) {
 Result<ListeningSocket> ListeningSocket::create(std::string_view option, const std::string& path,
                                                 std::string_view advice) {
   const Wish wish{option, path, advice};
+  if (UniqueFd inherited = InheritedSockets::take(path)) return ListeningSocket(std::move(inherited), "", {});
   const auto where = address_of(wish);
   if (!where) return where.error();
   const sockaddr_un& address = where.value();
@@ -112,6 +114,7 @@ Result<ListeningSocket> ListeningSocket::create(std::string_view option, const s
 
 Result<void> ListeningSocket::check(std::string_view option, const std::string& path, std::string_view advice) {
   const Wish wish{option, path, advice};
+  if (InheritedSockets::has(path)) return {};
   const auto address = address_of(wish);
   if (!address) return address.error();
   if (const auto found = leftover(wish, address.value()); !found) return found.error();

@@ -1,4 +1,5 @@
-// ListeningSocket: a UNIX stream socket at a path, which goes with it.
+// ListeningSocket: a UNIX stream socket at a path, which goes with it; or one that the process was started with for
+// that path, which stays.
 #pragma once
 
 #include <sys/stat.h>
@@ -31,7 +32,7 @@ class ListeningSocket {
       : socket_(std::move(socket)), path_(std::move(path)), device_(place.st_dev), inode_(place.st_ino) {}
 
   UniqueFd socket_;
-  std::string path_;  // empty: moved from
+  std::string path_;  // empty: moved from, or not ours to remove
   dev_t device_;
   ino_t inode_;
 };

@@ -326,7 +326,10 @@ void Session::start(unsigned index) {
              used = memory_.translate(queue.address->used);
   const auto map = guest_memory_.map();
   const auto used_ring = used ? map->slice(*used, ring_layout(queue.size).used_bytes) : std::nullopt;
-  if (!desc || !avail || !used_ring) return guest_errors_.record(GuestRule::kRingNotInRam, queue.address->desc);
+  if (!desc || !avail || !used_ring) {
+    const GuestRule rule = memory_.empty() ? GuestRule::kMemoryUnreachable : GuestRule::kRingNotInRam;
+    return guest_errors_.record(rule, queue.address->desc);
+  }
   QueueSetup setup{.ring = {*desc, *avail, *used},
                    .size = queue.size,
                    .next_avail = queue.base,

@@ -52,6 +52,7 @@ class InflightLog {
     }
     std::sort(taken.begin(), taken.end());
     std::vector<uint16_t> heads;
+    heads.reserve(taken.size());
     for (const auto& [counter, head] : taken) heads.push_back(head);
     return heads;
   }

@@ -1,0 +1,103 @@
+#!/bin/bash
+# acrn-dm as the back-end program vhost-user-blk, and sockets that it is started with.
+# usage: backend_program_test.sh <acrn-dm> <vblk>
+. "$(dirname "$0")/lib.sh"
+dm=$1 vblk=$2
+cd "$work" || exit 1
+ln -s "$dm" vhost-user-blk
+program=$work/vhost-user-blk
+truncate -s 1M disk.img 'a,b.img'
+
+# --- what it can, and what it refuses
+run "$program" --print-capabilities
+expect_equal 'exit status' "$status" 0
+expect_equal 'capabilities' "$out" '{"type": "block", "features": ["read-only", "blk-file"]}'
+run "$program" --help
+expect_equal 'help: exit status' "$status" 0
+expect_contains 'help' "$out" '--socket-path=<path>'
+refused() {
+  local code=$1 part=$2
+  shift 2
+  run "$program" "$@"
+  expect_equal "$*: exit status" "$status" "$code"
+  expect_contains "$*: message" "$err" "$part"
+  expect_equal "$*: lines on stderr" "$(printf '%s\n' "$err" | wc -l)" 1
+}
+refused 64 'give one of --socket-path=<path> and --fd=<n>' --blk-file=disk.img
+refused 64 'give one of --socket-path=<path> and --fd=<n>' --blk-file=disk.img --fd=3 --socket-path=s
+refused 64 '--blk-file is missing' --socket-path=s
+refused 64 '--blk-file: the value is missing' --socket-path=s --blk-file
+refused 64 '--format=raw: not an option of vhost-user-blk' --format=raw
+refused 64 '--fd=x: give the number of a descriptor' --blk-file=disk.img --fd=x
+refused 64 '--num-queues=0: give a number from 1 to' --blk-file=disk.img --socket-path=s --num-queues=0
+refused 64 '--fd: descriptor 0: not a UNIX stream socket that listens' --blk-file=disk.img --fd=0
+refused 66 '/none/disk.img: cannot be opened' --blk-file=/none/disk.img --socket-path=s
+expect_equal 'left behind' "$(find . -type s)" ''
+
+# served <socket> <capacity>: a front end finds the disk there.
+served() {
+  local tries
+  for ((tries = 0; tries < 200; tries++)); do [ ! -S "$1" ] || break; read -rt 0.05 <> <(:); done
+  run "$vblk" info --json --connect "vhost-user=$1"
+  expect_equal "$1: vblk's exit status ($err)" "$status" 0
+  expect_contains "$1: the disk" "$out" "\"capacity_sectors\": $2"
+}
+# ended <pid>: by SIGTERM, in good order
+ended() {
+  kill "$1"
+  wait "$1"
+  expect_equal 'exit status of SIGTERM' $? 0
+}
+
+# --- a path
+"$program" --socket-path=path.sock --blk-file 'a,b.img' --read-only &
+pid=$!
+served path.sock 2048
+"$vblk" write --connect vhost-user=path.sock <disk.img 2>/dev/null
+expect_equal 'a write to a read-only disk' $? 74
+ended $pid
+expect_equal 'sockets left' "$(find . -type s)" ''
+
+# --- sockets that it is started with: started <socket> <what sets the environment, in Python> <program> <argument>...
+cat >starter.py <<'END'
+import os, socket, sys
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(sys.argv[1])
+listener.listen()
+os.dup2(listener.fileno(), 3)
+os.set_inheritable(3, True)
+exec(sys.argv[2])
+os.execv(sys.argv[3], sys.argv[3:])
+END
+python3 starter.py fd.sock '' "$program" --fd=3 --blk-file=disk.img &
+pid=$!
+served fd.sock 2048
+ended $pid
+
+environment='os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1")'
+python3 starter.py ./vm1.9.0.sock "$environment" "$dm" --serve vhost-user=. -s 9,virtio-blk,disk.img vm1 &
+pid=$!
+served vm1.9.0.sock 2048
+ended $pid
+expect_equal "systemd's socket is left to it" "$(find . -name vm1.9.0.sock)" ./vm1.9.0.sock
+
+environment='os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1", LISTEN_FDNAMES="vm2.9.0")'
+python3 starter.py named.sock "$environment" "$dm" --serve vhost-user=. -s 9,virtio-blk,disk.img vm2 &
+pid=$!
+served named.sock 2048
+ended $pid
+
+# --- a service that says when it is ready
+python3 - "$dm" <<'END' || fail 'it does not say that it is ready'
+import os, signal, socket, subprocess, sys
+told = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+told.bind("notify")
+told.settimeout(10)
+server = subprocess.Popen([sys.argv[1], "--serve", "vhost-user=.", "-s", "9,virtio-blk,disk.img", "vm3"],
+                          env=dict(os.environ, NOTIFY_SOCKET=os.path.abspath("notify")))
+ready = told.recv(64)
+there = os.path.exists("vm3.9.0.sock")
+server.terminate()
+sys.exit(0 if ready == b"READY=1" and there and server.wait() == 0 else 1)
+END
+finish

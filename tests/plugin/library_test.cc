@@ -94,7 +94,7 @@ TEST(a_thousand_disks_leave_nothing_behind) {
   };
   for (unsigned i = 0; i < 20; i++) once(i);
   const size_t descriptors = entries("/proc/self/fd"), threads = entries("/proc/self/task");
-  const uint64_t before = resident_pages();
+  [[maybe_unused]] const uint64_t before = resident_pages();
   for (unsigned i = 0; i < 1000; i++) once(i);
   EXPECT_EQ(entries("/proc/self/fd"), descriptors);
   // A thread that has been joined is there for a moment still.

@@ -4,10 +4,12 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
-#include <array>
 #include <cerrno>
 #include <cstring>
+#include <optional>
 #include <utility>
+
+#include "dm/socket/sent_descriptor.h"
 
 namespace acrn {
 namespace {
@@ -131,16 +133,8 @@ bool Connection::send() {
     msghdr message{};
     message.msg_iov = &part;
     message.msg_iovlen = 1;
-    alignas(cmsghdr) std::array<uint8_t, CMSG_SPACE(sizeof(int))> control{};
-    if (const int fd = session_->reply_descriptor(); fd >= 0 && sent_ == 0) {
-      message.msg_control = control.data();
-      message.msg_controllen = control.size();
-      cmsghdr* const rights = CMSG_FIRSTHDR(&message);
-      rights->cmsg_level = SOL_SOCKET;
-      rights->cmsg_type = SCM_RIGHTS;
-      rights->cmsg_len = CMSG_LEN(sizeof(int));
-      std::memcpy(CMSG_DATA(rights), &fd, sizeof(fd));
-    }
+    std::optional<SentDescriptor> descriptor;
+    if (const int fd = session_->reply_descriptor(); fd >= 0 && sent_ == 0) descriptor.emplace(message, fd);
     const ssize_t size = ::sendmsg(socket_.fd(), &message, MSG_NOSIGNAL);
     if (size < 0 && errno == EINTR) continue;
     if (size < 0 && errno != EAGAIN) end("");

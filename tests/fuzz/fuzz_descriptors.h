@@ -50,8 +50,6 @@ class Descriptors {
   void shrink_memory(size_t size) const { ACRN_CHECK(::ftruncate(memory(), static_cast<off_t>(size)) == 0); }
   void shrink_area(size_t size) const { ACRN_CHECK(::ftruncate(all_[3], static_cast<off_t>(size)) == 0); }
 
-  int memory() const { return all_[0]; }
-  std::byte* bytes() { return bytes_; }
   UniqueFd copy(unsigned kind) const {
     const int fd = kind % 8 == 7 ? pipe_[0] : all_[kind % 8];
     return UniqueFd(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
@@ -59,6 +57,8 @@ class Descriptors {
 
  private:
   static constexpr size_t kArea = 4096;  // bytes
+
+  int memory() const { return all_[0]; }
 
   static void write(int file, size_t size, std::byte* to, size_t at, std::span<const uint8_t> from) {
     ACRN_CHECK(::ftruncate(file, static_cast<off_t>(size)) == 0);

@@ -104,8 +104,7 @@ class Host {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   Descriptors& fds = descriptors();
-  ACRN_CHECK(::ftruncate(fds.memory(), kFuzzMemory) == 0);
-  std::memset(fds.bytes(), 0, kFuzzMemory);
+  fds.restore();
   Host host;
   // One step of a client, or of the guest behind it.
   struct Step {
@@ -121,13 +120,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       case 0: host.next_client(); break;
       case 1: host.loop().pump(8); break;
       case 2: host.unmask(); break;
-      case 3: {  // the guest writes its memory
-        const size_t at = step.where;
-        ACRN_CHECK(::ftruncate(fds.memory(), kFuzzMemory) == 0);
-        std::memcpy(fds.bytes() + at, payload.data(), std::min(payload.size(), kFuzzMemory - at));
-        break;
-      }
-      case 4: ACRN_CHECK(::ftruncate(fds.memory(), step.where) == 0); break;
+      case 3: fds.write_memory(step.where, payload); break;  // the guest's
+      case 4: fds.shrink_memory(step.where); break;
       default: {
         std::vector<UniqueFd> copies;
         for (unsigned i = 0; i < (step.descriptors & 3u); i++) copies.push_back(fds.copy((step.descriptors >> 2) + i));

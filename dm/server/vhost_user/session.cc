@@ -167,21 +167,18 @@ int Session::set_memory_table(const Message& message) {
     if (!region) return EINVAL;
     regions.push_back(*region);
   }
-  const int error = memory_.set(regions, message.descriptors);
-  if (error == ESTALE) end_ = "its memory is not shared; with QEMU give its memory backend share=on";
-  if (error == 0) update_all();
-  return error;
+  return memory_changed(memory_.set(regions, message.descriptors));
 }
 
 int Session::change_memory(const Message& message) {
   const auto change = exactly<SingleRegion>(message.payload);
   if (!change) return EINVAL;
-  int error = EINVAL;
-  if (message.request == REM_MEM_REG) {
-    error = memory_.remove(change->region);
-  } else if (!message.descriptors.empty()) {
-    error = memory_.add(change->region, message.descriptors[0]);
-  }
+  if (message.request == REM_MEM_REG) return memory_changed(memory_.remove(change->region));
+  return message.descriptors.empty() ? EINVAL : memory_changed(memory_.add(change->region, message.descriptors[0]));
+}
+
+// `error`: what the table said of it.
+int Session::memory_changed(int error) {
   if (error == ESTALE) end_ = "its memory is not shared; with QEMU give its memory backend share=on";
   if (error == 0) update_all();
   return error;
@@ -277,25 +274,28 @@ int Session::set_config(const Message& message) {
   return head->flags <= kConfigMigration ? 0 : EINVAL;
 }
 
-int Session::get_inflight(const Message& message) {
-  if (message.payload.size() < kInflightBytes) return EINVAL;
+std::optional<InflightDescription> Session::inflight_description(const Message& message) const {
+  if (message.payload.size() < kInflightBytes) return std::nullopt;
   InflightDescription description{};
   std::memcpy(&description, message.payload.data(), std::min(message.payload.size(), sizeof(description)));
-  if (description.queues > queues_.size()) return EINVAL;
-  reply_file_ = InflightArea::make_file(description.queues, description.queue_size, description);
+  return description.queues <= queues_.size() ? std::optional(description) : std::nullopt;
+}
+
+int Session::get_inflight(const Message& message) {
+  auto description = inflight_description(message);
+  if (!description) return EINVAL;
+  reply_file_ = InflightArea::make_file(description->queues, description->queue_size, *description);
   if (!reply_file_) return errno;
-  answer(description);
+  answer(*description);
   reply_.resize(message.payload.size());
   return 0;
 }
 
 int Session::set_inflight(const Message& message) {
-  if (message.payload.size() < kInflightBytes || message.descriptors.empty()) return EINVAL;
-  InflightDescription description{};
-  std::memcpy(&description, message.payload.data(), std::min(message.payload.size(), sizeof(description)));
-  if (description.queues > queues_.size()) return EINVAL;
+  const auto description = inflight_description(message);
+  if (!description || message.descriptors.empty()) return EINVAL;
   int error = 0;
-  auto area = InflightArea::map(message.descriptors[0], description, error);
+  auto area = InflightArea::map(message.descriptors[0], *description, error);
   if (area == nullptr) return error;
   for (unsigned index = 0; index < queues_.size(); index++) stop(index);
   inflight_ = std::move(area);

@@ -74,7 +74,10 @@ class Session final : public MessageSession {
   int set_inflight(const Message& message);
   int reset_device();
 
+  int memory_changed(int error);
+
   std::optional<VringState> vring_state(const Message& message) const;
+  std::optional<InflightDescription> inflight_description(const Message& message) const;
   uint64_t offered() const { return device_.features() | kVersion1 | kProtocolFeatures; }
   bool is_enabled(const Queue& queue) const { return queue.enabled || (features_ & kProtocolFeatures) == 0; }
   void update(unsigned index);

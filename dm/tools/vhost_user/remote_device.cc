@@ -16,6 +16,7 @@
 #include "acrn/virtio/ring_layout.h"
 #include "dm/base/errno_text.h"
 #include "dm/server/message_session.h"
+#include "dm/socket/sent_descriptor.h"
 
 namespace acrn {
 
@@ -257,16 +258,8 @@ Result<void> RemoteDevice::send(uint32_t request, std::span<const uint8_t> paylo
   msghdr message{};
   message.msg_iov = &part;
   message.msg_iovlen = 1;
-  alignas(cmsghdr) std::array<uint8_t, CMSG_SPACE(sizeof(int))> control{};
-  if (file >= 0) {
-    message.msg_control = control.data();
-    message.msg_controllen = control.size();
-    cmsghdr* const rights = CMSG_FIRSTHDR(&message);
-    rights->cmsg_level = SOL_SOCKET;
-    rights->cmsg_type = SCM_RIGHTS;
-    rights->cmsg_len = CMSG_LEN(sizeof(int));
-    std::memcpy(CMSG_DATA(rights), &file, sizeof(file));
-  }
+  std::optional<SentDescriptor> descriptor;
+  if (file >= 0) descriptor.emplace(message, file);
   ssize_t sent = 0;
   do {
     sent = ::sendmsg(socket_.fd(), &message, MSG_NOSIGNAL);
@@ -321,8 +314,7 @@ Result<void> RemoteDevice::tell(uint32_t request, const T& payload, int file) {
 }
 
 template <class T>
-Result<T> RemoteDevice::ask(uint32_t request, const T& payload, UniqueFd* file) {
-  if (auto sent = send(request, bytes_of(payload), -1, false); !sent) return sent.error();
+Result<T> RemoteDevice::answer_to(uint32_t request, UniqueFd* file) {
   auto reply = receive(request);
   if (!reply) return reply.error();
   const auto value = exactly<T>(reply.value().payload);
@@ -332,13 +324,15 @@ Result<T> RemoteDevice::ask(uint32_t request, const T& payload, UniqueFd* file) 
 }
 
 template <class T>
+Result<T> RemoteDevice::ask(uint32_t request, const T& payload, UniqueFd* file) {
+  if (auto sent = send(request, bytes_of(payload), -1, false); !sent) return sent.error();
+  return answer_to<T>(request, file);
+}
+
+template <class T>
 Result<T> RemoteDevice::get(uint32_t request) {
   if (auto sent = send(request, {}, -1, false); !sent) return sent.error();
-  const auto reply = receive(request);
-  if (!reply) return reply.error();
-  const auto value = exactly<T>(reply.value().payload);
-  if (value) return *value;
-  return Error{ErrorKind::kIo, concat("the server's answer to request ", request, " has another size")};
+  return answer_to<T>(request);
 }
 
 }  // namespace acrn

@@ -87,6 +87,8 @@ class RemoteDevice final : public VirtioDevice {
   Result<T> ask(uint32_t request, const T& payload = {}, UniqueFd* file = nullptr) ACRN_REQUIRES(mutex_);
   template <class T>
   Result<T> get(uint32_t request) ACRN_REQUIRES(mutex_);
+  template <class T>
+  Result<T> answer_to(uint32_t request, UniqueFd* file = nullptr) ACRN_REQUIRES(mutex_);
   bool has(uint64_t feature) const { return (protocol_features_ & feature) != 0; }
 
   const std::string path_;

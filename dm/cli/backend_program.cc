@@ -18,7 +18,8 @@ constexpr std::string_view kName = "vhost-user-blk", kServer = "vhost-user";
 constexpr std::string_view kHelp =
     "vhost-user-blk: a disk for a VMM, over vhost-user\n"
     "  --socket-path=<path>    listen there\n"
-    "  --fd=<n>                serve on this descriptor, which listens already\n"
+    "  --fd=<n>                serve on this descriptor: a socket that listens, or one\n"
+    "                          whose peer is the VMM; ends when that leaves\n"
     "  --blk-file=<path>       the disk, as in -s of acrn-dm\n"
     "  --read-only             do not write to it\n"
     "  --num-queues=<n>        queues that the VMM may use (default 16)\n"

@@ -22,7 +22,11 @@ Result<void> ServeRunner::try_start() {
   for (size_t i = 0; i < served_.size(); i++) {
     const PciAddress address = devices_[i].slot.address;
     const std::string path = serve_socket(config_, address);
-    auto serving = served_[i].serve(path);
+    auto serving = served_[i].serve(path, [this] {
+      loop_.post([this] {
+        if (++clients_gone_ == served_.size()) stop();
+      });
+    });
     if (!serving) return serving.error();
     log(LogLevel::kInfo, concat("slot ", short_name(address), " is served at ", path));
   }
@@ -50,7 +54,9 @@ Result<void> ServeRunner::add_function(const PciSlotConfig& slot, std::unique_pt
   auto device = create_device(slot, environment, server.pin());
   if (!device) return device.error();
   PciFunction& function = device.value()->function();
-  served_.back().serve = [&server, &function](const std::string& path) { return server.serve(function, path); };
+  served_.back().serve = [&server, &function](const std::string& path, std::function<void()> finished) {
+    return server.serve(function, path, std::move(finished));
+  };
   devices_.push_back({slot, std::move(device).value()});
   return {};
 }
@@ -72,8 +78,8 @@ Result<void> ServeRunner::add_bare(const PciSlotConfig& slot, std::unique_ptr<Ep
   auto created = create_bare_device(slot, environment);
   if (!created) return created.error();
   BareDevice& device = *created.value();
-  served_.back().serve = [&server, &device](const std::string& path) {
-    return server.serve(device.virtio(), device.guest_errors(), path);
+  served_.back().serve = [&server, &device](const std::string& path, std::function<void()> finished) {
+    return server.serve(device.virtio(), device.guest_errors(), path, std::move(finished));
   };
   devices_.push_back({slot, std::move(created).value()});
   return {};

@@ -30,9 +30,10 @@ class ServeRunner final : public Runner {
   struct Served {
     std::unique_ptr<EpollLoop> queue_loop;  // for a disk without iothreads
     std::unique_ptr<Server> server;
-    std::function<Result<void>(const std::string& path)> serve;  // the device, at that path
+    std::function<Result<void>(const std::string& path, std::function<void()> finished)> serve;  // the device
   };
   std::vector<Served> served_;
+  size_t clients_gone_ = 0;  // of sockets that no other can come to
 };
 
 }  // namespace acrn

@@ -6,6 +6,7 @@
 #include "acrn/base/concat.h"
 #include "acrn/base/log.h"
 #include "dm/base/errno_text.h"
+#include "dm/socket/inherited_sockets.h"
 
 namespace acrn {
 namespace {
@@ -31,20 +32,32 @@ ClientSocket::~ClientSocket() {
   loop_.reset();  // with what a client that has left had posted
 }
 
-Result<void> ClientSocket::listen(const std::string& path, MakeSession make_session) {
-  auto socket = ListeningSocket::create(kOption, path, kAdvice);
-  if (!socket) return socket.error();
-  loop_->run([&] {
-    make_session_ = std::move(make_session);
-    acceptor_ = Acceptor::create(*loop_, std::move(socket).value(),
-                                 [this](UniqueFd client, int error) { accept(std::move(client), error); });
-  });
-  if (acceptor_ != nullptr) return {};
+Result<void> ClientSocket::serve(const std::string& path, MakeSession make_session, std::function<void()> finished) {
+  bool served = false;
+  if (UniqueFd connected = InheritedSockets::take_connected(path)) {
+    loop_->run([&] {
+      make_session_ = std::move(make_session);
+      finished_ = std::move(finished);
+      accept(std::move(connected), 0);
+      served = connection_ != nullptr;
+    });
+  } else {
+    auto socket = ListeningSocket::create(kOption, path, kAdvice);
+    if (!socket) return socket.error();
+    loop_->run([&] {
+      make_session_ = std::move(make_session);
+      acceptor_ = Acceptor::create(*loop_, std::move(socket).value(),
+                                   [this](UniqueFd client, int error) { accept(std::move(client), error); });
+      served = acceptor_ != nullptr;
+    });
+  }
+  if (served) return {};
   return Error{ErrorKind::kInternal, concat("--serve ", path, ": epoll_ctl failed")};
 }
 
 void ClientSocket::stop() {
   loop_->run([this] {
+    finished_ = nullptr;
     acceptor_.reset();
     ended_.reset();
     connection_.reset();
@@ -76,6 +89,7 @@ void ClientSocket::client_gone(std::string_view why) {
   loop_->post([this] {
     ended_.reset();
     if (acceptor_ != nullptr) acceptor_->retry();
+    if (finished_) finished_();
   });
 }
 

@@ -29,7 +29,9 @@ class ClientSocket {
   ~ClientSocket();
 
   EpollLoop& loop() { return *loop_; }
-  Result<void> listen(const std::string& path, MakeSession make_session);
+  // Serves clients at that path; or, on a socket that the process was started with and whose peer is there, that one,
+  // and calls `finished` on the loop when it has left, for there cannot be another.
+  Result<void> serve(const std::string& path, MakeSession make_session, std::function<void()> finished);
   // The client is dropped and the path removed.
   void stop();
 
@@ -42,6 +44,7 @@ class ClientSocket {
   std::unique_ptr<EpollLoop> loop_;
   // On the loop.
   MakeSession make_session_;
+  std::function<void()> finished_;  // if there cannot be another client
   std::unique_ptr<Connection> connection_, ended_;
   std::unique_ptr<Acceptor> acceptor_;
   uint64_t misbehaved_ = 0;  // clients that were dropped

@@ -2,6 +2,7 @@
 // own. Each kind is one row of a table (server_table.h), and while it runs one Server.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -31,14 +32,15 @@ class PciServer : public Server {
   // What the function is to be made with.
   virtual MsiSink& msi() = 0;
   virtual IrqPin& pin() = 0;
-  // Serves it at `path` from now on. Errors as of ListeningSocket::create().
-  virtual Result<void> serve(PciFunction& function, const std::string& path) = 0;
+  // Serves it at `path` from now on. `finished`: as of ClientSocket::serve(). Errors as of ListeningSocket::create().
+  virtual Result<void> serve(PciFunction& function, const std::string& path, std::function<void()> finished) = 0;
 };
 
 class VirtioServer : public Server {
  public:
   // The same. Nothing was called of the device yet; both outlive the server.
-  virtual Result<void> serve(VirtioDevice& device, GuestErrors& guest_errors, const std::string& path) = 0;
+  virtual Result<void> serve(VirtioDevice& device, GuestErrors& guest_errors, const std::string& path,
+                             std::function<void()> finished) = 0;
 };
 
 // A kind of server that `--serve <name>=<dir>` can name.

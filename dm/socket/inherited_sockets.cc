@@ -24,6 +24,7 @@ constexpr int kFirst = 3;  // SD_LISTEN_FDS_START
 struct Inherited {
   std::string name, path;
   UniqueFd socket;
+  bool connected;
 };
 
 std::vector<Inherited> sockets;
@@ -40,19 +41,27 @@ std::optional<int> number(std::string_view text) {
   return value;
 }
 
-bool listens(int fd) {
+enum class Kind { kOther, kListening, kConnected };
+
+Kind kind_of(int fd) {
   const auto option = [fd](int name) {
     int value = -1;
     socklen_t size = sizeof(value);
     return ::getsockopt(fd, SOL_SOCKET, name, &value, &size) == 0 ? value : -1;
   };
-  return option(SO_DOMAIN) == AF_UNIX && option(SO_TYPE) == SOCK_STREAM && option(SO_ACCEPTCONN) == 1;
+  if (option(SO_DOMAIN) != AF_UNIX || option(SO_TYPE) != SOCK_STREAM) return Kind::kOther;
+  if (option(SO_ACCEPTCONN) == 1) return Kind::kListening;
+  sockaddr_un peer;
+  socklen_t size = sizeof(peer);
+  // SAFETY: what the call takes for an address.
+  const bool connected = ::getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &size) == 0;
+  return connected ? Kind::kConnected : Kind::kOther;
 }
 
 std::string path_of(int fd) {
   sockaddr_un address{};
   socklen_t size = sizeof(address);
-  // SAFETY: what the call takes for an address.
+  // SAFETY: as above.
   if (::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) != 0) return "";
   return {address.sun_path, ::strnlen(address.sun_path, sizeof(address.sun_path))};
 }
@@ -65,14 +74,24 @@ auto find(const std::string& path) {
   });
 }
 
+UniqueFd take(const std::string& path, bool connected) {
+  const auto found = find(path);
+  if (found == sockets.end() || found->connected != connected) return {};
+  UniqueFd socket = std::move(found->socket);
+  sockets.erase(found);
+  return socket;
+}
+
 }  // namespace
 
 Result<void> InheritedSockets::add(int fd, const std::string& name) {
-  if (!listens(fd))
-    return Error{ErrorKind::kUsage, concat("descriptor ", fd, ": not a UNIX stream socket that listens")};
+  const Kind kind = kind_of(fd);
+  if (kind == Kind::kOther) {
+    return Error{ErrorKind::kUsage, concat("descriptor ", fd, ": not a UNIX stream socket that listens or has a peer")};
+  }
   ::fcntl(fd, F_SETFD, FD_CLOEXEC);
   ::fcntl(fd, F_SETFL, O_RDWR | O_NONBLOCK);
-  sockets.push_back({name, path_of(fd), UniqueFd(fd)});
+  sockets.push_back({name, path_of(fd), UniqueFd(fd), kind == Kind::kConnected});
   return {};
 }
 
@@ -93,13 +112,9 @@ void InheritedSockets::take_environment() {
 
 bool InheritedSockets::has(const std::string& path) { return find(path) != sockets.end(); }
 
-UniqueFd InheritedSockets::take(const std::string& path) {
-  const auto found = find(path);
-  if (found == sockets.end()) return {};
-  UniqueFd socket = std::move(found->socket);
-  sockets.erase(found);
-  return socket;
-}
+UniqueFd InheritedSockets::take_listening(const std::string& path) { return take(path, false); }
+
+UniqueFd InheritedSockets::take_connected(const std::string& path) { return take(path, true); }
 
 void notify_ready() {
   const std::string_view place = variable("NOTIFY_SOCKET");

@@ -87,7 +87,7 @@ Result<void> make_room(const Wish& wish, const sockaddr_un& address) {
 Result<ListeningSocket> ListeningSocket::create(std::string_view option, const std::string& path,
                                                 std::string_view advice) {
   const Wish wish{option, path, advice};
-  if (UniqueFd inherited = InheritedSockets::take(path)) return ListeningSocket(std::move(inherited), "", {});
+  if (UniqueFd inherited = InheritedSockets::take_listening(path)) return ListeningSocket(std::move(inherited), "", {});
   const auto where = address_of(wish);
   if (!where) return where.error();
   const sockaddr_un& address = where.value();

@@ -46,7 +46,7 @@ class Server:
 def servers(programs, folder, image, direct):
     """Ours, and the peer's ways."""
     ours = f"{folder}/vm1.9.0.sock"
-    options = "nocache" if direct else "writeback"
+    options = "nocache,writeback" if direct else "writeback"
     yield Server("acrn-dm", [f"{programs}/acrn-dm", "--serve", f"vhost-user={folder}", "-s",
                              f"9,virtio-blk,{image},{options},lock=off", "vm1"], ours)
     for way, aio, thread in (("threads", "threads", False), ("threads, iothread", "threads", True),

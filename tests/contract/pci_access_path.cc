@@ -324,7 +324,7 @@ class VfioUserPath final : public DevicePath {
                                         .virtio = {.single_msi = options.single_msi}};
     device_ = must(create_device(slot_of(options), environment, server_->pin()));
     const std::string path = folder_.path("vm1.9.0.sock");
-    must(server_->serve(device_->function(), path));
+    must(server_->serve(device_->function(), path, {}));
     remote_ = std::make_unique<RemoteFunction>(path, memory_, Gpa{LoopbackMachine::kRamBase}, board_.pin(kAddress),
                                                board_.msi());
     board_.bus().attach(kAddress, *remote_);
@@ -350,7 +350,7 @@ class VhostUserPath final : public AccessPath {
   explicit VhostUserPath(const AccessPathOptions& options) {
     device_ = must(create_bare_device(slot_of(options), {.memory = server_->memory(), .shared_loop = *queues_}));
     const std::string path = folder_.path("vm1.9.0.sock");
-    must(server_->serve(device_->virtio(), device_->guest_errors(), path));
+    must(server_->serve(device_->virtio(), device_->guest_errors(), path, {}));
     function_ = std::make_unique<VirtioPciLegacy>(must(RemoteDevice::connect(path, ram_, *loop_)),
                                                   VirtioPciOptions{.single_msi = options.single_msi}, guest_errors_,
                                                   board_.pin(kAddress), board_.msi());

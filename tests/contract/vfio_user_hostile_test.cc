@@ -619,7 +619,7 @@ TEST(a_request_whose_data_is_taken_away_fails_alone) {
   disk.source = FilePath{folder.file("disk.img", kMiB)};
   MUST(block.attach(open_backend(disk), "SERIAL"));
   const std::string path = folder.path("vm1.9.0.sock");
-  MUST(server->serve(function, path));
+  MUST(server->serve(function, path, {}));
   {
     Guest guest(path);
     SharedMemory data(4 * kPage);

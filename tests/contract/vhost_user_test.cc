@@ -47,7 +47,7 @@ struct Served {
     PciSlotConfig slot = must(parse_slot("9,virtio-blk," + options));
     std::get<BlockOptions>(slot.options).queue_size = 256;
     device = must(create_bare_device(slot, {.memory = server->memory(), .shared_loop = *loop}));
-    must(server->serve(device->virtio(), device->guest_errors(), path));
+    must(server->serve(device->virtio(), device->guest_errors(), path, {}));
   }
   ~Served() { server->stop(); }
 

@@ -30,7 +30,7 @@ refused 64 '--blk-file: the value is missing' --socket-path=s --blk-file
 refused 64 '--format=raw: not an option of vhost-user-blk' --format=raw
 refused 64 '--fd=x: give the number of a descriptor' --blk-file=disk.img --fd=x
 refused 64 '--num-queues=0: give a number from 1 to' --blk-file=disk.img --socket-path=s --num-queues=0
-refused 64 '--fd: descriptor 0: not a UNIX stream socket that listens' --blk-file=disk.img --fd=0
+refused 64 '--fd: descriptor 0: not a UNIX stream socket that listens or has a peer' --blk-file=disk.img --fd=0
 refused 66 '/none/disk.img: cannot be opened' --blk-file=/none/disk.img --socket-path=s
 expect_equal 'left behind' "$(find . -type s)" ''
 
@@ -73,6 +73,18 @@ python3 starter.py fd.sock '' "$program" --fd=3 --blk-file=disk.img &
 pid=$!
 served fd.sock 2048
 ended $pid
+
+# --- one whose peer is the VMM: it asks for the features, and leaves
+python3 - "$program" <<'END' || fail 'a socket with a peer is not served until that leaves'
+import os, socket, struct, subprocess, sys
+vmm, other = socket.socketpair(socket.AF_UNIX)
+server = subprocess.Popen([sys.argv[1], f"--fd={other.fileno()}", "--blk-file=disk.img"], pass_fds=[other.fileno()])
+other.close()
+vmm.sendall(struct.pack("<III", 1, 1, 0))
+request, flags, size, features = struct.unpack("<IIIQ", vmm.recv(20, socket.MSG_WAITALL))
+vmm.close()
+sys.exit(0 if (request, flags, size) == (1, 5, 8) and features >> 32 & 1 and server.wait(10) == 0 else 1)
+END
 
 environment='os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1")'
 python3 starter.py ./vm1.9.0.sock "$environment" "$dm" --serve vhost-user=. -s 9,virtio-blk,disk.img vm1 &

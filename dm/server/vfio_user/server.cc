@@ -20,14 +20,16 @@ Result<std::unique_ptr<PciServer>> VfioUserServer::create(const std::string& slo
   return std::unique_ptr<PciServer>(new VfioUserServer(std::move(socket).value()));
 }
 
-Result<void> VfioUserServer::serve(PciFunction& function, const std::string& path) {
+Result<void> VfioUserServer::serve(PciFunction& function, const std::string& path,
+                                    std::function<void()> finished) {
   socket_->loop().run([&] {
     interrupts_.attach(function);
     dma_ = std::make_unique<DmaTable>(memory_, function);
   });
-  return socket_->listen(path, [this, &function](pid_t process) {
+  const auto make_session = [this, &function](pid_t process) {
     return std::make_unique<Session>(function, *dma_, interrupts_, process);
-  });
+  };
+  return socket_->serve(path, make_session, std::move(finished));
 }
 
 }  // namespace acrn::vfio_user

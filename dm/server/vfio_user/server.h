@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -26,7 +27,8 @@ class VfioUserServer final : public PciServer {
   MsiSink& msi() override { return interrupts_.msi(); }
   IrqPin& pin() override { return interrupts_.pin(); }
 
-  Result<void> serve(PciFunction& function, const std::string& path) override;
+  Result<void> serve(PciFunction& function, const std::string& path,
+                     std::function<void()> finished) override;
   void stop() override { socket_->stop(); }
 
  private:

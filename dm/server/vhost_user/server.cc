@@ -16,12 +16,14 @@ Result<std::unique_ptr<VirtioServer>> VhostUserServer::create(const std::string&
   return std::unique_ptr<VirtioServer>(new VhostUserServer(std::move(socket).value()));
 }
 
-Result<void> VhostUserServer::serve(VirtioDevice& device, GuestErrors& guest_errors, const std::string& path) {
+Result<void> VhostUserServer::serve(VirtioDevice& device, GuestErrors& guest_errors, const std::string& path,
+                                    std::function<void()> finished) {
   front_end_ = std::make_unique<FrontEnd>(device.queue_count());
   device.connect(*front_end_);
-  return socket_->listen(path, [this, &device, &guest_errors](pid_t process) {
+  const auto make_session = [this, &device, &guest_errors](pid_t process) {
     return std::make_unique<Session>(device, guest_errors, memory_, *front_end_, process);
-  });
+  };
+  return socket_->serve(path, make_session, std::move(finished));
 }
 
 }  // namespace acrn::vhost_user

@@ -2,6 +2,7 @@
 // (docs/vhost-user.md).
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -25,7 +26,8 @@ class VhostUserServer final : public VirtioServer {
   ~VhostUserServer() override { stop(); }
 
   const GuestMemory& memory() const override { return memory_; }
-  Result<void> serve(VirtioDevice& device, GuestErrors& guest_errors, const std::string& path) override;
+  Result<void> serve(VirtioDevice& device, GuestErrors& guest_errors, const std::string& path,
+                     std::function<void()> finished) override;
   void stop() override { socket_->stop(); }
 
  private:

@@ -49,3 +49,46 @@ on_host() {
   step "${line# }"
   samples/guest/kvm_host.sh "$vm" "${options[@]}" -- "$@"
 }
+
+# in_qemu <protocol> <qemu> <its options for the disk>...: acrn-dm serves a new disk over that protocol, and a guest of QEMU
+# mounts it: from a terminal with a shell ("exit" powers the guest off, Ctrl-a x ends it at once), otherwise with a small
+# job. Then the disk is looked at.
+in_qemu() {
+  local protocol=$1 qemu=$2 job command accelerator=tcg
+  shift 2
+  ! samples/guest/kvm_usable.sh 2>/dev/null || accelerator=kvm
+  step "a disk with one file, an initramfs with the guest's script"
+  mkdir "$vm/files"
+  echo "hello from the host" >"$vm/files/from_the_host"
+  file_system disk.img 32M -d "$vm/files"
+  # shellcheck disable=SC2016  # for the guest's shell
+  job='cat from_the_host; echo "hello from Linux $(uname -r) on $(cat /sys/block/vda/serial)" >from_the_guest'
+  [ ! -t 0 ] || job='ls -l; setsid cttyhack sh'
+  # shellcheck disable=SC2119
+  initrd <<END
+dmesg | grep -E 'virtio_pci: leaving|\[vda\]'
+mount /dev/vda /mnt
+cd /mnt
+$job
+cd /
+umount /mnt
+END
+
+  PATH="$PWD/build/release/dm:$PATH"
+  cd "$vm"
+  step "acrn-dm --serve $protocol=. -s 9,virtio-blk,disk.img,writeback vm1"
+  serve "$protocol" vm1.9.0.sock -s 9,virtio-blk,disk.img,writeback vm1
+
+  # QEMU shares the guest's memory with acrn-dm: memory-backend-memfd,share=on.
+  command=("$qemu" -machine "pc,memory-backend=ram" -accel "$accelerator" -cpu max -m 256M
+    -object "memory-backend-memfd,id=ram,size=256M,share=on" -nodefaults -display none -serial mon:stdio -no-reboot
+    -kernel vmlinuz -initrd initrd.gz -append "console=ttyS0 quiet panic=-1" "$@")
+  step "${command[*]}"
+  timeout --foreground 600 "${command[@]}"
+
+  serve_end
+  cd - >/dev/null
+  step "back on this host: the disk's files, and what the guest wrote"
+  look "$vm/disk.img" 'ls -l /'
+  look "$vm/disk.img" 'cat /from_the_guest'
+}

@@ -37,7 +37,7 @@ case $sample in
     expect_contains 'dpkg' "$out" 'Status: install ok installed'
     expect_contains 'the program' "$out" 'Hello, world!'
     ;;
-  qemu_vfio_user | uml_vhost_user) expect_contains 'the file' "$out" 'hello from Linux' ;;
+  qemu_vfio_user | qemu_vhost_user | uml_vhost_user) expect_contains 'the file' "$out" 'hello from Linux' ;;
   *) fail "no sample '$sample'" ;;
 esac
 finish

@@ -28,7 +28,7 @@ struct Served {
     function =
         std::make_unique<VirtioPciLegacy>(std::move(device), options, guest_errors, server->pin(), server->msi());
     MUST(block.attach(make_filter_fault(std::make_unique<MemoryDisk>(BlockInfo{.size = 4 * kMiB}), faults), "SERIAL"));
-    MUST(server->serve(*function, path));
+    MUST(server->serve(*function, path, {}));
   }
   ~Served() {
     faults->release();

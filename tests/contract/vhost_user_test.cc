@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <cstring>
@@ -17,9 +16,10 @@
 #include "dm/server/vhost_user/server.h"
 #include "dm/tools/vhost_user/remote_device.h"
 #include "hw/pci/virtio/virtio_pci_legacy.h"
-#include "tests/support/eventfd.h"
+#include "tests/support/event_fd.h"
 #include "tests/support/must.h"
 #include "tests/support/temp_dir.h"
+#include "tests/support/unix_client.h"
 #include "tests/support/wait_until.h"
 
 namespace acrn {
@@ -82,15 +82,7 @@ void expect_serves(Served& served, unsigned seed = 1) {
 // A front end that sends what it is told to.
 class RawFrontEnd {
  public:
-  explicit RawFrontEnd(const std::string& path) : socket_(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    std::memcpy(address.sun_path, path.data(), path.size());
-    const timeval patience{20, 0};
-    ::setsockopt(socket_.fd(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-    // SAFETY: what the call takes for an address.
-    EXPECT_EQ(::connect(socket_.fd(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)), 0);
-  }
+  explicit RawFrontEnd(const std::string& path) : socket_(connect_to(path)) { EXPECT(socket_); }
 
   // False: the server has closed the connection.
   bool send_bytes(std::span<const uint8_t> bytes, std::span<const int> files = {}) {

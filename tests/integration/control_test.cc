@@ -1,7 +1,6 @@
 // The control socket, by real sockets, over disks of the loopback board (docs/control-socket.md).
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -20,6 +19,7 @@
 #include "tests/support/must.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/test.h"
+#include "tests/support/unix_client.h"
 #include "tests/support/wait_until.h"
 
 namespace acrn {
@@ -73,18 +73,6 @@ class LoopbackTarget final : public ControlTarget {
   std::vector<RunningDevice> devices_;
   std::atomic<bool> paused_{false}, stopped_{false};
 };
-
-int connect_to(const std::string& path) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  std::memcpy(address.sun_path, path.data(), path.size());
-  const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  const timeval patience{20, 0};
-  ::setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-  if (::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0) return fd;
-  ::close(fd);
-  return -1;
-}
 
 class Client {
  public:

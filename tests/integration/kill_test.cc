@@ -1,5 +1,6 @@
-// `vblk write` is killed at random moments, again and again: every sector whose write was acknowledged before is
-// in the file afterwards, and no sector is anything but an old or a new stamp. argv: the vblk program.
+// `vblk write` is killed at random moments, again and again, with the disk in the same process or as the client of a
+// server, which dies too or serves the next one: every sector whose write was acknowledged before is in the file
+// afterwards, and no sector is anything but an old or a new stamp.
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -9,11 +10,15 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <optional>
 #include <random>
 #include <thread>
 
 #include "acrn/base/unique_fd.h"
+#include "tests/support/server_process.h"
 #include "tests/support/temp_dir.h"
+#include "tests/support/unix_client.h"
+#include "tests/support/wait_until.h"
 
 using namespace acrn;
 using namespace acrn::test;
@@ -28,7 +33,8 @@ struct Child {
   UniqueFd in, out;
 };
 
-Child spawn_vblk(const std::string& slot) {
+// The disk is `which`'s `where`: that slot, or at that server.
+Child spawn_vblk(const std::string& which, const std::string& where) {
   int in[2], out[2];
   EXPECT(pipe2(in, O_CLOEXEC) == 0 && pipe2(out, O_CLOEXEC) == 0);
   const pid_t pid = fork();
@@ -36,7 +42,7 @@ Child spawn_vblk(const std::string& slot) {
   if (pid == 0) {
     dup2(in[0], STDIN_FILENO);
     dup2(out[1], STDOUT_FILENO);
-    execl(ACRN_VBLK, "vblk", "write", "--acknowledge", "-s", slot.c_str(), nullptr);
+    execl(ACRN_VBLK, "vblk", "write", "--acknowledge", which.c_str(), where.c_str(), nullptr);
     _exit(127);
   }
   ::close(in[0]);
@@ -74,14 +80,22 @@ uint64_t acknowledged(const std::string& lines) {
   return end;
 }
 
-void kill_and_check(const std::string& options) {
+enum class Dies { kProgram, kClient, kClientAndServer };
+
+void kill_and_check(const std::string& options, Dies dies = Dies::kProgram) {
   TempDir dir;
+  std::optional<ServerProcess> server;
   const std::string image = dir.file("disk.img", kSectors * 512);
   std::mt19937 random(static_cast<unsigned>(options.size()));
   signal(SIGPIPE, SIG_IGN);
   std::vector<uint64_t> newest(kSectors, 0);  // acknowledged round of each sector
   for (uint64_t round = 1; round <= kRounds; round++) {
-    Child child = spawn_vblk("3,virtio-blk," + image + options);
+    if (dies != Dies::kProgram && !server) {
+      server.emplace(dir, image + options);
+      EXPECT(wait_until([&] { return connect_to(dir.path("vm1.9.0.sock")); }));
+    }
+    Child child = server ? spawn_vblk("--connect", "vhost-user=" + dir.path("vm1.9.0.sock"))
+                         : spawn_vblk("-s", "3,virtio-blk," + image + options);
     std::jthread feeder([&] {
       std::vector<std::byte> data(kSectors * 512);
       for (uint64_t i = 0; i < kSectors; i++) stamp(&data[i * 512], i, round);
@@ -107,6 +121,7 @@ void kill_and_check(const std::string& options) {
     int status = 0;
     waitpid(child.pid, &status, 0);
     EXPECT(WIFSIGNALED(status) || WEXITSTATUS(status) == 0);
+    if (dies == Dies::kClientAndServer) server.reset();
 
     std::fill_n(newest.begin(), acknowledged(lines), round);
     std::ifstream file(image, std::ios::binary);
@@ -129,3 +144,7 @@ TEST(what_was_acknowledged_in_writethru_survives_kill_9) { kill_and_check(""); }
 TEST(what_was_acknowledged_in_writeback_survives_kill_9_of_the_process) { kill_and_check(",writeback"); }
 // COVERS(crash): `kill -9` at a random moment
 TEST(what_was_acknowledged_with_nocache_survives_kill_9) { kill_and_check(",nocache"); }
+// COVERS(crash): `kill -9` at a random moment
+TEST(what_a_server_acknowledged_survives_its_client) { kill_and_check(",writeback", Dies::kClient); }
+// COVERS(crash): `kill -9` at a random moment
+TEST(what_a_server_acknowledged_survives_both_of_them) { kill_and_check("", Dies::kClientAndServer); }

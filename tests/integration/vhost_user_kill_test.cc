@@ -1,11 +1,8 @@
 // A server is killed under load, again and again, and started again on the same socket: the front end connects to it,
 // and every request is answered once, with what it wrote in the file. argv: the acrn-dm program.
-#include <fcntl.h>
 #include <signal.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include <cstring>
+#include <array>
 #include <fstream>
 #include <random>
 
@@ -14,6 +11,7 @@
 #include "dm/tools/vhost_user/remote_device.h"
 #include "hw/pci/virtio/virtio_pci_legacy.h"
 #include "tests/support/must.h"
+#include "tests/support/server_process.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/test.h"
 #include "tests/support/wait_until.h"
@@ -26,36 +24,6 @@ using namespace test;  // NOLINT(google-build-using-namespace)
 constexpr PciAddress kAddress{0, 9, 0};
 constexpr uint64_t kBlock = 4096, kBlocks = 512;
 constexpr unsigned kDepth = 16, kKills = 150;
-
-// acrn-dm, as long as it lives.
-class ServerProcess {
- public:
-  ServerProcess(const TempDir& folder, const std::string& options) {
-    const std::string serve = "vhost-user=" + folder.path(""), slot = "9,virtio-blk," + options;
-    pid_ = ::fork();
-    EXPECT(pid_ >= 0);
-    if (pid_ == 0) {
-      ::execl(ACRN_DM, "acrn-dm", "--serve", serve.c_str(), "-s", slot.c_str(), "vm1", nullptr);
-      ::_exit(127);
-    }
-  }
-  ~ServerProcess() { end(SIGKILL); }
-  ServerProcess(const ServerProcess&) = delete;
-  ServerProcess& operator=(const ServerProcess&) = delete;
-
-  // Its exit status; -1 if the signal killed it.
-  int end(int number) {
-    if (pid_ == 0) return 0;
-    ::kill(pid_, number);
-    int status = 0;
-    EXPECT_EQ(::waitpid(pid_, &status, 0), pid_);
-    pid_ = 0;
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-  }
-
- private:
-  pid_t pid_ = 0;
-};
 
 // A block of a write is that number, repeated.
 void stamp(GuestSlice block, uint64_t number) {

@@ -10,7 +10,7 @@
 
 #include "acrn/base/concat.h"
 #include "acrn/pci/pci_spec.h"
-#include "tests/support/eventfd.h"
+#include "tests/support/event_fd.h"
 #include "tests/support/test.h"
 
 namespace acrn::test {

@@ -5,8 +5,6 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/time.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -14,6 +12,7 @@
 
 #include "acrn/pci/pci_spec.h"
 #include "tests/support/test.h"
+#include "tests/support/unix_client.h"
 
 namespace acrn::test {
 
@@ -27,14 +26,7 @@ SharedMemory::SharedMemory(uint64_t bytes) : fd(memfd_create("guest", MFD_CLOEXE
   owner = std::shared_ptr<const void>(address, [bytes](const void* old) { ::munmap(const_cast<void*>(old), bytes); });
 }
 
-VfioUserClient::VfioUserClient(const std::string& path) : socket_(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  std::memcpy(address.sun_path, path.data(), path.size());
-  const timeval patience{20, 0};
-  ::setsockopt(socket_.fd(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-  EXPECT(::connect(socket_.fd(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0);
-}
+VfioUserClient::VfioUserClient(const std::string& path) : socket_(connect_to(path)) { EXPECT(socket_); }
 
 bool VfioUserClient::send(std::span<const uint8_t> bytes, std::span<const int> fds) {
   std::vector<uint8_t> control(fds.empty() ? 0 : CMSG_SPACE(fds.size_bytes()));

@@ -17,7 +17,7 @@
 #include "acrn/mem/guest_memory.h"
 #include "acrn/pci/pci_function.h"
 #include "dm/server/vfio_user/protocol.h"
-#include "tests/support/eventfd.h"
+#include "tests/support/event_fd.h"
 
 namespace acrn::test {
 

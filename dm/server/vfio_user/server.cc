@@ -20,8 +20,7 @@ Result<std::unique_ptr<PciServer>> VfioUserServer::create(const std::string& slo
   return std::unique_ptr<PciServer>(new VfioUserServer(std::move(socket).value()));
 }
 
-Result<void> VfioUserServer::serve(PciFunction& function, const std::string& path,
-                                    std::function<void()> finished) {
+Result<void> VfioUserServer::serve(PciFunction& function, const std::string& path, std::function<void()> finished) {
   socket_->loop().run([&] {
     interrupts_.attach(function);
     dma_ = std::make_unique<DmaTable>(memory_, function);

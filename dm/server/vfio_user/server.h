@@ -27,8 +27,7 @@ class VfioUserServer final : public PciServer {
   MsiSink& msi() override { return interrupts_.msi(); }
   IrqPin& pin() override { return interrupts_.pin(); }
 
-  Result<void> serve(PciFunction& function, const std::string& path,
-                     std::function<void()> finished) override;
+  Result<void> serve(PciFunction& function, const std::string& path, std::function<void()> finished) override;
   void stop() override { socket_->stop(); }
 
  private:

@@ -19,7 +19,7 @@ class ToyServer final : public PciServer {
   MsiSink& msi() override { return machine_->msi(); }
   IrqPin& pin() override { return machine_->pin(kAddress); }
 
-  Result<void> serve(PciFunction& function, const std::string& path) override {
+  Result<void> serve(PciFunction& function, const std::string& path, std::function<void()>) override {
     machine_->bus().attach(kAddress, function);
     const auto found = GuestFunction::probe(*machine_, kAddress);
     if (!found) return Error{ErrorKind::kInternal, "the guest does not find the function"};

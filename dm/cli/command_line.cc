@@ -325,7 +325,10 @@ std::string help_text() {
 void adapt_to_server(DmConfig& config) {
   for (PciSlotConfig& slot : config.slots) {
     auto* const disk = std::get_if<BlockOptions>(&slot.options);
-    if (disk != nullptr) disk->queue_size = std::max(disk->queue_size, config.serve->server->least_queue_size);
+    const ServerRow& row = *config.serve->server;
+    if (disk == nullptr || row.usual_queue_size == 0) continue;
+    disk->segments = std::max(disk->queue_size, row.usual_queue_size) - 2;
+    disk->queue_size = std::max(disk->queue_size, row.least_queue_size);
   }
 }
 

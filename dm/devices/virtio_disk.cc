@@ -15,6 +15,7 @@ VirtioBlkOptions virtio_blk_options(const BlockOptions& options, const std::stri
   VirtioBlkOptions device{.name = name,
                           .queues = options.queues,
                           .queue_size = static_cast<uint16_t>(options.queue_size),
+                          .segments = options.segments,
                           .read_only = options.read_only,
                           .writeback = options.writeback,
                           .logical_block = options.logical_sector,

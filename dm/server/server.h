@@ -51,9 +51,11 @@ struct ServerRow {
   Result<std::unique_ptr<VirtioServer>> (*create_virtio)(const std::string& slot) = nullptr;
   // Whether a device could be served at `path`, without an effect.
   Result<void> (*check)(const std::string& path) = nullptr;
-  unsigned least_queue_size = 0;  // ring entries, of servers whose clients choose the size
-  LoopOptions queue_loop = {};    // what suits the loops of the queues that it serves
-  std::string_view help = {};     // for the manual: one line, that begins with a small letter and has no period
+  // Ring entries, of servers whose clients choose how many: what they mostly choose, which seg_max has to fit, and
+  // what they must be able to choose, if queue_size= is not more.
+  unsigned usual_queue_size = 0, least_queue_size = 0;
+  LoopOptions queue_loop = {};  // what suits the loops of the queues that it serves
+  std::string_view help = {};   // for the manual: one line, that begins with a small letter and has no period
 };
 
 }  // namespace acrn

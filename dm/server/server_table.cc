@@ -15,6 +15,7 @@ constexpr ServerRow kServers[] = {
     {.name = "vhost-user",
      .create_virtio = vhost_user::VhostUserServer::create,
      .check = ClientSocket::check,
+     .usual_queue_size = vhost_user::kUsualQueueSize,
      .least_queue_size = vhost_user::kLeastQueueSize,
      .queue_loop = vhost_user::kQueueLoop,
      .help = "each disk on a UNIX socket, for a VMM that speaks vhost-user-blk"},

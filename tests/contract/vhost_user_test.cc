@@ -209,6 +209,13 @@ struct Setup {
     GuestSlice(ram.data + address.avail, 4).store16(kRingIndex, static_cast<uint16_t>(index + 1), __ATOMIC_RELEASE);
   }
   uint16_t used_index() const { return GuestSlice(ram.data + address.used, 4).load16(kRingIndex, __ATOMIC_ACQUIRE); }
+  // An interrupt comes when that many chains are used.
+  bool told_of(uint16_t chains) const {
+    while (signalled(call.fd())) {
+      if (used_index() == chains) return true;
+    }
+    return false;
+  }
 
   VringAddress address{};
   const UniqueFd kick = new_eventfd(), call = new_eventfd();
@@ -221,8 +228,7 @@ TEST(a_queue_is_served_and_stops_with_its_next_index) {
   setup.bring_up(front);
   setup.offer_read(0);
   signal(setup.kick);
-  EXPECT(signalled(setup.call.fd()));
-  EXPECT_EQ(setup.used_index(), 1u);
+  EXPECT(setup.told_of(1));
   const auto base = front.ask<VringState>(GET_VRING_BASE, bytes_of(VringState{0, 0}));
   EXPECT_EQ(base.value, 1u);
 }
@@ -238,7 +244,7 @@ TEST(a_kick_before_the_queue_is_enabled_is_not_lost) {
   EXPECT(front.tell(SET_VRING_NUM, VringState{1, kRing}) == true);
   EXPECT_EQ(setup.used_index(), 0u);  // it is not enabled
   EXPECT(setup.step(front, 8));
-  EXPECT(signalled(setup.call.fd()));
+  EXPECT(setup.told_of(1));
 }
 
 TEST(an_interrupt_before_the_call_descriptor_is_not_lost) {
@@ -253,6 +259,17 @@ TEST(an_interrupt_before_the_call_descriptor_is_not_lost) {
   EXPECT(signalled(setup.call.fd()));
 }
 
+// What an earlier descriptor or an earlier server was to tell may be unheard.
+TEST(a_call_descriptor_is_signalled_when_it_comes) {
+  Served served;
+  Setup setup;
+  RawFrontEnd front(served.path);
+  setup.bring_up(front);
+  EXPECT(signalled(setup.call.fd()));
+  EXPECT(setup.step(front, 6));
+  EXPECT(signalled(setup.call.fd()));
+}
+
 TEST(memory_may_come_after_the_queue) {
   Served served;
   Setup setup;
@@ -260,7 +277,7 @@ TEST(memory_may_come_after_the_queue) {
   for (const unsigned n : {0u, 1u, 3u, 4u, 5u, 6u, 7u, 8u}) EXPECT(setup.step(front, n));
   setup.offer_read(0);
   EXPECT(setup.step(front, 2));
-  EXPECT(signalled(setup.call.fd()));
+  EXPECT(setup.told_of(1));
 }
 
 TEST(rings_are_enabled_from_the_start_without_protocol_features) {
@@ -279,7 +296,7 @@ TEST(rings_are_enabled_from_the_start_without_protocol_features) {
   EXPECT(front.send(SET_VRING_CALL, bytes_of(uint64_t{0}), call, kPlain));
   setup.offer_read(0);
   EXPECT(front.send(SET_VRING_KICK, bytes_of(uint64_t{0}), kick, kPlain));
-  EXPECT(signalled(setup.call.fd()));
+  EXPECT(setup.told_of(1));
 }
 
 TEST(a_disabled_queue_rests_and_goes_on) {
@@ -293,7 +310,7 @@ TEST(a_disabled_queue_rests_and_goes_on) {
   EXPECT(front.tell(SET_VRING_NUM, VringState{1, kRing}) == true);
   EXPECT_EQ(setup.used_index(), 0u);
   EXPECT(front.tell(SET_VRING_ENABLE, VringState{0, 1}) == true);
-  EXPECT(signalled(setup.call.fd()));
+  EXPECT(setup.told_of(1));
 }
 
 TEST(the_configuration_is_read_at_any_offset) {

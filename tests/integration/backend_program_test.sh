@@ -41,6 +41,7 @@ served() {
   run "$vblk" info --json --connect "vhost-user=$1"
   expect_equal "$1: vblk's exit status ($err)" "$status" 0
   expect_contains "$1: the disk" "$out" "\"capacity_sectors\": $2"
+  expect_contains "$1: a request fits into a ring of 128" "$out" '"seg_max": 126'
 }
 # ended <pid>: by SIGTERM, in good order
 ended() {

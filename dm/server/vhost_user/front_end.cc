@@ -18,6 +18,7 @@ int FrontEnd::set_call(unsigned queue, UniqueFd event) {
                                      : EventTrigger::create_for_socket(std::move(event), error);
     if (trigger == nullptr) return error;
   }
+  if (trigger != nullptr) trigger->signal();
   calls_[queue].place(std::move(trigger));
   return 0;
 }

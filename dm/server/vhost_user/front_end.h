@@ -16,7 +16,8 @@ class FrontEnd final : public VirtioInterruptSink {
  public:
   explicit FrontEnd(unsigned queues) : calls_(queues) {}
 
-  // No descriptor: none any more. These return 0 or an errno.
+  // No descriptor: none any more. A new one is signalled at once, for what an earlier one of a queue that runs, or an
+  // earlier server, may have been told in vain; QEMU's tests wait for that. These return 0 or an errno.
   int set_call(unsigned queue, UniqueFd event);
   int set_socket(UniqueFd socket);
   // Nothing of a front end that has left.

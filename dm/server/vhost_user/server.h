@@ -14,8 +14,8 @@
 
 namespace acrn::vhost_user {
 
-// The front end's driver chooses the rings' size: QEMU's 128, User Mode Linux's and Firecracker's 256.
-inline constexpr unsigned kLeastQueueSize = 256;
+// The front end chooses the rings' size: QEMU 128, User Mode Linux, Firecracker and libblkio 256.
+inline constexpr unsigned kUsualQueueSize = 128, kLeastQueueSize = 256;
 
 // Kicks are eventfds, so they come to the loop itself.
 inline constexpr LoopOptions kQueueLoop{.longest_poll = std::chrono::microseconds(50), .allow_borrow = false};

@@ -344,8 +344,6 @@ void Session::start(unsigned index) {
     setup.next_avail = static_cast<uint16_t>(setup.next_used + setup.taken.size());
   }
   queue.running = device_.start_queue(index, setup);
-  // What an earlier server has shown the driver, but perhaps not told it of.
-  if (setup.next_used != 0) front_end_.queue_interrupt(index);
 }
 
 void Session::stop(unsigned index) {

@@ -57,7 +57,7 @@ VirtioBlk::VirtioBlk(const VirtioBlkOptions& options, const GuestMemory& memory,
   state_.max_discard_sectors = limits.max_sectors;
   state_.max_discard_segments = limits.max_segments;
   MutexLock lock(mutex_);
-  config_.seg_max = options.queue_size - 2u;
+  config_.seg_max = or_default(options.segments, options.queue_size - 2u);
   config_.blk_size = options.logical_block;
   config_.num_queues = static_cast<uint16_t>(options.queues);
   config_.max_discard_sectors = config_.max_write_zeroes_sectors = limits.max_sectors;

@@ -25,6 +25,7 @@ struct VirtioBlkOptions {
   std::string name;  // for the log, e.g. "virtio-blk 0:9:0"
   unsigned queues = 1;
   uint16_t queue_size = 64;  // ring entries, a power of two in 2..1024
+  uint32_t segments = 0;     // seg_max; 0: as many as fit into the ring
   bool read_only = false;
   bool writeback = false;
   uint32_t logical_block = 512;       // bytes

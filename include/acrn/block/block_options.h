@@ -55,6 +55,7 @@ struct BlockOptions {
   std::vector<std::vector<unsigned>> iothread_cpus;  // host CPUs of the n-th iothread; empty: not pinned
   unsigned queues = 1;
   unsigned queue_size = 64;  // ring entries, power of two; the most, where a driver chooses
+  unsigned segments = 0;     // the most that a driver is told of; 0: as many as fit into that ring
   std::optional<std::string> serial;
   bool lock = true;
 

@@ -17,7 +17,7 @@ skip() {
 
 [ -e "$cache/qos/package" ] || [ "${ACRN_GUEST_FULL:-}" = 1 ] || skip "QEMU's tests are not built yet, which ACRN_GUEST_FULL=1 does"
 qemu=$("$samples/get_qemu.sh" "$cache" 2>"$work/why") || skip "$(tail -n 1 "$work/why")"
-qos_test=$("$here/get_qos_test.sh" "$cache" 2>"$work/why") || skip "$(tail -n 1 "$work/why")"
+qos_test=$("$here/../get_qos_test.sh" "$cache" 2>"$work/why") || skip "$(tail -n 1 "$work/why")"
 # libqtest learns the architecture from this name.
 ln -s "$here/qemu_for_qos" "$work/qos-system-x86_64"
 export TMPDIR="$work" QTEST_QEMU_BINARY="$work/qos-system-x86_64" ACRN_QOS_QEMU="$qemu" ACRN_QOS_STATS="$work/stats"

@@ -2,18 +2,8 @@
 # QEMU, Debian's own and a new one, with disks over vhost-user: on both machines, as legacy, transitional and modern
 # function, with several queues; and a server that is killed while the guest writes. Usage: qemu_test.sh <acrn-dm> <source folder>
 # COVERS(guest): QEMU over vhost-user: pc and q35, legacy, transitional and modern, several queues; kill -9 and reconnect
-acrn_dm=$1 source=$2
-. "$source/tests/integration/lib.sh"
-cd "$work" || exit 1
-cache=${ACRN_GUEST_CACHE:-$source/build/guest}
-{
-  (. "$source/samples/guest/lib.sh" && need qemu-system-x86 busybox-static cpio kmod) &&
-    kernel=$("$source/samples/guest/get_kernel.sh" linux-image-cloud-amd64 "$cache") &&
-    new=$("$source/samples/guest/get_qemu.sh" "$cache")
-} 2>why || {
-  echo "skipped: $(tail -n 1 why)"
-  exit 77
-}
+. "$(dirname "$0")/lib.sh"
+get_qemus
 cat >job <<'END'
 equal 'capacity' "$(cat /sys/block/vda/size)" 65536
 read -r line </proc/cmdline

@@ -2,14 +2,8 @@
 # A real kernel with its own virtio_blk driver, User Mode Linux, uses two disks over vhost-user: file system, discard, a disk
 # that grows, a driver that comes and goes, a reboot. Usage: uml_test.sh <acrn-dm> <source folder>
 # COVERS(guest): User Mode Linux over vhost-user: mkfs, mount, checksums, fsck, discard, resize, unbind and bind, reboot
-acrn_dm=$1 source=$2
-. "$source/tests/integration/lib.sh"
-cd "$work" || exit 1
-
-uml=$("$source/samples/guest/get_uml.sh" "${ACRN_GUEST_CACHE:-$source/build/guest}" 2>why) || {
-  echo "skipped: $(tail -n 1 why)"
-  exit 77
-}
+. "$(dirname "$0")/lib.sh"
+uml=$("$source/samples/guest/get_uml.sh" "$cache" 2>why) || skip "$(tail -n 1 why)"
 cat "$source/tests/integration/guest/guest.init" >init
 cat >job <<'END'
 dd if=/dev/vda of=/tmp/mark bs=512 skip=131000 count=1 2>/dev/null

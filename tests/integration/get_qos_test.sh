@@ -6,7 +6,7 @@
 # (what it came from). If it is there already, nothing is fetched: delete the folder for a newer one. Takes 500 MB while it
 # builds and about three minutes.
 # Exit status 69: it cannot be fetched or built.
-source "$(dirname "$0")/../../../samples/guest/lib.sh"
+source "$(dirname "$0")/../../samples/guest/lib.sh"
 
 [ $# -ge 1 ] || usage 64
 case $1 in -*) usage 64 ;; esac
@@ -46,9 +46,9 @@ build() {
     dpkg-source --no-check -x package/*.dsc qemu # apt has checked it
     mkdir qemu/build
     cd qemu/build
-    # The target decides which tests there are, not what is built.
+    # The target and what there is of vhost-user decide which tests there are, not what is built.
     nice -n 19 ../configure --python=/usr/bin/python3 --target-list=x86_64-softmmu --without-default-features --without-default-devices \
-      --disable-download --disable-install-blobs --disable-tools --disable-user
+      --disable-download --disable-install-blobs --enable-tools --enable-vhost-user --enable-vhost-user-blk-server --disable-user
     nice -n 19 ninja -j "$(nproc | awk '{ print $1 < 2 ? $1 : 2 }')" tests/qtest/qos-test
   ) >"$work/log" 2>&1 || {
     tail -n 20 "$work/log" >&2

@@ -8,12 +8,15 @@
 #include <variant>
 
 #include "acrn/base/concat.h"
+#include "acrn/base/log.h"
 #include "dm/base/errno_text.h"
 #include "dm/block/engines/pool.h"
 #include "dm/block/engines/uring.h"
 #include "dm/block/filters/align.h"
 #include "dm/block/filters/range.h"
 #include "dm/block/sources/byte_lock.h"
+#include "dm/block/sources/image/image_disk.h"
+#include "dm/block/sources/nbd/nbd_source.h"
 #include "dm/block/sources/probe.h"
 #include "dm/block/sources/ram_disk.h"
 #include "dm/block/sources/raw_file.h"
@@ -21,7 +24,7 @@
 namespace acrn {
 namespace {
 
-constexpr uint32_t kSmallestSector = 512;
+constexpr uint32_t kSmallestSector = 512, kImageBlock = 4096;  // bytes
 
 struct Window {
   uint64_t start = 0, size = 0;
@@ -167,6 +170,11 @@ Result<OpenedDisk> open_file(const BlockOptions& options, const std::string& pat
   auto planned = plan_file(options, path, mode_of(options, false));
   if (!planned) return planned.error();
   FilePlan plan = std::move(planned).value();
+  if (const auto format = format_by_magic(plan.probe.fd.fd()); !format.empty() && !options.range) {
+    log(LogLevel::kWarning,
+        concat("virtio-blk ", path, ": served as it is, though it begins like an image; give format=", format,
+               " to serve what it holds"));
+  }
   if (options.lock) {
     if (auto locked = lock_of(options, path, plan).take(kLockTries); !locked) return locked.error();
   }
@@ -212,6 +220,93 @@ Result<OpenedDisk> open_ram(const BlockOptions& options, uint64_t size, const st
   return disk;
 }
 
+struct NbdPlan {
+  NbdFacts found;
+  Window window;
+  DiskFacts facts;
+};
+
+Result<NbdPlan> plan_nbd(const BlockOptions& options, const std::string& uri) {
+  const auto found = inspect_nbd(uri);
+  if (!found) return found.error();
+  if (found.value().read_only && !options.read_only) return misfit(uri, "the export is read-only; give ro");
+  auto window = window_of(options, uri, found.value().size, false);
+  if (!window) return window.error();
+  NbdPlan plan{found.value(), window.value(), {}};
+  DiskFacts& facts = plan.facts;
+  facts.info.size = plan.window.size;
+  facts.info.physical_block = physical_of(options, std::max(kSmallestSector, plan.found.preferred));
+  facts.info.discard_granularity = std::max(kSmallestSector, plan.found.preferred);
+  facts.info.read_only = options.read_only;
+  facts.identity =
+      concat("nbd:", uri, options.range ? concat(":", plan.window.start, "+", plan.window.size) : ":whole");
+  facts.medium = "nbd";
+  return plan;
+}
+
+Result<OpenedDisk> open_nbd(const BlockOptions& options, const std::string& uri) {
+  auto planned = plan_nbd(options, uri);
+  if (!planned) return planned.error();
+  NbdPlan& plan = planned.value();
+  BlockInfo info = plan.facts.info;
+  info.offset_alignment = plan.found.least;
+  NbdPlace place{.uri = uri, .name = uri, .patience = std::chrono::seconds(options.reconnect)};
+  OpenedDisk disk{plan.facts, std::make_unique<NbdSource>(std::move(place), plan.found, info)};
+  if (plan.found.least > kSmallestSector) disk.backend = make_filter_align(std::move(disk.backend));
+  if (options.range) disk.backend = make_filter_range(std::move(disk.backend), plan.window.start, plan.window.size);
+  return disk;
+}
+
+// A file whose bytes are not the disk's: another program reads its format.
+bool is_image(const BlockOptions& options) { return options.format != ImageFormat::kRaw || options.snapshot; }
+
+struct ImagePlan {
+  Window window;
+  DiskFacts facts;
+};
+
+Result<ImagePlan> plan_image(const BlockOptions& options, const std::string& path) {
+  auto probed =
+      probe_disk(path, {.writable = !options.read_only && !options.snapshot, .direct = false, .only_look = true});
+  if (!probed) return probed.error();
+  auto image = inspect_image(path, options.format, options.follow_backing);
+  if (!image) return image.error();
+  auto window = window_of(options, path, image.value().virtual_size, false);
+  if (!window) return window.error();
+  ImagePlan plan{window.value(), {}};
+  DiskFacts& facts = plan.facts;
+  facts.info.size = plan.window.size;
+  facts.info.physical_block = physical_of(options, kImageBlock);
+  facts.info.discard_granularity = kImageBlock;
+  facts.info.read_only = options.read_only;
+  facts.identity = concat(probed.value().identity, ":", name_of(options.format),
+                          options.range ? concat(":", plan.window.start, "+", plan.window.size) : "");
+  facts.medium = "image";
+  facts.image = std::move(image).value();
+  return plan;
+}
+
+Result<OpenedDisk> open_image(const BlockOptions& options, const std::string& path) {
+  auto planned = plan_image(options, path);
+  if (!planned) return planned.error();
+  ImagePlan& plan = planned.value();
+  auto server = ImageServer::start(path, options, *plan.facts.image);
+  if (!server) return server.error();
+  const auto found = inspect_nbd(server.value()->uri());
+  if (!found) {
+    const std::string words = server.value()->last_words();
+    return Error{ErrorKind::kNoInput, concat("virtio-blk ", path, ": format=", name_of(options.format), ": ",
+                                             words.empty() ? found.error().message : words)};
+  }
+  BlockInfo info = plan.facts.info;
+  info.size = found.value().size;
+  info.offset_alignment = found.value().least;
+  OpenedDisk disk{plan.facts, std::make_unique<ImageDisk>(std::move(server).value(), path, found.value(), info)};
+  if (found.value().least > kSmallestSector) disk.backend = make_filter_align(std::move(disk.backend));
+  if (options.range) disk.backend = make_filter_range(std::move(disk.backend), plan.window.start, plan.window.size);
+  return disk;
+}
+
 }  // namespace
 
 DiskFacts no_disk(const BlockOptions& options, const std::string& slot) {
@@ -225,7 +320,17 @@ DiskFacts no_disk(const BlockOptions& options, const std::string& slot) {
 
 Result<DiskFacts> inspect_disk(const BlockOptions& options, const std::string& slot) {
   if (const auto* file = std::get_if<FilePath>(&options.source)) {
+    if (is_image(options)) {
+      auto image = plan_image(options, file->path);
+      if (!image) return image.error();
+      return std::move(image).value().facts;
+    }
     auto plan = plan_file(options, file->path, mode_of(options, true));
+    if (!plan) return plan.error();
+    return std::move(plan).value().facts;
+  }
+  if (const auto* nbd = std::get_if<NbdUri>(&options.source)) {
+    auto plan = plan_nbd(options, nbd->uri);
     if (!plan) return plan.error();
     return std::move(plan).value().facts;
   }
@@ -239,7 +344,7 @@ Result<DiskFacts> inspect_disk(const BlockOptions& options, const std::string& s
 
 Result<void> check_unlocked(const BlockOptions& options) {
   const auto* file = std::get_if<FilePath>(&options.source);
-  if (file == nullptr || !options.lock) return {};
+  if (file == nullptr || !options.lock || is_image(options)) return {};
   const auto plan = plan_file(options, file->path, mode_of(options, true));
   if (!plan) return plan.error();
   return lock_of(options, file->path, plan.value()).look(kLockTries);
@@ -252,8 +357,9 @@ bool exclude_each_other(const DiskFacts::Bytes& a, const DiskFacts::Bytes& b) {
 
 Result<OpenedDisk> open_disk(const BlockOptions& options, const std::string& slot) {
   if (const auto* file = std::get_if<FilePath>(&options.source)) {
-    return open_file(options, file->path, slot);
+    return is_image(options) ? open_image(options, file->path) : open_file(options, file->path, slot);
   }
+  if (const auto* nbd = std::get_if<NbdUri>(&options.source)) return open_nbd(options, nbd->uri);
   if (const auto* ram = std::get_if<RamDiskSource>(&options.source)) return open_ram(options, ram->size, slot);
   return OpenedDisk{no_disk(options, slot), nullptr};
 }

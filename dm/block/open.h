@@ -9,6 +9,7 @@
 #include "acrn/base/result.h"
 #include "acrn/block/block_options.h"
 #include "acrn/block/blockif.h"
+#include "dm/block/sources/image/image_info.h"
 
 namespace acrn {
 
@@ -28,6 +29,7 @@ struct DiskFacts {
     bool shared = false;
   };
   std::optional<Bytes> locked;
+  std::optional<ImageInfo> image;  // of a file with a format of its own
 };
 
 // Whether two disks can be open at the same time.

@@ -21,6 +21,13 @@ Json range_json(const BlockOptions& options) {
   return {{"start_bytes", options.range->start * sector}, {"size_bytes", options.range->size * sector}};
 }
 
+Json image_json(const DiskFacts& facts) {
+  if (!facts.image) return nullptr;
+  return {{"virtual_bytes", facts.image->virtual_size},
+          {"allocated_bytes", facts.image->allocated},
+          {"backing", facts.image->backing}};
+}
+
 }  // namespace
 
 void to_json(const PciSlotConfig& slot, const DeviceFacts& device, Json& json) {
@@ -38,6 +45,9 @@ void to_json(const PciSlotConfig& slot, const DeviceFacts& device, Json& json) {
       {"nocache", options.nocache},
       {"range", range_json(options)},
       {"discard", discard_json(device.discard)},
+      {"format", name_of(options.format)},
+      {"image", image_json(facts)},
+      {"snapshot", options.snapshot},
       {"engine", word_of(kEngineWords, facts.engine)},
       {"kick", word_of(kKickWords, options.kick)},
       {"iothreads", options.iothreads},

@@ -16,7 +16,8 @@ using Text = std::string_view;
 
 constexpr uint64_t kMaxBytes = std::numeric_limits<int64_t>::max();  // what an off_t can reach
 constexpr uint32_t kMaxSector = 1 << 20;
-constexpr size_t kMaxSerial = 20;  // VIRTIO_BLK_ID_BYTES
+constexpr uint32_t kMostReconnect = 86400;  // seconds
+constexpr size_t kMaxSerial = 20;           // VIRTIO_BLK_ID_BYTES
 
 bool printable(Text text) {
   return std::all_of(text.begin(), text.end(), [](char c) { return c >= 0x20 && c <= 0x7e; });
@@ -124,6 +125,25 @@ bool accept_lock(BlockOptions& options, Text value) {
   if (value != "on" && value != "off") return false;
   options.lock = value == "on";
   return true;
+}
+
+bool accept_format(BlockOptions& options, Text value) {
+  const auto found = std::find(kImageFormatNames.begin(), kImageFormatNames.end(), value);
+  if (found != kImageFormatNames.end()) options.format = static_cast<ImageFormat>(found - kImageFormatNames.begin());
+  return found != kImageFormatNames.end();
+}
+
+bool accept_backing(BlockOptions& options, Text value) {
+  options.follow_backing = value == "follow";
+  return options.follow_backing || value == "none";
+}
+
+bool accept_snapshot(BlockOptions& options, Text) { return options.snapshot = true; }
+
+bool accept_reconnect(BlockOptions& options, Text value) {
+  const auto time = parse_number32(value, 0, kMostReconnect);
+  if (time) options.reconnect = *time;
+  return time.has_value();
 }
 
 bool accept_writethru(BlockOptions& options, Text) { return !(options.writeback = false); }
@@ -234,15 +254,47 @@ constexpr Row kRows[] = {
      .default_value = "on",
      .help = "lock exactly the bytes served, shared for ro",
      .words = "on off"},
+    {.key = "format",
+     .value = ValueRule::kRequired,
+     .accept = accept_format,
+     .kind = "a format",
+     .expects = "raw, qcow2, vmdk, vdi, vpc or vhdx, like format=qcow2",
+     .argument = "raw|qcow2|vmdk|vdi|vpc|vhdx",
+     .default_value = "raw",
+     .help = "the image format of a file; it is never guessed",
+     .words = "raw qcow2 vmdk vdi vpc vhdx"},
+    {.key = "backing",
+     .value = ValueRule::kRequired,
+     .accept = accept_backing,
+     .kind = "a way with backing files",
+     .expects = "backing=none or backing=follow",
+     .argument = "none|follow",
+     .default_value = "none",
+     .help = "whether an image's header may name files that it is an overlay of",
+     .words = "none follow"},
+    {.key = "snapshot",
+     .accept = accept_snapshot,
+     .help = "writes go to a temporary file that is gone at the end; the image is not changed"},
+    {.key = "reconnect",
+     .value = ValueRule::kRequired,
+     .accept = accept_reconnect,
+     .kind = "a time",
+     .expects = "seconds, 0 to 86400, like reconnect=60",
+     .argument = "<seconds>",
+     .default_value = "30",
+     .help = "how long requests wait for an NBD server that was lost before they fail; 0: they fail at once"},
 };
 
 Result<void> parse_source(const std::string& text, BlockSource& source) {
   constexpr Text kRam = "ram:";
   if (text.empty() || text.find('\0') != std::string::npos) {
-    return usage_error("the path is missing; give a file, a block device, nodisk or ram:<size>");
+    return usage_error("the path is missing; give a file, a block device, nodisk, ram:<size> or an NBD URI");
   }
+  constexpr std::array<Text, 4> kNbd{"nbd://", "nbds://", "nbd+unix://", "nbds+unix://"};
   if (text == "nodisk") {
     source.emplace<NoDisk>();
+  } else if (std::any_of(kNbd.begin(), kNbd.end(), [&](Text scheme) { return text.starts_with(scheme); })) {
+    source.emplace<NbdUri>(NbdUri{text});
   } else if (!text.starts_with(kRam)) {
     source.emplace<FilePath>(FilePath{text});
   } else {
@@ -262,6 +314,15 @@ Result<void> check_together(BlockOptions& options) {
   if (range && (range->start > most || range->size > most - range->start)) {
     return usage_error(concat("range=", range->start, "/", range->size, ": ends past ", most,
                               ", the last possible sector; give a smaller window"));
+  }
+  const bool nbd = std::holds_alternative<NbdUri>(options.source);
+  const bool file = std::holds_alternative<FilePath>(options.source);
+  if (!file && (options.format != ImageFormat::kRaw || options.snapshot)) {
+    return usage_error(concat(options.snapshot ? "snapshot" : "format", ": for a file; leave it out"));
+  }
+  if (nbd && options.nocache) return usage_error("nocache: how an NBD server caches is its own choice; leave it out");
+  if (nbd && options.engine != BlockEngine::kAuto) {
+    return usage_error("aio: an NBD server is reached through a socket, without an engine; leave it out");
   }
   options.iothreads = std::min(options.iothreads, options.queues);
   if (options.iothread_cpus.size() > options.iothreads) options.iothread_cpus.resize(options.iothreads);
@@ -330,6 +391,7 @@ Result<BlockOptions> parse_rescan_options(std::span<const std::string> fields, c
 
 std::string source_text(const BlockSource& source) {
   if (const auto* ram = std::get_if<RamDiskSource>(&source)) return concat("ram:", ram->size);
+  if (const auto* nbd = std::get_if<NbdUri>(&source)) return nbd->uri;
   if (const auto* file = std::get_if<FilePath>(&source)) return file->path;
   return "nodisk";
 }

@@ -86,11 +86,6 @@ std::unique_ptr<FdWatch> EpollLoop::watch(int fd, uint32_t events, std::function
   return watch;
 }
 
-// Each signal is an edge; its counter only grows.
-std::unique_ptr<EventWatch> EpollLoop::watch_event(int fd, std::function<void()> handler) {
-  return watch(fd, EPOLLIN | EPOLLET, [handler = std::move(handler)](uint32_t) { handler(); });
-}
-
 bool EpollLoop::add_poller(Poller& poller) {
   ACRN_CHECK(is_current());
   if (!poll_window_.may_poll()) return false;

@@ -42,13 +42,10 @@ class EpollLoop final : public EventLoop {
   void enqueue(LoopTask& task) override;
   Result<std::unique_ptr<Notifier>> make_notifier(std::function<void()> handler) override;
   Result<std::unique_ptr<Timer>> make_timer(std::function<void()> handler) override;
-  std::unique_ptr<EventWatch> watch_event(int fd, std::function<void()> handler) override;
+  std::unique_ptr<FdWatch> watch(int fd, uint32_t events, std::function<void(uint32_t)> handler) override;
   LoopLease try_borrow() override;
   bool add_poller(Poller& poller) override;
   void remove_poller(Poller& poller) override;
-  // `handler` runs on the loop with the events that came. The caller keeps `fd` open. Null: epoll does not take this
-  // kind of descriptor (a regular file), which is always ready.
-  std::unique_ptr<FdWatch> watch(int fd, uint32_t events, std::function<void(uint32_t)> handler);
 
  private:
   using Clock = std::chrono::steady_clock;

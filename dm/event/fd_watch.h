@@ -1,4 +1,4 @@
-// FdWatch: a descriptor of the caller's that a loop waits for. EpollWatch: the one of an EpollLoop.
+// EpollWatch: a descriptor of the caller's that an EpollLoop waits for.
 #pragma once
 
 #include <cstdint>
@@ -9,13 +9,6 @@
 #include "dm/event/epoll_set.h"
 
 namespace acrn {
-
-// Destroyed on its loop, or when that has stopped.
-class FdWatch : public EventWatch {
- public:
-  // On the loop. The level-triggered events of epoll that the handler is told of; 0 for none.
-  virtual void set_events(uint32_t events) = 0;
-};
 
 class EpollWatch final : public FdWatch, private EpollSet::Source {
  public:

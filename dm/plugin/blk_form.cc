@@ -70,7 +70,7 @@ class FunctionForm final : public BlkForm, private IrqPin {
   const acrn_blk_function_callbacks callbacks_;
   EpollLoop& loop_;
   std::atomic<bool> level_{false};  // of a wire of eventfds
-  std::unique_ptr<EventWatch> resample_watch_;
+  std::unique_ptr<FdWatch> resample_watch_;
   HostMessages messages_;
   VirtioPciLegacy function_;
 };

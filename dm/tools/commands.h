@@ -20,6 +20,7 @@ struct RequestOptions {
 
 Result<void> run_info(const SessionOptions& session, bool json);
 Result<void> run_copy(const SessionOptions& session, bool verify, bool json);
+Result<void> run_convert(const SessionOptions& session, bool verify, bool json);
 Result<void> run_read(const SessionOptions& session, const RequestOptions& options);
 Result<void> run_write(const SessionOptions& session, const RequestOptions& options);
 Result<void> run_flush(const SessionOptions& session);

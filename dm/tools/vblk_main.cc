@@ -94,6 +94,7 @@ Result<void> run_request(const SessionOptions& session, const VblkCommandLine& l
 Result<void> run_command(std::string_view name, const SessionOptions& session, const VblkCommandLine& line) {
   if (name == "info") return run_info(session, line.json);
   if (name == "copy") return run_copy(session, !line.no_verify, line.json);
+  if (name == "convert") return run_convert(session, !line.no_verify, line.json);
   if (name == "read") return run_request<run_read>(session, line);
   if (name == "write") return run_request<run_write>(session, line);
   if (name == "flush") return run_flush(session);

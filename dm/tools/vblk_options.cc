@@ -155,6 +155,14 @@ constexpr VblkCommand kCommands[] = {
          "WRITE_ZEROES if the second disk has discard.",
      .disks = "from to",
      .options = {kEvery, kDriver, kCopy, kJson}},
+    {.name = "convert",
+     .help = "the same into a file that need not be there yet",
+     .example = "-s 3,virtio-blk,in.qcow2,format=qcow2,ro -s 4,virtio-blk,out.img,writeback,discard",
+     .manual = "As copy. If the second disk is a file that does not exist, it is made, in the format that its slot "
+               "names and of "
+               "the first disk's size, and removed again if the copy fails.",
+     .disks = "from to",
+     .options = {kEvery, kDriver, kCopy, kJson}},
     {.name = "read",
      .help = "sectors to stdout",
      .example = "-s 3,virtio-blk,disk.img,ro --sector 0 --count 8",

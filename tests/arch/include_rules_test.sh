@@ -54,10 +54,11 @@ home liburing 'liburing\.h' 'dm/base/io_ring\.h'
 home threads 'pthread\.h' 'dm/base/thread\.h|dm/main\.cc'
 forbid "a server knows a machine or a disk" 'dm/(machine|hypervisor|loopback|block|control)/' dm/server
 home OpenSSL 'openssl/' 'dm/ident/sha256\.cc'
+home libnbd 'libnbd\.h' 'dm/block/sources/nbd/'
 home libuuid 'uuid/' 'dm/ident/vm_uuid\.cc'
 home spdlog 'spdlog/' 'dm/base/log\.cc'
 home CLI11 'CLI/' 'dm/cli/command_line\.cc|dm/tools/vblk_main\.cc'
-home nlohmann-json 'nlohmann/' 'dm/cli/dry_run\.cc|dm/devices/(device(_report)?\.h|(block_device|device_report)_json\.cc)|dm/control/control_session\.cc|dm/tools/(commands|bench|check)/'
+home nlohmann-json 'nlohmann/' 'dm/block/sources/image/|dm/cli/dry_run\.cc|dm/devices/(device(_report)?\.h|(block_device|device_report)_json\.cc)|dm/control/control_session\.cc|dm/tools/(commands|bench|check)/'
 home fmt 'fmt/' 'dm/tools/'
 home libpciaccess 'pciaccess' 'samples/vblk_probe\.cc'
 if hits=$(grep -rl 'cmocka\.h' tests --include='*.h' --include='*.cc' | grep -v '^tests/support/test_main\.cc$'); then

@@ -97,7 +97,7 @@ expect_candidate 'vblk co' copy
 expect_candidate 'vblk bench --base' --baseline
 expect_candidate 'vblk bench --direct-baseline pre' preadv
 expect_candidate 'vblk info -s 3,virtio-blk,di' 3,virtio-blk,disk.img
-for command in info copy read write flush discard zero bench check; do expect_candidate "vblk $command" "$command"; done
+for command in info copy convert read write flush discard zero bench check; do expect_candidate "vblk $command" "$command"; done
 
 # --- zsh: what a line becomes by a tab
 expect_zsh() {
@@ -117,7 +117,7 @@ if command -v zsh >/dev/null; then
   expect_zsh 'acrn-dm -s 9,virtio-blk,mq=2,di' 'acrn-dm -s 9,virtio-blk,mq=2,disk.img'
   expect_zsh 'acrn-dm -s 9,virtio-blk,disk.img,writeb' 'acrn-dm -s 9,virtio-blk,disk.img,writeback'
   expect_zsh 'acrn-dm -s 9,virtio-blk,disk.img -s 0:5:1,ho' 'acrn-dm -s 9,virtio-blk,disk.img -s 0:5:1,hostbridge'
-  expect_zsh 'vblk co' 'vblk copy '
+  expect_zsh 'vblk cop' 'vblk copy '
   expect_zsh 'vblk bench --direct-b' 'vblk bench --direct-baseline='
   expect_zsh 'vblk info -s 3,virtio-blk,di' 'vblk info -s 3,virtio-blk,disk.img'
 else

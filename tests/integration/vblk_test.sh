@@ -25,7 +25,7 @@ expect_contains info "$out" '  discard            up to 32 segments of 4194304 s
 page 'info of nodisk' info -s 3,virtio-blk,nodisk,serial=LATER
 expect_contains 'info of nodisk' "$out" '  serial             LATER'
 page copy copy -s 3,virtio-blk,disk.img,ro -s 4,virtio-blk,copy.img,writeback
-for command in "" info copy read write flush discard zero bench check; do
+for command in "" info copy convert read write flush discard zero bench check; do
   # shellcheck disable=SC2086
   page "help of $command" $command --help
 done
@@ -38,6 +38,30 @@ page 'bench that verifies' bench -s 3,virtio-blk,disk.img,writeback --rw randrw 
 page 'bench of large blocks' bench -s 3,virtio-blk,disk.img --rw write --bs 1M --qd 2 --seconds 0.05
 run "$vblk" info --json -s 3,virtio-blk,disk.img
 expect_contains 'JSON' "$(tr -d ' \n' <<<"$out")" '"bars":[{"bar":0,"kind":"io","address":"0x2000","size":128}'
+
+# --- convert makes what it copies into, keeps holes, and leaves nothing behind when it fails
+truncate -s 8M sparse.img
+dd if=/dev/urandom of=sparse.img bs=64k seek=8 count=8 conv=notrunc status=none
+page 'convert' convert -s 3,virtio-blk,sparse.img,ro -s 4,virtio-blk,made.img,writeback,discard
+cmp sparse.img made.img || fail 'convert: another content'
+[ "$(stat -c %b made.img)" -le 4096 ] || fail "convert: $(stat -c %b made.img) blocks for 512 KiB"
+if command -v qemu-img >/dev/null; then
+  for format in qcow2 vmdk vdi vhdx; do
+    page "convert to $format" convert -s 3,virtio-blk,sparse.img,ro -s "4,virtio-blk,made.$format,format=$format,writeback,discard"
+    run qemu-img compare -f raw -F $format sparse.img made.$format
+    expect_equal "convert to $format: $out$err" "$status" 0
+    page "convert from $format" convert -s "3,virtio-blk,made.$format,format=$format,ro" -s "4,virtio-blk,from.$format,writeback"
+    cmp sparse.img from.$format || fail "convert from $format: another content"
+  done
+fi
+run "$vblk" convert -s 3,virtio-blk,missing.img,ro -s 4,virtio-blk,never.img
+expect_equal 'convert of a missing disk: exit code' "$status" 66
+truncate -s 1000 odd.img
+run "$vblk" convert -s 3,virtio-blk,odd.img,ro -s 4,virtio-blk,never.img
+expect_equal 'convert of an odd disk: exit code' "$status" 66
+run "$vblk" convert -s 3,virtio-blk,sparse.img,ro -s 4,virtio-blk,/none/never.img
+expect_contains 'convert to nowhere' "$err" '/none/never.img: cannot be made: No such file or directory'
+[ ! -e never.img ] || fail 'convert: a file is left behind'
 
 # --- without the standard descriptors nothing is written into an image
 before=$(sha256sum disk.img)

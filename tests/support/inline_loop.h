@@ -37,8 +37,8 @@ class InlineLoop final : public EventLoop {
     return true;
   }
   void remove_poller(Poller& poller) override { std::erase(pollers_, &poller); }
-  std::unique_ptr<EventWatch> watch_event(int, std::function<void()> handler) override {
-    return std::make_unique<InlineWatch>(*this, std::move(handler));
+  std::unique_ptr<FdWatch> watch(int, uint32_t events, std::function<void(uint32_t)> handler) override {
+    return std::make_unique<InlineWatch>(*this, [events, handler = std::move(handler)] { handler(events); });
   }
   // As if each eventfd that is watched were signalled.
   void signal_events() {
@@ -87,12 +87,13 @@ class InlineLoop final : public EventLoop {
   };
 
   // Its handler runs when the loop is pumped, as a notifier's.
-  class InlineWatch final : public EventWatch {
+  class InlineWatch final : public FdWatch {
    public:
     InlineWatch(InlineLoop& loop, std::function<void()> handler) : loop_(loop), notifier_(loop, std::move(handler)) {
       loop.watches_.push_back(this);
     }
     ~InlineWatch() override { std::erase(loop_.watches_, this); }
+    void set_events(uint32_t) override {}
     void run() { notifier_.notify(); }
 
    private:

@@ -216,7 +216,7 @@ TEST(later_block_options_override_earlier_ones) {
 }
 
 TEST(bad_block_sources_have_their_own_message) {
-  const std::string missing = "the path is missing; give a file, a block device, nodisk or ram:<size>";
+  const std::string missing = "the path is missing; give a file, a block device, nodisk, ram:<size> or an NBD URI";
   for (const char* text : {"", "iothread", "iothread=2,mq=2", "iothread,"}) EXPECT_EQ(block_error_of(text), missing);
   EXPECT_EQ(slot_error_of("9,virtio-blk,"), concat("-s 9:0,virtio-blk: ", missing));
   for (const char* text :
@@ -287,7 +287,8 @@ TEST(unknown_block_options_name_the_nearest_known_one) {
   EXPECT_EQ(block_error_of("disk.img,r"), "'r' is not an option; did you mean ro?");
   EXPECT_EQ(block_error_of("disk.img,RO"),
             "'RO' is not an option; known: writethru, writeback, ro, nocache, "
-            "no_bst_block, sectorsize, range, discard, aio, kick, iothread, mq, queue_size, serial, lock");
+            "no_bst_block, sectorsize, range, discard, aio, kick, iothread, mq, queue_size, serial, lock, format, "
+            "backing, snapshot, reconnect");
   EXPECT_EQ(block_error_of("disk.img,queuesize=5"), "'queuesize' is not an option; did you mean queue_size?");
   EXPECT_EQ(block_error_of("disk.img,ro,"), "an option is empty; remove a comma (a comma in a path is written twice)");
 }
@@ -562,7 +563,7 @@ TEST(a_default_value_in_the_table_is_what_holds_without_the_option) {
     defaults++;
     EXPECT(block_of(concat("disk.img,", row.key, "=", row.default_value)) == block_of("disk.img"));
   }
-  EXPECT_EQ(defaults, 6u);
+  EXPECT_EQ(defaults, 9u);
 }
 
 TEST(each_word_that_a_shell_may_offer_is_accepted) {

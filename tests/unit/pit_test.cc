@@ -38,7 +38,7 @@ class HandLoop final : public EventLoop {
     ring = std::move(handler);
     return std::unique_ptr<Timer>(std::make_unique<HandAlarm>(*this));
   }
-  std::unique_ptr<EventWatch> watch_event(int, std::function<void()>) override { return nullptr; }
+  std::unique_ptr<FdWatch> watch(int, uint32_t, std::function<void(uint32_t)>) override { return nullptr; }
   // Everything that was to happen until then happens in its time.
   void advance_to(uint64_t then) {
     while (rings_at <= then) {

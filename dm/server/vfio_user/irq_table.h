@@ -65,7 +65,7 @@ class IrqTable final : private IrqPin, private MsiSink {
   std::vector<std::unique_ptr<EventSlot>> vectors_;
 
   UniqueFd unmask_event_;
-  std::unique_ptr<EventWatch> unmask_watch_;
+  std::unique_ptr<FdWatch> unmask_watch_;
   Mutex intx_mutex_;  // leaf; held across the signal, which does not block
   std::unique_ptr<EventTrigger> intx_ ACRN_GUARDED_BY(intx_mutex_);
   bool level_ ACRN_GUARDED_BY(intx_mutex_) = false;

@@ -58,7 +58,7 @@ class RemoteDevice final : public VirtioDevice {
  private:
   struct Queue {
     UniqueFd kick, call;
-    std::unique_ptr<EventWatch> call_watch;
+    std::unique_ptr<FdWatch> call_watch;
     std::optional<QueueSetup> setup;  // while it runs
   };
   struct Reply {
@@ -95,7 +95,7 @@ class RemoteDevice final : public VirtioDevice {
   const SharedRam& ram_;
   EventLoop& loop_;
   UniqueFd back_channel_;  // the server's messages
-  std::unique_ptr<EventWatch> back_watch_;
+  std::unique_ptr<FdWatch> back_watch_;
   uint16_t queue_size_ = 64;  // ring entries
   VirtioBlkConfig config_{};  // when it was connected
   std::atomic<VirtioInterruptSink*> sink_{nullptr};

@@ -138,9 +138,9 @@ class BlkQueue final : private BlockSink, private Poller {
   std::function<void()> drained_;  // called at the end of the two states that drain
 
   std::unique_ptr<Notifier> kicked_;
-  std::unique_ptr<EventWatch> kick_watch_;  // of an eventfd that the VMM has, while there is a ring
-  std::unique_ptr<Timer> poll_timer_;       // while the queue runs and is polled by time
-  bool loop_polls_ = false;                 // the loop calls poll() and prepare_sleep(), since the first start()
+  std::unique_ptr<FdWatch> kick_watch_;  // of an eventfd that the VMM has, while there is a ring
+  std::unique_ptr<Timer> poll_timer_;    // while the queue runs and is polled by time
+  bool loop_polls_ = false;              // the loop calls poll() and prepare_sleep(), since the first start()
   TurnPolicy policy_;
   LeftoverTimer leftover_timer_;
 

@@ -1,9 +1,12 @@
 // What `-s <slot>,virtio-blk,...` says, parsed and checked but with nothing opened (docs/options.md).
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -13,6 +16,11 @@ namespace acrn {
 enum class BlockEngine : uint8_t { kAuto, kThreads, kIoUring };
 // Where a kick is served: on its own thread if that pays, always there, or never.
 enum class KickMode : uint8_t { kAuto, kInline, kLoop };
+
+// How a file holds the disk's bytes, and QEMU's names for that, in the same order.
+enum class ImageFormat : uint8_t { kRaw, kQcow2, kVmdk, kVdi, kVpc, kVhdx };
+inline constexpr std::array<std::string_view, 6> kImageFormatNames{"raw", "qcow2", "vmdk", "vdi", "vpc", "vhdx"};
+constexpr std::string_view name_of(ImageFormat format) { return kImageFormatNames[static_cast<size_t>(format)]; }
 
 struct NoDisk {  // `nodisk`: a slot whose file comes later
   bool operator==(const NoDisk&) const = default;
@@ -25,7 +33,11 @@ struct FilePath {  // a regular file or a block device
   std::string path;
   bool operator==(const FilePath&) const = default;
 };
-using BlockSource = std::variant<NoDisk, RamDiskSource, FilePath>;
+struct NbdUri {  // an export of an NBD server, by the NBD URI specification
+  std::string uri;
+  bool operator==(const NbdUri&) const = default;
+};
+using BlockSource = std::variant<NoDisk, RamDiskSource, NbdUri, FilePath>;
 
 struct BlockRange {
   uint64_t start = 0, size = 0;  // in logical sectors
@@ -58,6 +70,10 @@ struct BlockOptions {
   unsigned segments = 0;     // the most that a driver is told of; 0: as many as fit into that ring
   std::optional<std::string> serial;
   bool lock = true;
+  ImageFormat format = ImageFormat::kRaw;
+  bool follow_backing = false;  // the format's header may name files that it is an overlay of
+  bool snapshot = false;        // writes go to a temporary file
+  unsigned reconnect = 30;      // seconds that requests wait for an NBD server that was lost
 
   bool operator==(const BlockOptions&) const = default;
 };

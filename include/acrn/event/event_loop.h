@@ -1,6 +1,8 @@
 // EventLoop: one thread that runs handlers one at a time. A virtqueue lives on one loop and needs no lock.
 #pragma once
 
+#include <sys/epoll.h>
+
 #include <cstdint>
 #include <functional>
 #include <latch>
@@ -20,10 +22,12 @@ class Notifier {
   virtual int fd() const = 0;  // an eventfd that has the same effect, for ioeventfd
 };
 
-// An eventfd of others that a loop waits for. Destroyed as a Notifier is.
-class EventWatch {
+// A descriptor of others that a loop waits for. Destroyed as a Notifier is.
+class FdWatch {
  public:
-  virtual ~EventWatch() = default;
+  virtual ~FdWatch() = default;
+  // On the loop. The events of epoll that the handler is told of; 0 for none.
+  virtual void set_events(uint32_t events) = 0;
 };
 
 // Runs its handler at times. Destroyed as a Notifier is. Any thread may start it; a start replaces an earlier one.
@@ -120,9 +124,13 @@ class EventLoop {
   // The same; the timer is not started.
   virtual Result<std::unique_ptr<Timer>> make_timer(std::function<void()> handler) = 0;
 
-  // Runs the handler on the loop after signals of an eventfd, also after those that came before. It is not read, and
-  // the caller keeps it open. On the loop. Null: it is no descriptor to wait for.
-  virtual std::unique_ptr<EventWatch> watch_event(int fd, std::function<void()> handler) = 0;
+  // Runs the handler on the loop with the events of epoll that came, for as long as they last, or with EPOLLET when
+  // they come. The caller keeps `fd` open. On the loop. Null: it is no descriptor to wait for, like a regular file.
+  virtual std::unique_ptr<FdWatch> watch(int fd, uint32_t events, std::function<void(uint32_t)> handler) = 0;
+  // The same after signals of an eventfd, also after those that came before. It is not read: its counter only grows.
+  std::unique_ptr<FdWatch> watch_event(int fd, std::function<void()> handler) {
+    return watch(fd, EPOLLIN | EPOLLET, [handler = std::move(handler)](uint32_t) { handler(); });
+  }
 
   // A loop that has been busy polls before it sleeps. False: this one never polls, and work always has to notify it.
   // Both on the loop.

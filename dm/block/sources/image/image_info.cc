@@ -1,0 +1,111 @@
+#include "dm/block/sources/image/image_info.h"
+
+#include <unistd.h>
+
+#include <array>
+#include <chrono>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "acrn/base/concat.h"
+#include "dm/base/child_process.h"
+
+namespace acrn {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr std::chrono::seconds kPatience{30};
+constexpr size_t kMostBacking = 64;
+
+std::string text_at(const Json& json, const char* key) {
+  const auto found = json.find(key);
+  return found != json.end() && found->is_string() ? found->get<std::string>() : "";
+}
+
+Json object_at(const Json& json, const char* key) {
+  const auto found = json.find(key);
+  return found != json.end() && found->is_object() ? *found : Json::object();
+}
+
+uint64_t number_at(const Json& json, const char* key) {
+  const auto found = json.find(key);
+  return found != json.end() && found->is_number_unsigned() ? found->get<uint64_t>() : 0;
+}
+
+// Of one file, whatever its header names.
+Result<Json> look_at(const std::string& path, std::string_view format) {
+  ChildProcess::Plan plan{.command = {"qemu-img", "info", "--output=json", "--force-share", "-f", std::string(format),
+                                      concat("file:", path)},
+                          .read = {path}};
+  auto output = output_of(std::move(plan), kPatience);
+  if (!output) return output.error();
+  Json json = Json::parse(output.value(), nullptr, false);
+  if (!json.is_object()) return Error{ErrorKind::kNoInput, "qemu-img says nothing of it"};
+  return json;
+}
+
+}  // namespace
+
+Result<ImageInfo> inspect_image(const std::string& path, ImageFormat format, bool follow) {
+  const std::string_view name = name_of(format);
+  const auto refuse = [&](const std::string& file, std::string_view why, ErrorKind kind = ErrorKind::kNoInput) {
+    return Error{kind, concat("virtio-blk ", file, ": format=", name, ": ", why)};
+  };
+  ImageInfo info;
+  std::string file = path, its_format(name);
+  for (;;) {
+    const auto json = look_at(file, its_format);
+    if (!json) return refuse(file, json.error().message, json.error().kind);
+    const Json& about = json.value();
+    if (info.backing.empty()) {
+      info.virtual_size = number_at(about, "virtual-size");
+      info.allocated = number_at(about, "actual-size");
+    }
+    const Json specific = object_at(object_at(about, "format-specific"), "data");
+    if (const std::string data = text_at(specific, "data-file"); !data.empty()) {
+      return refuse(file, concat("its header names a data file, ", data, ", which is never followed"));
+    }
+    std::string backing = text_at(about, "full-backing-filename");
+    if (backing.empty()) return info;
+    if (!follow) {
+      return refuse(file, concat("its header names a backing file, ", backing, "; give backing=follow to use it"));
+    }
+    its_format = text_at(about, "backing-filename-format");
+    if (its_format.empty()) return refuse(file, concat("its header does not say of which format ", backing, " is"));
+    if (info.backing.size() == kMostBacking) return refuse(path, "its chain of backing files is too long");
+    info.backing.push_back(backing);
+    file = std::move(backing);
+  }
+}
+
+std::string_view format_by_magic(int fd) {
+  struct Magic {
+    off_t at;
+    std::string_view bytes, format;
+  };
+  constexpr std::array<Magic, 6> kMagics{{{0, "QFI\xfb", "qcow2"},
+                                          {0, "KDMV", "vmdk"},
+                                          {0, "# Disk DescriptorFile", "vmdk"},
+                                          {64, "\x7f\x10\xda\xbe", "vdi"},
+                                          {0, "conectix", "vpc"},
+                                          {0, "vhdxfile", "vhdx"}}};
+  for (const Magic& magic : kMagics) {
+    std::array<char, 32> found{};
+    const ssize_t size = ::pread(fd, found.data(), magic.bytes.size(), magic.at);
+    if (size > 0 && std::string_view(found.data(), static_cast<size_t>(size)) == magic.bytes) return magic.format;
+  }
+  return {};
+}
+
+Result<void> create_image(const std::string& path, ImageFormat format, uint64_t size) {
+  auto made = output_of({.command = {"qemu-img", "create", "-q", "-f", std::string(name_of(format)),
+                                     concat("file:", path), std::to_string(size)},
+                         .read_write = {path}},
+                        kPatience);
+  if (made) return {};
+  return Error{made.error().kind,
+               concat("virtio-blk ", path, ": format=", name_of(format), ": ", made.error().message)};
+}
+
+}  // namespace acrn

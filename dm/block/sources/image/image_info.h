@@ -1,0 +1,30 @@
+// What qemu-img says of an image file in a format of its own. The image is hostile: it is looked at by a child that may
+// open nothing but what is named.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "acrn/base/result.h"
+#include "acrn/block/block_options.h"
+
+namespace acrn {
+
+struct ImageInfo {
+  uint64_t virtual_size = 0, allocated = 0;  // bytes
+  std::vector<std::string> backing;          // files that it is an overlay of, the nearest first
+};
+
+// `follow`: its header may name further files. Errors: kNoInput, in one line: it is no such image, it is damaged, or it
+// needs files that were not allowed; kUnavailable: qemu-img is missing.
+Result<ImageInfo> inspect_image(const std::string& path, ImageFormat format, bool follow);
+
+// The format whose first bytes those of the file are; empty: none's. A guess, for a message and nothing else.
+std::string_view format_by_magic(int fd);
+// Makes an empty image of `size` bytes in a file that is there. Errors: as above.
+Result<void> create_image(const std::string& path, ImageFormat format, uint64_t size);
+
+}  // namespace acrn

@@ -1,0 +1,450 @@
+#include "dm/block/sources/nbd/nbd_connection.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/epoll.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "acrn/base/concat.h"
+#include "acrn/base/log.h"
+#include "dm/base/errno_text.h"
+#include "dm/block/sources/raw_file.h"
+
+namespace acrn {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+// Vectors that are shorter are copied together: a command for each costs the server more than the copy.
+constexpr uint64_t kDirect = 64 << 10, kBounce = 256 << 10;
+constexpr uint64_t kMostPayload = 1 << 20;  // of one command, so that a large request is several at once
+constexpr uint64_t kMostOther = 256 << 20;  // bytes of one TRIM or WRITE_ZEROES
+constexpr milliseconds kBetweenAttempts{250}, kBetweenLooks{1000};
+// A server that has commands and answers none of them for so long is lost, however short requests are to wait.
+constexpr seconds kHung{30};
+// Of what the socket has, before other tasks of the loop have their turn.
+constexpr unsigned kReceivesPerTurn = 256;
+
+uint64_t round_down(uint64_t value, uint64_t unit) { return value & ~(unit - 1); }
+uint64_t round_up(uint64_t value, uint64_t unit) { return round_down(value + unit - 1, unit); }
+
+}  // namespace
+
+NbdConnection::NbdConnection(NbdExport& what, EventLoop& loop)
+    : export_(what), loop_(loop), bounce_(static_cast<std::byte*>(std::calloc(kCommands, kBounce))) {
+  free_all();
+}
+
+Result<std::unique_ptr<NbdConnection>> NbdConnection::open(NbdExport& what, EventLoop& loop) {
+  std::unique_ptr<NbdConnection> connection(new NbdConnection(what, loop));
+  if (auto started = connection->start(); !started) return started.error();
+  return connection;
+}
+
+Result<void> NbdConnection::start() {
+  if (bounce_ == nullptr) return Error{ErrorKind::kInternal, concat(export_.place().name, ": out of memory")};
+  for (size_t i = 0; i < kCommands; i++) {
+    commands_[i].connection = this;
+    commands_[i].bounce = bounce_.get() + i * kBounce;
+  }
+  const auto make = [this](std::unique_ptr<Notifier>& notifier, void (NbdConnection::*handler)()) -> Result<void> {
+    auto made = loop_.make_notifier([this, handler] { (this->*handler)(); });
+    if (!made) return made.error();
+    notifier = std::move(made).value();
+    return {};
+  };
+  if (auto made = make(again_, &NbdConnection::on_socket); !made) return made;
+  if (auto made = make(connected_, &NbdConnection::on_connected); !made) return made;
+  if (auto made = make(renew_, &NbdConnection::on_renew); !made) return made;
+  auto timer = loop_.make_timer([this] { on_tick(); });
+  if (!timer) return timer.error();
+  timer_ = std::move(timer).value();
+  connector_ = std::make_unique<NbdConnector>(export_.place().uri, *connected_);
+  auto handle = connect_nbd(export_.place().uri, kNbdPatience);
+  if (!handle) return handle.error();
+  if (adopt(std::move(handle).value())) return {};
+  return Error{ErrorKind::kInternal, concat("virtio-blk ", export_.place().name, ": epoll: ", errno_text(errno))};
+}
+
+NbdConnection::~NbdConnection() {
+  if (handle_ != nullptr && !is_dead()) nbd_aio_disconnect(handle_.get(), 0);  // politely, if it can be said at once
+}
+
+// False: the loop does not take its socket.
+bool NbdConnection::adopt(NbdHandle handle) {
+  socket_ = UniqueFd(::fcntl(nbd_aio_get_fd(handle.get()), F_DUPFD_CLOEXEC, 0));
+  if (!socket_) return false;
+  watch_ = loop_.watch(socket_.fd(), EPOLLIN, [this](uint32_t) { on_socket(); });
+  if (watch_ == nullptr) return false;
+  writing_ = false;
+  handle_ = std::move(handle);
+  return true;
+}
+
+bool NbdConnection::is_dead() const {
+  return nbd_aio_is_dead(handle_.get()) == 1 || nbd_aio_is_closed(handle_.get()) == 1;
+}
+
+void NbdConnection::submit(std::span<BlockRequest* const> batch) {
+  incoming_.push(batch);
+  // What waits already may be others', who are not to hear of it in here.
+  if (!waiting_.empty() || unfinished_ != nullptr) return;
+  SinkGroup group;  // not ended: the caller knows when its submit() returns
+  incoming_.run([&] {
+    while (take_next(group)) {
+    }
+  });
+  watch_socket();
+  if (answers_ != nullptr || (handle_ != nullptr && is_dead())) again_->notify();
+}
+
+void NbdConnection::on_socket() {
+  receive();
+  work();
+}
+
+// Until the socket has nothing more, which spares a turn of the loop for each answer. libnbd is told of what there is
+// only: when it finds nothing, it sends nothing either until something comes.
+void NbdConnection::receive() {
+  for (unsigned turn = 0; turn < kReceivesPerTurn && handle_ != nullptr && !is_dead(); turn++) {
+    const unsigned direction = nbd_aio_get_direction(handle_.get());
+    pollfd socket{nbd_aio_get_fd(handle_.get()), 0, 0};
+    if ((direction & LIBNBD_AIO_DIRECTION_READ) != 0) socket.events |= POLLIN;
+    if ((direction & LIBNBD_AIO_DIRECTION_WRITE) != 0) socket.events |= POLLOUT;
+    if (::poll(&socket, 1, 0) <= 0) return;
+    const bool readable = (socket.events & POLLIN) != 0 && socket.revents != POLLOUT;
+    readable ? nbd_aio_notify_read(handle_.get()) : nbd_aio_notify_write(handle_.get());
+  }
+}
+
+// The loop tells of room in the socket only while libnbd has something to send.
+void NbdConnection::watch_socket() {
+  if (handle_ == nullptr || is_dead()) return;
+  const bool wanted = (nbd_aio_get_direction(handle_.get()) & LIBNBD_AIO_DIRECTION_WRITE) != 0;
+  if (std::exchange(writing_, wanted) != wanted) watch_->set_events(EPOLLIN | (wanted ? EPOLLOUT : 0u));
+}
+
+// Everything that can be done now.
+void NbdConnection::work() {
+  SinkGroup group;
+  incoming_.run([&] {
+    do {
+      take_answers(group);
+      if (handle_ != nullptr && is_dead()) lose(Clock::now(), false);
+      while (take_next(group)) {
+      }
+    } while (answers_ != nullptr || (handle_ != nullptr && is_dead()));
+  });
+  watch_socket();
+  group.end();
+}
+
+// One step with what waits. False: there is none to be done now.
+bool NbdConnection::take_next(SinkGroup& group) {
+  while (BlockRequest* request = incoming_.pop()) waiting_.push(*request);
+  if (handle_ == nullptr || is_dead()) {
+    BlockRequest* const request = failing_ ? waiting_.pop() : nullptr;
+    if (request == nullptr) return false;
+    request->error = EIO;
+    group.done(*request);
+    return true;
+  }
+  if (unfinished_ == nullptr) {
+    BlockRequest* const request = free_ops_ != nullptr ? waiting_.pop() : nullptr;
+    if (request == nullptr) return false;
+    if (const auto outcome = outcome_at_once(*request)) {
+      request->error = *outcome;
+      group.done(*request);
+      return true;
+    }
+    unfinished_ = &begin(*request);
+  }
+  return free_commands_ != nullptr && issue(*unfinished_, group);
+}
+
+// Of what the server is not asked for.
+std::optional<int> NbdConnection::outcome_at_once(const BlockRequest& request) const {
+  const NbdFacts& facts = export_.facts();
+  if (request.op == BlockOp::kFlush) {
+    if (export_.writes_lost()) return EIO;
+    return facts.can_flush && !facts.read_only ? std::nullopt : std::optional(0);
+  }
+  const uint64_t size = export_.size();
+  if (request.offset > size || request.length > size - request.offset) return EIO;
+  if (request.op != BlockOp::kRead && facts.read_only) return EROFS;
+  if (request.op == BlockOp::kDiscard && !facts.can_trim) return 0;  // a hint
+  return request.length != 0 ? std::nullopt : std::optional(0);
+}
+
+NbdConnection::Op& NbdConnection::begin(BlockRequest& request) {
+  Op& op = *free_ops_;
+  free_ops_ = op.next_free;
+  op = Op();
+  op.request = &request;
+  op.number = ++begun_;
+  if (request.op == BlockOp::kFlush) return op;
+  op.place = IoVecCursor(request.iov);
+  op.begin = request.offset;
+  op.end = request.offset + request.length;
+  if (request.op == BlockOp::kDiscard) {
+    const uint64_t unit = export_.facts().preferred;
+    op.begin = round_up(op.begin, unit);
+    op.end = std::max(op.begin, round_down(op.end, unit));
+  }
+  return op;
+}
+
+// Makes a command for the next part of it. False: the connection is dead.
+bool NbdConnection::issue(Op& op, SinkGroup& group) {
+  uint64_t bytes = 0;
+  if (op.begin < op.end || op.request->op == BlockOp::kFlush) {
+    Command& command = *free_commands_;
+    command.op = &op;
+    command.error = 0;
+    command.bounced = 0;
+    const int64_t cookie = send(op, command, bytes);
+    if (cookie < 0 && is_dead()) return false;
+    if (cookie < 0) {
+      op.error = nbd_get_errno() != 0 ? nbd_get_errno() : EIO;
+      bytes = op.end - op.begin;
+    } else {
+      free_commands_ = command.next;
+      op.commands++;
+      if (in_flight_++ == 0) last_answer_at_ = Clock::now();
+      arm(kBetweenLooks);
+    }
+  }
+  op.begin += bytes;
+  if (op.begin < op.end) return true;
+  unfinished_ = nullptr;
+  if (op.commands == 0) end_commands(op, group);
+  return true;
+}
+
+// Below 0: libnbd does not take it. `bytes`: how many of the request's it is for.
+int64_t NbdConnection::send(Op& op, Command& command, uint64_t& bytes) {
+  const nbd_completion_callback done{.callback = answered, .user_data = &command, .free = nullptr};
+  switch (op.request->op) {
+    case BlockOp::kRead:
+    case BlockOp::kWrite: return send_transfer(op, command, bytes);
+    case BlockOp::kWriteZeroes: return send_zeroes(op, command, bytes);
+    case BlockOp::kDiscard:
+      bytes = std::min(op.end - op.begin, kMostOther);
+      return nbd_aio_trim(handle_.get(), bytes, op.begin, done, 0);
+    case BlockOp::kFlush: break;
+  }
+  op.flushed = true;
+  op.covered = export_.written();
+  return nbd_aio_flush(handle_.get(), done, 0);
+}
+
+int64_t NbdConnection::send_transfer(Op& op, Command& command, uint64_t& bytes) {
+  const NbdFacts& facts = export_.facts();
+  const nbd_completion_callback done{.callback = answered, .user_data = &command, .free = nullptr};
+  const bool read = op.request->op == BlockOp::kRead;
+  const uint64_t rest = op.end - op.begin, most = std::min<uint64_t>({kMostPayload, facts.most_payload, rest});
+  const iovec front = op.place.front();
+  void* memory = front.iov_base;
+  bytes = round_down(std::min<uint64_t>(front.iov_len, most), facts.least);
+  if (bytes == rest || bytes >= kDirect) {
+    op.place.advance(bytes);
+  } else {
+    memory = command.bounce;
+    bytes = round_down(std::min(kBounce, most), facts.least);
+    command.place = op.place;
+    std::byte* to = command.bounce;
+    op.place.for_each_piece(bytes, [&](const std::byte* piece, size_t size) {
+      if (!read) std::memcpy(to, piece, size);
+      to += size;
+    });
+    if (read) command.bounced = bytes;
+  }
+  if (read) return nbd_aio_pread(handle_.get(), memory, bytes, op.begin, done, 0);
+  const uint32_t flags = op.request->stable && facts.can_fua ? LIBNBD_CMD_FLAG_FUA : 0;
+  return nbd_aio_pwrite(handle_.get(), memory, bytes, op.begin, done, flags);
+}
+
+int64_t NbdConnection::send_zeroes(const Op& op, Command& command, uint64_t& bytes) {
+  const NbdFacts& facts = export_.facts();
+  const nbd_completion_callback done{.callback = answered, .user_data = &command, .free = nullptr};
+  uint32_t flags = op.request->stable && facts.can_fua ? LIBNBD_CMD_FLAG_FUA : 0;
+  if (!facts.can_zero) {
+    bytes = std::min<uint64_t>(op.end - op.begin, zero_bytes.size());
+    return nbd_aio_pwrite(handle_.get(), zero_bytes.data(), bytes, op.begin, done, flags);
+  }
+  if (!op.request->may_unmap) flags |= LIBNBD_CMD_FLAG_NO_HOLE;
+  bytes = std::min(op.end - op.begin, kMostOther);
+  return nbd_aio_zero(handle_.get(), bytes, op.begin, done, flags);
+}
+
+// libnbd holds the handle's lock. It is told to forget the command.
+int NbdConnection::answered(void* data, int* error) {
+  Command& command = *static_cast<Command*>(data);
+  NbdConnection& connection = *command.connection;
+  command.error = *error;
+  command.next = std::exchange(connection.answers_, &command);
+  return 1;
+}
+
+void NbdConnection::take_answers(SinkGroup& group) {
+  if (answers_ == nullptr) return;
+  last_answer_at_ = Clock::now();
+  while (answers_ != nullptr) {
+    Command& command = *answers_;
+    answers_ = command.next;
+    // Not the server's answer: lose() sends it again.
+    if (command.error != 0 && is_dead()) continue;
+    Op& op = *command.op;
+    if (command.error != 0) {
+      op.error = command.error;
+    } else if (command.bounced != 0) {
+      const std::byte* from = command.bounce;
+      command.place.for_each_piece(command.bounced, [&](std::byte* piece, size_t size) {
+        std::memcpy(piece, from, size);
+        from += size;
+      });
+    }
+    command.next = std::exchange(free_commands_, &command);
+    in_flight_--;
+    if (--op.commands == 0 && unfinished_ != &op) end_commands(op, group);
+  }
+}
+
+// All of its commands are answered.
+void NbdConnection::end_commands(Op& op, SinkGroup& group) {
+  const BlockRequest& request = *op.request;
+  const NbdFacts& facts = export_.facts();
+  const bool writes = request.op == BlockOp::kWrite || request.op == BlockOp::kWriteZeroes;
+  if (op.error != 0 || !writes || !request.stable || facts.can_fua || !facts.can_flush || op.flushed) {
+    return finish(op, group);
+  }
+  Command& command = *free_commands_;  // one of its own has just been answered
+  command.op = &op;
+  command.error = 0;
+  command.bounced = 0;
+  op.flushed = true;
+  op.covered = export_.written();
+  const nbd_completion_callback done{.callback = answered, .user_data = &command, .free = nullptr};
+  if (nbd_aio_flush(handle_.get(), done, 0) < 0) {
+    if (is_dead()) return;  // it is carried out again
+    op.error = EIO;
+    return finish(op, group);
+  }
+  free_commands_ = command.next;
+  op.commands++;
+  in_flight_++;
+}
+
+void NbdConnection::finish(Op& op, SinkGroup& group) {
+  BlockRequest& request = *op.request;
+  if (op.flushed) export_.note_flush(op.covered, op.error);
+  if (request.stable && op.error == EIO) export_.note_flush(0, EIO);
+  if (request.op == BlockOp::kFlush && export_.writes_lost()) op.error = EIO;
+  const bool writes = request.op == BlockOp::kWrite || request.op == BlockOp::kWriteZeroes;
+  if (writes && !request.stable) export_.note_write();
+  request.error = op.error;
+  op.request = nullptr;
+  op.next_free = std::exchange(free_ops_, &op);
+  group.done(request);
+}
+
+void NbdConnection::free_all() {
+  free_commands_ = nullptr;
+  free_ops_ = unfinished_ = nullptr;
+  answers_ = nullptr;
+  in_flight_ = 0;
+  for (Command& command : commands_) command.next = std::exchange(free_commands_, &command);
+  for (Op& op : ops_) {
+    op.request = nullptr;
+    op.next_free = std::exchange(free_ops_, &op);
+  }
+}
+
+// The connection's end, and the search for the next one. `ours`: the server has not gone.
+void NbdConnection::lose(Clock::time_point since, bool ours) {
+  watch_.reset();
+  socket_.reset();
+  handle_.reset();
+  // What had begun goes before what waits.
+  std::array<Op*, kOps> begun{};
+  const auto end = std::transform(ops_.begin(), ops_.end(), begun.begin(), [](Op& op) { return &op; });
+  std::sort(begun.begin(), end, [](const Op* a, const Op* b) { return a->number < b->number; });
+  RequestFifo requests;
+  for (const Op* op : begun) {
+    if (op->request != nullptr) requests.push(*op->request);
+  }
+  while (BlockRequest* request = waiting_.pop()) requests.push(*request);
+  waiting_ = requests;
+  free_all();
+
+  down_since_ = since;
+  failing_ = false;
+  if (!ours) {
+    const bool news = export_.note_lost_server();
+    if (worth_telling(++losses_)) {
+      const std::string words = export_.place().last_words ? export_.place().last_words() : "";
+      log(LogLevel::kWarning, concat("virtio-blk ", export_.place().name, ": the server is lost (number ", losses_,
+                                     words.empty() ? "" : ": ", words, "); requests wait for it for ",
+                                     export_.place().patience.count(), " s"));
+    }
+    if (news) {
+      log(LogLevel::kError, concat("virtio-blk ", export_.place().name,
+                                   ": writes that were not flushed may be lost; flushes fail from now on"));
+    }
+    failing_ = export_.place().patience == seconds(0);
+  }
+  if (!ours && !export_.place().comes_back) return;
+  connector_->start();
+  arm(kBetweenAttempts);
+}
+
+void NbdConnection::on_renew() {
+  if (handle_ != nullptr) lose(Clock::now(), true);
+  work();
+}
+
+void NbdConnection::on_connected() {
+  next_attempt_ = Clock::now() + kBetweenAttempts;
+  auto made = connector_->take();
+  if (made && handle_ == nullptr && is_the_same(facts_of(made.value().get())) && adopt(std::move(made).value())) {
+    failing_ = false;
+    if (losses_ != 0 && worth_telling(losses_)) {
+      log(LogLevel::kInfo, concat("virtio-blk ", export_.place().name, ": the server is back"));
+    }
+  }
+  work();
+}
+
+// What a driver has been told has to stay true.
+bool NbdConnection::is_the_same(const NbdFacts& facts) const {
+  const NbdFacts& before = export_.facts();
+  return facts.size >= export_.size() && facts.least <= before.least && facts.most_payload >= before.most_payload &&
+         facts.read_only == before.read_only && facts.can_flush == before.can_flush &&
+         facts.can_fua == before.can_fua && facts.can_trim == before.can_trim && facts.can_zero == before.can_zero;
+}
+
+void NbdConnection::on_tick() {
+  armed_ = false;
+  const auto now = Clock::now();
+  const bool hung = now - last_answer_at_ > std::max(export_.place().patience, kHung);
+  if (handle_ != nullptr && in_flight_ != 0 && hung) lose(last_answer_at_, false);
+  if (handle_ == nullptr && export_.place().comes_back) {
+    failing_ |= now - down_since_ >= export_.place().patience;
+    if (now >= next_attempt_) connector_->start();
+  }
+  work();
+  if (handle_ == nullptr && export_.place().comes_back) arm(kBetweenAttempts);
+  if (in_flight_ != 0) arm(kBetweenLooks);
+}
+
+void NbdConnection::arm(milliseconds after) {
+  if (std::exchange(armed_, true)) return;
+  timer_->start_once(static_cast<uint64_t>(std::chrono::nanoseconds(after).count()));
+}
+
+}  // namespace acrn

@@ -1,0 +1,127 @@
+// NbdConnection: one connection to an NBD export, and the requests that wait for it. It reads, writes and completes on
+// its loop. When the server is lost, a new connection is made, and what was not answered is sent again; what has waited
+// too long fails.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <memory>
+#include <optional>
+#include <span>
+
+#include "acrn/base/result.h"
+#include "acrn/base/unique_fd.h"
+#include "acrn/block/blockif.h"
+#include "acrn/block/iovec_cursor.h"
+#include "acrn/event/event_loop.h"
+#include "dm/block/request_list.h"
+#include "dm/block/sources/nbd/nbd_connector.h"
+#include "dm/block/sources/nbd/nbd_export.h"
+#include "dm/block/submit_queue.h"
+
+namespace acrn {
+
+// On its loop, but for renew().
+class NbdConnection {
+ public:
+  // Connects, and waits for that.
+  static Result<std::unique_ptr<NbdConnection>> open(NbdExport& what, EventLoop& loop);
+  ~NbdConnection();
+  NbdConnection(const NbdConnection&) = delete;
+  NbdConnection& operator=(const NbdConnection&) = delete;
+
+  void submit(std::span<BlockRequest* const> batch);
+  // Another connection takes its place, since the export has changed. Any thread.
+  void renew() { renew_->notify(); }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  static constexpr size_t kOps = 64, kCommands = 64;
+
+  // A request that is being carried out, by commands for parts of its bytes, and then perhaps a flush.
+  struct Op {
+    Op* next_free = nullptr;
+    BlockRequest* request = nullptr;  // null: free
+    uint64_t number = 0;              // in the order in which they began
+    IoVecCursor place;                // of the next command's bytes
+    uint64_t begin = 0, end = 0;      // bytes of the disk for which there is no command yet
+    uint64_t covered = 0;             // by its flush, see NbdExport
+    unsigned commands = 0;            // in flight
+    bool flushed = false;             // there was a command for that
+    int error = 0;
+  };
+  struct Command {
+    NbdConnection* connection = nullptr;
+    Command* next = nullptr;  // free, or answered
+    Op* op = nullptr;
+    int error = 0;
+    std::byte* bounce = nullptr;  // kBounce bytes
+    uint64_t bounced = 0;         // bytes of a read that come there and go to `place`
+    IoVecCursor place;
+  };
+
+  NbdConnection(NbdExport& what, EventLoop& loop);
+  Result<void> start();
+  bool adopt(NbdHandle handle);
+  bool is_dead() const;
+
+  void on_socket();
+  void receive();
+  void watch_socket();
+  void work();
+  bool take_next(SinkGroup& group);
+  std::optional<int> outcome_at_once(const BlockRequest& request) const;
+  Op& begin(BlockRequest& request);
+  bool issue(Op& op, SinkGroup& group);
+  int64_t send(Op& op, Command& command, uint64_t& bytes);
+  int64_t send_transfer(Op& op, Command& command, uint64_t& bytes);
+  int64_t send_zeroes(const Op& op, Command& command, uint64_t& bytes);
+  static int answered(void* command, int* error);
+  void take_answers(SinkGroup& group);
+  void end_commands(Op& op, SinkGroup& group);
+  void finish(Op& op, SinkGroup& group);
+  void free_all();
+
+  void lose(Clock::time_point since, bool ours);
+  void on_renew();
+  void on_connected();
+  bool is_the_same(const NbdFacts& facts) const;
+  void on_tick();
+  void arm(std::chrono::milliseconds after);
+
+  NbdExport& export_;
+  EventLoop& loop_;
+  struct Free {
+    void operator()(void* memory) const { std::free(memory); }
+  };
+  std::unique_ptr<std::byte, Free> bounce_;
+  std::array<Command, kCommands> commands_;
+  std::array<Op, kOps> ops_;
+  Command* free_commands_ = nullptr;
+  Op* free_ops_ = nullptr;
+  Op* unfinished_ = nullptr;  // the one whose commands are not all made: the newest
+  uint64_t begun_ = 0;
+  unsigned in_flight_ = 0;      // commands
+  Command* answers_ = nullptr;  // the newest first: their order does not matter
+  SubmitQueue incoming_;
+  RequestFifo waiting_;
+
+  std::unique_ptr<Notifier> renew_, connected_, again_;
+  std::unique_ptr<Timer> timer_;
+  bool armed_ = false;
+  std::unique_ptr<NbdConnector> connector_;
+  Clock::time_point last_answer_at_{}, down_since_{}, next_attempt_{};
+  bool failing_ = false;  // what waits has waited too long
+  uint64_t losses_ = 0;
+
+  // While it is connected.
+  NbdHandle handle_;
+  UniqueFd socket_;  // the same, since libnbd closes its own before we know
+  std::unique_ptr<FdWatch> watch_;
+  bool writing_ = false;  // told of room in the socket, too
+};
+
+}  // namespace acrn

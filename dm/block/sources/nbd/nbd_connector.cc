@@ -1,0 +1,35 @@
+#include "dm/block/sources/nbd/nbd_connector.h"
+
+#include <sys/eventfd.h>
+
+#include <utility>
+
+namespace acrn {
+
+NbdConnector::~NbdConnector() {
+  if (!thread_.joinable()) return;
+  ::eventfd_write(cancel_.fd(), 1);
+  thread_.join();
+}
+
+void NbdConnector::start() {
+  if (thread_.joinable() || outcome_) return;
+  if (!cancel_) cancel_ = UniqueFd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  const auto connect = [this] {
+    outcome_ = connect_nbd(uri_, kNbdPatience, cancel_.fd());
+    done_.notify();
+  };
+  const auto started = thread_.start("nbd connect", connect, Thread::Inherit::kProcess);
+  if (started) return;
+  outcome_ = started.error();
+  done_.notify();
+}
+
+Result<NbdHandle> NbdConnector::take() {
+  thread_.join();
+  Result<NbdHandle> outcome = std::move(*outcome_);
+  outcome_.reset();
+  return outcome;
+}
+
+}  // namespace acrn

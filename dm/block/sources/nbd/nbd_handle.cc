@@ -1,0 +1,83 @@
+#include "dm/block/sources/nbd/nbd_handle.h"
+
+#include <poll.h>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cerrno>
+
+#include "acrn/base/concat.h"
+
+namespace acrn {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+Error refusal(const std::string& uri, const std::string& why) {
+  return {ErrorKind::kNoInput, concat("virtio-blk ", uri, ": ", why)};
+}
+
+Error last_error(const std::string& uri) {
+  const char* const why = nbd_get_error();
+  return refusal(uri, why != nullptr ? why : "not connected");
+}
+
+uint32_t block_size(nbd_handle* handle, int which, uint32_t otherwise) {
+  const int64_t size = nbd_get_block_size(handle, which);
+  return size > 0 && size <= UINT32_MAX ? static_cast<uint32_t>(size) : otherwise;
+}
+
+// 0 or less: the time is up, or this has been cancelled.
+int wait_for(nbd_handle* handle, int cancel, Clock::time_point end) {
+  const unsigned direction = nbd_aio_get_direction(handle);
+  short events = 0;
+  if ((direction & LIBNBD_AIO_DIRECTION_READ) != 0) events |= POLLIN;
+  if ((direction & LIBNBD_AIO_DIRECTION_WRITE) != 0) events |= POLLOUT;
+  std::array<pollfd, 2> wanted{{{nbd_aio_get_fd(handle), events, 0}, {cancel, POLLIN, 0}}};
+  for (;;) {
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(end - Clock::now()).count();
+    const int ready = ::poll(wanted.data(), wanted.size(), static_cast<int>(std::max<long>(left, 0)));
+    if (ready < 0 && errno == EINTR) continue;
+    if (ready <= 0 || wanted[1].revents != 0) return 0;
+    return wanted[0].revents;
+  }
+}
+
+}  // namespace
+
+Result<NbdHandle> connect_nbd(const std::string& uri, std::chrono::milliseconds patience, int cancel) {
+  const auto end = Clock::now() + patience;
+  NbdHandle handle(nbd_create());
+  if (handle == nullptr) return last_error(uri);
+  nbd_set_pread_initialize(handle.get(), false);
+  nbd_set_uri_allow_local_file(handle.get(), true);  // tls-psk-file=
+  if (nbd_aio_connect_uri(handle.get(), uri.c_str()) < 0) return last_error(uri);
+  while (nbd_aio_is_ready(handle.get()) != 1) {
+    if (nbd_aio_is_dead(handle.get()) == 1 || nbd_aio_is_closed(handle.get()) == 1) return last_error(uri);
+    const int ready = wait_for(handle.get(), cancel, end);
+    if (ready <= 0) return refusal(uri, "the server does not answer");
+    const bool readable = (ready & (POLLIN | POLLHUP | POLLERR)) != 0 &&
+                          (nbd_aio_get_direction(handle.get()) & LIBNBD_AIO_DIRECTION_READ) != 0;
+    const int notified = readable ? nbd_aio_notify_read(handle.get()) : nbd_aio_notify_write(handle.get());
+    if (notified < 0) return last_error(uri);
+  }
+  return handle;
+}
+
+NbdFacts facts_of(nbd_handle* handle) {
+  NbdFacts facts;
+  facts.size = static_cast<uint64_t>(std::max<int64_t>(nbd_get_size(handle), 0));
+  facts.read_only = nbd_is_read_only(handle) == 1;
+  facts.can_flush = nbd_can_flush(handle) == 1;
+  facts.can_fua = nbd_can_fua(handle) == 1;
+  facts.can_trim = nbd_can_trim(handle) == 1;
+  facts.can_zero = nbd_can_zero(handle) == 1;
+  facts.can_share = nbd_can_multi_conn(handle) == 1;
+  facts.least = std::bit_floor(block_size(handle, LIBNBD_SIZE_MINIMUM, facts.least));
+  facts.preferred = std::max(facts.least, std::bit_floor(block_size(handle, LIBNBD_SIZE_PREFERRED, facts.preferred)));
+  facts.most_payload = std::min(block_size(handle, LIBNBD_SIZE_MAXIMUM, facts.most_payload), facts.most_payload);
+  return facts;
+}
+
+}  // namespace acrn

@@ -1,0 +1,39 @@
+// A connection to an NBD server, as libnbd has it: how one is made, and what its server says of the export.
+#pragma once
+
+#include <libnbd.h>
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "acrn/base/result.h"
+
+namespace acrn {
+
+struct CloseNbd {
+  void operator()(nbd_handle* handle) const { nbd_close(handle); }
+};
+// Its end closes the connection, and nothing of its commands is touched from then on.
+using NbdHandle = std::unique_ptr<nbd_handle, CloseNbd>;
+
+// The export. Sizes in bytes.
+struct NbdFacts {
+  uint64_t size = 0;
+  bool read_only = false;
+  bool can_flush = false, can_fua = false, can_trim = false, can_zero = false;
+  bool can_share = false;                    // several connections see one disk (NBD_FLAG_CAN_MULTI_CONN)
+  uint32_t least = 1, preferred = 4096;      // of a request: powers of two
+  uint32_t most_payload = 32 * 1024 * 1024;  // of a read or write
+};
+
+inline constexpr std::chrono::seconds kNbdPatience{10};  // for a server to answer, while something waits for it
+
+// Connects to the export that the URI names (the NBD URI specification: nbd, nbds, nbd+unix, nbds+unix). Waits, until
+// `patience` is over or the descriptor `cancel` is readable (-1: none). Errors: kNoInput, with libnbd's reason.
+Result<NbdHandle> connect_nbd(const std::string& uri, std::chrono::milliseconds patience, int cancel = -1);
+
+NbdFacts facts_of(nbd_handle* handle);
+
+}  // namespace acrn

@@ -1,0 +1,234 @@
+// Image files in formats of their own: what every backend keeps to, what is followed and what is not, and a child that
+// dies.
+#include <fcntl.h>
+#include <signal.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+#include "dm/base/child_process.h"
+#include "dm/base/log_setup.h"
+#include "dm/block/open.h"
+#include "tests/contract/block_backend_contract.h"
+#include "tests/contract/block_rig.h"
+#include "tests/support/must.h"
+#include "tests/support/temp_dir.h"
+#include "tests/support/wait_until.h"
+
+namespace acrn::test {
+namespace {
+
+using contract::kContractSize;
+using std::chrono::seconds;
+
+bool runs(const std::string& command) {
+  const int status = std::system((command + " >/dev/null 2>&1").c_str());  // NOLINT: a test's own words
+  return status == 0;
+}
+
+// An image of kContractSize bytes, made by qemu-img.
+std::string make_image(const TempDir& dir, const std::string& format, const std::string& name = "disk",
+                       const std::string& options = "") {
+  if (!runs("qemu-img --version")) SKIP("qemu-img");
+  const std::string path = dir.path(name);
+  EXPECT(runs("cd " + dir.path("") + " && qemu-img create -f " + format + " " + options + " " + path + " 8M"));
+  return path;
+}
+
+BlockOptions image_options(const std::string& path, ImageFormat format) {
+  static const bool quiet = setup_logging({.console = 1}, "").ok();
+  EXPECT(quiet);
+  BlockOptions options = options_for(path);
+  options.format = format;
+  options.discard = DiscardLimits{};
+  options.writeback = true;
+  return options;
+}
+
+template <ImageFormat format>
+struct image_in {
+  TempDir dir;
+  std::unique_ptr<BlockBackend> backend =
+      open_backend(image_options(make_image(dir, std::string(name_of(format))), format));
+};
+
+using qcow2 = image_in<ImageFormat::kQcow2>;
+using vmdk = image_in<ImageFormat::kVmdk>;
+using vdi = image_in<ImageFormat::kVdi>;
+using vhdx = image_in<ImageFormat::kVhdx>;
+ACRN_BLOCK_CONTRACT(qcow2);
+ACRN_BLOCK_CONTRACT(vmdk);
+ACRN_BLOCK_CONTRACT(vdi);
+ACRN_BLOCK_CONTRACT(vhdx);
+
+struct snapshot_of_a_raw_image {
+  TempDir dir;
+  std::unique_ptr<BlockBackend> backend = make();
+  std::unique_ptr<BlockBackend> make() const {
+    BlockOptions options = image_options(dir.file("disk", kContractSize), ImageFormat::kRaw);
+    options.snapshot = true;
+    return open_backend(options);
+  }
+};
+ACRN_BLOCK_CONTRACT(snapshot_of_a_raw_image);
+
+// Of this process, whichever of its threads has forked them.
+std::vector<pid_t> children() {
+  std::vector<pid_t> found;
+  for (const auto& thread : std::filesystem::directory_iterator("/proc/self/task")) {
+    std::ifstream list(thread.path() / "children");
+    for (pid_t child; list >> child;) found.push_back(child);
+  }
+  return found;
+}
+
+std::string bytes_of(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+std::string refusal(const BlockOptions& options) {
+  const auto opened = open_disk(options, "0:9:0");
+  const auto inspected = inspect_disk(options, "0:9:0");
+  EXPECT(!opened.ok() && !inspected.ok());
+  EXPECT_EQ(opened.error().message, inspected.error().message);
+  EXPECT(opened.error().message.find('\n') == std::string::npos);
+  EXPECT(children().empty());
+  return opened.error().message;
+}
+
+TEST(what_is_written_is_in_the_image_when_the_disk_is_closed) {
+  const TempDir dir;
+  const std::string path = make_image(dir, "qcow2");
+  {
+    const auto backend = open_backend(image_options(path, ImageFormat::kQcow2));
+    EXPECT_EQ(backend->info().size, kContractSize);
+    BlockRig rig(*backend);
+    EXPECT_EQ(rig.run(TestRequest::write(1 << 20, pattern(1, 1 << 20))), 0);
+  }
+  EXPECT(children().empty());
+  EXPECT(runs("qemu-img convert -f qcow2 -O raw " + path + " " + dir.path("raw")));
+  const auto expected = pattern(1, 1 << 20);
+  EXPECT(bytes_of(dir.path("raw")).substr(1 << 20, 1 << 20) == std::string(expected.begin(), expected.end()));
+  EXPECT(runs("qemu-img check " + path));
+}
+
+TEST(a_snapshot_leaves_the_image_as_it_is) {
+  const TempDir dir;
+  const std::string path = make_image(dir, "qcow2"), before = bytes_of(path);
+  BlockOptions options = image_options(path, ImageFormat::kQcow2);
+  options.snapshot = true;
+  {
+    const auto backend = open_backend(options);
+    BlockRig rig(*backend);
+    EXPECT_EQ(rig.run(TestRequest::write(0, pattern(1, 1 << 20))), 0);
+    TestRequest read = TestRequest::read(0, 1 << 20);
+    EXPECT_EQ(rig.run(read), 0);
+    EXPECT(read.data() == pattern(1, 1 << 20));
+  }
+  EXPECT(bytes_of(path) == before);
+}
+
+TEST(a_backing_file_is_followed_only_when_that_is_said) {
+  const TempDir dir;
+  const std::string base = make_image(dir, "qcow2", "base");
+  {
+    const auto backend = open_backend(image_options(base, ImageFormat::kQcow2));
+    BlockRig rig(*backend);
+    EXPECT_EQ(rig.run(TestRequest::write(0, pattern(7, 65536))), 0);
+  }
+  const std::string before = bytes_of(base);
+  BlockOptions options = image_options(make_image(dir, "qcow2", "overlay", "-b base -F qcow2"), ImageFormat::kQcow2);
+  EXPECT_CONTAINS(refusal(options), "its header names a backing file, ");
+  EXPECT_CONTAINS(refusal(options), "/base; give backing=follow");
+  options.follow_backing = true;
+  const auto disk = must(open_disk(options, "0:9:0"));
+  EXPECT_EQ(disk.facts.image->backing.size(), 1u);
+  BlockRig rig(*disk.backend);
+  TestRequest read = TestRequest::read(0, 65536);
+  EXPECT_EQ(rig.run(read), 0);
+  EXPECT(read.data() == pattern(7, 65536));
+  EXPECT_EQ(rig.run(TestRequest::write(0, pattern(8, 65536))), 0);
+  EXPECT(bytes_of(base) == before);
+}
+
+TEST(what_is_no_such_image_is_refused_in_one_line) {
+  const TempDir dir;
+  EXPECT_CONTAINS(refusal(image_options(dir.path("none"), ImageFormat::kQcow2)), "No such file or directory");
+  const std::string raw = dir.file("raw", 1 << 20);
+  EXPECT_CONTAINS(refusal(image_options(raw, ImageFormat::kQcow2)), "Image is not in qcow2 format");
+  EXPECT_CONTAINS(refusal(image_options(make_image(dir, "qcow2", "d", "-o data_file=d.raw"), ImageFormat::kQcow2)),
+                  "its header names a data file, d.raw");
+  const std::string damaged = make_image(dir, "qcow2", "damaged");
+  std::fstream(damaged, std::ios::binary | std::ios::in | std::ios::out).seekp(40)
+      << "nonsense";  // where the L1 table is
+  EXPECT_CONTAINS(refusal(image_options(damaged, ImageFormat::kQcow2)), "L1 table");
+}
+
+TEST(a_raw_disk_that_begins_like_an_image_is_served_as_it_is) {
+  const TempDir dir;
+  for (const ImageFormat format : {ImageFormat::kQcow2, ImageFormat::kVmdk, ImageFormat::kVdi, ImageFormat::kVhdx}) {
+    const std::string name(name_of(format)), path = make_image(dir, name, name);
+    const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    EXPECT_EQ(format_by_magic(file.fd()), name_of(format));
+  }
+  BlockOptions options = options_for(dir.path("qcow2"));
+  options.range = BlockRange{0, 300};
+  const auto backend = open_backend(options);
+  BlockRig rig(*backend);
+  TestRequest read = TestRequest::read(0, 512);
+  EXPECT_EQ(rig.run(read), 0);
+  EXPECT_EQ(read.data()[0], 'Q');
+  const UniqueFd plain(::open(dir.file("plain", 4096).c_str(), O_RDONLY | O_CLOEXEC));
+  EXPECT(format_by_magic(plain.fd()).empty());
+}
+
+// Whatever it says itself: a child may not open what was not named.
+TEST(a_child_opens_no_file_that_was_not_named) {
+  const TempDir dir;
+  const std::string named = dir.file("named", 7), other = dir.file("other", 7);
+  const auto cat = [&](const std::string& path) {
+    return output_of({.command = {"cat", path}, .read = {named}}, seconds(10));
+  };
+  EXPECT_EQ(must(cat(named)).size(), 7u);
+  const auto refused = cat(other);
+  EXPECT(!refused.ok());
+  EXPECT_CONTAINS(refused.error().message, "Permission denied");
+  const auto written = output_of({.command = {"cp", "/dev/null", named}, .read = {named}}, seconds(10));
+  EXPECT(!written.ok());
+}
+
+TEST(a_child_that_takes_too_long_or_does_not_exist_is_told_of) {
+  const auto slow = output_of({.command = {"sleep", "60"}}, std::chrono::milliseconds(100));
+  EXPECT_CONTAINS(slow.error().message, "sleep: takes too long");
+  const auto none = output_of({.command = {"no-such-program"}}, seconds(10));
+  EXPECT(none.error().kind == ErrorKind::kUnavailable);
+  EXPECT(children().empty());
+}
+
+TEST(a_child_that_dies_is_an_error_of_the_disk) {
+  const TempDir dir;
+  const auto backend = open_backend(image_options(make_image(dir, "qcow2"), ImageFormat::kQcow2));
+  BlockRig rig(*backend);
+  EXPECT_EQ(rig.run(TestRequest::write(0, pattern(1, 4096))), 0);
+  EXPECT_EQ(children().size(), 1u);
+  ::kill(children()[0], SIGKILL);
+  EXPECT(wait_until([&] { return rig.run(TestRequest::read(0, 4096)) == EIO; }));
+  EXPECT_EQ(rig.run(TestRequest(BlockOp::kFlush, 0, 0)), EIO);
+  EXPECT_EQ(rig.run(TestRequest::write(0, pattern(1, 4096))), EIO);
+}
+
+TEST(two_disks_do_not_write_one_image) {
+  const TempDir dir;
+  const std::string path = make_image(dir, "qcow2");
+  const auto first = open_backend(image_options(path, ImageFormat::kQcow2));
+  const auto second = open_disk(image_options(path, ImageFormat::kQcow2), "0:10:0");
+  EXPECT(!second.ok());
+  EXPECT_CONTAINS(second.error().message, "another process using the image");
+  // Nor as a raw file.
+  EXPECT(!open_disk(options_for(path), "0:10:0").ok());
+}
+
+}  // namespace
+}  // namespace acrn::test

@@ -1,0 +1,230 @@
+// Exports of NBD servers as disks: what every backend keeps to, with servers that go, come back, hang and fail.
+#include <signal.h>
+
+#include <chrono>
+
+#include "dm/base/log_setup.h"
+#include "dm/block/open.h"
+#include "tests/contract/block_backend_contract.h"
+#include "tests/contract/block_rig.h"
+#include "tests/support/must.h"
+#include "tests/support/nbd_server.h"
+#include "tests/support/temp_dir.h"
+
+namespace acrn::test {
+namespace {
+
+using contract::kContractSize;
+
+BlockOptions nbd_options(const NbdServer& server, unsigned reconnect = 20) {
+  static const bool quiet = setup_logging({.console = 1}, "").ok();
+  EXPECT(quiet);
+  BlockOptions options;
+  options.source = NbdUri{server.uri()};
+  options.reconnect = reconnect;
+  return options;
+}
+
+struct memory_of_nbdkit {
+  NbdServer server{NbdServer::memory("8M")};
+  std::unique_ptr<BlockBackend> backend = open_backend(nbd_options(server));
+};
+
+struct file_of_qemu_nbd {
+  TempDir dir;
+  NbdServer server{NbdServer::file(dir.file("disk", kContractSize))};
+  std::unique_ptr<BlockBackend> backend = open_backend(nbd_options(server));
+};
+
+// What is not a multiple of 4096 is read and written back.
+struct blocks_of_4096_bytes {
+  NbdServer server{NbdServer::memory("8M", {"blocksize-policy"},
+                                     {"blocksize-minimum=4096", "blocksize-preferred=4096", "blocksize-maximum=65536",
+                                      "blocksize-error-policy=error"})};
+  std::unique_ptr<BlockBackend> backend = open_backend(nbd_options(server));
+};
+
+// A stable write is one that is followed by a flush.
+struct without_fua {
+  NbdServer server{NbdServer::memory("8M", {"fua", "nozero"})};
+  std::unique_ptr<BlockBackend> backend = open_backend(nbd_options(server));
+};
+
+ACRN_BLOCK_CONTRACT(memory_of_nbdkit);
+ACRN_BLOCK_CONTRACT(file_of_qemu_nbd);
+ACRN_BLOCK_CONTRACT(blocks_of_4096_bytes);
+ACRN_BLOCK_CONTRACT(without_fua);
+
+TestRequest stable_write(uint64_t offset, std::vector<uint8_t> bytes) {
+  TestRequest request = TestRequest::write(offset, std::move(bytes));
+  request.stable = true;
+  return request;
+}
+
+std::vector<TestRequest> reads(unsigned count) {
+  std::vector<TestRequest> requests;
+  for (uint64_t i = 0; i < count; i++) requests.push_back(TestRequest::read(i * 4096, 4096));
+  return requests;
+}
+
+TEST(requests_wait_for_a_server_that_is_killed_and_comes_back) {
+  const TempDir dir;
+  NbdServer server(NbdServer::file(dir.file("disk", kContractSize)));
+  const auto backend = open_backend(nbd_options(server));
+  BlockRig rig(*backend);
+  for (uint64_t round = 0; round < 10; round++) {
+    std::vector<TestRequest> writes;
+    for (uint64_t i = 0; i < 200; i++) writes.push_back(stable_write(i * 4096, pattern(round * 200 + i, 4096)));
+    rig.start(writes);
+    server.end(SIGKILL);
+    server.start();
+    rig.finish();
+    for (const TestRequest& write : writes) EXPECT_EQ(write.error, 0);
+    for (uint64_t i = 0; i < 200; i++) {
+      TestRequest read = TestRequest::read(i * 4096, 4096);
+      EXPECT_EQ(rig.run(read), 0);
+      EXPECT(read.data() == pattern(round * 200 + i, 4096));
+    }
+  }
+  EXPECT_EQ(rig.run(TestRequest(BlockOp::kFlush, 0, 0)), 0);
+}
+
+TEST(a_flush_does_not_say_stable_of_writes_that_a_lost_server_had) {
+  const TempDir dir;
+  NbdServer server(NbdServer::file(dir.file("disk", kContractSize)));
+  const auto backend = open_backend(nbd_options(server));
+  BlockRig rig(*backend);
+  EXPECT_EQ(rig.run(TestRequest::write(0, pattern(1, 4096))), 0);
+  EXPECT_EQ(rig.run(TestRequest(BlockOp::kFlush, 0, 0)), 0);
+  server.end(SIGKILL);
+  server.start();
+  EXPECT_EQ(rig.run(TestRequest(BlockOp::kFlush, 0, 0)), 0);  // there was nothing to lose
+  EXPECT_EQ(rig.run(TestRequest::write(4096, pattern(2, 4096))), 0);
+  server.end(SIGKILL);
+  server.start();
+  for (int again = 0; again < 3; again++) EXPECT_EQ(rig.run(TestRequest(BlockOp::kFlush, 0, 0)), EIO);
+  EXPECT_EQ(rig.run(TestRequest::write(8192, pattern(3, 4096))), 0);
+  EXPECT_EQ(rig.run(TestRequest(BlockOp::kFlush, 0, 0)), EIO);
+}
+
+TEST(requests_fail_when_the_server_does_not_come_back_in_time) {
+  for (const unsigned seconds : {0u, 1u}) {
+    NbdServer server(NbdServer::memory("8M"));
+    const auto backend = open_backend(nbd_options(server, seconds));
+    BlockRig rig(*backend);
+    server.end(SIGKILL);
+    std::vector<TestRequest> requests = reads(100);
+    rig.run(requests);
+    for (const TestRequest& request : requests) EXPECT_EQ(request.error, EIO);
+    // Then at once, and none any more when it is there again.
+    EXPECT_EQ(rig.run(TestRequest::read(0, 512)), EIO);
+    server.start();
+    EXPECT(wait_until([&] { return rig.run(TestRequest::read(0, 512)) == 0; }));
+  }
+}
+
+TEST(a_server_that_pauses_delays_and_loses_nothing) {
+  NbdServer server(NbdServer::memory("8M"));
+  const auto backend = open_backend(nbd_options(server));
+  BlockRig rig(*backend);
+  server.signal(SIGSTOP);
+  std::vector<TestRequest> requests;
+  for (uint64_t i = 0; i < 100; i++) requests.push_back(TestRequest::write(i * 65536, pattern(i, 65536)));  // 6.5 MB
+  rig.start(requests);
+  server.signal(SIGCONT);
+  rig.finish();
+  for (uint64_t i = 0; i < 100; i++) {
+    EXPECT_EQ(requests[i].error, 0);
+    TestRequest read = TestRequest::read(i * 65536, 65536);
+    EXPECT_EQ(rig.run(read), 0);
+    EXPECT(read.data() == pattern(i, 65536));
+  }
+}
+
+TEST(an_error_of_the_server_is_that_requests_alone) {
+  for (const char* kind : {"pread", "pwrite", "trim", "zero"}) {
+    NbdServer server(NbdServer::memory("8M", {"error"}, {"error-" + std::string(kind) + "-rate=100%", "error=ENOSPC"}));
+    const auto backend = open_backend(nbd_options(server));
+    BlockRig rig(*backend);
+    const std::string failing(kind);
+    const auto expected = [&](const char* which) { return failing == which ? ENOSPC : 0; };
+    EXPECT_EQ(rig.run(TestRequest::write(0, pattern(1, 4096))), expected("pwrite"));
+    EXPECT_EQ(rig.run(TestRequest::read(0, 4096)), expected("pread"));
+    EXPECT_EQ(rig.run(TestRequest(BlockOp::kDiscard, 0, 65536)), expected("trim"));
+    EXPECT_EQ(rig.run(TestRequest(BlockOp::kWriteZeroes, 0, 65536)), expected("zero"));
+    EXPECT_EQ(rig.run(TestRequest(BlockOp::kFlush, 0, 0)), 0);
+  }
+}
+
+TEST(a_server_that_closes_each_connection_for_a_while_loses_no_request) {
+  NbdServer server(NbdServer::memory("8M", {"error"}, {"error-pread-rate=20%", "error=ESHUTDOWN"}));
+  const auto backend = open_backend(nbd_options(server));
+  BlockRig rig(*backend);
+  std::vector<TestRequest> requests = reads(300);
+  rig.run(requests);
+  for (const TestRequest& request : requests) EXPECT(request.error == 0 || request.error == ESHUTDOWN);
+}
+
+std::string refusal(const BlockOptions& options) {
+  const auto opened = open_disk(options, "0:9:0"), inspected = open_disk(options, "0:9:0");
+  EXPECT(!opened.ok() && !inspected.ok());
+  EXPECT(opened.error().kind == inspected.error().kind);
+  EXPECT(opened.error().message.find('\n') == std::string::npos);
+  return opened.error().message;
+}
+
+TEST(what_cannot_be_served_is_refused_in_one_line) {
+  const TempDir dir;
+  BlockOptions nobody;
+  nobody.source = NbdUri{"nbd+unix:///?socket=" + dir.path("none")};
+  EXPECT_CONTAINS(refusal(nobody), "No such file or directory");
+  nobody.source = NbdUri{"nbd://127.0.0.1:1/x"};
+  EXPECT_CONTAINS(refusal(nobody), "Connection refused");
+
+  NbdServer read_only([&] {
+    auto command = NbdServer::memory("8M");
+    command.insert(command.begin() + 1, "--readonly");
+    return command;
+  }());
+  EXPECT_CONTAINS(refusal(nbd_options(read_only)), "the export is read-only; give ro");
+  BlockOptions options = nbd_options(read_only);
+  options.read_only = true;
+  const auto disk = must(open_disk(options, "0:9:0"));
+  EXPECT(disk.facts.info.read_only);
+  EXPECT_EQ(disk.facts.medium, "nbd");
+
+  NbdServer odd(NbdServer::memory("1000"));
+  EXPECT_CONTAINS(refusal(nbd_options(odd)), "size 1000 is not a multiple of 512 bytes; range=0/1 leaves");
+}
+
+TEST(a_window_of_an_export_is_served) {
+  NbdServer server(NbdServer::memory("8M"));
+  BlockOptions options = nbd_options(server);
+  const auto whole = open_backend(options);
+  options.range = BlockRange{8, 16};
+  const auto window = open_backend(options);
+  EXPECT_EQ(window->info().size, 16u * 512);
+  BlockRig left(*whole), right(*window);
+  EXPECT_EQ(right.run(TestRequest::write(512, pattern(1, 512))), 0);
+  TestRequest read = TestRequest::read(9 * 512, 512);
+  EXPECT_EQ(left.run(read), 0);
+  EXPECT(read.data() == pattern(1, 512));
+}
+
+TEST(a_server_that_takes_one_connection_has_one_loop) {
+  const TempDir dir;
+  NbdServer server(
+      {"qemu-nbd", "--persistent", "--shared=1", "--socket=SOCKET", "--format=raw", dir.file("disk", 1 << 20)});
+  const auto backend = open_backend(nbd_options(server));
+  BlockRig first(*backend);
+  const auto loop = must(EpollLoop::create("second", {}));
+  loop->run([&] {
+    const auto second = backend->open_channel(*loop, 4);
+    EXPECT(!second.ok());
+    EXPECT_CONTAINS(second.error().message, "give iothread=1");
+  });
+  EXPECT_EQ(first.run(TestRequest::read(0, 4096)), 0);
+}
+
+}  // namespace
+}  // namespace acrn::test

@@ -39,7 +39,7 @@ std::string temporary_folder() {
 
 LandlockRules rules_of(const ChildProcess::Plan& plan) {
   LandlockRules rules;
-  for (const char* path : {"/usr", "/lib", "/lib64", "/bin", "/opt"}) rules.allow(path, Access::kRun);
+  for (const char* path : {"/usr", "/lib", "/lib64", "/bin"}) rules.allow(path, Access::kRun);
   for (const char* path :
        {"/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/localtime", "/etc/qemu", "/proc",
         "/sys/devices/system/cpu", "/sys/dev/block", "/sys/block", "/sys/devices", "/dev/urandom"}) {
@@ -69,7 +69,12 @@ class ChildProcess::Words {
   explicit Words(const Plan& plan) : command_(plan.command) {
     for (std::string& word : command_) arguments_.push_back(word.data());
     arguments_.push_back(nullptr);
-    for (char** variable = environ; *variable != nullptr; variable++) variables_.push_back(*variable);
+    // What systemd has told us is not the child's.
+    constexpr std::array<std::string_view, 4> kOurs{"LISTEN_PID=", "LISTEN_FDS=", "LISTEN_FDNAMES=", "NOTIFY_SOCKET="};
+    for (char** variable = environ; *variable != nullptr; variable++) {
+      const auto begins = [variable](std::string_view name) { return std::string_view(*variable).starts_with(name); };
+      if (std::none_of(kOurs.begin(), kOurs.end(), begins)) variables_.push_back(*variable);
+    }
     if (plan.listening >= 0) {
       process_ = kProcessVariable;
       process_.resize(process_.size() + kMostDigits + 1);
@@ -133,6 +138,7 @@ void ChildProcess::fork(const Plan& plan, Words& words, int errors) {
   if (process_ == 0) {  // system calls only: other threads may hold any lock
     ::prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (::getppid() != us) ::_exit(0);
+    ::setsid();  // what a terminal or a script sends to all of us is ours to answer first
     sigset_t none;
     ::sigemptyset(&none);
     ::pthread_sigmask(SIG_SETMASK, &none, nullptr);

@@ -10,8 +10,8 @@
 namespace acrn {
 namespace {
 
-constexpr uint64_t kRead = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR,
-                   kWrite = LANDLOCK_ACCESS_FS_WRITE_FILE, kRun = LANDLOCK_ACCESS_FS_EXECUTE,
+constexpr uint64_t kRead = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR, kTruncate = uint64_t{1} << 14,
+                   kWrite = LANDLOCK_ACCESS_FS_WRITE_FILE | kTruncate, kRun = LANDLOCK_ACCESS_FS_EXECUTE,
                    kMake = LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_REMOVE_FILE,
                    kOther = LANDLOCK_ACCESS_FS_REMOVE_DIR | LANDLOCK_ACCESS_FS_MAKE_CHAR | LANDLOCK_ACCESS_FS_MAKE_DIR |
                             LANDLOCK_ACCESS_FS_MAKE_SOCK | LANDLOCK_ACCESS_FS_MAKE_FIFO |
@@ -33,7 +33,9 @@ uint64_t bits_of(LandlockRules::Access access) {
 
 LandlockRules::LandlockRules() {
   landlock_ruleset_attr attributes{};
-  attributes.handled_access_fs = kRead | kWrite | kRun | kMake | kOther;
+  attributes.handled_access_fs = handled_ = kRead | kWrite | kRun | kMake | kOther;
+  const long version = ::syscall(SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION);
+  if (version < 3) attributes.handled_access_fs = handled_ &= ~kTruncate;  // Linux 6.2
   rules_ = UniqueFd(static_cast<int>(::syscall(SYS_landlock_create_ruleset, &attributes, sizeof(attributes), 0)));
 }
 
@@ -43,7 +45,7 @@ void LandlockRules::allow(const std::string& path, Access access) {
   struct stat kind;
   if (!file || ::fstat(file.fd(), &kind) != 0) return;
   landlock_path_beneath_attr rule{};
-  rule.allowed_access = bits_of(access) & (S_ISDIR(kind.st_mode) ? ~uint64_t{0} : kOfFiles);
+  rule.allowed_access = bits_of(access) & handled_ & (S_ISDIR(kind.st_mode) ? ~uint64_t{0} : kOfFiles);
   rule.parent_fd = file.fd();
   ::syscall(SYS_landlock_add_rule, rules_.fd(), LANDLOCK_RULE_PATH_BENEATH, &rule, 0);
 }

@@ -24,6 +24,7 @@ class LandlockRules {
 
  private:
   UniqueFd rules_;
+  uint64_t handled_ = 0;  // what these rules are about
 };
 
 }  // namespace acrn

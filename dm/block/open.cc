@@ -25,6 +25,7 @@ namespace acrn {
 namespace {
 
 constexpr uint32_t kSmallestSector = 512, kImageBlock = 4096;  // bytes
+constexpr std::chrono::minutes kImagePatience{5};              // an image may have to be repaired when it is opened
 
 struct Window {
   uint64_t start = 0, size = 0;
@@ -229,6 +230,7 @@ struct NbdPlan {
 Result<NbdPlan> plan_nbd(const BlockOptions& options, const std::string& uri) {
   const auto found = inspect_nbd(uri);
   if (!found) return found.error();
+  if (found.value().size == 0) return misfit(uri, "the export is empty");
   if (found.value().read_only && !options.read_only) return misfit(uri, "the export is read-only; give ro");
   auto window = window_of(options, uri, found.value().size, false);
   if (!window) return window.error();
@@ -269,6 +271,7 @@ Result<ImagePlan> plan_image(const BlockOptions& options, const std::string& pat
   auto probed =
       probe_disk(path, {.writable = !options.read_only && !options.snapshot, .direct = false, .only_look = true});
   if (!probed) return probed.error();
+  if (probed.value().block_device) return misfit(path, "format: for a regular file, not for a block device");
   auto image = inspect_image(path, options.format, options.follow_backing);
   if (!image) return image.error();
   auto window = window_of(options, path, image.value().virtual_size, false);
@@ -292,12 +295,13 @@ Result<OpenedDisk> open_image(const BlockOptions& options, const std::string& pa
   ImagePlan& plan = planned.value();
   auto server = ImageServer::start(path, options, *plan.facts.image);
   if (!server) return server.error();
-  const auto found = inspect_nbd(server.value()->uri());
+  const auto found = inspect_nbd(server.value()->uri(), kImagePatience);
   if (!found) {
     const std::string words = server.value()->last_words();
     return Error{ErrorKind::kNoInput, concat("virtio-blk ", path, ": format=", name_of(options.format), ": ",
                                              words.empty() ? found.error().message : words)};
   }
+  if (found.value().size < plan.window.start + plan.window.size) return misfit(path, "the image has just changed");
   BlockInfo info = plan.facts.info;
   info.size = found.value().size;
   info.offset_alignment = found.value().least;

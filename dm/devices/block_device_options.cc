@@ -316,8 +316,8 @@ Result<void> check_together(BlockOptions& options) {
                               ", the last possible sector; give a smaller window"));
   }
   const bool nbd = std::holds_alternative<NbdUri>(options.source);
-  const bool file = std::holds_alternative<FilePath>(options.source);
-  if (!file && (options.format != ImageFormat::kRaw || options.snapshot)) {
+  const bool memory = std::holds_alternative<RamDiskSource>(options.source);
+  if ((nbd || memory) && (options.format != ImageFormat::kRaw || options.snapshot)) {
     return usage_error(concat(options.snapshot ? "snapshot" : "format", ": for a file; leave it out"));
   }
   if (nbd && options.nocache) return usage_error("nocache: how an NBD server caches is its own choice; leave it out");

@@ -160,6 +160,16 @@ TEST(what_is_no_such_image_is_refused_in_one_line) {
   EXPECT_CONTAINS(refusal(image_options(raw, ImageFormat::kQcow2)), "Image is not in qcow2 format");
   EXPECT_CONTAINS(refusal(image_options(make_image(dir, "qcow2", "d", "-o data_file=d.raw"), ImageFormat::kQcow2)),
                   "its header names a data file, d.raw");
+  // A VMDK that is a text, whose extent is another file of the host.
+  std::ofstream(dir.path("text.vmdk")) << "# Disk DescriptorFile\nversion=1\nCID=1\nparentCID=ffffffff\n"
+                                          "createType=\"monolithicFlat\"\nRW 4 FLAT \"/etc/services\" 0\n"
+                                       << std::string(4096, '\n');
+  EXPECT(::truncate(dir.path("text.vmdk").c_str(), 4096) == 0);
+  EXPECT_CONTAINS(refusal(image_options(dir.path("text.vmdk"), ImageFormat::kVmdk)), "/etc/services");
+  BlockOptions remote =
+      image_options(make_image(dir, "qcow2", "remote", "-u -b nbd:127.0.0.1:1 -F raw"), ImageFormat::kQcow2);
+  remote.follow_backing = true;
+  EXPECT_CONTAINS(refusal(remote), "which is no file");
   const std::string damaged = make_image(dir, "qcow2", "damaged");
   std::fstream(damaged, std::ios::binary | std::ios::in | std::ios::out).seekp(40)
       << "nonsense";  // where the L1 table is

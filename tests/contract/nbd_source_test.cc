@@ -1,5 +1,6 @@
 // Exports of NBD servers as disks: what every backend keeps to, with servers that go, come back, hang and fail.
 #include <signal.h>
+#include <unistd.h>
 
 #include <chrono>
 
@@ -156,13 +157,39 @@ TEST(an_error_of_the_server_is_that_requests_alone) {
   }
 }
 
-TEST(a_server_that_closes_each_connection_for_a_while_loses_no_request) {
-  NbdServer server(NbdServer::memory("8M", {"error"}, {"error-pread-rate=20%", "error=ESHUTDOWN"}));
+TEST(a_server_that_says_that_it_shuts_down_is_waited_for) {
+  const TempDir dir;
+  NbdServer server(
+      {"nbdkit", "--foreground", "--exit-with-parent", "--unix", "SOCKET", "file", dir.file("disk", kContractSize)});
   const auto backend = open_backend(nbd_options(server));
   BlockRig rig(*backend);
-  std::vector<TestRequest> requests = reads(300);
-  rig.run(requests);
-  for (const TestRequest& request : requests) EXPECT(request.error == 0 || request.error == ESHUTDOWN);
+  for (int round = 0; round < 5; round++) {
+    std::vector<TestRequest> writes;
+    for (uint64_t i = 0; i < 200; i++) writes.push_back(stable_write(i * 4096, pattern(i, 4096)));
+    rig.start(writes);
+    server.end(SIGTERM);
+    server.start();
+    rig.finish();
+    for (const TestRequest& write : writes) EXPECT_EQ(write.error, 0);
+    EXPECT_EQ(rig.run(TestRequest(BlockOp::kFlush, 0, 0)), 0);
+  }
+}
+
+TEST(an_export_that_has_grown_is_served_to_its_new_end_without_a_gap) {
+  const TempDir dir;
+  const std::string path = dir.file("disk", 4 << 20);
+  NbdServer server({"nbdkit", "--foreground", "--exit-with-parent", "--unix", "SOCKET", "file", path});
+  const auto backend = open_backend(nbd_options(server));
+  BlockRig rig(*backend);
+  std::vector<TestRequest> writes;
+  for (uint64_t i = 0; i < 500; i++) writes.push_back(TestRequest::write(i * 4096, pattern(i, 4096)));
+  rig.start(writes);
+  EXPECT(::truncate(path.c_str(), 8 << 20) == 0);
+  EXPECT_EQ(must(backend->refresh_size()), 8u << 20);
+  rig.finish();
+  for (const TestRequest& write : writes) EXPECT_EQ(write.error, 0);
+  EXPECT(wait_until([&] { return rig.run(TestRequest::write((8 << 20) - 4096, pattern(1, 4096))) == 0; }));
+  EXPECT_EQ(rig.run(TestRequest(BlockOp::kFlush, 0, 0)), 0);
 }
 
 std::string refusal(const BlockOptions& options) {

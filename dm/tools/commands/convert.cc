@@ -43,9 +43,11 @@ Result<uint64_t> size_of(const std::string& text) {
   return facts.value().info.size;
 }
 
-Result<void> make(const Target& target, uint64_t size) {
+// `made`: the file is there, and ours.
+Result<void> make(const Target& target, uint64_t size, bool& made) {
   const UniqueFd file(::open(target.path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
   if (!file) return Error{ErrorKind::kNoInput, concat(target.path, ": cannot be made: ", errno_text(errno))};
+  made = true;
   if (target.format != ImageFormat::kRaw) return create_image(target.path, target.format, size);
   if (::ftruncate(file.fd(), static_cast<off_t>(size)) == 0) return {};
   return Error{ErrorKind::kNoInput, concat(target.path, ": ", size, " bytes: ", errno_text(errno))};
@@ -60,9 +62,10 @@ Result<void> run_convert(const SessionOptions& options, bool verify, bool json) 
   if (!target.value()) return run_copy(options, verify, json);
   const auto size = size_of(options.slots[0]);
   if (!size) return size.error();
-  auto done = make(*target.value(), size.value());
+  bool made = false;
+  auto done = make(*target.value(), size.value(), made);
   if (done) done = run_copy(options, verify, json);
-  if (!done) ::unlink(target.value()->path.c_str());  // nobody has seen it but we
+  if (!done && made) ::unlink(target.value()->path.c_str());  // nobody has seen it but we
   return done;
 }
 

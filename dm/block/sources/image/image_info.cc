@@ -66,10 +66,22 @@ Result<ImageInfo> inspect_image(const std::string& path, ImageFormat format, boo
     if (const std::string data = text_at(specific, "data-file"); !data.empty()) {
       return refuse(file, concat("its header names a data file, ", data, ", which is never followed"));
     }
+    if (const auto extents = specific.find("extents"); extents != specific.end()) {
+      for (const Json& extent : *extents) {
+        const std::string other = extent.is_object() ? text_at(extent, "filename") : "";
+        if (other != file && other != concat("file:", file)) {
+          return refuse(file, concat("its header names another file, ", other, "; only images in one file are served"));
+        }
+      }
+    }
     std::string backing = text_at(about, "full-backing-filename");
     if (backing.empty()) return info;
     if (!follow) {
       return refuse(file, concat("its header names a backing file, ", backing, "; give backing=follow to use it"));
+    }
+    // Such a name is no path to QEMU, which would go where it says.
+    if (const size_t colon = backing.find(':'); colon < backing.find('/')) {
+      return refuse(file, concat("its header names ", backing, ", which is no file"));
     }
     its_format = text_at(about, "backing-filename-format");
     if (its_format.empty()) return refuse(file, concat("its header does not say of which format ", backing, " is"));

@@ -67,6 +67,9 @@ Result<void> NbdConnection::start() {
   connector_ = std::make_unique<NbdConnector>(export_.place().uri, *connected_);
   auto handle = connect_nbd(export_.place().uri, kNbdPatience);
   if (!handle) return handle.error();
+  if (!is_the_same(facts_of(handle.value().get()))) {
+    return Error{ErrorKind::kNoInput, concat("virtio-blk ", export_.place().name, ": the export has just changed")};
+  }
   if (adopt(std::move(handle).value())) return {};
   return Error{ErrorKind::kInternal, concat("virtio-blk ", export_.place().name, ": epoll: ", errno_text(errno))};
 }
@@ -82,6 +85,7 @@ bool NbdConnection::adopt(NbdHandle handle) {
   watch_ = loop_.watch(socket_.fd(), EPOLLIN, [this](uint32_t) { on_socket(); });
   if (watch_ == nullptr) return false;
   writing_ = false;
+  answered_since_ = false;
   handle_ = std::move(handle);
   return true;
 }
@@ -135,7 +139,8 @@ void NbdConnection::work() {
   incoming_.run([&] {
     do {
       take_answers(group);
-      if (handle_ != nullptr && is_dead()) lose(Clock::now(), false);
+      if (handle_ != nullptr && (is_dead() || shutting_down_)) lose();
+      if (handle_ != nullptr && renewing_ && in_flight_ == 0) lose();
       while (take_next(group)) {
       }
     } while (answers_ != nullptr || (handle_ != nullptr && is_dead()));
@@ -147,7 +152,7 @@ void NbdConnection::work() {
 // One step with what waits. False: there is none to be done now.
 bool NbdConnection::take_next(SinkGroup& group) {
   while (BlockRequest* request = incoming_.pop()) waiting_.push(*request);
-  if (handle_ == nullptr || is_dead()) {
+  if (handle_ == nullptr || is_dead() || shutting_down_ || renewing_) {
     BlockRequest* const request = failing_ ? waiting_.pop() : nullptr;
     if (request == nullptr) return false;
     request->error = EIO;
@@ -208,7 +213,7 @@ bool NbdConnection::issue(Op& op, SinkGroup& group) {
     command.error = 0;
     command.bounced = 0;
     const int64_t cookie = send(op, command, bytes);
-    if (cookie < 0 && is_dead()) return false;
+    if (is_dead()) return false;
     if (cookie < 0) {
       op.error = nbd_get_errno() != 0 ? nbd_get_errno() : EIO;
       bytes = op.end - op.begin;
@@ -274,7 +279,7 @@ int64_t NbdConnection::send_zeroes(const Op& op, Command& command, uint64_t& byt
   const nbd_completion_callback done{.callback = answered, .user_data = &command, .free = nullptr};
   uint32_t flags = op.request->stable && facts.can_fua ? LIBNBD_CMD_FLAG_FUA : 0;
   if (!facts.can_zero) {
-    bytes = std::min<uint64_t>(op.end - op.begin, zero_bytes.size());
+    bytes = std::min<uint64_t>({op.end - op.begin, zero_bytes.size(), round_down(facts.most_payload, facts.least)});
     return nbd_aio_pwrite(handle_.get(), zero_bytes.data(), bytes, op.begin, done, flags);
   }
   if (!op.request->may_unmap) flags |= LIBNBD_CMD_FLAG_NO_HOLE;
@@ -298,7 +303,9 @@ void NbdConnection::take_answers(SinkGroup& group) {
     Command& command = *answers_;
     answers_ = command.next;
     // Not the server's answer: lose() sends it again.
-    if (command.error != 0 && is_dead()) continue;
+    shutting_down_ |= command.error == ESHUTDOWN;
+    if (command.error == ESHUTDOWN || (command.error != 0 && is_dead())) continue;
+    answered_since_ = true;
     Op& op = *command.op;
     if (command.error != 0) {
       op.error = command.error;
@@ -330,8 +337,9 @@ void NbdConnection::end_commands(Op& op, SinkGroup& group) {
   op.flushed = true;
   op.covered = export_.written();
   const nbd_completion_callback done{.callback = answered, .user_data = &command, .free = nullptr};
-  if (nbd_aio_flush(handle_.get(), done, 0) < 0) {
-    if (is_dead()) return;  // it is carried out again
+  const int64_t cookie = nbd_aio_flush(handle_.get(), done, 0);
+  if (is_dead()) return;  // it is carried out again
+  if (cookie < 0) {
     op.error = EIO;
     return finish(op, group);
   }
@@ -346,7 +354,7 @@ void NbdConnection::finish(Op& op, SinkGroup& group) {
   if (request.stable && op.error == EIO) export_.note_flush(0, EIO);
   if (request.op == BlockOp::kFlush && export_.writes_lost()) op.error = EIO;
   const bool writes = request.op == BlockOp::kWrite || request.op == BlockOp::kWriteZeroes;
-  if (writes && !request.stable) export_.note_write();
+  if (writes && !request.stable && export_.facts().can_flush) export_.note_write();
   request.error = op.error;
   op.request = nullptr;
   op.next_free = std::exchange(free_ops_, &op);
@@ -365,8 +373,11 @@ void NbdConnection::free_all() {
   }
 }
 
-// The connection's end, and the search for the next one. `ours`: the server has not gone.
-void NbdConnection::lose(Clock::time_point since, bool ours) {
+// The connection's end, and the search for the next one.
+void NbdConnection::lose() {
+  const bool ours = renewing_ && !is_dead() && !shutting_down_;  // the server has not gone
+  // One that comes back only to go again makes nobody wait longer.
+  const bool had_answered = answered_since_ || in_flight_ == 0;
   watch_.reset();
   socket_.reset();
   handle_.reset();
@@ -382,8 +393,11 @@ void NbdConnection::lose(Clock::time_point since, bool ours) {
   waiting_ = requests;
   free_all();
 
-  down_since_ = since;
+  const auto now = Clock::now();
+  if (had_answered || down_since_ == Clock::time_point()) down_since_ = now;
   failing_ = false;
+  renewing_ = shutting_down_ = false;
+  renewed_ = ours;
   if (!ours) {
     const bool news = export_.note_lost_server();
     if (worth_telling(++losses_)) {
@@ -399,20 +413,27 @@ void NbdConnection::lose(Clock::time_point since, bool ours) {
     failing_ = export_.place().patience == seconds(0);
   }
   if (!ours && !export_.place().comes_back) return;
-  connector_->start();
+  if (now >= next_attempt_) connector_->start();
   arm(kBetweenAttempts);
 }
 
+// What is in flight is answered first: a copy of it could still be carried out after a newer write.
 void NbdConnection::on_renew() {
-  if (handle_ != nullptr) lose(Clock::now(), true);
+  renewing_ = handle_ != nullptr;
   work();
 }
 
 void NbdConnection::on_connected() {
   next_attempt_ = Clock::now() + kBetweenAttempts;
   auto made = connector_->take();
-  if (made && handle_ == nullptr && is_the_same(facts_of(made.value().get())) && adopt(std::move(made).value())) {
-    failing_ = false;
+  if (!made && std::exchange(renewed_, false)) export_.note_lost_server();
+  const bool same = made && is_the_same(facts_of(made.value().get()));
+  if (made && !same && !std::exchange(refused_, true)) {
+    log(LogLevel::kWarning, concat("virtio-blk ", export_.place().name,
+                                   ": the server is back with less than the export had; it is not taken"));
+  }
+  if (same && handle_ == nullptr && adopt(std::move(made).value())) {
+    failing_ = refused_ = false;
     if (losses_ != 0 && worth_telling(losses_)) {
       log(LogLevel::kInfo, concat("virtio-blk ", export_.place().name, ": the server is back"));
     }
@@ -424,15 +445,16 @@ void NbdConnection::on_connected() {
 bool NbdConnection::is_the_same(const NbdFacts& facts) const {
   const NbdFacts& before = export_.facts();
   return facts.size >= export_.size() && facts.least <= before.least && facts.most_payload >= before.most_payload &&
-         facts.read_only == before.read_only && facts.can_flush == before.can_flush &&
-         facts.can_fua == before.can_fua && facts.can_trim == before.can_trim && facts.can_zero == before.can_zero;
+         facts.read_only <= before.read_only && facts.can_flush >= before.can_flush &&
+         facts.can_fua >= before.can_fua && facts.can_trim >= before.can_trim && facts.can_zero >= before.can_zero;
 }
 
 void NbdConnection::on_tick() {
   armed_ = false;
   const auto now = Clock::now();
   const bool hung = now - last_answer_at_ > std::max(export_.place().patience, kHung);
-  if (handle_ != nullptr && in_flight_ != 0 && hung) lose(last_answer_at_, false);
+  // A child of ours may take its time; its socket tells of its death.
+  if (handle_ != nullptr && in_flight_ != 0 && hung && export_.place().comes_back) lose();
   if (handle_ == nullptr && export_.place().comes_back) {
     failing_ |= now - down_since_ >= export_.place().patience;
     if (now >= next_attempt_) connector_->start();

@@ -85,7 +85,7 @@ class NbdConnection {
   void finish(Op& op, SinkGroup& group);
   void free_all();
 
-  void lose(Clock::time_point since, bool ours);
+  void lose();
   void on_renew();
   void on_connected();
   bool is_the_same(const NbdFacts& facts) const;
@@ -114,7 +114,12 @@ class NbdConnection {
   bool armed_ = false;
   std::unique_ptr<NbdConnector> connector_;
   Clock::time_point last_answer_at_{}, down_since_{}, next_attempt_{};
-  bool failing_ = false;  // what waits has waited too long
+  bool failing_ = false;         // what waits has waited too long
+  bool answered_since_ = false;  // the last connection was made
+  bool shutting_down_ = false;   // the server says so
+  bool renewing_ = false;        // another connection is wanted, when nothing is in flight
+  bool renewed_ = false;         // the last one ended for that, and its server is there as far as we know
+  bool refused_ = false;         // one that came back was, which was told of
   uint64_t losses_ = 0;
 
   // While it is connected.

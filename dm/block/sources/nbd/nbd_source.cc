@@ -11,8 +11,8 @@ constexpr uint32_t kMostUnit = 64 << 10;  // bytes
 
 }  // namespace
 
-Result<NbdFacts> inspect_nbd(const std::string& uri) {
-  auto handle = connect_nbd(uri, kNbdPatience);
+Result<NbdFacts> inspect_nbd(const std::string& uri, std::chrono::milliseconds patience) {
+  auto handle = connect_nbd(uri, patience);
   if (!handle) return handle.error();
   const NbdFacts facts = facts_of(handle.value().get());
   nbd_aio_disconnect(handle.value().get(), 0);

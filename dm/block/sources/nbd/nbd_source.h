@@ -16,7 +16,7 @@
 namespace acrn {
 
 // What the server says of the export. Errors: kNoInput.
-Result<NbdFacts> inspect_nbd(const std::string& uri);
+Result<NbdFacts> inspect_nbd(const std::string& uri, std::chrono::milliseconds patience = kNbdPatience);
 
 class NbdSource final : public BlockBackend {
  public:

@@ -28,7 +28,7 @@ using Access = LandlockRules::Access;
 
 constexpr milliseconds kTermPatience{10'000}, kKillPatience{60'000};
 constexpr size_t kMostOutput = 1 << 20;  // bytes
-constexpr int kNoProgram = 127, kUnknown = 255;
+constexpr int kUnknown = 255;
 constexpr std::string_view kProcessVariable = "LISTEN_PID=";
 constexpr size_t kMostDigits = 20;
 
@@ -216,7 +216,7 @@ Result<std::string> output_of(ChildProcess::Plan plan, milliseconds patience) {
   }
   const int status = child.wait(left());
   if (status == 0) return text;
-  if (status == kNoProgram) {
+  if (status == ChildProcess::kNoProgram) {
     return Error{ErrorKind::kUnavailable, concat(program, ": there is no such program")};
   }
   const std::string why = child.last_words();

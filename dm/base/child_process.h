@@ -26,7 +26,8 @@ class ChildProcess {
     int listening = -1;            // descriptor 3 of it, as systemd gives a listening socket (sd_listen_fds(3))
     int output = -1;               // its standard output; -1: nowhere
   };
-  // Errors: kUnavailable, there is no such program; kInternal.
+  // Errors: kInternal. That there is no such program shows in its exit status.
+  static constexpr int kNoProgram = 127;
   static Result<std::unique_ptr<ChildProcess>> start(const Plan& plan);
   // Ends it by SIGTERM, or where that does not help by SIGKILL, and waits.
   ~ChildProcess();
@@ -54,8 +55,8 @@ class ChildProcess {
   int status_ = -1;
 };
 
-// Runs it to its end, and returns what it printed, up to 1 MiB. Errors: as of start(); kNoInput, with its last words,
-// if it fails or takes longer than `patience`.
+// Runs it to its end, and returns what it printed, up to 1 MiB. Errors: as of start(); kUnavailable, there is no such
+// program; kNoInput, with its last words, if it fails or takes longer than `patience`.
 Result<std::string> output_of(ChildProcess::Plan plan, std::chrono::milliseconds patience);
 
 }  // namespace acrn

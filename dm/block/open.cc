@@ -297,6 +297,9 @@ Result<OpenedDisk> open_image(const BlockOptions& options, const std::string& pa
   if (!server) return server.error();
   const auto found = inspect_nbd(server.value()->uri(), kImagePatience);
   if (!found) {
+    if (server.value()->is_missing()) {
+      return Error{ErrorKind::kUnavailable, concat("virtio-blk ", path, ": there is no qemu-nbd; install qemu-utils")};
+    }
     const std::string words = server.value()->last_words();
     return Error{ErrorKind::kNoInput, concat("virtio-blk ", path, ": format=", name_of(options.format), ": ",
                                              words.empty() ? found.error().message : words)};

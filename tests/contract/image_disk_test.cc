@@ -217,6 +217,22 @@ TEST(a_child_that_takes_too_long_or_does_not_exist_is_told_of) {
   EXPECT(children().empty());
 }
 
+TEST(a_host_without_the_programs_is_told_which_are_missing) {
+  const TempDir dir;
+  const std::string path = make_image(dir, "qcow2"), programs = dir.path("programs"), before = ::getenv("PATH");
+  const std::string found = must(output_of({.command = {"sh", "-c", "command -v qemu-img"}}, seconds(10)));
+  std::filesystem::create_directory(programs);
+  ::setenv("PATH", programs.c_str(), 1);
+  const auto without_any = open_disk(image_options(path, ImageFormat::kQcow2), "0:9:0");
+  std::filesystem::create_symlink(found.substr(0, found.find('\n')), programs + "/qemu-img");
+  const auto without_server = open_disk(image_options(path, ImageFormat::kQcow2), "0:9:0");
+  ::setenv("PATH", before.c_str(), 1);
+  EXPECT(without_any.error().kind == ErrorKind::kUnavailable);
+  EXPECT_CONTAINS(without_any.error().message, "qemu-img: there is no such program");
+  EXPECT(without_server.error().kind == ErrorKind::kUnavailable);
+  EXPECT_CONTAINS(without_server.error().message, "there is no qemu-nbd; install qemu-utils");
+}
+
 TEST(a_child_that_dies_is_an_error_of_the_disk) {
   const TempDir dir;
   const auto backend = open_backend(image_options(make_image(dir, "qcow2"), ImageFormat::kQcow2));

@@ -2,6 +2,7 @@
 // on a socket that only we have; the requests are those of an NBD export.
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <string>
 
@@ -17,13 +18,15 @@ namespace acrn {
 // The child, until its end.
 class ImageServer {
  public:
-  // `path` as `options` say. Errors: kNoInput, with the child's last words; kUnavailable: qemu-nbd is missing.
+  // `path` as `options` say. It has not answered yet. Errors: kInternal.
   static Result<std::unique_ptr<ImageServer>> start(const std::string& path, const BlockOptions& options,
                                                     const ImageInfo& info);
 
   // Where it serves. Nobody else can reach it.
   std::string uri() const;
   std::string last_words() { return child_->last_words(); }
+  // There is no qemu-nbd. Once it does not answer.
+  bool is_missing() { return child_->wait(std::chrono::milliseconds(0)) == ChildProcess::kNoProgram; }
 
  private:
   ImageServer(UniqueFd socket, std::unique_ptr<ChildProcess> child)

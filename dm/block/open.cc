@@ -68,6 +68,19 @@ Result<Window> window_of(const BlockOptions& options, const std::string& name, u
                        sectors, " sectors of ", sector, " bytes"));
 }
 
+// The window as a part of an identity.
+std::string window_text(const BlockOptions& options, const Window& window, const char* whole) {
+  return options.range ? concat(":", window.start, "+", window.size) : whole;
+}
+
+// The window is outermost: alignment is a matter of the whole medium's bytes.
+std::unique_ptr<BlockBackend> in_filters(std::unique_ptr<BlockBackend> backend, bool align, const BlockOptions& options,
+                                         const Window& window) {
+  if (align) backend = make_filter_align(std::move(backend));
+  if (options.range) backend = make_filter_range(std::move(backend), window.start, window.size);
+  return backend;
+}
+
 uint32_t physical_of(const BlockOptions& options, uint32_t found) {
   return std::max(options.physical_sector.value_or(found), options.logical_sector);
 }
@@ -126,8 +139,7 @@ Result<FilePlan> plan_file(const BlockOptions& options, const std::string& path,
   facts.info.discard_granularity = plan.probe.discard_granularity;
   facts.info.read_only = options.read_only;
   // A whole file stays the same disk when it grows.
-  facts.identity = options.range ? concat(plan.probe.identity, ":", plan.window.start, "+", plan.window.size)
-                                 : plan.probe.identity + ":whole";
+  facts.identity = plan.probe.identity + window_text(options, plan.window, ":whole");
   facts.medium = plan.probe.block_device ? "block device" : "file";
   if (options.lock) {
     facts.locked =
@@ -181,9 +193,7 @@ Result<OpenedDisk> open_file(const BlockOptions& options, const std::string& pat
   }
   auto engine = make_engine(options, path, slot, plan);
   OpenedDisk disk{std::move(plan.facts), std::move(engine)};
-  // The window is outermost: alignment is a matter of the whole file's bytes.
-  if (options.nocache) disk.backend = make_filter_align(std::move(disk.backend));
-  if (options.range) disk.backend = make_filter_range(std::move(disk.backend), plan.window.start, plan.window.size);
+  disk.backend = in_filters(std::move(disk.backend), options.nocache, options, plan.window);
   return disk;
 }
 
@@ -216,8 +226,7 @@ Result<OpenedDisk> open_ram(const BlockOptions& options, uint64_t size, const st
   auto ram = make_ram_disk(info);
   if (!ram) return ram.error();
   OpenedDisk disk{plan.value().facts, std::move(ram).value()};
-  const Window window = plan.value().window;
-  if (options.range) disk.backend = make_filter_range(std::move(disk.backend), window.start, window.size);
+  disk.backend = in_filters(std::move(disk.backend), false, options, plan.value().window);
   return disk;
 }
 
@@ -240,8 +249,7 @@ Result<NbdPlan> plan_nbd(const BlockOptions& options, const std::string& uri) {
   facts.info.physical_block = physical_of(options, std::max(kSmallestSector, plan.found.preferred));
   facts.info.discard_granularity = std::max(kSmallestSector, plan.found.preferred);
   facts.info.read_only = options.read_only;
-  facts.identity =
-      concat("nbd:", uri, options.range ? concat(":", plan.window.start, "+", plan.window.size) : ":whole");
+  facts.identity = concat("nbd:", uri, window_text(options, plan.window, ":whole"));
   facts.medium = "nbd";
   return plan;
 }
@@ -254,8 +262,7 @@ Result<OpenedDisk> open_nbd(const BlockOptions& options, const std::string& uri)
   info.offset_alignment = plan.found.least;
   NbdPlace place{.uri = uri, .name = uri, .patience = std::chrono::seconds(options.reconnect)};
   OpenedDisk disk{plan.facts, std::make_unique<NbdSource>(std::move(place), plan.found, info)};
-  if (plan.found.least > kSmallestSector) disk.backend = make_filter_align(std::move(disk.backend));
-  if (options.range) disk.backend = make_filter_range(std::move(disk.backend), plan.window.start, plan.window.size);
+  disk.backend = in_filters(std::move(disk.backend), plan.found.least > kSmallestSector, options, plan.window);
   return disk;
 }
 
@@ -282,8 +289,7 @@ Result<ImagePlan> plan_image(const BlockOptions& options, const std::string& pat
   facts.info.physical_block = physical_of(options, kImageBlock);
   facts.info.discard_granularity = kImageBlock;
   facts.info.read_only = options.read_only;
-  facts.identity = concat(probed.value().identity, ":", name_of(options.format),
-                          options.range ? concat(":", plan.window.start, "+", plan.window.size) : "");
+  facts.identity = concat(probed.value().identity, ":", name_of(options.format), window_text(options, plan.window, ""));
   facts.medium = "image";
   facts.image = std::move(image).value();
   return plan;
@@ -309,8 +315,7 @@ Result<OpenedDisk> open_image(const BlockOptions& options, const std::string& pa
   info.size = found.value().size;
   info.offset_alignment = found.value().least;
   OpenedDisk disk{plan.facts, std::make_unique<ImageDisk>(std::move(server).value(), path, found.value(), info)};
-  if (found.value().least > kSmallestSector) disk.backend = make_filter_align(std::move(disk.backend));
-  if (options.range) disk.backend = make_filter_range(std::move(disk.backend), plan.window.start, plan.window.size);
+  disk.backend = in_filters(std::move(disk.backend), info.offset_alignment > kSmallestSector, options, plan.window);
   return disk;
 }
 

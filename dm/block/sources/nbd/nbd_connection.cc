@@ -30,6 +30,10 @@ constexpr seconds kHung{30};
 // Of what the socket has, before other tasks of the loop have their turn.
 constexpr unsigned kReceivesPerTurn = 256;
 
+bool is_write(const BlockRequest& request) {
+  return request.op == BlockOp::kWrite || request.op == BlockOp::kWriteZeroes;
+}
+
 uint64_t round_down(uint64_t value, uint64_t unit) { return value & ~(unit - 1); }
 uint64_t round_up(uint64_t value, uint64_t unit) { return round_down(value + unit - 1, unit); }
 
@@ -75,7 +79,7 @@ Result<void> NbdConnection::start() {
 }
 
 NbdConnection::~NbdConnection() {
-  if (handle_ != nullptr && !is_dead()) nbd_aio_disconnect(handle_.get(), 0);  // politely, if it can be said at once
+  if (is_up()) nbd_aio_disconnect(handle_.get(), 0);  // politely, if it can be said at once
 }
 
 // False: the loop does not take its socket.
@@ -115,7 +119,7 @@ void NbdConnection::on_socket() {
 // Until the socket has nothing more, which spares a turn of the loop for each answer. libnbd is told of what there is
 // only: when it finds nothing, it sends nothing either until something comes.
 void NbdConnection::receive() {
-  for (unsigned turn = 0; turn < kReceivesPerTurn && handle_ != nullptr && !is_dead(); turn++) {
+  for (unsigned turn = 0; turn < kReceivesPerTurn && is_up(); turn++) {
     const unsigned direction = nbd_aio_get_direction(handle_.get());
     pollfd socket{nbd_aio_get_fd(handle_.get()), 0, 0};
     if ((direction & LIBNBD_AIO_DIRECTION_READ) != 0) socket.events |= POLLIN;
@@ -128,7 +132,7 @@ void NbdConnection::receive() {
 
 // The loop tells of room in the socket only while libnbd has something to send.
 void NbdConnection::watch_socket() {
-  if (handle_ == nullptr || is_dead()) return;
+  if (!is_up()) return;
   const bool wanted = (nbd_aio_get_direction(handle_.get()) & LIBNBD_AIO_DIRECTION_WRITE) != 0;
   if (std::exchange(writing_, wanted) != wanted) watch_->set_events(EPOLLIN | (wanted ? EPOLLOUT : 0u));
 }
@@ -152,7 +156,7 @@ void NbdConnection::work() {
 // One step with what waits. False: there is none to be done now.
 bool NbdConnection::take_next(SinkGroup& group) {
   while (BlockRequest* request = incoming_.pop()) waiting_.push(*request);
-  if (handle_ == nullptr || is_dead() || shutting_down_ || renewing_) {
+  if (!is_up() || shutting_down_ || renewing_) {
     BlockRequest* const request = failing_ ? waiting_.pop() : nullptr;
     if (request == nullptr) return false;
     request->error = EIO;
@@ -204,24 +208,34 @@ NbdConnection::Op& NbdConnection::begin(BlockRequest& request) {
   return op;
 }
 
+// A free one, still on its list.
+NbdConnection::Command& NbdConnection::next_command(Op& op) {
+  Command& command = *free_commands_;
+  command.op = &op;
+  command.error = 0;
+  command.bounced = 0;
+  return command;
+}
+
+void NbdConnection::sent(Command& command) {
+  free_commands_ = command.next;
+  command.op->commands++;
+  if (in_flight_++ == 0) last_answer_at_ = Clock::now();
+  arm(kBetweenLooks);
+}
+
 // Makes a command for the next part of it. False: the connection is dead.
 bool NbdConnection::issue(Op& op, SinkGroup& group) {
   uint64_t bytes = 0;
   if (op.begin < op.end || op.request->op == BlockOp::kFlush) {
-    Command& command = *free_commands_;
-    command.op = &op;
-    command.error = 0;
-    command.bounced = 0;
+    Command& command = next_command(op);
     const int64_t cookie = send(op, command, bytes);
     if (is_dead()) return false;
     if (cookie < 0) {
       op.error = nbd_get_errno() != 0 ? nbd_get_errno() : EIO;
       bytes = op.end - op.begin;
     } else {
-      free_commands_ = command.next;
-      op.commands++;
-      if (in_flight_++ == 0) last_answer_at_ = Clock::now();
-      arm(kBetweenLooks);
+      sent(command);
     }
   }
   op.begin += bytes;
@@ -233,24 +247,30 @@ bool NbdConnection::issue(Op& op, SinkGroup& group) {
 
 // Below 0: libnbd does not take it. `bytes`: how many of the request's it is for.
 int64_t NbdConnection::send(Op& op, Command& command, uint64_t& bytes) {
-  const nbd_completion_callback done{.callback = answered, .user_data = &command, .free = nullptr};
   switch (op.request->op) {
     case BlockOp::kRead:
     case BlockOp::kWrite: return send_transfer(op, command, bytes);
     case BlockOp::kWriteZeroes: return send_zeroes(op, command, bytes);
     case BlockOp::kDiscard:
       bytes = std::min(op.end - op.begin, kMostOther);
-      return nbd_aio_trim(handle_.get(), bytes, op.begin, done, 0);
+      return nbd_aio_trim(handle_.get(), bytes, op.begin, answer_to(command), 0);
     case BlockOp::kFlush: break;
   }
+  return send_flush(op, command);
+}
+
+int64_t NbdConnection::send_flush(Op& op, Command& command) {
   op.flushed = true;
   op.covered = export_.written();
-  return nbd_aio_flush(handle_.get(), done, 0);
+  return nbd_aio_flush(handle_.get(), answer_to(command), 0);
+}
+
+uint32_t NbdConnection::fua_of(const Op& op) const {
+  return op.request->stable && export_.facts().can_fua ? LIBNBD_CMD_FLAG_FUA : 0;
 }
 
 int64_t NbdConnection::send_transfer(Op& op, Command& command, uint64_t& bytes) {
   const NbdFacts& facts = export_.facts();
-  const nbd_completion_callback done{.callback = answered, .user_data = &command, .free = nullptr};
   const bool read = op.request->op == BlockOp::kRead;
   const uint64_t rest = op.end - op.begin, most = std::min<uint64_t>({kMostPayload, facts.most_payload, rest});
   const iovec front = op.place.front();
@@ -269,22 +289,23 @@ int64_t NbdConnection::send_transfer(Op& op, Command& command, uint64_t& bytes) 
     });
     if (read) command.bounced = bytes;
   }
-  if (read) return nbd_aio_pread(handle_.get(), memory, bytes, op.begin, done, 0);
-  const uint32_t flags = op.request->stable && facts.can_fua ? LIBNBD_CMD_FLAG_FUA : 0;
-  return nbd_aio_pwrite(handle_.get(), memory, bytes, op.begin, done, flags);
+  if (read) return nbd_aio_pread(handle_.get(), memory, bytes, op.begin, answer_to(command), 0);
+  return nbd_aio_pwrite(handle_.get(), memory, bytes, op.begin, answer_to(command), fua_of(op));
 }
 
 int64_t NbdConnection::send_zeroes(const Op& op, Command& command, uint64_t& bytes) {
   const NbdFacts& facts = export_.facts();
-  const nbd_completion_callback done{.callback = answered, .user_data = &command, .free = nullptr};
-  uint32_t flags = op.request->stable && facts.can_fua ? LIBNBD_CMD_FLAG_FUA : 0;
   if (!facts.can_zero) {
     bytes = std::min<uint64_t>({op.end - op.begin, zero_bytes.size(), round_down(facts.most_payload, facts.least)});
-    return nbd_aio_pwrite(handle_.get(), zero_bytes.data(), bytes, op.begin, done, flags);
+    return nbd_aio_pwrite(handle_.get(), zero_bytes.data(), bytes, op.begin, answer_to(command), fua_of(op));
   }
-  if (!op.request->may_unmap) flags |= LIBNBD_CMD_FLAG_NO_HOLE;
+  const uint32_t hole = op.request->may_unmap ? 0 : LIBNBD_CMD_FLAG_NO_HOLE;
   bytes = std::min(op.end - op.begin, kMostOther);
-  return nbd_aio_zero(handle_.get(), bytes, op.begin, done, flags);
+  return nbd_aio_zero(handle_.get(), bytes, op.begin, answer_to(command), fua_of(op) | hole);
+}
+
+nbd_completion_callback NbdConnection::answer_to(Command& command) {
+  return {.callback = answered, .user_data = &command, .free = nullptr};
 }
 
 // libnbd holds the handle's lock. It is told to forget the command.
@@ -326,26 +347,15 @@ void NbdConnection::take_answers(SinkGroup& group) {
 void NbdConnection::end_commands(Op& op, SinkGroup& group) {
   const BlockRequest& request = *op.request;
   const NbdFacts& facts = export_.facts();
-  const bool writes = request.op == BlockOp::kWrite || request.op == BlockOp::kWriteZeroes;
-  if (op.error != 0 || !writes || !request.stable || facts.can_fua || !facts.can_flush || op.flushed) {
+  if (op.error != 0 || !is_write(request) || !request.stable || facts.can_fua || !facts.can_flush || op.flushed) {
     return finish(op, group);
   }
-  Command& command = *free_commands_;  // one of its own has just been answered
-  command.op = &op;
-  command.error = 0;
-  command.bounced = 0;
-  op.flushed = true;
-  op.covered = export_.written();
-  const nbd_completion_callback done{.callback = answered, .user_data = &command, .free = nullptr};
-  const int64_t cookie = nbd_aio_flush(handle_.get(), done, 0);
+  Command& command = next_command(op);  // one of its own has just been answered
+  const int64_t cookie = send_flush(op, command);
   if (is_dead()) return;  // it is carried out again
-  if (cookie < 0) {
-    op.error = EIO;
-    return finish(op, group);
-  }
-  free_commands_ = command.next;
-  op.commands++;
-  in_flight_++;
+  if (cookie >= 0) return sent(command);
+  op.error = EIO;
+  finish(op, group);
 }
 
 void NbdConnection::finish(Op& op, SinkGroup& group) {
@@ -353,8 +363,7 @@ void NbdConnection::finish(Op& op, SinkGroup& group) {
   if (op.flushed) export_.note_flush(op.covered, op.error);
   if (request.stable && op.error == EIO) export_.note_flush(0, EIO);
   if (request.op == BlockOp::kFlush && export_.writes_lost()) op.error = EIO;
-  const bool writes = request.op == BlockOp::kWrite || request.op == BlockOp::kWriteZeroes;
-  if (writes && !request.stable && export_.facts().can_flush) export_.note_write();
+  if (is_write(request) && !request.stable && export_.facts().can_flush) export_.note_write();
   request.error = op.error;
   op.request = nullptr;
   op.next_free = std::exchange(free_ops_, &op);

@@ -66,7 +66,8 @@ class NbdConnection {
   NbdConnection(NbdExport& what, EventLoop& loop);
   Result<void> start();
   bool adopt(NbdHandle handle);
-  bool is_dead() const;
+  bool is_dead() const;  // there is a handle
+  bool is_up() const { return handle_ != nullptr && !is_dead(); }
 
   void on_socket();
   void receive();
@@ -75,10 +76,15 @@ class NbdConnection {
   bool take_next(SinkGroup& group);
   std::optional<int> outcome_at_once(const BlockRequest& request) const;
   Op& begin(BlockRequest& request);
+  Command& next_command(Op& op);
+  void sent(Command& command);
   bool issue(Op& op, SinkGroup& group);
   int64_t send(Op& op, Command& command, uint64_t& bytes);
+  int64_t send_flush(Op& op, Command& command);
   int64_t send_transfer(Op& op, Command& command, uint64_t& bytes);
   int64_t send_zeroes(const Op& op, Command& command, uint64_t& bytes);
+  uint32_t fua_of(const Op& op) const;
+  static nbd_completion_callback answer_to(Command& command);
   static int answered(void* command, int* error);
   void take_answers(SinkGroup& group);
   void end_commands(Op& op, SinkGroup& group);

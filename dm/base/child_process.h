@@ -22,10 +22,11 @@ class ChildProcess {
     std::vector<std::string> command;  // a program of $PATH, and its arguments
     // Beside the programs and libraries of the system.
     std::vector<std::string> read, read_write;
-    bool temporary_files = false;  // in $TMPDIR, or else /var/tmp
-    int listening = -1;            // descriptor 3 of it, as systemd gives a listening socket (sd_listen_fds(3))
-    int output = -1;               // its standard output; -1: nowhere
+    int listening = -1;  // descriptor 3 of it, as systemd gives a listening socket (sd_listen_fds(3))
+    int file = -1;       // its descriptor kFile: a file that it may open again, in /proc/self/fd
+    int output = -1;     // its standard output; -1: nowhere
   };
+  static constexpr int kFile = 4;
   // Errors: kInternal. That there is no such program shows in its exit status.
   static constexpr int kNoProgram = 127;
   static Result<std::unique_ptr<ChildProcess>> start(const Plan& plan);

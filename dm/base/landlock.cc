@@ -12,8 +12,8 @@ namespace {
 
 constexpr uint64_t kRead = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR, kTruncate = uint64_t{1} << 14,
                    kWrite = LANDLOCK_ACCESS_FS_WRITE_FILE | kTruncate, kRun = LANDLOCK_ACCESS_FS_EXECUTE,
-                   kMake = LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_REMOVE_FILE,
-                   kOther = LANDLOCK_ACCESS_FS_REMOVE_DIR | LANDLOCK_ACCESS_FS_MAKE_CHAR | LANDLOCK_ACCESS_FS_MAKE_DIR |
+                   kOther = LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_REMOVE_FILE |
+                            LANDLOCK_ACCESS_FS_REMOVE_DIR | LANDLOCK_ACCESS_FS_MAKE_CHAR | LANDLOCK_ACCESS_FS_MAKE_DIR |
                             LANDLOCK_ACCESS_FS_MAKE_SOCK | LANDLOCK_ACCESS_FS_MAKE_FIFO |
                             LANDLOCK_ACCESS_FS_MAKE_BLOCK | LANDLOCK_ACCESS_FS_MAKE_SYM;
 // What makes sense for what is no folder.
@@ -22,18 +22,17 @@ constexpr uint64_t kOfFiles = LANDLOCK_ACCESS_FS_READ_FILE | kWrite | kRun;
 uint64_t bits_of(LandlockRules::Access access) {
   switch (access) {
     case LandlockRules::Access::kRead: return kRead;
-    case LandlockRules::Access::kReadWrite: return kRead | kWrite;
     case LandlockRules::Access::kRun: return kRead | kRun;
-    case LandlockRules::Access::kTemporaryFiles: break;
+    case LandlockRules::Access::kReadWrite: break;
   }
-  return kRead | kWrite | kMake;
+  return kRead | kWrite;
 }
 
 }  // namespace
 
 LandlockRules::LandlockRules() {
   landlock_ruleset_attr attributes{};
-  attributes.handled_access_fs = handled_ = kRead | kWrite | kRun | kMake | kOther;
+  attributes.handled_access_fs = handled_ = kRead | kWrite | kRun | kOther;
   const long version = ::syscall(SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION);
   if (version < 3) attributes.handled_access_fs = handled_ &= ~kTruncate;  // Linux 6.2
   rules_ = UniqueFd(static_cast<int>(::syscall(SYS_landlock_create_ruleset, &attributes, sizeof(attributes), 0)));

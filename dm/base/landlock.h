@@ -10,12 +10,11 @@ namespace acrn {
 
 class LandlockRules {
  public:
-  enum class Access : uint8_t { kRead, kReadWrite, kRun, kTemporaryFiles };
+  enum class Access : uint8_t { kRead, kReadWrite, kRun };
 
   // Nothing is allowed yet. Without Landlock in the host nothing is forbidden either, and fd() is -1.
   LandlockRules();
-  // That file, or all below that folder: to read; to write, too; to read and run; to make files, write them, and remove
-  // them. What does not exist is left out.
+  // That file, or all below that folder: to read; to write, too; to read and run. What does not exist is left out.
   void allow(const std::string& path, Access access);
   int fd() const { return rules_.fd(); }
 

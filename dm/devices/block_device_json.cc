@@ -23,9 +23,13 @@ Json range_json(const BlockOptions& options) {
 
 Json image_json(const DiskFacts& facts) {
   if (!facts.image) return nullptr;
+  Json backing = Json::array();
+  for (const ImageInfo::Backing& file : facts.image->backing) {
+    backing.push_back({{"path", file.path}, {"format", name_of(file.format)}});
+  }
   return {{"virtual_bytes", facts.image->virtual_size},
           {"allocated_bytes", facts.image->allocated},
-          {"backing", facts.image->backing}};
+          {"backing", std::move(backing)}};
 }
 
 }  // namespace

@@ -22,9 +22,10 @@ Result<void> check_exclusive(const std::vector<PciSlotConfig>& slots, const std:
   for (size_t later = 1; later < slots.size(); later++) {
     for (size_t earlier = 0; earlier < later; earlier++) {
       const auto &a = facts[earlier].disk, &b = facts[later].disk;
-      if (!a || !b || !a->locked || !b->locked || !exclude_each_other(*a->locked, *b->locked)) continue;
-      return in_slot(slots[later], bytes_in_use(source_text(block_options(slots[later])->source), b->locked->start,
-                                                b->locked->size, concat("slot ", short_name(slots[earlier].address))));
+      const DiskFacts::Bytes* const conflict = a && b ? find_conflict(*a, *b) : nullptr;
+      if (conflict == nullptr) continue;
+      return in_slot(slots[later], bytes_in_use(conflict->path, conflict->start, conflict->size,
+                                                concat("slot ", short_name(slots[earlier].address))));
     }
   }
   return {};

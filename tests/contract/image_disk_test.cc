@@ -3,9 +3,11 @@
 #include <fcntl.h>
 #include <signal.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <random>
 
 #include "dm/base/child_process.h"
 #include "dm/base/log_setup.h"
@@ -130,6 +132,138 @@ TEST(a_snapshot_leaves_the_image_as_it_is) {
   EXPECT(bytes_of(path) == before);
 }
 
+TEST(a_snapshot_makes_no_file_that_others_see) {
+  const TempDir dir;
+  BlockOptions options = image_options(make_image(dir, "qcow2"), ImageFormat::kQcow2);
+  options.snapshot = true;
+  const std::string folder = dir.path("temporary");
+  std::filesystem::create_directory(folder);
+  ::setenv("TMPDIR", folder.c_str(), 1);
+  {
+    const auto backend = open_backend(options);
+    BlockRig rig(*backend);
+    EXPECT_EQ(rig.run(TestRequest::write(0, pattern(1, 1 << 20))), 0);
+    EXPECT(std::filesystem::is_empty(folder));
+  }
+  ::setenv("TMPDIR", "/proc", 1);
+  const auto nowhere = open_disk(options, "0:9:0");
+  ::unsetenv("TMPDIR");
+  EXPECT(!nowhere.ok());
+  EXPECT_CONTAINS(nowhere.error().message, "snapshot: a temporary file in /proc: ");
+  EXPECT_CONTAINS(nowhere.error().message, "; name a folder in TMPDIR");
+}
+
+TEST(a_snapshot_does_not_change_the_serial) {
+  const TempDir dir;
+  BlockOptions options = image_options(dir.file("disk", kContractSize), ImageFormat::kRaw);
+  const std::string plain = must(inspect_disk(options, "0:9:0")).identity;
+  options.snapshot = true;
+  if (!runs("qemu-img --version")) SKIP("qemu-img");
+  EXPECT_EQ(must(inspect_disk(options, "0:9:0")).identity, plain);
+}
+
+// What a format can do, as options of qemu-img's.
+struct Kind {
+  std::string format, options;
+};
+
+TEST(every_kind_of_image_reads_like_qemu_img_reads_it) {
+  const std::vector<Kind> kinds{{"qcow2", ""},
+                                {"qcow2", "-o compat=0.10"},
+                                {"qcow2", "-o cluster_size=2M"},
+                                {"qcow2", "-o extended_l2=on,cluster_size=128k"},
+                                {"qcow2", "-c"},
+                                {"qcow2", "-c -o compression_type=zstd"},
+                                {"vmdk", ""},
+                                {"vmdk", "-o subformat=streamOptimized"},
+                                {"vdi", ""},
+                                {"vdi", "-o static=on"},
+                                {"vpc", "-o force_size=on"},
+                                {"vpc", "-o subformat=fixed,force_size=on"},
+                                {"vhdx", ""},
+                                {"vhdx", "-o subformat=fixed,block_size=1M"}};
+  const TempDir dir;
+  const std::string raw = dir.file("raw", kContractSize);
+  {  // data with holes
+    const auto backend = open_backend(options_for(raw));
+    BlockRig rig(*backend);
+    for (const uint64_t at : {0u, 100u << 10, 3u << 20, (8u << 20) - 4096u}) {
+      EXPECT_EQ(rig.run(TestRequest::write(at, pattern(at + 1, 4096))), 0);
+    }
+  }
+  const std::string expected = bytes_of(raw);
+  for (const Kind& kind : kinds) {
+    const std::string path = make_image(dir, kind.format, "image");  // says what is missing
+    if (!runs("qemu-img convert -f raw -O " + kind.format + " " + kind.options + " " + raw + " " + path)) {
+      SKIP("qemu-img with " + kind.format + " " + kind.options);
+    }
+    const auto known = std::find(kImageFormatNames.begin(), kImageFormatNames.end(), kind.format);
+    BlockOptions options = image_options(path, static_cast<ImageFormat>(known - kImageFormatNames.begin()));
+    options.read_only = true;
+    options.discard.reset();
+    const auto backend = open_backend(options);
+    EXPECT_EQ(backend->info().size, kContractSize);
+    BlockRig rig(*backend);
+    TestRequest read = TestRequest::read(0, kContractSize);
+    EXPECT_EQ(rig.run(read), 0);
+    const auto found = read.data();
+    EXPECT(std::string(found.begin(), found.end()) == expected);
+  }
+}
+
+TEST(an_image_with_snapshots_inside_is_served_as_it_is_now) {
+  const TempDir dir;
+  const std::string path = make_image(dir, "qcow2");
+  const auto write = [&](uint64_t seed) {
+    const auto backend = open_backend(image_options(path, ImageFormat::kQcow2));
+    BlockRig rig(*backend);
+    EXPECT_EQ(rig.run(TestRequest::write(4096, pattern(seed, 65536))), 0);
+  };
+  write(1);
+  EXPECT(runs("qemu-img snapshot -c before " + path));
+  write(2);
+  {
+    const auto backend = open_backend(image_options(path, ImageFormat::kQcow2));
+    BlockRig rig(*backend);
+    TestRequest read = TestRequest::read(4096, 65536);
+    EXPECT_EQ(rig.run(read), 0);
+    EXPECT(read.data() == pattern(2, 65536));
+  }
+  EXPECT(runs("qemu-img check " + path + " && qemu-img convert -O raw -l before " + path + " " + dir.path("before")));
+  const auto before = pattern(1, 65536);
+  EXPECT(bytes_of(dir.path("before")).substr(4096, 65536) == std::string(before.begin(), before.end()));
+}
+
+// The tables of every format are overwritten at random: such an image is refused, or its requests end with a status.
+TEST(a_damaged_image_harms_nobody) {
+  const TempDir dir;
+  std::mt19937_64 random(17);
+  for (const ImageFormat format :
+       {ImageFormat::kQcow2, ImageFormat::kVmdk, ImageFormat::kVdi, ImageFormat::kVpc, ImageFormat::kVhdx}) {
+    const std::string path = make_image(dir, std::string(name_of(format)), std::string(name_of(format)));
+    const std::string whole = bytes_of(path);
+    for (int round = 0; round < 8; round++) {
+      std::string damaged = whole;
+      for (int change = 0; change < 8; change++) {
+        damaged[random() % std::min<size_t>(damaged.size(), round < 4 ? 512 : 4 << 20)] = static_cast<char>(random());
+      }
+      std::ofstream(path, std::ios::binary | std::ios::trunc) << damaged;
+      auto opened = open_disk(image_options(path, format), "0:9:0");
+      if (!opened) {
+        EXPECT(opened.error().message.starts_with("virtio-blk " + path + ": "));
+        EXPECT(opened.error().message.find('\n') == std::string::npos);
+        continue;
+      }
+      BlockRig rig(*opened.value().backend);
+      const uint64_t size = std::min<uint64_t>(opened.value().facts.info.size, 1 << 20);
+      rig.run(TestRequest::read(0, size));
+      rig.run(TestRequest::write(0, pattern(1, 4096)));
+      rig.run(TestRequest(BlockOp::kFlush, 0, 0));
+    }
+    EXPECT(children().empty());
+  }
+}
+
 TEST(a_backing_file_is_followed_only_when_that_is_said) {
   const TempDir dir;
   const std::string base = make_image(dir, "qcow2", "base");
@@ -170,6 +304,10 @@ TEST(what_is_no_such_image_is_refused_in_one_line) {
       image_options(make_image(dir, "qcow2", "remote", "-u -b nbd:127.0.0.1:1 -F raw"), ImageFormat::kQcow2);
   remote.follow_backing = true;
   EXPECT_CONTAINS(refusal(remote), "which is no file");
+  BlockOptions odd = image_options(make_image(dir, "qcow2", "odd", "-u -b raw -F quorum"), ImageFormat::kQcow2);
+  odd.follow_backing = true;
+  EXPECT_CONTAINS(refusal(odd), "/raw is, but quorum");
+  EXPECT_CONTAINS(refusal(image_options(dir.file("no\xffword", 4096), ImageFormat::kQcow2)), "for a path in UTF-8");
   const std::string damaged = make_image(dir, "qcow2", "damaged");
   std::fstream(damaged, std::ios::binary | std::ios::in | std::ios::out).seekp(40)
       << "nonsense";  // where the L1 table is
@@ -254,6 +392,40 @@ TEST(two_disks_do_not_write_one_image) {
   EXPECT_CONTAINS(second.error().message, "another process using the image");
   // Nor as a raw file.
   EXPECT(!open_disk(options_for(path), "0:10:0").ok());
+}
+
+TEST(an_image_in_use_is_noticed_before_the_start) {
+  const TempDir dir;
+  const std::string path = make_image(dir, "qcow2");
+  const BlockOptions writer = image_options(path, ImageFormat::kQcow2);
+  BlockOptions reader = writer;
+  reader.read_only = true;
+  EXPECT(check_unlocked(writer).ok());
+  {
+    const auto backend = open_backend(reader);
+    EXPECT(check_unlocked(reader).ok());
+    EXPECT_CONTAINS(check_unlocked(writer).error().message, "all bytes are in use by another disk or process");
+  }
+  const auto backend = open_backend(writer);
+  EXPECT(!check_unlocked(reader).ok());
+  EXPECT(!check_unlocked(writer).ok());
+}
+
+TEST(one_image_or_its_backing_file_is_not_written_by_two_slots) {
+  const TempDir dir;
+  const std::string base = dir.file("base", kContractSize);
+  BlockOptions overlay = image_options(make_image(dir, "qcow2", "overlay", "-b base -F raw"), ImageFormat::kQcow2);
+  overlay.follow_backing = true;
+  const auto facts = [](BlockOptions options, bool read_only) {
+    options.read_only = read_only;
+    return must(inspect_disk(options, "0:9:0"));
+  };
+  const DiskFacts written = facts(overlay, false), base_written = facts(options_for(base), false);
+  EXPECT(find_conflict(written, facts(overlay, true)) != nullptr);
+  EXPECT(find_conflict(facts(overlay, true), facts(overlay, true)) == nullptr);
+  EXPECT_EQ(find_conflict(written, base_written)->path, base);
+  EXPECT_CONTAINS(find_conflict(base_written, written)->path, "/base");
+  EXPECT(find_conflict(written, facts(options_for(base), true)) == nullptr);
 }
 
 }  // namespace

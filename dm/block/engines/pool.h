@@ -2,9 +2,9 @@
 // each holds one request and is on its channel's free list, on the pool's pending list or with a worker
 // (busy), all under one lock. Requests beyond that wait in their channel's overflow list.
 //
-// Owned by the stack that dm/block/open.cc builds. Channels live on their loops; the workers are ours. Each is started
-// when it is first needed, so an idle disk has none. If one cannot be started, those that run do its work; if there is
-// none at all, requests fail with EAGAIN.
+// Owned by the stack that dm/block/sources/open_file.cc builds. Channels live on their loops; the workers are ours.
+// Each is started when it is first needed, so an idle disk has none. If one cannot be started, those that run do its
+// work; if there is none at all, requests fail with EAGAIN.
 //
 // Waking a thread costs more than a read that the page cache can serve, so there are two short cuts:
 //  - submit() itself carries out small reads that need not wait for a medium, and small cached writes while those are

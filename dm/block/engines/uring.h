@@ -1,7 +1,7 @@
 // EngineUring: `aio=io_uring`, the kernel's own queue for requests. Each channel has a ring, which its loop alone
 // submits to and waits in; there are no threads of ours. What the page cache has is read without it.
 //
-// Owned by the stack that dm/block/open.cc builds. Channels live on their loops.
+// Owned by the stack that dm/block/sources/open_file.cc builds. Channels live on their loops.
 #pragma once
 
 #include <memory>

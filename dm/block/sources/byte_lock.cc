@@ -12,7 +12,9 @@
 namespace acrn {
 namespace {
 
-std::string bytes_text(uint64_t start, uint64_t length) { return concat("bytes ", start, "..", start + length - 1); }
+std::string bytes_text(uint64_t start, uint64_t length) {
+  return length == kWholeFile ? "all bytes" : concat("bytes ", start, "..", start + length - 1);
+}
 
 }  // namespace
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <string>
 
 #include "acrn/base/result.h"
@@ -25,6 +26,9 @@ struct ByteLock {
 
 // A process that was killed with requests in io_uring is gone some milliseconds before its locks are.
 inline constexpr unsigned kLockTries = 30;
+
+// The length of all bytes of a file, whatever its size.
+inline constexpr uint64_t kWholeFile = std::numeric_limits<int64_t>::max();
 
 // What is wrong with a file of which somebody else serves these bytes.
 Error bytes_in_use(const std::string& name, uint64_t start, uint64_t length, const std::string& user);

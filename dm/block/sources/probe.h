@@ -1,5 +1,5 @@
 // Opens the path of a disk and finds out what it is: nothing is created, truncated, locked or written, and
-// nothing that is not a disk can make it wait. Called by open.cc, before the program's threads run.
+// nothing that is not a disk can make it wait. Called before the program's threads run.
 #pragma once
 
 #include <cstdint>

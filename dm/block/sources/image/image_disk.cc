@@ -48,35 +48,72 @@ Result<PrivateSocket> make_socket() {
   return failed("bind");
 }
 
-// The image as a block node of QEMU's: nothing of it is guessed.
-std::string node_of(const std::string& path, const BlockOptions& options) {
-  Json file{{"driver", "file"}, {"filename", path}};
-  if (!options.lock) file["locking"] = "off";
+// Of $TMPDIR; it is gone with its last descriptor.
+Result<UniqueFd> make_temporary_file() {
+  const char* const variable = std::getenv("TMPDIR");  // NOLINT(concurrency-mt-unsafe): nobody changes it
+  const std::string folder = variable != nullptr && *variable != '\0' ? variable : "/var/tmp";
+  UniqueFd file(::open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+  if (!file) {  // a file system without such files
+    std::string path = folder + "/acrn-dm-XXXXXX";
+    file = UniqueFd(::mkostemp(path.data(), O_CLOEXEC));
+    if (file) ::unlink(path.c_str());
+  }
+  if (file) return file;
+  return Error{ErrorKind::kUnavailable,
+               concat("snapshot: a temporary file in ", folder, ": ", errno_text(errno), "; name a folder in TMPDIR")};
+}
+
+// Block nodes of QEMU's name all that they stand on, so nothing is guessed or looked up.
+Json file_node(const std::string& path, const BlockOptions& options) {
   // QEMU 7.2 can hang at the end of a file with its io_uring, so that has to be asked for.
-  file["aio"] = options.engine == BlockEngine::kIoUring ? "io_uring" : "threads";
-  Json node{{"driver", name_of(options.format)}, {"file", file}};
+  const char* const aio = options.engine == BlockEngine::kIoUring ? "io_uring" : "threads";
+  Json node{{"driver", "file"}, {"filename", path}, {"aio", aio}};
+  if (!options.lock) node["locking"] = "off";
+  return node;
+}
+
+Json image_node(const std::string& path, ImageFormat format, Json backing, const BlockOptions& options) {
+  Json node{{"driver", name_of(format)}, {"file", file_node(path, options)}};
   if (options.discard) node["discard"] = "unmap";
-  if (!options.follow_backing && options.format != ImageFormat::kRaw) node["backing"] = nullptr;
-  return concat("json:", node.dump(-1, ' ', false, Json::error_handler_t::replace));
+  if (format != ImageFormat::kRaw) node["backing"] = std::move(backing);
+  return node;
+}
+
+Json node_of(const std::string& path, const BlockOptions& options, const ImageInfo& info) {
+  Json backing;
+  for (auto file = info.backing.rbegin(); file != info.backing.rend(); ++file) {
+    backing = image_node(file->path, file->format, std::move(backing), options);
+  }
+  Json node = image_node(path, options.format, std::move(backing), options);
+  if (!options.snapshot) return node;
+  BlockOptions own = options;
+  own.lock = false;
+  return image_node(concat("/proc/self/fd/", ChildProcess::kFile), ImageFormat::kQcow2, std::move(node), own);
 }
 
 }  // namespace
 
 Result<std::unique_ptr<ImageServer>> ImageServer::start(const std::string& path, const BlockOptions& options,
                                                         const ImageInfo& info) {
+  UniqueFd changes;
+  if (options.snapshot) {
+    auto made = make_temporary_file();
+    if (!made) return made.error();
+    changes = std::move(made).value();
+    if (auto created = create_overlay(changes.fd(), info.virtual_size); !created) return created.error();
+  }
   auto socket = make_socket();
   if (!socket) return socket.error();
   ChildProcess::Plan plan{
       .command = {"qemu-nbd", "--persistent", "--shared=64", options.nocache ? "--cache=none" : "--cache=writeback"},
-      .read = info.backing,
-      .listening = socket.value().listening.fd()};
+      .listening = socket.value().listening.fd(),
+      .file = changes.fd()};
   if (options.discard) plan.command.push_back("--discard=unmap");
   if (options.read_only) plan.command.push_back("--read-only");
-  if (options.snapshot) plan.command.push_back("--snapshot");
-  plan.command.push_back(node_of(path, options));
+  plan.command.push_back("json:" + node_of(path, options, info).dump());
   const bool writes = !options.read_only && !options.snapshot;
   (writes ? plan.read_write : plan.read).push_back(path);
-  plan.temporary_files = options.snapshot;
+  for (const ImageInfo::Backing& backing : info.backing) plan.read.push_back(backing.path);
   auto child = ChildProcess::start(plan);
   if (!child) return child.error();
   return std::unique_ptr<ImageServer>(new ImageServer(std::move(socket).value().inode, std::move(child).value()));

@@ -18,15 +18,16 @@ namespace acrn {
 // The child, until its end.
 class ImageServer {
  public:
-  // `path` as `options` say. It has not answered yet. Errors: kInternal.
+  // `path` as `options` say. Path and chain are UTF-8. It has not answered yet. Errors: kInternal; kUnavailable: there
+  // is no place for what a snapshot changes, or no qemu-img.
   static Result<std::unique_ptr<ImageServer>> start(const std::string& path, const BlockOptions& options,
                                                     const ImageInfo& info);
 
   // Where it serves. Nobody else can reach it.
   std::string uri() const;
   std::string last_words() { return child_->last_words(); }
-  // There is no qemu-nbd. Once it does not answer.
-  bool is_missing() { return child_->wait(std::chrono::milliseconds(0)) == ChildProcess::kNoProgram; }
+  // There is no qemu-nbd. Once it does not answer: its end may be seen a little later than that of its sockets.
+  bool is_missing() { return child_->wait(std::chrono::seconds(5)) == ChildProcess::kNoProgram; }
 
  private:
   ImageServer(UniqueFd socket, std::unique_ptr<ChildProcess> child)

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <nlohmann/json.hpp>
@@ -53,9 +54,9 @@ Result<ImageInfo> inspect_image(const std::string& path, ImageFormat format, boo
     return Error{kind, concat("virtio-blk ", file, ": format=", name, ": ", why)};
   };
   ImageInfo info;
-  std::string file = path, its_format(name);
+  std::string file = path;
   for (;;) {
-    const auto json = look_at(file, its_format);
+    const auto json = look_at(file, name_of(info.backing.empty() ? format : info.backing.back().format));
     if (!json) return refuse(file, json.error().message, json.error().kind);
     const Json& about = json.value();
     if (info.backing.empty()) {
@@ -83,10 +84,14 @@ Result<ImageInfo> inspect_image(const std::string& path, ImageFormat format, boo
     if (const size_t colon = backing.find(':'); colon < backing.find('/')) {
       return refuse(file, concat("its header names ", backing, ", which is no file"));
     }
-    its_format = text_at(about, "backing-filename-format");
-    if (its_format.empty()) return refuse(file, concat("its header does not say of which format ", backing, " is"));
+    const std::string its_format = text_at(about, "backing-filename-format");
+    const auto known = std::find(kImageFormatNames.begin(), kImageFormatNames.end(), its_format);
+    if (known == kImageFormatNames.end()) {
+      return refuse(file, concat("its header does not say of which format ", backing, " is",
+                                 its_format.empty() ? "" : concat(", but ", its_format)));
+    }
     if (info.backing.size() == kMostBacking) return refuse(path, "its chain of backing files is too long");
-    info.backing.push_back(backing);
+    info.backing.push_back({backing, static_cast<ImageFormat>(known - kImageFormatNames.begin())});
     file = std::move(backing);
   }
 }
@@ -108,6 +113,15 @@ std::string_view format_by_magic(int fd) {
     if (size > 0 && std::string_view(found.data(), static_cast<size_t>(size)) == magic.bytes) return magic.format;
   }
   return {};
+}
+
+Result<void> create_overlay(int file, uint64_t size) {
+  auto made = output_of({.command = {"qemu-img", "create", "-q", "-f", "qcow2",
+                                     concat("file:/proc/self/fd/", ChildProcess::kFile), std::to_string(size)},
+                         .file = file},
+                        kPatience);
+  if (made) return {};
+  return made.error();
 }
 
 Result<void> create_image(const std::string& path, ImageFormat format, uint64_t size) {

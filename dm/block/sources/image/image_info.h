@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,8 +13,12 @@
 namespace acrn {
 
 struct ImageInfo {
+  struct Backing {
+    std::string path;
+    ImageFormat format;
+  };
   uint64_t virtual_size = 0, allocated = 0;  // bytes
-  std::vector<std::string> backing;          // files that it is an overlay of, the nearest first
+  std::vector<Backing> backing;              // files that it is an overlay of, the nearest first
 };
 
 // `follow`: its header may name further files. Errors: kNoInput, in one line: it is no such image, it is damaged, or it
@@ -26,5 +29,7 @@ Result<ImageInfo> inspect_image(const std::string& path, ImageFormat format, boo
 std::string_view format_by_magic(int fd);
 // Makes an empty image of `size` bytes in a file that is there. Errors: as above.
 Result<void> create_image(const std::string& path, ImageFormat format, uint64_t size);
+// The same, in an open file, as qcow2.
+Result<void> create_overlay(int file, uint64_t size);
 
 }  // namespace acrn

@@ -1,0 +1,118 @@
+#include "dm/block/sources/image/open_image.h"
+
+#include <sys/stat.h>
+
+#include <chrono>
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "acrn/base/concat.h"
+#include "acrn/base/log.h"
+#include "dm/base/landlock.h"
+#include "dm/block/disk_plan.h"
+#include "dm/block/sources/byte_lock.h"
+#include "dm/block/sources/image/image_disk.h"
+#include "dm/block/sources/image/image_info.h"
+#include "dm/block/sources/probe.h"
+
+namespace acrn {
+namespace {
+
+constexpr uint32_t kImageBlock = 4096;             // bytes
+constexpr std::chrono::minutes kImagePatience{5};  // an image may have to be repaired when it is opened
+
+// Where QEMU locks an image (its block/file-posix.c): a byte for what a user does, and one for what it lets nobody do.
+constexpr uint64_t kQemuLocks = 100, kQemuLocksSize = 200, kQemuWrites = 101, kQemuExcludesReaders = 200;
+
+bool writes_image(const BlockOptions& options) { return !options.read_only && !options.snapshot; }
+
+Result<DiskProbe> probe_image(const BlockOptions& options, const std::string& path) {
+  return probe_disk(path, {.writable = writes_image(options), .direct = false, .only_look = true});
+}
+
+bool is_utf8(const std::string& text) {
+  using Json = nlohmann::json;
+  const auto dump = [&](Json::error_handler_t handler) { return Json(text).dump(-1, ' ', false, handler); };
+  return dump(Json::error_handler_t::ignore) == dump(Json::error_handler_t::replace);
+}
+
+Result<DiskPlan> plan_image(const BlockOptions& options, const std::string& path) {
+  const auto probed = probe_image(options, path);
+  if (!probed) return probed.error();
+  const DiskProbe& probe = probed.value();
+  if (probe.block_device) return misfit(path, "format: for a regular file, not for a block device");
+  if (!is_utf8(path)) return misfit(path, "format: for a path in UTF-8; give the file another name");
+  auto image = inspect_image(path, options.format, options.follow_backing);
+  if (!image) return image.error();
+  const bool raw = options.format == ImageFormat::kRaw;
+  auto plan =
+      plan_disk(options, {.name = path,
+                          .kind = "image",
+                          .identity = raw ? probe.identity : concat(probe.identity, ":", name_of(options.format)),
+                          .size = image.value().virtual_size,
+                          .physical_block = kImageBlock,
+                          .discard_granularity = kImageBlock});
+  if (!plan) return plan.error();
+  DiskFacts& facts = plan.value().facts;
+  facts.image = std::move(image).value();
+  if (!options.lock) return plan;
+  facts.locked.push_back({path, probe.device, probe.inode, 0, kWholeFile, !writes_image(options)});
+  for (const ImageInfo::Backing& backing : facts.image->backing) {
+    struct stat file;
+    if (::stat(backing.path.c_str(), &file) != 0) continue;
+    facts.locked.push_back({backing.path, file.st_dev, file.st_ino, 0, kWholeFile, true});
+  }
+  return plan;
+}
+
+}  // namespace
+
+bool is_image(const BlockOptions& options) { return options.format != ImageFormat::kRaw || options.snapshot; }
+
+Result<DiskFacts> inspect_image_disk(const BlockOptions& options, const std::string& path) {
+  auto plan = plan_image(options, path);
+  if (!plan) return plan.error();
+  return std::move(plan).value().facts;
+}
+
+Result<void> check_image_unlocked(const BlockOptions& options, const std::string& path) {
+  const auto probed = probe_image(options, path);
+  if (!probed) return probed.error();
+  const int file = probed.value().fd.fd();
+  const bool writes = writes_image(options);
+  const bool free = writes ? ByteLock{file, kQemuLocks, kQemuLocksSize, false, path}.look(kLockTries).ok()
+                           : ByteLock{file, kQemuWrites, 1, false, path}.look(kLockTries).ok() &&
+                                 ByteLock{file, kQemuExcludesReaders, 1, false, path}.look(kLockTries).ok();
+  if (free) return {};
+  return bytes_in_use(path, 0, kWholeFile, "another disk or process");
+}
+
+Result<OpenedDisk> open_image_disk(const BlockOptions& options, const std::string& path) {
+  const auto planned = plan_image(options, path);
+  if (!planned) return planned.error();
+  const DiskPlan& plan = planned.value();
+  if (LandlockRules().fd() < 0) {
+    log(LogLevel::kWarning, concat("virtio-blk ", path,
+                                   ": this kernel has no Landlock, so nothing but qemu-nbd itself "
+                                   "keeps it from other files"));
+  }
+  auto server = ImageServer::start(path, options, *plan.facts.image);
+  if (!server) return Error{server.error().kind, concat("virtio-blk ", path, ": ", server.error().message)};
+  const auto found = inspect_nbd(server.value()->uri(), kImagePatience);
+  if (!found) {
+    if (server.value()->is_missing()) {
+      return Error{ErrorKind::kUnavailable, concat("virtio-blk ", path, ": there is no qemu-nbd; install qemu-utils")};
+    }
+    const std::string words = server.value()->last_words();
+    return Error{ErrorKind::kNoInput, concat("virtio-blk ", path, ": format=", name_of(options.format), ": ",
+                                             words.empty() ? found.error().message : words)};
+  }
+  if (found.value().size < plan.start + plan.facts.info.size) return misfit(path, "the image has just changed");
+  BlockInfo whole = plan.facts.info;
+  whole.offset_alignment = found.value().least;
+  auto image = std::make_unique<ImageDisk>(std::move(server).value(), path, found.value(), whole);
+  return OpenedDisk{plan.facts, in_filters(std::move(image), found.value().least > kSmallestSector, options, plan)};
+}
+
+}  // namespace acrn

@@ -4,6 +4,7 @@
 
 #include "acrn/base/concat.h"
 #include "dm/devices/block_device_options.h"
+#include "dm/devices/exported_disk.h"
 #include "dm/devices/function_info.h"
 #include "dm/devices/virtio_disk.h"
 #include "dm/devices/virtio_transport.h"
@@ -100,6 +101,10 @@ Result<std::unique_ptr<Device>> create(const PciSlotConfig& slot, const DeviceEn
 
 Result<std::unique_ptr<BareDevice>> create_bare(const PciSlotConfig& slot, const VirtioEnvironment& environment) {
   return BareBlockDevice::create(slot, environment);
+}
+
+Result<std::unique_ptr<BareDisk>> create_disk(const PciSlotConfig& slot, EventLoop& loop) {
+  return ExportedDisk::create(full_name(slot.address), *block_options(slot), loop);
 }
 
 }  // namespace acrn::block_device

@@ -96,6 +96,13 @@ class BareDevice : public SlotDevice {
   virtual GuestErrors& guest_errors() = 0;
 };
 
+// A disk alone, for a server that needs no device.
+class BareDisk : public SlotDevice {
+ public:
+  virtual BlockBackend& backend() = 0;
+  virtual const BlockOptions& options() const = 0;
+};
+
 // What a guest will read of a PCI function: known without opening anything.
 struct PciFunctionInfo {
   uint16_t vendor = 0, device = 0;
@@ -128,6 +135,8 @@ struct DeviceRow {
   // The same without a PCI function. Null: there is no such.
   Result<std::unique_ptr<BareDevice>> (*create_bare)(const PciSlotConfig& slot,
                                                      const VirtioEnvironment& environment) = nullptr;
+  // The disk alone; what is asked of it goes over that loop. Null: there is no such.
+  Result<std::unique_ptr<BareDisk>> (*create_disk)(const PciSlotConfig& slot, EventLoop& loop) = nullptr;
   // Adds what `--dry_run` says of it to the slot's JSON. Null: there is nothing to add.
   void (*to_json)(const PciSlotConfig& slot, const DeviceFacts& facts, nlohmann::ordered_json& json) = nullptr;
   bool servable = false;           // by --serve

@@ -14,6 +14,7 @@ constexpr DeviceRow kDevices[] = {
      .inspect = block_device::inspect,
      .create = block_device::create,
      .create_bare = block_device::create_bare,
+     .create_disk = block_device::create_disk,
      .to_json = block_device::to_json,
      .servable = true,
      .help = "a disk"},
@@ -50,6 +51,12 @@ Result<std::unique_ptr<BareDevice>> create_bare_device(const PciSlotConfig& slot
   auto device = slot.device->create_bare(slot, environment);
   if (!device) return in_slot(slot, device.error());
   return device;
+}
+
+Result<std::unique_ptr<BareDisk>> create_bare_disk(const PciSlotConfig& slot, EventLoop& loop) {
+  auto disk = slot.device->create_disk(slot, loop);
+  if (!disk) return in_slot(slot, disk.error());
+  return disk;
 }
 
 }  // namespace acrn

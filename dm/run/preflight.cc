@@ -31,6 +31,18 @@ Result<void> check_exclusive(const std::vector<PciSlotConfig>& slots, const std:
   return {};
 }
 
+// A server of disks has nothing to give before there is one.
+Result<void> check_exports(const DmConfig& config, const std::vector<DeviceFacts>& facts) {
+  if (!config.serve || config.serve->server->create_block == nullptr) return {};
+  for (size_t i = 0; i < facts.size(); i++) {
+    if (!facts[i].disk || facts[i].disk->info.size != 0) continue;
+    return in_slot(config.slots[i],
+                   {ErrorKind::kUsage, concat("nodisk: --serve ", config.serve->server->name,
+                                              " serves disks that are there; name one, like disk.img")});
+  }
+  return {};
+}
+
 Result<std::vector<DeviceFacts>> inspect_slots(const DmConfig& config) {
   std::vector<DeviceFacts> facts;
   std::vector<BarShape> bars;
@@ -41,6 +53,7 @@ Result<std::vector<DeviceFacts>> inspect_slots(const DmConfig& config) {
     bars.insert(bars.end(), facts.back().function.bars.begin(), facts.back().function.bars.end());
   }
   if (auto exclusive = check_exclusive(config.slots, facts); !exclusive) return exclusive.error();
+  if (auto exported = check_exports(config, facts); !exported) return exported.error();
   for (const PciSlotConfig& slot : config.slots) {
     const BlockOptions* const disk = block_options(slot);
     if (disk == nullptr) continue;

@@ -7,8 +7,10 @@
 #include "dm/run/preflight.h"
 
 namespace acrn {
+
 ServeRunner::~ServeRunner() {
   control_server_.reset();
+  for (Served& served : served_) served.server->stop();
   devices_.clear();
 }
 
@@ -37,7 +39,9 @@ Result<void> ServeRunner::add(const PciSlotConfig& slot) {
   const ServerRow& row = *config_.serve->server;
   auto loop = EpollLoop::create(concat("queues", full_name(slot.address)), {}, row.queue_loop);
   if (!loop) return loop.error();
-  return row.create != nullptr ? add_function(slot, std::move(loop).value()) : add_bare(slot, std::move(loop).value());
+  if (row.create != nullptr) return add_function(slot, std::move(loop).value());
+  if (row.create_virtio != nullptr) return add_bare(slot, std::move(loop).value());
+  return add_disk(slot, std::move(loop).value());
 }
 
 Result<void> ServeRunner::add_function(const PciSlotConfig& slot, std::unique_ptr<EpollLoop> loop) {
@@ -61,12 +65,14 @@ Result<void> ServeRunner::add_function(const PciSlotConfig& slot, std::unique_pt
   return {};
 }
 
+Error ServeRunner::cannot_serve(const PciSlotConfig& slot) const {
+  return Error{ErrorKind::kUsage, concat("-s ", short_name(slot.address), ",", slot.device->name, ": ",
+                                         config_.serve->server->name, " cannot serve it; use --serve vfio-user")};
+}
+
 Result<void> ServeRunner::add_bare(const PciSlotConfig& slot, std::unique_ptr<EpollLoop> loop) {
   const ServerRow& row = *config_.serve->server;
-  if (slot.device->create_bare == nullptr) {
-    return Error{ErrorKind::kUsage, concat("-s ", short_name(slot.address), ",", slot.device->name, ": ", row.name,
-                                           " cannot serve it; use --serve vfio-user")};
-  }
+  if (slot.device->create_bare == nullptr) return cannot_serve(slot);
   auto made = row.create_virtio(full_name(slot.address));
   if (!made) return made.error();
   VirtioServer& server = *made.value();
@@ -80,6 +86,23 @@ Result<void> ServeRunner::add_bare(const PciSlotConfig& slot, std::unique_ptr<Ep
   BareDevice& device = *created.value();
   served_.back().serve = [&server, &device](const std::string& path, std::function<void()> finished) {
     return server.serve(device.virtio(), device.guest_errors(), path, std::move(finished));
+  };
+  devices_.push_back({slot, std::move(created).value()});
+  return {};
+}
+
+Result<void> ServeRunner::add_disk(const PciSlotConfig& slot, std::unique_ptr<EpollLoop> loop) {
+  if (slot.device->create_disk == nullptr) return cannot_serve(slot);
+  auto made = config_.serve->server->create_block(full_name(slot.address), *loop);
+  if (!made) return made.error();
+  BlockServer& server = *made.value();
+  EpollLoop& its_loop = *loop;
+  served_.push_back({std::move(loop), std::move(made).value(), {}});
+  auto created = create_bare_disk(slot, its_loop);
+  if (!created) return created.error();
+  BareDisk& disk = *created.value();
+  served_.back().serve = [&server, &disk](const std::string& path, const std::function<void()>&) {
+    return server.serve(disk.backend(), disk.options(), path);
   };
   devices_.push_back({slot, std::move(created).value()});
   return {};

@@ -22,6 +22,8 @@ class ServeRunner final : public Runner {
   Result<void> add(const PciSlotConfig& slot);
   Result<void> add_function(const PciSlotConfig& slot, std::unique_ptr<EpollLoop> loop);
   Result<void> add_bare(const PciSlotConfig& slot, std::unique_ptr<EpollLoop> loop);
+  Result<void> add_disk(const PciSlotConfig& slot, std::unique_ptr<EpollLoop> loop);
+  Error cannot_serve(const PciSlotConfig& slot) const;
 
   Result<void> pause() override;
   Result<void> resume() override;

@@ -1,5 +1,6 @@
 // A server makes one device usable from another VMM: as a PCI function, or without one, for a VMM that has PCI of its
-// own. Each kind is one row of a table (server_table.h), and while it runs one Server.
+// own; or it gives the disk alone to programs that are no VMMs. Each kind is one row of a table (server_table.h), and
+// while it runs one Server.
 #pragma once
 
 #include <functional>
@@ -8,6 +9,8 @@
 #include <string_view>
 
 #include "acrn/base/result.h"
+#include "acrn/block/block_options.h"
+#include "acrn/block/blockif.h"
 #include "acrn/mem/guest_memory.h"
 #include "acrn/pci/pci_function.h"
 #include "acrn/virtio/guest_rules.h"
@@ -21,15 +24,14 @@ class Server {
  public:
   virtual ~Server() = default;
 
-  // What the device is to be made with.
-  virtual const GuestMemory& memory() const = 0;
-  // The client is dropped and the path removed: returns when the device is at rest. It may go then.
+  // The clients are dropped and the path removed: returns when the device is at rest. It may go then.
   virtual void stop() = 0;
 };
 
 class PciServer : public Server {
  public:
   // What the function is to be made with.
+  virtual const GuestMemory& memory() const = 0;
   virtual MsiSink& msi() = 0;
   virtual IrqPin& pin() = 0;
   // Serves it at `path` from now on. `finished`: as of ClientSocket::serve(). Errors as of ListeningSocket::create().
@@ -38,17 +40,27 @@ class PciServer : public Server {
 
 class VirtioServer : public Server {
  public:
-  // The same. Nothing was called of the device yet; both outlive the server.
+  // The same.
+  virtual const GuestMemory& memory() const = 0;
+  // Nothing was called of the device yet; both outlive the server.
   virtual Result<void> serve(VirtioDevice& device, GuestErrors& guest_errors, const std::string& path,
                              std::function<void()> finished) = 0;
+};
+
+class BlockServer : public Server {
+ public:
+  // Serves the disk at `path` from now on, as its options say. Errors as of ListeningSocket::create().
+  virtual Result<void> serve(BlockBackend& disk, const BlockOptions& options, const std::string& path) = 0;
 };
 
 // A kind of server that `--serve <name>=<dir>` can name.
 struct ServerRow {
   std::string_view name;
-  // One of the two. `slot` is for threads and messages: the device's slot, like "0:9:0".
+  // One of the three. `slot` is for threads and messages: the device's slot, like "0:9:0".
   Result<std::unique_ptr<PciServer>> (*create)(const std::string& slot) = nullptr;
   Result<std::unique_ptr<VirtioServer>> (*create_virtio)(const std::string& slot) = nullptr;
+  // `loop` is where the clients' requests are carried out.
+  Result<std::unique_ptr<BlockServer>> (*create_block)(const std::string& slot, EpollLoop& loop) = nullptr;
   // Whether a device could be served at `path`, without an effect.
   Result<void> (*check)(const std::string& path) = nullptr;
   // Ring entries, of servers whose clients choose how many: what they mostly choose, which seg_max has to fit, and

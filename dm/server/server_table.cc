@@ -1,5 +1,6 @@
 #include "dm/server/server_table.h"
 
+#include "dm/server/nbd/server.h"
 #include "dm/server/vfio_user/server.h"
 #include "dm/server/vhost_user/server.h"
 
@@ -19,6 +20,11 @@ constexpr ServerRow kServers[] = {
      .least_queue_size = vhost_user::kLeastQueueSize,
      .queue_loop = vhost_user::kQueueLoop,
      .help = "each disk on a UNIX socket, for a VMM that speaks vhost-user-blk"},
+    {.name = "nbd",
+     .create_block = nbd::NbdServer::create,
+     .check = nbd::NbdServer::check,
+     .queue_loop = nbd::kLoop,
+     .help = "each disk on a UNIX socket, for NBD clients"},
 };
 
 }  // namespace

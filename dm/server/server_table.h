@@ -9,7 +9,7 @@ namespace acrn {
 
 using ServerTable = std::span<const ServerRow>;
 
-// vfio-user.
+// vfio-user, vhost-user, nbd.
 ServerTable server_table();
 
 }  // namespace acrn

@@ -1,0 +1,48 @@
+// ExportedDisk: a disk without a device, which a server gives to its clients.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "acrn/base/result.h"
+#include "acrn/block/block_options.h"
+#include "acrn/block/blockif.h"
+#include "acrn/virtio/guest_rules.h"
+#include "dm/devices/device.h"
+
+namespace acrn {
+
+// Threads: as DiskControl and SlotDevice say.
+class ExportedDisk final : public BareDisk, public DiskControl {
+ public:
+  // Opens the disk of slot "0:9:0". `loop` outlives it. Errors: as of open_disk(); kUsage for a slot without a disk.
+  static Result<std::unique_ptr<BareDisk>> create(const std::string& slot, const BlockOptions& options,
+                                                  EventLoop& loop);
+
+  BlockBackend& backend() override { return *backend_; }
+  const BlockOptions& options() const override { return options_; }
+  std::string source() const override;
+  DiskControl* disk() override { return this; }
+
+  // There are no queues.
+  std::vector<QueueStats> stats() const override { return {}; }
+  const GuestErrors& guest_errors() const override { return guest_errors_; }
+  Result<void> rescan(std::span<const std::string> disk) override;
+  // Clients see the new size when they connect.
+  Result<uint64_t> resize() override { return backend_->refresh_size(); }
+  Result<void> flush() override;
+
+ private:
+  ExportedDisk(std::string slot, const BlockOptions& options, EventLoop& loop, std::unique_ptr<BlockBackend> backend)
+      : slot_(std::move(slot)), options_(options), loop_(loop), backend_(std::move(backend)) {}
+
+  const std::string slot_;
+  const BlockOptions options_;
+  EventLoop& loop_;
+  const std::unique_ptr<BlockBackend> backend_;
+  const GuestErrors guest_errors_{""};  // there is no guest
+};
+
+}  // namespace acrn

@@ -1,0 +1,105 @@
+// The NBD protocol as a server of ours speaks it: fixed newstyle negotiation, simple replies (the NBD project's
+// doc/proto.md). All numbers are big endian on the wire.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace acrn::nbd {
+
+inline constexpr uint64_t kGreeting = 0x4e42444d41474943, kOptionMagic = 0x49484156454f5054;
+inline constexpr uint64_t kOptionReplyMagic = 0x0003e889045565a9;
+inline constexpr uint32_t kRequestMagic = 0x25609513, kReplyMagic = 0x67446698;
+
+// Both sides' handshake flags.
+inline constexpr uint16_t kFixedNewstyle = 1 << 0, kNoZeroes = 1 << 1;
+
+enum class Option : uint32_t { kExportName = 1, kAbort = 2, kList = 3, kInfo = 6, kGo = 7 };
+enum class OptionReply : uint32_t {
+  kAck = 1,
+  kServer = 2,
+  kInfo = 3,
+  kUnsupported = (1u << 31) + 1,
+  kInvalid = (1u << 31) + 3,
+  kUnknown = (1u << 31) + 6,
+};
+enum class Info : uint16_t { kExport = 0, kBlockSize = 3 };
+
+// What an export can do.
+enum ExportFlag : uint16_t {
+  kHasFlags = 1 << 0,
+  kReadOnly = 1 << 1,
+  kSendFlush = 1 << 2,
+  kSendFua = 1 << 3,
+  kSendTrim = 1 << 5,
+  kSendWriteZeroes = 1 << 6,
+  kCanMultiConn = 1 << 8,
+};
+
+enum class Command : uint16_t { kRead = 0, kWrite = 1, kDisconnect = 2, kFlush = 3, kTrim = 4, kWriteZeroes = 6 };
+inline constexpr uint16_t kCommandFua = 1 << 0, kCommandNoHole = 1 << 1;
+
+// Errors on the wire have numbers of their own, whatever the host's are.
+enum class WireError : uint32_t {
+  kNone = 0,
+  kPermission = 1,
+  kIo = 5,
+  kNoMemory = 12,
+  kInvalid = 22,
+  kNoSpace = 28,
+  kUnsupported = 95,
+};
+
+// The most bytes that a client may ask for at a time, as clients assume that are not told.
+inline constexpr uint32_t kMostPayload = 32 << 20;
+
+struct Request {
+  uint32_t magic;
+  uint16_t flags;
+  Command command;
+  uint64_t cookie;
+  uint64_t offset;  // bytes
+  uint32_t length;  // bytes
+};
+inline constexpr size_t kRequestSize = 28, kReplySize = 16;
+
+template <class T>
+T take_number(std::span<const uint8_t>& from) {
+  T value = 0;
+  for (size_t i = 0; i < sizeof(T); i++) value = static_cast<T>(static_cast<uint64_t>(value) << 8 | from[i]);
+  from = from.subspan(sizeof(T));
+  return value;
+}
+
+template <class T>
+void put_number(std::vector<uint8_t>& to, T value) {
+  for (size_t i = sizeof(T); i-- > 0;) to.push_back(static_cast<uint8_t>(static_cast<uint64_t>(value) >> (8 * i)));
+}
+
+// `from`: kRequestSize bytes.
+inline Request parse_request(std::span<const uint8_t> from) {
+  Request request{};
+  request.magic = take_number<uint32_t>(from);
+  request.flags = take_number<uint16_t>(from);
+  request.command = static_cast<Command>(take_number<uint16_t>(from));
+  request.cookie = take_number<uint64_t>(from);
+  request.offset = take_number<uint64_t>(from);
+  request.length = take_number<uint32_t>(from);
+  return request;
+}
+
+inline std::array<uint8_t, kReplySize> make_reply(WireError error, uint64_t cookie) {
+  std::array<uint8_t, kReplySize> reply;
+  const auto put = [&reply](size_t at, size_t size, uint64_t value) {
+    for (size_t i = 0; i < size; i++) reply[at + i] = static_cast<uint8_t>(value >> (8 * (size - 1 - i)));
+  };
+  put(0, 4, kReplyMagic);
+  put(4, 4, static_cast<uint32_t>(error));
+  put(8, 8, cookie);
+  return reply;
+}
+
+}  // namespace acrn::nbd

@@ -1,13 +1,22 @@
 // Random requests over many options and seeds, against a model of the disk. Each request in flight owns a region
 // of its own, so that the model has one answer for every sector. ACRN_SOAK=<n> multiplies the rounds.
 // COVERS(blk.read-write)
+#include <signal.h>
+#include <sys/stat.h>
+
+#include <atomic>
+#include <chrono>
 #include <cstdlib>
+#include <exception>
 #include <fstream>
+#include <functional>
 #include <random>
 #include <thread>
 
 #include "dm/tools/session.h"
+#include "tests/support/nbd_server.h"
 #include "tests/support/temp_dir.h"
+#include "tests/support/wait_until.h"
 
 using namespace acrn;
 using namespace acrn::test;
@@ -161,6 +170,28 @@ void run_round(Session& session, const DriverOptions& options, Model& model, uns
   EXPECT_EQ(driver.value()->flush().value(), VIRTIO_BLK_S_OK);
 }
 
+// A round of a disk that reads as zeroes, and what is then in the raw file `image` from `first_byte` on. `close` brings
+// it there.
+void match_round(
+    const std::string& slot, const std::string& image, const DriverOptions& driver, uint64_t first_byte, unsigned seed,
+    const std::function<void()>& close = [] {}) {
+  Model model(kDiskSectors);
+  {
+    auto session = Session::open({.slots = {slot}}, 1);
+    if (!session) throw Failure{"open", session.error().message};
+    run_round(*session.value(), driver, model, seed);
+    run_round(*session.value(), driver, model, seed + 1000);  // a second driver, on what the first one left
+  }
+  close();
+  std::ifstream file(image, std::ios::binary);
+  file.seekg(static_cast<std::streamoff>(first_byte));
+  for (uint64_t sector = 0; sector < kDiskSectors; sector++) {
+    std::byte content[512];
+    file.read(reinterpret_cast<char*>(content), 512);
+    EXPECT(model.matches(content, sector));
+  }
+}
+
 // `options` follow the path; the window of `first_byte` on holds kDiskSectors.
 void match_model(const std::string& options, const DriverOptions& driver, uint64_t first_byte = 0) {
   TempDir dir;
@@ -169,21 +200,15 @@ void match_model(const std::string& options, const DriverOptions& driver, uint64
   for (unsigned seed = 1; seed <= 2 * soak(); seed++) {
     std::filesystem::resize_file(image, 0);
     std::filesystem::resize_file(image, bytes + 2 * first_byte);
-    Model model(kDiskSectors);
-    {
-      auto session = Session::open({.slots = {"3,virtio-blk," + image + options}}, 1);
-      if (!session) throw Failure{"open", session.error().message};
-      run_round(*session.value(), driver, model, seed);
-      run_round(*session.value(), driver, model, seed + 1000);  // a second driver, on what the first one left
-    }
-    std::ifstream file(image, std::ios::binary);
-    file.seekg(static_cast<std::streamoff>(first_byte));
-    for (uint64_t sector = 0; sector < kDiskSectors; sector++) {
-      std::byte content[512];
-      file.read(reinterpret_cast<char*>(content), 512);
-      EXPECT(model.matches(content, sector));
-    }
+    match_round("3,virtio-blk," + image + options, image, driver, first_byte, seed);
   }
+}
+
+// The same on a server's export.
+void match_model_on(const std::vector<std::string>& command, const std::string& image, const std::string& options,
+                    const DriverOptions& driver) {
+  const NbdServer server(command);
+  match_round("3,virtio-blk," + server.uri() + options, image, driver, 0, 1);
 }
 
 constexpr DriverOptions kDriver{.depth = 32, .max_bytes = kMaxSectors * 512};
@@ -236,6 +261,63 @@ TEST(random_requests_match_the_model_without_indirect_tables) {
   match_model(",writeback,discard", without(VIRTIO_RING_F_INDIRECT_DESC));
 }
 TEST(random_requests_match_the_model_by_intx) { match_model(",writeback,discard", with(InterruptMode::kIntx)); }
+TEST(random_requests_match_the_model_on_an_nbd_server) {
+  const TempDir dir;
+  const std::string image = dir.file("disk.img", kDiskSectors * 512);
+  match_model_on(NbdServer::file(image), image, ",discard", kDriver);
+}
+TEST(random_requests_match_the_model_on_several_connections_to_an_nbd_server) {
+  const TempDir dir;
+  const std::string image = dir.file("disk.img", kDiskSectors * 512);
+  match_model_on(NbdServer::file(image), image, ",writeback,discard,mq=4,iothread=2", kDriver);
+}
+TEST(random_requests_match_the_model_on_an_nbd_server_of_large_blocks) {
+  const TempDir dir;
+  const std::string image = dir.file("disk.img", kDiskSectors * 512);
+  match_model_on(
+      {"nbdkit", "--foreground", "--exit-with-parent", "--unix", "SOCKET", "--filter=blocksize-policy", "file", image,
+       "blocksize-minimum=4096", "blocksize-preferred=4096", "blocksize-maximum=65536", "blocksize-error-policy=error"},
+      image, ",writeback,discard", kDriver);
+}
+TEST(random_requests_match_the_model_while_the_nbd_server_is_killed_again_and_again) {
+  const TempDir dir;
+  const std::string image = dir.file("disk.img", kDiskSectors * 512);
+  NbdServer server(NbdServer::file(image));
+  std::atomic<bool> done = false;
+  std::exception_ptr failure;
+  std::thread load([&] {
+    try {
+      match_round("3,virtio-blk," + server.uri() + ",discard,mq=2,iothread=2", image, kDriver, 0, 1);
+    } catch (...) {
+      failure = std::current_exception();
+    }
+    done = true;
+  });
+  // It has come as far as to write.
+  const auto has_data = [&] {
+    struct stat file;
+    return ::stat(image.c_str(), &file) == 0 && file.st_blocks != 0;
+  };
+  EXPECT(wait_until([&] { return done || has_data(); }));
+  std::mt19937 random(1);
+  for (unsigned longest = 50; !done; longest += 10) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(random() % longest));  // of load, between two kills
+    server.end(SIGKILL);
+    server.start();
+  }
+  load.join();
+  if (failure) std::rethrow_exception(failure);
+}
+TEST(random_requests_match_the_model_in_a_qcow2_image) {
+  const TempDir dir;
+  const std::string path = dir.path("disk.qcow2"), raw = dir.path("disk.img");
+  const auto qemu_img = [&](const std::string& words) {
+    return std::system(("qemu-img " + words + " >/dev/null 2>&1").c_str()) == 0;  // NOLINT: a test's own words
+  };
+  if (!qemu_img("create -f qcow2 " + path + " 8M")) SKIP("qemu-img");
+  match_round("3,virtio-blk," + path + ",format=qcow2,writeback,discard,mq=4,iothread=2", raw, kDriver, 0, 1,
+              [&] { EXPECT(qemu_img("check " + path) && qemu_img("convert -O raw " + path + " " + raw)); });
+}
 // COVERS(B12): neither FLUSH nor CONFIG_WCE
 TEST(random_requests_match_the_model_for_a_driver_that_never_flushes) {
   DriverOptions options = kDriver;

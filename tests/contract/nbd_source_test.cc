@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <fstream>
 
 #include "dm/base/log_setup.h"
 #include "dm/block/open.h"
@@ -222,6 +223,61 @@ TEST(what_cannot_be_served_is_refused_in_one_line) {
 
   NbdServer odd(NbdServer::memory("1000"));
   EXPECT_CONTAINS(refusal(nbd_options(odd)), "size 1000 is not a multiple of 512 bytes; range=0/1 leaves");
+}
+
+// A server that wants TLS, and keys that it takes.
+struct TlsServer {
+  explicit TlsServer(const std::string& folder)
+      : psk(folder + "/keys.psk"), server([&] {
+          std::ofstream(psk) << "guest:0123456789abcdef0123456789abcdef\n";
+          std::ofstream(folder + "/wrong.psk") << "guest:ffffffffffffffffffffffffffffffff\n";
+          auto command = NbdServer::memory("8M");
+          command.insert(command.begin() + 1, {"--tls=require", "--tls-psk=" + psk});
+          return command;
+        }()) {}
+  BlockOptions options(const std::string& scheme, const std::string& keys) const {
+    BlockOptions options = nbd_options(server);
+    options.source = NbdUri{scheme + "://guest@/?socket=" + server.socket() + "&tls-psk-file=" + keys};
+    return options;
+  }
+
+  const std::string psk;
+  NbdServer server;
+};
+
+struct export_over_tls {
+  TempDir dir;
+  TlsServer tls{dir.path("")};
+  std::unique_ptr<BlockBackend> backend = open_backend(tls.options("nbds+unix", tls.psk));
+};
+ACRN_BLOCK_CONTRACT(export_over_tls);
+
+TEST(a_server_that_wants_tls_is_served_with_the_right_keys_only) {
+  const TempDir dir;
+  const TlsServer tls(dir.path(""));
+  EXPECT_CONTAINS(refusal(tls.options("nbds+unix", dir.path("wrong.psk"))), "virtio-blk nbds+unix://");
+  EXPECT_CONTAINS(refusal(tls.options("nbds+unix", dir.path("none.psk"))), "virtio-blk nbds+unix://");
+  EXPECT_CONTAINS(refusal(nbd_options(tls.server)), "virtio-blk nbd+unix://");
+  // Nor does one get by without, that wants it.
+  NbdServer plain(NbdServer::memory("8M"));
+  BlockOptions options = nbd_options(plain);
+  options.source = NbdUri{"nbds+unix://guest@/?socket=" + plain.socket() + "&tls-psk-file=" + tls.psk};
+  EXPECT_CONTAINS(refusal(options), "TLS");
+}
+
+TEST(requests_wait_for_a_tls_server_that_is_killed_and_comes_back) {
+  const TempDir dir;
+  TlsServer tls(dir.path(""));
+  const auto backend = open_backend(tls.options("nbds+unix", tls.psk));
+  BlockRig rig(*backend);
+  for (int round = 0; round < 3; round++) {
+    std::vector<TestRequest> requests = reads(100);
+    rig.start(requests);
+    tls.server.end(SIGKILL);
+    tls.server.start();
+    rig.finish();
+    for (const TestRequest& request : requests) EXPECT_EQ(request.error, 0);
+  }
 }
 
 TEST(a_window_of_an_export_is_served) {

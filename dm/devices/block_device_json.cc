@@ -51,6 +51,7 @@ void to_json(const PciSlotConfig& slot, const DeviceFacts& device, Json& json) {
       {"discard", discard_json(device.discard)},
       {"format", name_of(options.format)},
       {"image", image_json(facts)},
+      {"key", options.key.empty() ? Json() : Json(options.key)},
       {"snapshot", options.snapshot},
       {"engine", word_of(kEngineWords, facts.engine)},
       {"kick", word_of(kKickWords, options.kick)},

@@ -138,6 +138,11 @@ bool accept_backing(BlockOptions& options, Text value) {
   return options.follow_backing || value == "none";
 }
 
+bool accept_key(BlockOptions& options, Text value) {
+  options.key = value;
+  return !value.empty() && value.find('\0') == Text::npos;
+}
+
 bool accept_snapshot(BlockOptions& options, Text) { return options.snapshot = true; }
 
 bool accept_reconnect(BlockOptions& options, Text value) {
@@ -258,11 +263,11 @@ constexpr Row kRows[] = {
      .value = ValueRule::kRequired,
      .accept = accept_format,
      .kind = "a format",
-     .expects = "raw, qcow2, vmdk, vdi, vpc or vhdx, like format=qcow2",
-     .argument = "raw|qcow2|vmdk|vdi|vpc|vhdx",
+     .expects = "raw, qcow2, vmdk, vdi, vpc, vhdx or luks, like format=qcow2",
+     .argument = "raw|qcow2|vmdk|vdi|vpc|vhdx|luks",
      .default_value = "raw",
      .help = "the image format of a file; it is never guessed",
-     .words = "raw qcow2 vmdk vdi vpc vhdx"},
+     .words = "raw qcow2 vmdk vdi vpc vhdx luks"},
     {.key = "backing",
      .value = ValueRule::kRequired,
      .accept = accept_backing,
@@ -272,6 +277,13 @@ constexpr Row kRows[] = {
      .default_value = "none",
      .help = "whether an image's header may name files that it is an overlay of",
      .words = "none follow"},
+    {.key = "key",
+     .value = ValueRule::kRequired,
+     .accept = accept_key,
+     .kind = "a file with a passphrase",
+     .expects = "the path of a file whose bytes are the passphrase, like key=/etc/acrn/vm1.key",
+     .argument = "<file>",
+     .help = "the file that holds the passphrase of a LUKS image"},
     {.key = "snapshot",
      .accept = accept_snapshot,
      .help = "writes go to a temporary file that is gone at the end; the image is not changed"},
@@ -319,6 +331,14 @@ Result<void> check_together(BlockOptions& options) {
   const bool memory = std::holds_alternative<RamDiskSource>(options.source);
   if ((nbd || memory) && (options.format != ImageFormat::kRaw || options.snapshot)) {
     return usage_error(concat(options.snapshot ? "snapshot" : "format", ": for a file; leave it out"));
+  }
+  const bool luks = options.format == ImageFormat::kLuks;
+  if (luks && options.key.empty()) {
+    return usage_error("format=luks: its passphrase is missing; give key=<file>, like key=/etc/acrn/vm1.key");
+  }
+  if (!luks && !options.key.empty()) return usage_error("key: for a LUKS image; give format=luks, or leave it out");
+  if (luks && options.snapshot) {
+    return usage_error("snapshot: of a LUKS image it would be a file that is not encrypted; leave it out");
   }
   if (nbd && options.nocache) return usage_error("nocache: how an NBD server caches is its own choice; leave it out");
   if (nbd && options.engine != BlockEngine::kAuto) {

@@ -64,6 +64,25 @@ ACRN_BLOCK_CONTRACT(vmdk);
 ACRN_BLOCK_CONTRACT(vdi);
 ACRN_BLOCK_CONTRACT(vhdx);
 
+struct encrypted {
+  TempDir dir;
+  std::unique_ptr<BlockBackend> backend = make();
+  std::unique_ptr<BlockBackend> make() const {
+    BlockOptions options = image_options(dir.path("disk"), ImageFormat::kLuks);
+    options.key = dir.path("key");
+    std::ofstream(options.key) << "a pass phrase";
+    if (!runs("qemu-img create -f luks --object secret,id=key,file=" + options.key +
+              " -o key-secret=key,iter-time=10 " + dir.path("disk") + " 8M")) {
+      SKIP("qemu-img with LUKS");
+    }
+    return open_backend(options);
+  }
+};
+// What was never written is no zeroes there, but what they decrypt to.
+ACRN_CONTRACT_TEST(encrypted, what_is_written_is_read_back_through_any_vectors);
+ACRN_CONTRACT_TEST(encrypted, more_requests_than_elements_all_complete);
+ACRN_CONTRACT_TEST(encrypted, two_channels_serve_at_the_same_time);
+
 struct snapshot_of_a_raw_image {
   TempDir dir;
   std::unique_ptr<BlockBackend> backend = make();
@@ -97,6 +116,14 @@ std::string refusal(const BlockOptions& options) {
   EXPECT_EQ(opened.error().message, inspected.error().message);
   EXPECT(opened.error().message.find('\n') == std::string::npos);
   EXPECT(children().empty());
+  return opened.error().message;
+}
+
+// Of one whose header alone has nothing against it.
+std::string refusal_of_open(const BlockOptions& options) {
+  const auto opened = open_disk(options, "0:9:0");
+  EXPECT(!opened.ok());
+  EXPECT(opened.error().message.find('\n') == std::string::npos);
   return opened.error().message;
 }
 
@@ -312,6 +339,19 @@ TEST(what_is_no_such_image_is_refused_in_one_line) {
   std::fstream(damaged, std::ios::binary | std::ios::in | std::ios::out).seekp(40)
       << "nonsense";  // where the L1 table is
   EXPECT_CONTAINS(refusal(image_options(damaged, ImageFormat::kQcow2)), "L1 table");
+}
+
+TEST(an_encrypted_image_needs_its_passphrase) {
+  const encrypted image;
+  BlockOptions options = image_options(image.dir.path("disk"), ImageFormat::kLuks);
+  options.read_only = true;
+  options.lock = false;
+  options.key = image.dir.path("none");
+  EXPECT_CONTAINS(refusal_of_open(options), "key=" + options.key + ": No such file or directory");
+  options.key = image.dir.path("wrong");
+  std::ofstream(options.key) << "another one";
+  EXPECT_CONTAINS(refusal_of_open(options), "format=luks: ");
+  EXPECT_CONTAINS(refusal_of_open(options), "Invalid password");
 }
 
 TEST(a_raw_disk_that_begins_like_an_image_is_served_as_it_is) {

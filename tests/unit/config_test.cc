@@ -288,7 +288,7 @@ TEST(unknown_block_options_name_the_nearest_known_one) {
   EXPECT_EQ(block_error_of("disk.img,RO"),
             "'RO' is not an option; known: writethru, writeback, ro, nocache, "
             "no_bst_block, sectorsize, range, discard, aio, kick, iothread, mq, queue_size, serial, lock, format, "
-            "backing, snapshot, reconnect");
+            "backing, key, snapshot, reconnect");
   EXPECT_EQ(block_error_of("disk.img,queuesize=5"), "'queuesize' is not an option; did you mean queue_size?");
   EXPECT_EQ(block_error_of("disk.img,ro,"), "an option is empty; remove a comma (a comma in a path is written twice)");
 }
@@ -566,12 +566,23 @@ TEST(a_default_value_in_the_table_is_what_holds_without_the_option) {
   EXPECT_EQ(defaults, 9u);
 }
 
+TEST(a_luks_image_has_a_key_and_nothing_else_has) {
+  EXPECT_EQ(block_of("disk,format=luks,key=vm1.key").key, "vm1.key");
+  EXPECT_CONTAINS(slot_error_of("9,virtio-blk,disk,format=luks"),
+                  "format=luks: its passphrase is missing; give key=<file>");
+  EXPECT_CONTAINS(slot_error_of("9,virtio-blk,disk,format=luks,key="), "like key=/etc/acrn/vm1.key");
+  EXPECT_CONTAINS(slot_error_of("9,virtio-blk,disk,key=vm1.key"), "key: for a LUKS image");
+  EXPECT_CONTAINS(slot_error_of("9,virtio-blk,disk,format=luks,key=k,snapshot"), "snapshot: of a LUKS image");
+}
+
 TEST(each_word_that_a_shell_may_offer_is_accepted) {
   for (const auto& row : block_option_rows()) {
     EXPECT(!row.help.empty());
     EXPECT_EQ(row.argument.empty(), row.value == ValueRule::kNone);
     if (row.words.empty()) continue;
-    for (const std::string_view word : split_at(row.words, ' ')) block_of(concat("disk.img,", row.key, "=", word));
+    for (const std::string_view word : split_at(row.words, ' ')) {
+      block_of(concat("disk.img,", row.key, "=", word, word == "luks" ? ",key=file" : ""));
+    }
   }
   for (const CommandOption& option : command_options()) {
     if (option.accept == nullptr || option.words == kPathWord || option.words.empty()) continue;

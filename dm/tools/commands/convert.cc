@@ -19,7 +19,7 @@ namespace {
 // What is to be made, if anything is.
 struct Target {
   std::string path;
-  ImageFormat format;
+  BlockOptions options;
 };
 
 // The second slot's file, if it is not there and may be made.
@@ -30,7 +30,7 @@ Result<std::optional<Target>> missing_target(const std::string& text) {
   const auto* const file = options != nullptr ? std::get_if<FilePath>(&options->source) : nullptr;
   if (file == nullptr || options->read_only || options->snapshot || options->range) return std::optional<Target>();
   if (::access(file->path.c_str(), F_OK) == 0) return std::optional<Target>();
-  return std::optional(Target{file->path, options->format});
+  return std::optional(Target{file->path, *options});
 }
 
 Result<uint64_t> size_of(const std::string& text) {
@@ -48,7 +48,7 @@ Result<void> make(const Target& target, uint64_t size, bool& made) {
   const UniqueFd file(::open(target.path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
   if (!file) return Error{ErrorKind::kNoInput, concat(target.path, ": cannot be made: ", errno_text(errno))};
   made = true;
-  if (target.format != ImageFormat::kRaw) return create_image(target.path, target.format, size);
+  if (target.options.format != ImageFormat::kRaw) return create_image(target.path, target.options, size);
   if (::ftruncate(file.fd(), static_cast<off_t>(size)) == 0) return {};
   return Error{ErrorKind::kNoInput, concat(target.path, ": ", size, " bytes: ", errno_text(errno))};
 }

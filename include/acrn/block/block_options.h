@@ -18,8 +18,9 @@ enum class BlockEngine : uint8_t { kAuto, kThreads, kIoUring };
 enum class KickMode : uint8_t { kAuto, kInline, kLoop };
 
 // How a file holds the disk's bytes, and QEMU's names for that, in the same order.
-enum class ImageFormat : uint8_t { kRaw, kQcow2, kVmdk, kVdi, kVpc, kVhdx };
-inline constexpr std::array<std::string_view, 6> kImageFormatNames{"raw", "qcow2", "vmdk", "vdi", "vpc", "vhdx"};
+enum class ImageFormat : uint8_t { kRaw, kQcow2, kVmdk, kVdi, kVpc, kVhdx, kLuks };
+inline constexpr std::array<std::string_view, 7> kImageFormatNames{"raw", "qcow2", "vmdk", "vdi",
+                                                                   "vpc", "vhdx",  "luks"};
 constexpr std::string_view name_of(ImageFormat format) { return kImageFormatNames[static_cast<size_t>(format)]; }
 
 struct NoDisk {  // `nodisk`: a slot whose file comes later
@@ -72,6 +73,7 @@ struct BlockOptions {
   bool lock = true;
   ImageFormat format = ImageFormat::kRaw;
   bool follow_backing = false;  // the format's header may name files that it is an overlay of
+  std::string key;              // the file that holds the passphrase of a LUKS image
   bool snapshot = false;        // writes go to a temporary file
   unsigned reconnect = 30;      // seconds that requests wait for an NBD server that was lost
 

@@ -75,7 +75,11 @@ Json file_node(const std::string& path, const BlockOptions& options) {
 Json image_node(const std::string& path, ImageFormat format, Json backing, const BlockOptions& options) {
   Json node{{"driver", name_of(format)}, {"file", file_node(path, options)}};
   if (options.discard) node["discard"] = "unmap";
-  if (format != ImageFormat::kRaw) node["backing"] = std::move(backing);
+  if (format == ImageFormat::kLuks) {
+    node["key-secret"] = kKeyName;
+  } else if (format != ImageFormat::kRaw) {
+    node["backing"] = std::move(backing);
+  }
   return node;
 }
 
@@ -110,6 +114,8 @@ Result<std::unique_ptr<ImageServer>> ImageServer::start(const std::string& path,
       .file = changes.fd()};
   if (options.discard) plan.command.push_back("--discard=unmap");
   if (options.read_only) plan.command.push_back("--read-only");
+  for (std::string& word : key_arguments(options)) plan.command.push_back(std::move(word));
+  if (!options.key.empty()) plan.read.push_back(options.key);
   plan.command.push_back("json:" + node_of(path, options, info).dump());
   const bool writes = !options.read_only && !options.snapshot;
   (writes ? plan.read_write : plan.read).push_back(path);

@@ -124,14 +124,24 @@ Result<void> create_overlay(int file, uint64_t size) {
   return made.error();
 }
 
-Result<void> create_image(const std::string& path, ImageFormat format, uint64_t size) {
-  auto made = output_of({.command = {"qemu-img", "create", "-q", "-f", std::string(name_of(format)),
-                                     concat("file:", path), std::to_string(size)},
-                         .read_write = {path}},
-                        kPatience);
+std::vector<std::string> key_arguments(const BlockOptions& options) {
+  if (options.key.empty()) return {};
+  return {"--object", Json({{"qom-type", "secret"}, {"id", kKeyName}, {"file", options.key}}).dump()};
+}
+
+Result<void> create_image(const std::string& path, const BlockOptions& options, uint64_t size) {
+  ChildProcess::Plan plan{.command = {"qemu-img", "create"}, .read_write = {path}};
+  for (std::string& word : key_arguments(options)) plan.command.push_back(std::move(word));
+  if (!options.key.empty()) {
+    plan.command.insert(plan.command.end(), {"-o", concat("key-secret=", kKeyName)});
+    plan.read.push_back(options.key);
+  }
+  plan.command.insert(plan.command.end(),
+                      {"-q", "-f", std::string(name_of(options.format)), concat("file:", path), std::to_string(size)});
+  const auto made = output_of(std::move(plan), kPatience);
   if (made) return {};
   return Error{made.error().kind,
-               concat("virtio-blk ", path, ": format=", name_of(format), ": ", made.error().message)};
+               concat("virtio-blk ", path, ": format=", name_of(options.format), ": ", made.error().message)};
 }
 
 }  // namespace acrn

@@ -12,6 +12,10 @@
 
 namespace acrn {
 
+// Options for a program of QEMU's, so that block nodes can name the passphrase of the options' key.
+std::vector<std::string> key_arguments(const BlockOptions& options);
+inline constexpr const char* kKeyName = "key";
+
 struct ImageInfo {
   struct Backing {
     std::string path;
@@ -27,8 +31,8 @@ Result<ImageInfo> inspect_image(const std::string& path, ImageFormat format, boo
 
 // The format whose first bytes those of the file are; empty: none's. A guess, for a message and nothing else.
 std::string_view format_by_magic(int fd);
-// Makes an empty image of `size` bytes in a file that is there. Errors: as above.
-Result<void> create_image(const std::string& path, ImageFormat format, uint64_t size);
+// Makes an empty image of `size` bytes in a file that is there, of the options' format and key. Errors: as above.
+Result<void> create_image(const std::string& path, const BlockOptions& options, uint64_t size);
 // The same, in an open file, as qcow2.
 Result<void> create_overlay(int file, uint64_t size);
 

@@ -1,7 +1,9 @@
 #include "dm/block/sources/image/open_image.h"
 
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <chrono>
 #include <cstdint>
 #include <nlohmann/json.hpp>
@@ -9,6 +11,7 @@
 
 #include "acrn/base/concat.h"
 #include "acrn/base/log.h"
+#include "dm/base/errno_text.h"
 #include "dm/base/landlock.h"
 #include "dm/block/disk_plan.h"
 #include "dm/block/sources/byte_lock.h"
@@ -43,6 +46,12 @@ Result<DiskPlan> plan_image(const BlockOptions& options, const std::string& path
   const DiskProbe& probe = probed.value();
   if (probe.block_device) return misfit(path, "format: for a regular file, not for a block device");
   if (!is_utf8(path)) return misfit(path, "format: for a path in UTF-8; give the file another name");
+  if (!options.key.empty()) {
+    if (!is_utf8(options.key)) return misfit(path, concat("key=", options.key, ": a path in UTF-8 is needed"));
+    if (::access(options.key.c_str(), R_OK) != 0) {
+      return Error{ErrorKind::kNoInput, concat("virtio-blk ", path, ": key=", options.key, ": ", errno_text(errno))};
+    }
+  }
   auto image = inspect_image(path, options.format, options.follow_backing);
   if (!image) return image.error();
   const bool raw = options.format == ImageFormat::kRaw;

@@ -1,0 +1,33 @@
+// RbdDisk: an RBD image as a disk. In the module only. librbd carries requests out on threads of its own; what is done
+// is handed to the channel's loop, as an engine's workers do.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+
+#include "acrn/base/result.h"
+#include "acrn/block/blockif.h"
+#include "dm/block/sources/rbd/rbd_image.h"
+
+namespace acrn {
+
+class RbdDisk final : public BlockBackend {
+ public:
+  // `info`: what info() is to say, but for its size, which is `size`.
+  RbdDisk(std::unique_ptr<RbdImage> image, bool flushes, const BlockInfo& info, uint64_t size);
+
+  BlockInfo info() const override;
+  Result<std::unique_ptr<BlockChannel>> open_channel(EventLoop& loop, unsigned depth) override;
+  Result<uint64_t> refresh_size() override;
+
+ private:
+  class Channel;
+
+  const std::unique_ptr<RbdImage> image_;
+  const bool flushes_;  // writes may be held back until a flush
+  const BlockInfo info_;
+  std::atomic<uint64_t> size_;
+};
+
+}  // namespace acrn

@@ -17,10 +17,10 @@ namespace acrn {
 struct DiskFacts {
   BlockInfo info;  // of the stack, after window and alignment; size 0 for nodisk
   // Stable over options, and over the order in which a host finds its devices: "file:<real path>", device_identity() or
-  // "nbd:<uri>" with ":whole" or ":<start>+<size>", "ram:<slot>", "nodisk:<slot>". The disk's serial is made of it
-  // (dm/ident).
+  // "nbd:<uri>" or "vhost-user:<path>" with ":whole" or ":<start>+<size>", "ram:<slot>", "nodisk:<slot>". The disk's
+  // serial is made of it (dm/ident).
   std::string identity;
-  std::string medium;                       // "file", "block device", "image", "nbd", "ram", "nodisk"
+  std::string medium;                       // "file", "block device", "image", "nbd", "vhost-user", "ram", "nodisk"
   BlockEngine engine = BlockEngine::kAuto;  // of a file or device: what it stands for
   // Bytes of a file or device that are served, and are to be locked.
   struct Bytes {

@@ -8,6 +8,7 @@
 #include "dm/block/sources/nbd/open_nbd.h"
 #include "dm/block/sources/open_file.h"
 #include "dm/block/sources/open_ram.h"
+#include "dm/block/sources/vhost_user/open_vhost_user.h"
 
 namespace acrn {
 namespace {
@@ -33,6 +34,9 @@ Result<DiskFacts> inspect_disk(const BlockOptions& options, const std::string& s
     return is_image(options) ? inspect_image_disk(options, file->path) : inspect_file(options, file->path);
   }
   if (const auto* nbd = std::get_if<NbdUri>(&options.source)) return inspect_nbd_disk(options, nbd->uri);
+  if (const auto* server = std::get_if<VhostUserSocket>(&options.source)) {
+    return inspect_vhost_user_disk(options, server->path);
+  }
   if (const auto* ram = std::get_if<RamDiskSource>(&options.source)) return inspect_ram(options, ram->size, slot);
   return no_disk(options, slot);
 }
@@ -42,6 +46,9 @@ Result<OpenedDisk> open_disk(const BlockOptions& options, const std::string& slo
     return is_image(options) ? open_image_disk(options, file->path) : open_file(options, file->path, slot);
   }
   if (const auto* nbd = std::get_if<NbdUri>(&options.source)) return open_nbd_disk(options, nbd->uri);
+  if (const auto* server = std::get_if<VhostUserSocket>(&options.source)) {
+    return open_vhost_user_disk(options, server->path);
+  }
   if (const auto* ram = std::get_if<RamDiskSource>(&options.source)) return open_ram(options, ram->size, slot);
   return OpenedDisk{no_disk(options, slot), nullptr};
 }

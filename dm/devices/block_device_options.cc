@@ -294,19 +294,26 @@ constexpr Row kRows[] = {
      .expects = "seconds, 0 to 86400, like reconnect=60",
      .argument = "<seconds>",
      .default_value = "30",
-     .help = "how long requests wait for an NBD server that was lost before they fail; 0: they fail at once"},
+     .help = "how long requests wait for a server that was lost before they fail; 0: they fail at once"},
 };
 
 Result<void> parse_source(const std::string& text, BlockSource& source) {
-  constexpr Text kRam = "ram:";
+  constexpr Text kRam = "ram:", kVhostUser = "vhost-user:";
   if (text.empty() || text.find('\0') != std::string::npos) {
-    return usage_error("the path is missing; give a file, a block device, nodisk, ram:<size> or an NBD URI");
+    return usage_error(
+        "the path is missing; give a file, a block device, nodisk, ram:<size>, an NBD URI or "
+        "vhost-user:<socket>");
   }
   constexpr std::array<Text, 4> kNbd{"nbd://", "nbds://", "nbd+unix://", "nbds+unix://"};
   if (text == "nodisk") {
     source.emplace<NoDisk>();
   } else if (std::any_of(kNbd.begin(), kNbd.end(), [&](Text scheme) { return text.starts_with(scheme); })) {
     source.emplace<NbdUri>(NbdUri{text});
+  } else if (text.starts_with(kVhostUser)) {
+    if (text.size() == kVhostUser.size()) {
+      return usage_error(concat(text, ": the socket is missing; give its path, like vhost-user:/run/disk.sock"));
+    }
+    source.emplace<VhostUserSocket>(VhostUserSocket{text.substr(kVhostUser.size())});
   } else if (!text.starts_with(kRam)) {
     source.emplace<FilePath>(FilePath{text});
   } else {
@@ -329,7 +336,8 @@ Result<void> check_together(BlockOptions& options) {
   }
   const bool nbd = std::holds_alternative<NbdUri>(options.source);
   const bool memory = std::holds_alternative<RamDiskSource>(options.source);
-  if ((nbd || memory) && (options.format != ImageFormat::kRaw || options.snapshot)) {
+  const bool back_end = std::holds_alternative<VhostUserSocket>(options.source);
+  if ((nbd || back_end || memory) && (options.format != ImageFormat::kRaw || options.snapshot)) {
     return usage_error(concat(options.snapshot ? "snapshot" : "format", ": for a file; leave it out"));
   }
   const bool luks = options.format == ImageFormat::kLuks;
@@ -343,6 +351,12 @@ Result<void> check_together(BlockOptions& options) {
   if (nbd && options.nocache) return usage_error("nocache: how an NBD server caches is its own choice; leave it out");
   if (nbd && options.engine != BlockEngine::kAuto) {
     return usage_error("aio: an NBD server is reached through a socket, without an engine; leave it out");
+  }
+  if (back_end && options.nocache) {
+    return usage_error("nocache: how a vhost-user server caches is its own choice; leave it out");
+  }
+  if (back_end && options.engine != BlockEngine::kAuto) {
+    return usage_error("aio: a vhost-user server has an engine of its own; leave it out");
   }
   options.iothreads = std::min(options.iothreads, options.queues);
   if (options.iothread_cpus.size() > options.iothreads) options.iothread_cpus.resize(options.iothreads);
@@ -412,6 +426,7 @@ Result<BlockOptions> parse_rescan_options(std::span<const std::string> fields, c
 std::string source_text(const BlockSource& source) {
   if (const auto* ram = std::get_if<RamDiskSource>(&source)) return concat("ram:", ram->size);
   if (const auto* nbd = std::get_if<NbdUri>(&source)) return nbd->uri;
+  if (const auto* server = std::get_if<VhostUserSocket>(&source)) return concat("vhost-user:", server->path);
   if (const auto* file = std::get_if<FilePath>(&source)) return file->path;
   return "nodisk";
 }

@@ -115,10 +115,9 @@ Result<void> LegacyDriver::set_up_queue(unsigned index, const DriverOptions& opt
   function_.out(VIRTIO_PCI_QUEUE_SEL, 2, index);
   const auto size = static_cast<uint16_t>(function_.in(VIRTIO_PCI_QUEUE_NUM, 2));
   if (size == 0) return Error{ErrorKind::kInternal, concat("queue ", index, " does not exist")};
-  auto ring =
-      DriverRing::create(function_.machine(), size,
-                         accepted(VIRTIO_RING_F_INDIRECT_DESC) && size >= kIndirectEntries ? kIndirectEntries : 0,
-                         accepted(VIRTIO_RING_F_EVENT_IDX));
+  auto ring = create_ring(function_.machine(), size,
+                          accepted(VIRTIO_RING_F_INDIRECT_DESC) && size >= kIndirectEntries ? kIndirectEntries : 0,
+                          accepted(VIRTIO_RING_F_EVENT_IDX));
   if (!ring) return ring.error();
   std::unique_ptr<DriverQueue> queue(new DriverQueue(function_, index, std::move(ring).value(), options.patience));
   if (auto tags = allocate_tags(*queue, options); !tags) return tags;

@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "acrn/virtio/virtio_spec.h"
-#include "dm/loopback/driver_ring.h"
 #include "dm/loopback/guest_function.h"
+#include "dm/loopback/loopback_ring.h"
 
 namespace acrn {
 

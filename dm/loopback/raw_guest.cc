@@ -34,7 +34,7 @@ Result<void> RawGuest::restart(uint64_t features) {
     interrupt_ = &machine().vector(*vector);
   }
   function_.out(VIRTIO_PCI_QUEUE_SEL, 2, 0);
-  auto ring = DriverRing::create(machine(), static_cast<uint16_t>(function_.in(VIRTIO_PCI_QUEUE_NUM, 2)), 0, false);
+  auto ring = create_ring(machine(), static_cast<uint16_t>(function_.in(VIRTIO_PCI_QUEUE_NUM, 2)), 0, false);
   if (!ring) return ring.error();
   ring_.emplace(std::move(ring).value());
   next_avail_ = next_used_ = 0;

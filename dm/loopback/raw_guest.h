@@ -8,9 +8,9 @@
 #include <span>
 #include <vector>
 
-#include "dm/loopback/driver_ring.h"
 #include "dm/loopback/guest_function.h"
 #include "dm/loopback/legacy_driver.h"
+#include "dm/loopback/loopback_ring.h"
 
 namespace acrn {
 

@@ -78,7 +78,7 @@ Result<MemoryRegion> create_guest_ram(Gpa base, uint64_t size, RamKind kind) {
 }
 
 Result<SharedRam> create_shared_ram(Gpa base, uint64_t size) {
-  UniqueFd file = create_file(size, 0);
+  UniqueFd file = create_file(size, MFD_ALLOW_SEALING);
   auto region = region_of(map_file(file, size), base, size);
   if (!region) return region.error();
   return SharedRam{std::move(region).value(), std::move(file)};

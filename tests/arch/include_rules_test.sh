@@ -32,14 +32,17 @@ forbid "the guest's world includes the host's" 'dm/|unistd\.h|sys/ioctl\.h|threa
 home "the guest's world" 'hw/' 'hw/|dm/(devices|plugin)/'
 
 # The floors of dm/, from the top; who is not named here is beneath all of them. option_table is a leaf, which any may use.
-forbid "a floor includes a higher one" 'dm/(run|tools|reference|plugin)/' dm/cli dm/devices dm/server dm/control dm/machine dm/hypervisor dm/block dm/serial dm/socket dm/loopback dm/event dm/mem dm/base dm/ident
-forbid "a floor includes a higher one" 'dm/(cli/(command|dry)|control/|server/)' dm/devices dm/hypervisor dm/machine dm/block dm/serial dm/socket dm/loopback dm/event dm/mem dm/base dm/ident
+forbid "a floor includes a higher one" 'dm/(run|tools|reference|plugin)/' dm/cli dm/devices dm/server dm/control dm/machine dm/hypervisor dm/block dm/serial dm/socket dm/vhost_user dm/driver dm/loopback dm/event dm/mem dm/base dm/ident
+forbid "a floor includes a higher one" 'dm/(cli/(command|dry)|control/|server/)' dm/devices dm/hypervisor dm/machine dm/block dm/serial dm/socket dm/vhost_user dm/driver dm/loopback dm/event dm/mem dm/base dm/ident
 home "a hypervisor's own header" 'dm/hypervisor/(kvm|acrn)/' 'dm/hypervisor/|samples/guest/'
-forbid "a floor includes a higher one" 'dm/(devices|cli)/' dm/server dm/hypervisor dm/machine dm/block dm/serial dm/socket dm/loopback dm/event dm/mem dm/base dm/ident
-forbid "a floor includes a higher one" 'dm/(block|serial|socket|machine|hypervisor|loopback)/' dm/event dm/mem dm/base dm/ident
+forbid "a floor includes a higher one" 'dm/(devices|cli)/' dm/server dm/hypervisor dm/machine dm/block dm/serial dm/socket dm/vhost_user dm/driver dm/loopback dm/event dm/mem dm/base dm/ident
+forbid "a floor includes a higher one" 'dm/(block|serial|socket|vhost_user|driver|machine|hypervisor|loopback)/' dm/event dm/mem dm/base dm/ident
 forbid "the reference is made from more than tables" 'hw/|acrn/(pci|virtio|mem)/|dm/(run|machine|hypervisor|block|control|event|loopback)/' dm/reference
 forbid "the options of a disk open nothing" 'dm/(block|event|machine|hypervisor)/' dm/devices/slot.h dm/devices/slot.cc dm/devices/block_device_options.h dm/devices/block_device_options.cc
-forbid "a backend knows of guests" 'acrn/(mem|virtio|pci)/' dm/block
+# But for the one that is a driver itself.
+forbid "a backend knows of guests" 'acrn/(mem|virtio|pci)/' dm/block/*.* dm/block/engines dm/block/filters dm/block/sources/*.* dm/block/sources/image dm/block/sources/nbd
+forbid "a backend knows of guests" 'acrn/(pci/|virtio/virtio_device)' dm/block
+forbid "what both ends of vhost-user use knows one of them" 'dm/(block|server|tools|mem|event)/' dm/vhost_user
 forbid "a device knows a transport" 'hw/pci/virtio/virtio_pci' hw/pci/virtio/blk_* hw/pci/virtio/virtio_blk.*
 forbid "the control socket knows a machine" 'dm/(machine|hypervisor|loopback|block)/' dm/control
 forbid "the ring knows a device" 'hw/pci/virtio/(blk_|virtio_blk)' hw/pci/virtio/virtqueue.*

@@ -224,7 +224,7 @@ TEST(a_pfn_changed_after_driver_ok_moves_the_queue_after_a_drain) {
   guest.offer(0);
   guest.kick();
   bench.faults().wait_for_held(1);
-  DriverRing elsewhere = MUST(DriverRing::create(bench.machine(), 64, 0, false));
+  DriverRing elsewhere = MUST(create_ring(bench.machine(), 64, 0, false));
   write_pfn_while_held(bench, guest, elsewhere.pfn());
   EXPECT_EQ(guest.ring().used_index(), 1);
   EXPECT_EQ(guest.function().in(VIRTIO_PCI_QUEUE_PFN, 4), elsewhere.pfn());

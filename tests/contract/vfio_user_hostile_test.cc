@@ -143,7 +143,7 @@ struct Life {
       say(VFIO_USER_REGION_WRITE,
           joined(VfioUserClient::bytes_of(RegionAccess{offset, region, size}), std::span(data).first(size)));
     };
-    ring.emplace(MUST(DriverRing::create(board, 64, 0, false)));
+    ring.emplace(MUST(create_ring(board, 64, 0, false)));
     say(VFIO_USER_VERSION, good_payload(VFIO_USER_VERSION));
     say(VFIO_USER_DMA_MAP, VfioUserClient::bytes_of(DmaMap{sizeof(DmaMap), 3, 0, raw(kBase), memory.size}),
         memory.fd.fd());

@@ -8,7 +8,7 @@
 
 #include "dm/base/log_setup.h"
 #include "dm/event/epoll_loop.h"
-#include "dm/loopback/driver_ring.h"
+#include "dm/loopback/loopback_ring.h"
 #include "dm/server/vfio_user/server.h"
 #include "tests/support/device_fixture.h"
 #include "tests/support/temp_dir.h"
@@ -53,7 +53,7 @@ struct Guest {
   }
 
   void start_queue(uint64_t features = 0) {
-    ring.emplace(MUST(DriverRing::create(board, 64, 0, false)));
+    ring.emplace(MUST(create_ring(board, 64, 0, false)));
     client.write(vfio_user::VFIO_PCI_CONFIG_REGION_INDEX, 0x04, 2, 7);
     client.write(VirtioPciLegacy::kRegisterBar, VIRTIO_PCI_STATUS, 1, 3);
     client.write(VirtioPciLegacy::kRegisterBar, VIRTIO_PCI_GUEST_FEATURES, 4, features);

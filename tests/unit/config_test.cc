@@ -216,7 +216,8 @@ TEST(later_block_options_override_earlier_ones) {
 }
 
 TEST(bad_block_sources_have_their_own_message) {
-  const std::string missing = "the path is missing; give a file, a block device, nodisk, ram:<size> or an NBD URI";
+  const std::string missing =
+      "the path is missing; give a file, a block device, nodisk, ram:<size>, an NBD URI or vhost-user:<socket>";
   for (const char* text : {"", "iothread", "iothread=2,mq=2", "iothread,"}) EXPECT_EQ(block_error_of(text), missing);
   EXPECT_EQ(slot_error_of("9,virtio-blk,"), concat("-s 9:0,virtio-blk: ", missing));
   for (const char* text :

@@ -16,7 +16,7 @@
 #include "acrn/base/unique_fd.h"
 #include "acrn/pci/pci_function.h"
 #include "dm/event/epoll_loop.h"
-#include "dm/server/event_trigger.h"
+#include "dm/event/event_trigger.h"
 #include "dm/server/vfio_user/protocol.h"
 
 namespace acrn::vfio_user {

@@ -5,7 +5,7 @@
 #include <cerrno>
 #include <utility>
 
-#include "dm/server/vhost_user/protocol.h"
+#include "dm/vhost_user/protocol.h"
 
 namespace acrn::vhost_user {
 

@@ -8,7 +8,7 @@
 #include "acrn/base/mutex.h"
 #include "acrn/base/unique_fd.h"
 #include "acrn/virtio/virtio_device.h"
-#include "dm/server/event_trigger.h"
+#include "dm/event/event_trigger.h"
 
 namespace acrn::vhost_user {
 

@@ -8,7 +8,7 @@
 #include "acrn/base/unique_fd.h"
 #include "acrn/virtio/inflight_log.h"
 #include "dm/mem/shared_mapping.h"
-#include "dm/server/vhost_user/protocol.h"
+#include "dm/vhost_user/protocol.h"
 
 namespace acrn::vhost_user {
 

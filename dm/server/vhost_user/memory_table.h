@@ -14,7 +14,7 @@
 #include "acrn/mem/guest_memory.h"
 #include "acrn/virtio/virtio_device.h"
 #include "dm/mem/shared_mapping.h"
-#include "dm/server/vhost_user/protocol.h"
+#include "dm/vhost_user/protocol.h"
 
 namespace acrn::vhost_user {
 

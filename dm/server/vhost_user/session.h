@@ -20,7 +20,7 @@
 #include "dm/server/vhost_user/front_end.h"
 #include "dm/server/vhost_user/inflight_area.h"
 #include "dm/server/vhost_user/memory_table.h"
-#include "dm/server/vhost_user/protocol.h"
+#include "dm/vhost_user/protocol.h"
 
 namespace acrn::vhost_user {
 

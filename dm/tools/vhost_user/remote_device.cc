@@ -2,8 +2,6 @@
 
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <bit>
@@ -15,8 +13,6 @@
 #include "acrn/base/log.h"
 #include "acrn/virtio/ring_layout.h"
 #include "dm/base/errno_text.h"
-#include "dm/server/message_session.h"
-#include "dm/socket/sent_descriptor.h"
 
 namespace acrn {
 
@@ -25,7 +21,7 @@ using namespace vhost_user;  // NOLINT(google-build-using-namespace): the names 
 namespace {
 
 constexpr uint64_t kWantedProtocolFeatures = kMq | kReplyAck | kBackendReq | kConfig | kInflightShmfd | kResetDevice;
-constexpr timeval kPatience{30, 0};
+constexpr std::chrono::seconds kPatience{30};
 constexpr uint32_t kMostEntries = 1024;
 constexpr unsigned kMostQueues = 64;
 
@@ -38,11 +34,6 @@ struct TableMessage {
   MemoryTableHead head;
   MemoryRegionDescription region;
 };
-
-template <class T>
-std::span<const uint8_t> bytes_of(const T& value) {
-  return {reinterpret_cast<const uint8_t*>(&value), sizeof(T)};  // SAFETY: wire structures have no padding
-}
 
 UniqueFd new_event() { return UniqueFd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)); }
 
@@ -65,33 +56,13 @@ RemoteDevice::~RemoteDevice() {
 }
 
 Result<void> RemoteDevice::open() {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (path_.size() >= sizeof(address.sun_path)) {
-    return Error{ErrorKind::kUsage, concat(path_, ": too long for a socket's path")};
-  }
-  std::memcpy(address.sun_path, path_.data(), path_.size());
-  socket_ = UniqueFd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  ::setsockopt(socket_.fd(), SOL_SOCKET, SO_RCVTIMEO, &kPatience, sizeof(kPatience));
-  // SAFETY: what the call takes for an address.
-  if (::connect(socket_.fd(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
-    return Error{ErrorKind::kNoInput, concat(path_, ": nobody serves there: ", errno_text(errno))};
-  }
   prepared_ = false;
-  protocol_features_ = 0;
-  const auto offered = get<uint64_t>(GET_FEATURES);
-  if (!offered) return offered.error();
-  features_ = offered.value();
-  if ((features_ & kProtocolFeatures) != 0) {
-    const auto protocol = get<uint64_t>(GET_PROTOCOL_FEATURES);
-    if (!protocol) return protocol.error();
-    const uint64_t wanted = protocol.value() & kWantedProtocolFeatures;
-    if (auto told = tell(SET_PROTOCOL_FEATURES, wanted); !told) return told.error();
-    protocol_features_ = wanted;
-  }
-  if (!has(kConfig)) return Error{ErrorKind::kNoInput, concat(path_, ": the server has no configuration space")};
-  if (auto opened = open_back_channel(); !opened) return opened.error();
-  return send(SET_OWNER, {}, -1, false);
+  auto connected = BackEndSocket::connect(path_, kWantedProtocolFeatures, kPatience);
+  if (!connected) return connected.error();
+  server_ = std::move(connected).value();
+  features_ = server_->features();
+  protocol_features_ = server_->protocol_features();
+  return open_back_channel();
 }
 
 Result<void> RemoteDevice::open_back_channel() {
@@ -106,7 +77,7 @@ Result<void> RemoteDevice::open_back_channel() {
     back_channel_ = UniqueFd(ends[0]);
     back_watch_ = loop_.watch_event(back_channel_.fd(), [this] { take_back_messages(); });
   });
-  return send(SET_BACKEND_REQ_FD, {}, servers.fd(), true);
+  return server_->send(SET_BACKEND_REQ_FD, {}, servers.fd(), true);
 }
 
 // On the loop. All there is to hear is that the configuration has changed.
@@ -121,13 +92,13 @@ void RemoteDevice::take_back_messages() {
 Result<void> RemoteDevice::open_queues() {
   uint64_t count = 1;
   if (has(kMq)) {
-    const auto asked = get<uint64_t>(GET_QUEUE_NUM);
+    const auto asked = server_->get<uint64_t>(GET_QUEUE_NUM);
     if (!asked) return asked.error();
     count = std::min<uint64_t>(asked.value(), kMostQueues);
   }
   if (count == 0) return Error{ErrorKind::kNoInput, concat(path_, ": the server has no queue")};
   // As many entries as the device expects: the driver's chains are at most two longer than seg_max.
-  const auto config = ask(GET_CONFIG, ConfigMessage{{0, VIRTIO_BLK_CONFIG_SIZE, 0}, {}});
+  const auto config = server_->ask(GET_CONFIG, ConfigMessage{{0, VIRTIO_BLK_CONFIG_SIZE, 0}, {}});
   if (!config) return config.error();
   std::memcpy(&config_, config.value().bytes.data(), sizeof(config_));
   if (const uint32_t size = config_.seg_max + 2; std::has_single_bit(size) && size <= kMostEntries) {
@@ -166,18 +137,18 @@ Result<void> RemoteDevice::reconnect() {
 // What comes before the first queue.
 Result<void> RemoteDevice::prepare() {
   const uint64_t accepted = accepted_ | (features_ & (kProtocolFeatures | kVersion1));
-  if (auto told = tell(SET_FEATURES, accepted); !told) return told.error();
+  if (auto told = server_->tell(SET_FEATURES, accepted); !told) return told.error();
   if (prepared_) return {};
   const TableMessage table{{1, 0}, {raw(ram_.region.base), ram_.region.size, address_of(ram_.region.host), 0}};
-  if (auto told = tell(SET_MEM_TABLE, table, ram_.file.fd()); !told) return told.error();
+  if (auto told = server_->tell(SET_MEM_TABLE, table, ram_.file.fd()); !told) return told.error();
   if (has(kInflightShmfd)) {
     if (!inflight_file_) {
       const InflightDescription wanted{0, 0, static_cast<uint16_t>(queues_.size()), queue_size_, {}};
-      const auto got = ask(GET_INFLIGHT_FD, wanted, &inflight_file_);
+      const auto got = server_->ask(GET_INFLIGHT_FD, wanted, &inflight_file_);
       if (!got) return got.error();
       inflight_ = got.value();
     }
-    if (auto told = tell(SET_INFLIGHT_FD, inflight_, inflight_file_.fd()); !told) return told.error();
+    if (auto told = server_->tell(SET_INFLIGHT_FD, inflight_, inflight_file_.fd()); !told) return told.error();
   }
   prepared_ = true;
   return {};
@@ -188,14 +159,14 @@ Result<void> RemoteDevice::start(unsigned index, uint16_t base) {
   const auto user = [&](Gpa gpa) { return address_of(ram_.region.host) + (raw(gpa) - raw(ram_.region.base)); };
   const RingPlace& ring = queue.setup->ring;
   if (auto told = prepare(); !told) return told.error();
-  if (auto told = tell(SET_VRING_NUM, VringState{index, queue.setup->size}); !told) return told.error();
-  if (auto told = tell(SET_VRING_BASE, VringState{index, base}); !told) return told.error();
+  if (auto told = server_->tell(SET_VRING_NUM, VringState{index, queue.setup->size}); !told) return told.error();
+  if (auto told = server_->tell(SET_VRING_BASE, VringState{index, base}); !told) return told.error();
   const VringAddress address{index, 0, user(ring.desc), user(ring.used), user(ring.avail), 0};
-  if (auto told = tell(SET_VRING_ADDR, address); !told) return told.error();
-  if (auto told = tell(SET_VRING_CALL, uint64_t{index}, queue.call.fd()); !told) return told.error();
-  if (auto told = tell(SET_VRING_KICK, uint64_t{index}, queue.kick.fd()); !told) return told.error();
+  if (auto told = server_->tell(SET_VRING_ADDR, address); !told) return told.error();
+  if (auto told = server_->tell(SET_VRING_CALL, uint64_t{index}, queue.call.fd()); !told) return told.error();
+  if (auto told = server_->tell(SET_VRING_KICK, uint64_t{index}, queue.kick.fd()); !told) return told.error();
   if ((features_ & kProtocolFeatures) == 0) return {};
-  return tell(SET_VRING_ENABLE, VringState{index, 1});
+  return server_->tell(SET_VRING_ENABLE, VringState{index, 1});
 }
 
 bool RemoteDevice::start_queue(unsigned index, const QueueSetup& setup) {
@@ -212,7 +183,7 @@ bool RemoteDevice::start_queue(unsigned index, const QueueSetup& setup) {
 uint16_t RemoteDevice::stop_queue(unsigned index) {
   MutexLock lock(mutex_);
   queues_[index].setup.reset();
-  const auto state = ask(GET_VRING_BASE, VringState{index, 0});
+  const auto state = server_->ask(GET_VRING_BASE, VringState{index, 0});
   return state ? static_cast<uint16_t>(state.value().value) : uint16_t{0};
 }
 
@@ -224,7 +195,7 @@ void RemoteDevice::reset() {
   MutexLock lock(mutex_);
   prepared_ = false;
   inflight_file_.reset();  // what was in flight is over
-  if (has(kResetDevice) && socket_) static_cast<void>(send(RESET_DEVICE, {}, -1, false));
+  if (has(kResetDevice)) static_cast<void>(server_->send(RESET_DEVICE, {}));
 }
 
 void RemoteDevice::kick(unsigned index) { ::eventfd_write(queues_[index].kick.fd(), 1); }
@@ -232,7 +203,7 @@ void RemoteDevice::kick(unsigned index) { ::eventfd_write(queues_[index].kick.fd
 void RemoteDevice::read_config(unsigned offset, std::span<uint8_t> to) {
   ConfigMessage message{{0, VIRTIO_BLK_CONFIG_SIZE, 0}, {}};
   MutexLock lock(mutex_);
-  const auto config = ask(GET_CONFIG, message);
+  const auto config = server_->ask(GET_CONFIG, message);
   for (size_t i = 0; i < to.size(); i++) {
     const bool known = config && offset + i < VIRTIO_BLK_CONFIG_SIZE;
     to[i] = known ? config.value().bytes[offset + i] : uint8_t{0xff};
@@ -245,94 +216,7 @@ void RemoteDevice::write_config(unsigned offset, std::span<const uint8_t> from) 
   std::memcpy(message.data(), &head, sizeof(head));
   message.insert(message.end(), from.begin(), from.end());
   MutexLock lock(mutex_);
-  static_cast<void>(send(SET_CONFIG, message, -1, true));
-}
-
-Result<void> RemoteDevice::send(uint32_t request, std::span<const uint8_t> payload, int file, bool need_reply) {
-  need_reply = need_reply && has(kReplyAck);
-  const Header header{request, kVersion | (need_reply ? kFlagNeedReply : 0), static_cast<uint32_t>(payload.size())};
-  std::vector<uint8_t> bytes(sizeof(header));
-  std::memcpy(bytes.data(), &header, sizeof(header));
-  bytes.insert(bytes.end(), payload.begin(), payload.end());
-  iovec part{bytes.data(), bytes.size()};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  std::optional<SentDescriptor> descriptor;
-  if (file >= 0) descriptor.emplace(message, file);
-  ssize_t sent = 0;
-  do {
-    sent = ::sendmsg(socket_.fd(), &message, MSG_NOSIGNAL);
-  } while (sent < 0 && errno == EINTR);
-  if (sent != static_cast<ssize_t>(bytes.size())) {
-    return Error{ErrorKind::kIo, concat("the server is gone: ", errno_text(errno))};
-  }
-  if (!need_reply) return {};
-  const auto reply = receive(request);
-  if (!reply) return reply.error();
-  const auto refused = exactly<uint64_t>(reply.value().payload);
-  if (refused && *refused == 0) return {};
-  return Error{ErrorKind::kIo, concat("the server refuses request ", request)};
-}
-
-bool RemoteDevice::receive_all(std::span<uint8_t> to, UniqueFd& file) {
-  for (size_t done = 0; done < to.size();) {
-    iovec part{to.data() + done, to.size() - done};
-    msghdr message{};
-    message.msg_iov = &part;
-    message.msg_iovlen = 1;
-    alignas(cmsghdr) std::array<uint8_t, CMSG_SPACE(sizeof(int))> control{};
-    message.msg_control = control.data();
-    message.msg_controllen = control.size();
-    const ssize_t length = ::recvmsg(socket_.fd(), &message, MSG_CMSG_CLOEXEC);
-    if (length < 0 && errno == EINTR) continue;
-    if (length <= 0) return false;
-    done += static_cast<size_t>(length);
-    if (const cmsghdr* const rights = CMSG_FIRSTHDR(&message); rights != nullptr) {
-      int descriptor;
-      std::memcpy(&descriptor, CMSG_DATA(rights), sizeof(descriptor));
-      file = UniqueFd(descriptor);
-    }
-  }
-  return true;
-}
-
-Result<RemoteDevice::Reply> RemoteDevice::receive(uint32_t request) {
-  const Error none{ErrorKind::kIo, concat("the server does not answer request ", request)};
-  Reply reply{};
-  // SAFETY: a Header is three integers.
-  if (!receive_all({reinterpret_cast<uint8_t*>(&reply.header), sizeof(reply.header)}, reply.file)) return none;
-  if (reply.header.size > kMaxPayload || reply.header.request != request) return none;
-  reply.payload.resize(reply.header.size);
-  if (!receive_all(reply.payload, reply.file)) return none;
-  return reply;
-}
-
-template <class T>
-Result<void> RemoteDevice::tell(uint32_t request, const T& payload, int file) {
-  return send(request, bytes_of(payload), file, true);
-}
-
-template <class T>
-Result<T> RemoteDevice::answer_to(uint32_t request, UniqueFd* file) {
-  auto reply = receive(request);
-  if (!reply) return reply.error();
-  const auto value = exactly<T>(reply.value().payload);
-  if (!value) return Error{ErrorKind::kIo, concat("the server's answer to request ", request, " has another size")};
-  if (file != nullptr) *file = std::move(reply.value().file);
-  return *value;
-}
-
-template <class T>
-Result<T> RemoteDevice::ask(uint32_t request, const T& payload, UniqueFd* file) {
-  if (auto sent = send(request, bytes_of(payload), -1, false); !sent) return sent.error();
-  return answer_to<T>(request, file);
-}
-
-template <class T>
-Result<T> RemoteDevice::get(uint32_t request) {
-  if (auto sent = send(request, {}, -1, false); !sent) return sent.error();
-  return answer_to<T>(request);
+  static_cast<void>(server_->send(SET_CONFIG, message, -1, true));
 }
 
 }  // namespace acrn

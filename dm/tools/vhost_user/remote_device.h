@@ -20,7 +20,7 @@
 #include "acrn/mem/guest_memory.h"
 #include "acrn/virtio/virtio_device.h"
 #include "dm/mem/guest_ram.h"
-#include "dm/server/vhost_user/protocol.h"
+#include "dm/vhost_user/back_end_socket.h"
 
 namespace acrn {
 
@@ -61,11 +61,6 @@ class RemoteDevice final : public VirtioDevice {
     std::unique_ptr<FdWatch> call_watch;
     std::optional<QueueSetup> setup;  // while it runs
   };
-  struct Reply {
-    vhost_user::Header header;
-    std::vector<uint8_t> payload;
-    UniqueFd file;
-  };
 
   RemoteDevice(std::string path, const SharedRam& ram, EventLoop& loop)
       : path_(std::move(path)), ram_(ram), loop_(loop) {}
@@ -76,19 +71,6 @@ class RemoteDevice final : public VirtioDevice {
   Result<void> prepare() ACRN_REQUIRES(mutex_);
   Result<void> start(unsigned index, uint16_t base) ACRN_REQUIRES(mutex_);
 
-  // A message; with its answer, or when it has been carried out, where the server can say so. Errors: kIo.
-  Result<void> send(uint32_t request, std::span<const uint8_t> payload, int file, bool need_reply)
-      ACRN_REQUIRES(mutex_);
-  Result<Reply> receive(uint32_t request) ACRN_REQUIRES(mutex_);
-  bool receive_all(std::span<uint8_t> to, UniqueFd& file) ACRN_REQUIRES(mutex_);
-  template <class T>
-  Result<void> tell(uint32_t request, const T& payload, int file = -1) ACRN_REQUIRES(mutex_);
-  template <class T>
-  Result<T> ask(uint32_t request, const T& payload = {}, UniqueFd* file = nullptr) ACRN_REQUIRES(mutex_);
-  template <class T>
-  Result<T> get(uint32_t request) ACRN_REQUIRES(mutex_);
-  template <class T>
-  Result<T> answer_to(uint32_t request, UniqueFd* file = nullptr) ACRN_REQUIRES(mutex_);
   bool has(uint64_t feature) const { return (protocol_features_ & feature) != 0; }
 
   const std::string path_;
@@ -102,9 +84,9 @@ class RemoteDevice final : public VirtioDevice {
   uint64_t features_ = 0, protocol_features_ = 0;
   std::atomic<uint64_t> accepted_{0};
 
-  Mutex mutex_;  // rank 2: one message at a time
-  UniqueFd socket_ ACRN_GUARDED_BY(mutex_);
-  bool prepared_ ACRN_GUARDED_BY(mutex_) = false;  // the server has features, memory and in-flight area
+  Mutex mutex_;                                                  // rank 2: one message at a time
+  std::optional<BackEndSocket> server_ ACRN_GUARDED_BY(mutex_);  // since connect()
+  bool prepared_ ACRN_GUARDED_BY(mutex_) = false;                // the server has features, memory and in-flight area
   vhost_user::InflightDescription inflight_ ACRN_GUARDED_BY(mutex_){};
   UniqueFd inflight_file_ ACRN_GUARDED_BY(mutex_);
   std::vector<Queue> queues_;

@@ -38,7 +38,11 @@ struct NbdUri {  // an export of an NBD server, by the NBD URI specification
   std::string uri;
   bool operator==(const NbdUri&) const = default;
 };
-using BlockSource = std::variant<NoDisk, RamDiskSource, NbdUri, FilePath>;
+struct VhostUserSocket {  // `vhost-user:<path>`: what a vhost-user-blk back end serves there
+  std::string path;
+  bool operator==(const VhostUserSocket&) const = default;
+};
+using BlockSource = std::variant<NoDisk, RamDiskSource, NbdUri, VhostUserSocket, FilePath>;
 
 struct BlockRange {
   uint64_t start = 0, size = 0;  // in logical sectors
@@ -75,7 +79,7 @@ struct BlockOptions {
   bool follow_backing = false;  // the format's header may name files that it is an overlay of
   std::string key;              // the file that holds the passphrase of a LUKS image
   bool snapshot = false;        // writes go to a temporary file
-  unsigned reconnect = 30;      // seconds that requests wait for an NBD server that was lost
+  unsigned reconnect = 30;      // seconds that requests wait for a server that was lost
 
   bool operator==(const BlockOptions&) const = default;
 };

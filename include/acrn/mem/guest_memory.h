@@ -84,6 +84,7 @@ class GuestSlice {
   GuestSlice(std::byte* host, size_t size) : host_(host), size_(size) {}
 
   size_t size() const { return size_; }
+  GuestSlice part(size_t offset, size_t length) const { return {at(offset, length), length}; }
 
   template <class T>
   T load(size_t offset) const {

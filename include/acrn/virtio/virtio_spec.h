@@ -42,6 +42,7 @@ inline constexpr uint8_t VIRTIO_CONFIG_S_DRIVER_OK = 4;
 inline constexpr uint8_t VIRTIO_CONFIG_S_FAILED = 0x80;
 
 // Feature bit numbers
+inline constexpr unsigned VIRTIO_BLK_F_SIZE_MAX = 1;
 inline constexpr unsigned VIRTIO_BLK_F_SEG_MAX = 2;
 inline constexpr unsigned VIRTIO_BLK_F_RO = 5;
 inline constexpr unsigned VIRTIO_BLK_F_BLK_SIZE = 6;

@@ -180,7 +180,7 @@ bool NbdConnection::take_next(SinkGroup& group) {
 std::optional<int> NbdConnection::outcome_at_once(const BlockRequest& request) const {
   const NbdFacts& facts = export_.facts();
   if (request.op == BlockOp::kFlush) {
-    if (export_.writes_lost()) return EIO;
+    if (export_.writes().lost()) return EIO;
     return facts.can_flush && !facts.read_only ? std::nullopt : std::optional(0);
   }
   const uint64_t size = export_.size();
@@ -261,7 +261,7 @@ int64_t NbdConnection::send(Op& op, Command& command, uint64_t& bytes) {
 
 int64_t NbdConnection::send_flush(Op& op, Command& command) {
   op.flushed = true;
-  op.covered = export_.written();
+  op.covered = export_.writes().written();
   return nbd_aio_flush(handle_.get(), answer_to(command), 0);
 }
 
@@ -360,10 +360,10 @@ void NbdConnection::end_commands(Op& op, SinkGroup& group) {
 
 void NbdConnection::finish(Op& op, SinkGroup& group) {
   BlockRequest& request = *op.request;
-  if (op.flushed) export_.note_flush(op.covered, op.error);
-  if (request.stable && op.error == EIO) export_.note_flush(0, EIO);
-  if (request.op == BlockOp::kFlush && export_.writes_lost()) op.error = EIO;
-  if (is_write(request) && !request.stable && export_.facts().can_flush) export_.note_write();
+  if (op.flushed) export_.writes().note_flush(op.covered, op.error);
+  if (request.stable && op.error == EIO) export_.writes().note_flush(0, EIO);
+  if (request.op == BlockOp::kFlush && export_.writes().lost()) op.error = EIO;
+  if (is_write(request) && !request.stable && export_.facts().can_flush) export_.writes().note_write();
   request.error = op.error;
   op.request = nullptr;
   op.next_free = std::exchange(free_ops_, &op);
@@ -408,7 +408,7 @@ void NbdConnection::lose() {
   renewing_ = shutting_down_ = false;
   renewed_ = ours;
   if (!ours) {
-    const bool news = export_.note_lost_server();
+    const bool news = export_.writes().note_lost_server();
     if (worth_telling(++losses_)) {
       const std::string words = export_.place().last_words ? export_.place().last_words() : "";
       log(LogLevel::kWarning, concat("virtio-blk ", export_.place().name, ": the server is lost (number ", losses_,
@@ -435,7 +435,7 @@ void NbdConnection::on_renew() {
 void NbdConnection::on_connected() {
   next_attempt_ = Clock::now() + kBetweenAttempts;
   auto made = connector_->take();
-  if (!made && std::exchange(renewed_, false)) export_.note_lost_server();
+  if (!made && std::exchange(renewed_, false)) export_.writes().note_lost_server();
   const bool same = made && is_the_same(facts_of(made.value().get()));
   if (made && !same && !std::exchange(refused_, true)) {
     log(LogLevel::kWarning, concat("virtio-blk ", export_.place().name,

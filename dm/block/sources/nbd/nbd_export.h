@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "dm/block/sources/nbd/nbd_handle.h"
+#include "dm/block/sources/unflushed_writes.h"
 
 namespace acrn {
 
@@ -30,32 +31,14 @@ class NbdExport {
   uint64_t size() const { return size_.load(std::memory_order_relaxed); }  // bytes
   void set_size(uint64_t size) { size_.store(size, std::memory_order_relaxed); }
 
-  // A write was acknowledged that is not stable. The number of them is what a flush that starts now covers.
-  void note_write() { written_.fetch_add(1, std::memory_order_release); }
-  uint64_t written() const { return written_.load(std::memory_order_acquire); }
-  // Such a flush was answered. One that failed may have lost what it was for.
-  void note_flush(uint64_t covered, int error) {
-    if (error != 0) {
-      writes_lost_.store(true, std::memory_order_release);
-      return;
-    }
-    uint64_t before = flushed_.load(std::memory_order_relaxed);
-    while (before < covered && !flushed_.compare_exchange_weak(before, covered, std::memory_order_acq_rel)) {
-    }
-  }
-  // The server is gone, and with it what it had not made stable. True: writes may be lost, which is news.
-  bool note_lost_server() {
-    if (written() == flushed_.load(std::memory_order_acquire)) return false;
-    return !writes_lost_.exchange(true, std::memory_order_acq_rel);
-  }
-  // From then on no flush can say that all is stable (docs/adr/0005, 0026).
-  bool writes_lost() const { return writes_lost_.load(std::memory_order_acquire); }
+  UnflushedWrites& writes() { return writes_; }
+  const UnflushedWrites& writes() const { return writes_; }
 
  private:
   const NbdPlace place_;
   const NbdFacts facts_;
-  std::atomic<uint64_t> size_, written_{0}, flushed_{0};
-  std::atomic<bool> writes_lost_{false};
+  std::atomic<uint64_t> size_;
+  UnflushedWrites writes_;
 };
 
 }  // namespace acrn

@@ -1,5 +1,6 @@
-// DriverRing: the driver's side of one legacy split ring. Keeps its own free list and shadow of what it put into
-// the ring, as a careful driver does. One thread. The raw accessors are for those who want to break the rules.
+// DriverRing: the driver's side of one split ring, laid out as legacy ones are. Keeps its own free list and shadow of
+// what it put into the ring, as a careful driver does. One thread. The raw accessors are for those who want to break
+// the rules.
 #pragma once
 
 #include <cstdint>
@@ -7,8 +8,8 @@
 #include <span>
 #include <vector>
 
+#include "acrn/mem/guest_memory.h"
 #include "acrn/virtio/ring_layout.h"
-#include "dm/loopback/loopback_machine.h"
 
 namespace acrn {
 
@@ -24,9 +25,10 @@ class DriverRing {
     uint32_t written;  // bytes the device says it wrote
   };
 
-  // `indirect_entries`: buffers that an indirect table of a chain can hold; 0: chains of direct descriptors.
-  static Result<DriverRing> create(LoopbackMachine& machine, uint16_t size, uint16_t indirect_entries,
-                                   bool event_index);
+  // `size` entries, in zeroed memory of ring_layout(size).total_bytes bytes that the device finds at `base`.
+  DriverRing(Gpa base, GuestSlice memory, uint16_t size, bool event_index);
+  // Chains of up to `entries` buffers use indirect tables from now on: `size` of them, one behind the other.
+  void use_tables(Gpa base, GuestSlice memory, uint16_t entries);
 
   uint16_t size() const { return size_; }
   uint32_t pfn() const { return static_cast<uint32_t>(raw(base_) >> VIRTIO_PCI_QUEUE_ADDR_SHIFT); }
@@ -38,6 +40,8 @@ class DriverRing {
   // The next chain that came back. nullopt: there is none, or the device returned one that it never got.
   std::optional<Used> take_used();
   bool broken() const { return broken_; }
+  // The device has returned something that was not taken yet.
+  bool has_used() const { return !broken_ && used_index() != next_used_; }
   // Asks for an interrupt at the next completion. True: there is one already, and none will come for it.
   bool enable_interrupts();
   void disable_interrupts();
@@ -60,8 +64,6 @@ class DriverRing {
   VringUsedElem used(uint16_t slot) const { return used_.load<VringUsedElem>(used_entry(slot)); }
 
  private:
-  DriverRing(LoopbackMachine& machine, Gpa base, uint16_t size, bool event_index);
-
   Gpa base_;
   uint16_t size_;
   bool event_index_;

@@ -1,4 +1,4 @@
-#include "dm/server/event_trigger.h"
+#include "dm/event/event_trigger.h"
 
 #include <fcntl.h>
 #include <poll.h>

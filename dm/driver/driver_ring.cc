@@ -1,6 +1,7 @@
-#include "dm/loopback/driver_ring.h"
+#include "dm/driver/driver_ring.h"
 
-#include "acrn/base/concat.h"
+#include <utility>
+
 #include "acrn/base/fence.h"
 
 namespace acrn {
@@ -20,22 +21,7 @@ void for_each_descriptor(std::span<const GuestBuffer> readable, std::span<const 
 
 }  // namespace
 
-Result<DriverRing> DriverRing::create(LoopbackMachine& machine, uint16_t size, uint16_t indirect_entries,
-                                      bool event_index) {
-  const auto base = machine.allocate(ring_layout(size).total_bytes, VIRTIO_PCI_VRING_ALIGN);
-  const uint64_t table_bytes = uint64_t{size} * indirect_entries * sizeof(VringDesc);
-  const auto tables = table_bytes != 0 ? machine.allocate(table_bytes, 16) : Gpa{};
-  if (!base || !tables) return Error{ErrorKind::kInternal, concat("a ring of ", size, " does not fit into guest RAM")};
-  DriverRing ring(machine, *base, size, event_index);
-  if (table_bytes != 0) {
-    ring.indirect_entries_ = indirect_entries;
-    ring.tables_ = *tables;
-    ring.tables_memory_ = machine.ram(*tables, table_bytes);
-  }
-  return ring;
-}
-
-DriverRing::DriverRing(LoopbackMachine& machine, Gpa base, uint16_t size, bool event_index)
+DriverRing::DriverRing(Gpa base, GuestSlice memory, uint16_t size, bool event_index)
     : base_(base),
       size_(size),
       event_index_(event_index),
@@ -44,10 +30,16 @@ DriverRing::DriverRing(LoopbackMachine& machine, Gpa base, uint16_t size, bool e
       token_(size),
       free_count_(size) {
   const RingLayout layout = ring_layout(size);
-  desc_ = machine.ram(base, layout.desc_bytes);
-  avail_ = machine.ram(Gpa{raw(base) + layout.avail}, layout.avail_bytes);
-  used_ = machine.ram(Gpa{raw(base) + layout.used}, layout.used_bytes);
+  desc_ = memory.part(0, layout.desc_bytes);
+  avail_ = memory.part(layout.avail, layout.avail_bytes);
+  used_ = memory.part(layout.used, layout.used_bytes);
   for (uint16_t i = 0; i < size; i++) next_[i] = static_cast<uint16_t>(i + 1);
+}
+
+void DriverRing::use_tables(Gpa base, GuestSlice memory, uint16_t entries) {
+  tables_ = base;
+  tables_memory_ = memory;
+  indirect_entries_ = entries;
 }
 
 bool DriverRing::add(std::span<const GuestBuffer> readable, std::span<const GuestBuffer> writable, uint16_t token) {
@@ -92,9 +84,11 @@ bool DriverRing::expose() {
 }
 
 std::optional<DriverRing::Used> DriverRing::take_used() {
-  if (broken_ || used_index() == next_used_) return std::nullopt;  // acquire pairs with the device's release
+  const auto returned = static_cast<uint16_t>(used_index() - next_used_);  // acquire pairs with the device's release
+  if (broken_ || returned == 0) return std::nullopt;
   const VringUsedElem element = used(next_used_ & (size_ - 1));
-  if (element.id >= size_ || chain_length_[element.id] == 0) {
+  const bool too_many = returned > static_cast<uint16_t>(exposed_ - next_used_);
+  if (too_many || element.id >= size_ || chain_length_[element.id] == 0) {
     broken_ = true;
     return std::nullopt;
   }

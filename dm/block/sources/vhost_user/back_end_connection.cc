@@ -1,0 +1,91 @@
+#include "dm/block/sources/vhost_user/back_end_connection.h"
+
+#include <fcntl.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <utility>
+
+#include "acrn/base/address.h"
+#include "acrn/base/concat.h"
+#include "dm/base/errno_text.h"
+
+namespace acrn {
+
+using namespace vhost_user;  // NOLINT(google-build-using-namespace): the names of its messages
+
+namespace {
+
+constexpr uint64_t kMemoryBase = 0x10'0000;  // where the back end sees it; address 0 stays free
+constexpr int kSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
+
+struct TableMessage {
+  MemoryTableHead head;
+  MemoryRegionDescription region;
+};
+
+Error host_error(const char* what) { return {ErrorKind::kInternal, concat(what, ": ", errno_text(errno))}; }
+
+}  // namespace
+
+Result<std::unique_ptr<BackEndConnection>> BackEndConnection::open(const std::string& path, int cancel) {
+  auto socket = BackEndSocket::connect(path, kMq | kReplyAck | kConfig, kBackEndPatience, cancel);
+  if (!socket) return socket.error();
+  std::unique_ptr<BackEndConnection> made(new BackEndConnection(path, std::move(socket).value()));
+  MutexLock lock(made->mutex_);
+  const auto facts = ask_for_facts(made->socket_);
+  if (!facts) return Error{facts.error().kind, concat(path, ": ", facts.error().message)};
+  made->facts_ = facts.value();
+  return made;
+}
+
+Result<void> BackEndConnection::start(unsigned rings) {
+  MutexLock lock(mutex_);
+  auto memory = create_shared_ram(Gpa{kMemoryBase}, uint64_t{rings} * BackEndRing::kBytes);
+  if (!memory) return memory.error();
+  memory_ = std::move(memory).value();
+  // A file that others can cut short would end us by a signal.
+  if (::fcntl(memory_.file.fd(), F_ADD_SEALS, kSeals) != 0) return host_error("F_ADD_SEALS");
+  const MemoryRegion& region = memory_.region;
+  const TableMessage table{{1, 0}, {raw(region.base), region.size, address_of(region.host), 0}};
+  auto told = socket_.tell(SET_FEATURES, facts_.features);
+  if (told) told = socket_.tell(SET_MEM_TABLE, table, memory_.file.fd());
+  for (unsigned index = 0; told && index < rings; index++) {
+    told = start_ring(index, uint64_t{index} * BackEndRing::kBytes);
+  }
+  if (told) return {};
+  return Error{told.error().kind, concat(path_, ": ", told.error().message)};
+}
+
+Result<void> BackEndConnection::start_ring(unsigned index, uint64_t offset) {
+  const Gpa base{kMemoryBase + offset};
+  const GuestSlice memory(memory_.region.host + offset, BackEndRing::kBytes);
+  DriverRing ring(base, memory.part(0, BackEndRing::kHeads), BackEndRing::kEntries, false);
+  UniqueFd kick(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)), call(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!kick || !call) return host_error("eventfd");
+  const RingLayout layout = ring_layout(BackEndRing::kEntries);
+  const uint64_t user = address_of(memory_.region.host + offset);
+  const VringAddress address{index, 0, user, user + layout.used, user + layout.avail, 0};
+  auto told = socket_.tell(SET_VRING_NUM, VringState{index, BackEndRing::kEntries});
+  if (told) told = socket_.tell(SET_VRING_BASE, VringState{index, 0});
+  if (told) told = socket_.tell(SET_VRING_ADDR, address);
+  if (told) told = socket_.tell(SET_VRING_CALL, uint64_t{index}, call.fd());
+  if (told) told = socket_.tell(SET_VRING_KICK, uint64_t{index}, kick.fd());
+  if (told) told = socket_.tell(SET_VRING_ENABLE, VringState{index, 1});
+  if (!told) return told;
+  auto trigger = EventTrigger::create(std::move(kick), errno);
+  if (trigger == nullptr) return host_error("io_uring");
+  rings_.push_back(
+      std::make_unique<BackEndRing>(BackEndRing{base, memory, std::move(ring), std::move(trigger), std::move(call)}));
+  return {};
+}
+
+Result<uint64_t> BackEndConnection::size() {
+  MutexLock lock(mutex_);
+  return ask_for_size(socket_);
+}
+
+void BackEndConnection::hang_up() { ::shutdown(socket_fd_, SHUT_RDWR); }
+
+}  // namespace acrn

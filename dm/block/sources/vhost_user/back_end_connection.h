@@ -1,0 +1,85 @@
+// BackEndConnection: one connection to a vhost-user-blk back end, from its first message to its end: the socket, the
+// memory that the back end sees, and its queues. The memory is ours and new for each connection, so a back end that was
+// given up cannot reach into the next one; it holds rings, headers and copies of data, and nothing that we trust.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "acrn/base/mutex.h"
+#include "acrn/base/result.h"
+#include "acrn/base/unique_fd.h"
+#include "acrn/mem/guest_memory.h"
+#include "dm/block/sources/vhost_user/back_end_facts.h"
+#include "dm/driver/driver_ring.h"
+#include "dm/event/event_trigger.h"
+#include "dm/mem/guest_ram.h"
+#include "dm/vhost_user/back_end_socket.h"
+
+namespace acrn {
+
+// For a back end to answer, while something waits for it.
+inline constexpr std::chrono::seconds kBackEndPatience{10};
+
+// One of its queues, with memory for kCommands requests. Used by one loop at a time.
+struct BackEndRing {
+  static constexpr uint16_t kEntries = 256, kCommands = 64;  // a command has three descriptors
+  static constexpr uint32_t kHeadBytes = 64;                 // of a command: header, segment and status
+  static constexpr uint32_t kDataBytes = 256 << 10;          // of a command
+  // Offsets from the ring's first byte, and its size.
+  static constexpr uint32_t kHeads = 16 << 10, kData = kHeads + kCommands * kHeadBytes,
+                            kBytes = kData + kCommands * kDataBytes;
+  static_assert(ring_layout(kEntries).total_bytes <= kHeads && kCommands * 3 <= kEntries && kData % 4096 == 0);
+
+  Gpa base;
+  GuestSlice memory;
+  DriverRing ring;
+  std::unique_ptr<EventTrigger> kick;
+  UniqueFd call;  // an eventfd
+};
+
+class BackEndConnection {
+ public:
+  // Connects and looks what there is. Waits, or until the descriptor `cancel` is readable (-1: none). Errors, with the
+  // path: as of BackEndSocket::connect() and ask_for_facts().
+  static Result<std::unique_ptr<BackEndConnection>> open(const std::string& path, int cancel = -1);
+  const BackEndFacts& facts() const { return facts_; }
+
+  // Gives it the memory, and starts the first `rings` of its queues. Errors: kIo, kNoInput; kInternal.
+  Result<void> start(unsigned rings);
+  BackEndRing& ring(unsigned index) { return *rings_[index]; }
+
+  // The rest by any thread. Asks for the size, and waits for that.
+  Result<uint64_t> size();
+  int socket() const { return socket_fd_; }  // hangs up when the back end has gone, and after hang_up()
+  void hang_up();
+
+  // A ring had a request; the back end has answered one.
+  void note_request() { asked_.store(true, std::memory_order_relaxed); }
+  void note_answer() { answered_.store(true, std::memory_order_relaxed); }
+  bool was_of_use() const {
+    return answered_.load(std::memory_order_relaxed) || !asked_.load(std::memory_order_relaxed);
+  }
+
+ private:
+  BackEndConnection(std::string path, BackEndSocket socket)
+      : path_(std::move(path)), socket_fd_(socket.fd()), socket_(std::move(socket)) {}
+  Result<void> start_ring(unsigned index, uint64_t offset) ACRN_REQUIRES(mutex_);
+
+  const std::string path_;
+  const int socket_fd_;
+  BackEndFacts facts_;
+  SharedRam memory_;
+  std::vector<std::unique_ptr<BackEndRing>> rings_;
+  std::atomic<bool> asked_{false}, answered_{false};
+  Mutex mutex_;  // leaf; held across a message and its answer
+  BackEndSocket socket_ ACRN_GUARDED_BY(mutex_);
+};
+
+}  // namespace acrn

@@ -1,0 +1,391 @@
+#include "dm/block/sources/vhost_user/back_end_queue.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "acrn/base/concat.h"
+#include "acrn/virtio/virtio_spec.h"
+
+namespace acrn {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr milliseconds kWhileDown{50}, kWhileUp{1000};
+// A back end that has requests and answers none of them for so long is lost, however short requests are to wait.
+constexpr seconds kHung{30};
+// Answers taken before other tasks of the loop have their turn.
+constexpr unsigned kAnswersPerTurn = 256;
+// Of a command's memory.
+constexpr uint32_t kHeader = 0, kSegment = 16, kStatus = 32;
+constexpr uint8_t kNoStatus = 0xff;
+
+bool is_write(const BlockRequest& request) {
+  return request.op == BlockOp::kWrite || request.op == BlockOp::kWriteZeroes;
+}
+
+uint64_t round_down(uint64_t value, uint64_t unit) { return value & ~(unit - 1); }
+uint64_t round_up(uint64_t value, uint64_t unit) { return round_down(value + unit - 1, unit); }
+
+}  // namespace
+
+Result<std::unique_ptr<BackEndQueue>> BackEndQueue::open(BackEndLink& link, unsigned index, EventLoop& loop) {
+  std::unique_ptr<BackEndQueue> queue(new BackEndQueue(link, index, loop));
+  if (auto started = queue->start(); !started) return started.error();
+  return queue;
+}
+
+Result<void> BackEndQueue::start() {
+  for (uint16_t i = 0; i < kCommands; i++) commands_[i].index = i;
+  free_all();
+  auto again = loop_.make_notifier([this] { on_call(); });
+  if (!again) return again.error();
+  again_ = std::move(again).value();
+  auto timer = loop_.make_timer([this] { on_tick(); });
+  if (!timer) return timer.error();
+  timer_ = std::move(timer).value();
+  auto changed = loop_.make_notifier([this] { on_change(); });
+  if (!changed) return changed.error();
+  changed_ = std::move(changed).value();
+  loop_polls_ = loop_.add_poller(*this);
+  link_.attach(*changed_);
+  on_change();
+  return {};
+}
+
+BackEndQueue::~BackEndQueue() {
+  if (changed_ != nullptr) link_.detach(*changed_);
+  if (loop_polls_) loop_.remove_poller(*this);
+}
+
+void BackEndQueue::submit(std::span<BlockRequest* const> batch) {
+  incoming_.push(batch);
+  // What waits already may be others', who are not to hear of it in here.
+  if (!waiting_.empty() || unfinished_ != nullptr) return;
+  SinkGroup group;  // not ended: the caller knows when its submit() returns
+  incoming_.run([&] {
+    while (take_next(group)) {
+    }
+  });
+  expose();
+}
+
+// Everything that can be done now.
+void BackEndQueue::work() {
+  SinkGroup group;
+  incoming_.run([&] {
+    if (is_up() && take_answers(group)) again_->notify();
+    while (take_next(group)) {
+    }
+  });
+  expose();
+  group.end();
+}
+
+bool BackEndQueue::poll() {
+  if (!is_up() || !ring_->ring.has_used()) return false;
+  work();
+  return true;
+}
+
+bool BackEndQueue::prepare_sleep() { return is_up() && ring_->ring.enable_interrupts(); }
+
+void BackEndQueue::on_call() {
+  if (is_up()) ring_->ring.disable_interrupts();
+  work();
+  // A loop that polls asks for them itself.
+  if (!loop_polls_ && is_up() && ring_->ring.enable_interrupts()) again_->notify();
+}
+
+// The link has another connection, or none.
+void BackEndQueue::on_change() {
+  auto current = link_.connection();
+  if (connection_ != nullptr && current != connection_) let_go();
+  if (connection_ == nullptr && current != nullptr) adopt(std::move(current));
+  on_tick();
+}
+
+void BackEndQueue::adopt(std::shared_ptr<BackEndConnection> connection) {
+  connection_ = std::move(connection);
+  ring_ = &connection_->ring(index_);
+  broken_ = failing_ = false;
+  call_watch_ = loop_.watch_event(ring_->call.fd(), [this] { on_call(); });
+  if (call_watch_ == nullptr) break_up("its eventfd cannot be waited for");
+}
+
+// What had begun goes before what waits.
+void BackEndQueue::let_go() {
+  call_watch_.reset();
+  ring_ = nullptr;
+  connection_.reset();
+  std::array<Op*, kCommands> begun{};
+  const auto end = std::transform(ops_.begin(), ops_.end(), begun.begin(), [](Op& op) { return &op; });
+  std::sort(begun.begin(), end, [](const Op* a, const Op* b) { return a->number < b->number; });
+  RequestFifo requests;
+  for (const Op* op : begun) {
+    if (op->request != nullptr) requests.push(*op->request);
+  }
+  while (BlockRequest* request = waiting_.pop()) requests.push(*request);
+  waiting_ = requests;
+  free_all();
+}
+
+void BackEndQueue::break_up(std::string_view why) {
+  if (std::exchange(broken_, true)) return;
+  link_.give_up(*connection_, why);
+}
+
+void BackEndQueue::on_tick() {
+  armed_ = false;
+  const bool hung = Clock::now() - last_answer_at_ > std::max(link_.place().patience, kHung);
+  if (is_up() && in_flight_ != 0 && hung) break_up("it does not answer");
+  failing_ = ring_ == nullptr && link_.is_overdue();
+  work();
+  if (ring_ == nullptr) arm(kWhileDown);
+  if (in_flight_ != 0) arm(kWhileUp);
+}
+
+void BackEndQueue::arm(milliseconds after) {
+  if (std::exchange(armed_, true)) return;
+  timer_->start_once(static_cast<uint64_t>(std::chrono::nanoseconds(after).count()));
+}
+
+void BackEndQueue::free_all() {
+  free_commands_ = nullptr;
+  free_ops_ = unfinished_ = nullptr;
+  in_flight_ = 0;
+  for (Command& command : commands_) command.next_free = std::exchange(free_commands_, &command);
+  for (Op& op : ops_) {
+    op.request = nullptr;
+    op.next_free = std::exchange(free_ops_, &op);
+  }
+}
+
+// One step with what waits. False: there is none to be done now.
+bool BackEndQueue::take_next(SinkGroup& group) {
+  while (BlockRequest* request = incoming_.pop()) waiting_.push(*request);
+  if (!is_up()) {
+    BlockRequest* const request = failing_ ? waiting_.pop() : nullptr;
+    if (request == nullptr) return false;
+    request->error = EIO;
+    group.done(*request);
+    return true;
+  }
+  if (unfinished_ == nullptr) {
+    BlockRequest* const request = free_ops_ != nullptr ? waiting_.pop() : nullptr;
+    if (request == nullptr) return false;
+    if (const auto outcome = outcome_at_once(*request)) {
+      request->error = *outcome;
+      group.done(*request);
+      return true;
+    }
+    begin(*request);
+  }
+  if (free_commands_ == nullptr) return false;
+  issue(*unfinished_, group);
+  return true;
+}
+
+// Of what the back end is not asked for.
+std::optional<int> BackEndQueue::outcome_at_once(const BlockRequest& request) const {
+  const BackEndFacts& facts = link_.facts();
+  if (request.op == BlockOp::kFlush) {
+    if (link_.writes().lost()) return EIO;
+    return facts.can_flush && !facts.read_only ? std::nullopt : std::optional(0);
+  }
+  const uint64_t size = link_.size();
+  if (request.offset > size || request.length > size - request.offset) return EIO;
+  if (request.op != BlockOp::kRead && facts.read_only) return EROFS;
+  if (request.op == BlockOp::kDiscard && !facts.can_discard) return 0;  // a hint
+  return request.length != 0 ? std::nullopt : std::optional(0);
+}
+
+void BackEndQueue::begin(BlockRequest& request) {
+  Op& op = *free_ops_;
+  free_ops_ = op.next_free;
+  op = Op();
+  op.request = &request;
+  op.number = ++begun_;
+  unfinished_ = &op;
+  if (request.op == BlockOp::kFlush) return;
+  op.place = IoVecCursor(request.iov);
+  op.begin = request.offset;
+  op.end = request.offset + request.length;
+  if (request.op == BlockOp::kDiscard) {
+    const uint64_t unit = link_.facts().discard_granularity;
+    op.begin = round_up(op.begin, unit);
+    op.end = std::max(op.begin, round_down(op.end, unit));
+  }
+}
+
+// Makes a command for the next part of it.
+void BackEndQueue::issue(Op& op, SinkGroup& group) {
+  if (op.begin < op.end || op.request->op == BlockOp::kFlush) send_next(op);
+  if (op.begin < op.end) return;
+  unfinished_ = nullptr;
+  if (op.commands == 0) finish(op, group);  // a discard of less than a unit
+}
+
+void BackEndQueue::send_next(Op& op) {
+  const BackEndFacts& facts = link_.facts();
+  switch (op.request->op) {
+    case BlockOp::kRead:
+    case BlockOp::kWrite: return send_data(op);
+    case BlockOp::kWriteZeroes:
+      if (!facts.can_write_zeroes) return send_data(op);
+      return send_range(op, VIRTIO_BLK_T_WRITE_ZEROES, facts.most_zeroes,
+                        op.request->may_unmap && facts.can_unmap_zeroes ? VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP : 0);
+    case BlockOp::kDiscard: return send_range(op, VIRTIO_BLK_T_DISCARD, facts.most_discard, 0);
+    case BlockOp::kFlush: return send_flush(op);
+  }
+}
+
+void BackEndQueue::send_data(Op& op) {
+  Command& command = *free_commands_;
+  const uint64_t bytes = std::min<uint64_t>({op.end - op.begin, link_.facts().most_data, BackEndRing::kDataBytes});
+  const auto length = static_cast<uint32_t>(bytes);
+  if (op.request->op == BlockOp::kRead) {
+    command.place = op.place;
+    op.place.advance(bytes);
+    return send(op, VIRTIO_BLK_T_IN, bytes, {}, length);
+  }
+  std::byte* to = data_of(command);
+  if (op.request->op == BlockOp::kWriteZeroes) {
+    std::memset(to, 0, bytes);
+  } else {
+    op.place.for_each_piece(bytes, [&](const std::byte* piece, size_t size) {
+      std::memcpy(to, piece, size);
+      to += size;
+    });
+  }
+  const GuestBuffer data = data_part(command, length);
+  send(op, VIRTIO_BLK_T_OUT, bytes, {&data, 1}, 0);
+}
+
+void BackEndQueue::send_range(Op& op, uint32_t type, uint64_t most, uint32_t flags) {
+  const Command& command = *free_commands_;
+  const uint64_t bytes = std::min(op.end - op.begin, most);
+  const GuestBuffer segment = head_part(command, kSegment, sizeof(VirtioBlkDiscardWriteZeroes));
+  ring_->memory.store(BackEndRing::kHeads + command.index * BackEndRing::kHeadBytes + kSegment,
+                      VirtioBlkDiscardWriteZeroes{op.begin / VIRTIO_BLK_SECTOR_SIZE,
+                                                  static_cast<uint32_t>(bytes / VIRTIO_BLK_SECTOR_SIZE), flags});
+  send(op, type, bytes, {&segment, 1}, 0);
+}
+
+void BackEndQueue::send_flush(Op& op) {
+  op.flushed = true;
+  op.covered = link_.writes().written();
+  send(op, VIRTIO_BLK_T_FLUSH, 0, {}, 0);
+}
+
+// The free command is put into the ring, for the request's next `bytes`. `readable`: what comes behind the header.
+void BackEndQueue::send(Op& op, uint32_t type, uint64_t bytes, std::span<const GuestBuffer> readable,
+                        uint32_t writable_data) {
+  Command& command = *free_commands_;
+  free_commands_ = command.next_free;
+  const uint32_t head = BackEndRing::kHeads + command.index * BackEndRing::kHeadBytes;
+  const bool has_sector = type == VIRTIO_BLK_T_IN || type == VIRTIO_BLK_T_OUT;
+  ring_->memory.store(head + kHeader,
+                      VirtioBlkOuthdr{type, 0, has_sector ? op.begin / VIRTIO_BLK_SECTOR_SIZE : uint64_t{0}});
+  ring_->memory.store(head + kStatus, kNoStatus);
+  std::array<GuestBuffer, 2> out{head_part(command, kHeader, sizeof(VirtioBlkOuthdr)), {}};
+  std::array<GuestBuffer, 2> in{data_part(command, writable_data), head_part(command, kStatus, 1)};
+  std::copy(readable.begin(), readable.end(), out.begin() + 1);
+  command.op = &op;
+  command.read = writable_data;
+  command.writable = writable_data + 1;
+  ring_->ring.add(std::span(out).first(1 + readable.size()), std::span(in).subspan(writable_data != 0 ? 0 : 1),
+                  command.index);
+  op.begin += bytes;
+  op.commands++;
+  if (in_flight_++ == 0) {
+    last_answer_at_ = Clock::now();
+    connection_->note_request();
+  }
+  arm(kWhileUp);
+}
+
+GuestBuffer BackEndQueue::head_part(const Command& command, uint32_t offset, uint32_t bytes) const {
+  return {Gpa{raw(ring_->base) + BackEndRing::kHeads + command.index * BackEndRing::kHeadBytes + offset}, bytes};
+}
+
+GuestBuffer BackEndQueue::data_part(const Command& command, uint32_t bytes) const {
+  return {Gpa{raw(ring_->base) + BackEndRing::kData + uint64_t{command.index} * BackEndRing::kDataBytes}, bytes};
+}
+
+std::byte* BackEndQueue::data_of(const Command& command) const {
+  const GuestSlice data =
+      ring_->memory.part(BackEndRing::kData + command.index * BackEndRing::kDataBytes, BackEndRing::kDataBytes);
+  return static_cast<std::byte*>(data.io_vector().iov_base);
+}
+
+// Shows the back end what was put into the ring.
+void BackEndQueue::expose() {
+  if (is_up() && ring_->ring.expose()) ring_->kick->signal();
+}
+
+// True: there are more.
+bool BackEndQueue::take_answers(SinkGroup& group) {
+  if (loop_polls_) ring_->ring.disable_interrupts();  // until prepare_sleep()
+  unsigned taken = 0;
+  for (; taken < kAnswersPerTurn; taken++) {
+    const auto used = ring_->ring.take_used();
+    if (!used) break;
+    take_answer(commands_[used->token], used->written, group);
+    if (broken_) return false;
+  }
+  if (ring_->ring.broken()) break_up("it returned what it had not been given");
+  if (taken != 0) {
+    last_answer_at_ = Clock::now();
+    connection_->note_answer();
+  }
+  return taken == kAnswersPerTurn;
+}
+
+void BackEndQueue::take_answer(Command& command, uint32_t written, SinkGroup& group) {
+  Op& op = *command.op;
+  const auto status =
+      ring_->memory.load<uint8_t>(BackEndRing::kHeads + command.index * BackEndRing::kHeadBytes + kStatus);
+  if (written > command.writable) return break_up("it wrote more than it had room for");
+  if (status > VIRTIO_BLK_S_UNSUPP) return break_up(concat("it answered with status ", status));
+  if (status != VIRTIO_BLK_S_OK) {
+    op.error = status == VIRTIO_BLK_S_UNSUPP ? EOPNOTSUPP : EIO;
+  } else if (written < command.read) {
+    op.error = EIO;
+  } else if (command.read != 0) {
+    const std::byte* from = data_of(command);
+    command.place.for_each_piece(command.read, [&](std::byte* piece, size_t size) {
+      std::memcpy(piece, from, size);
+      from += size;
+    });
+  }
+  command.next_free = std::exchange(free_commands_, &command);
+  in_flight_--;
+  if (--op.commands == 0 && unfinished_ != &op) end_commands(op, group);
+}
+
+// All of its commands are answered.
+void BackEndQueue::end_commands(Op& op, SinkGroup& group) {
+  const BlockRequest& request = *op.request;
+  const bool wants_flush = is_write(request) && request.stable && link_.facts().can_flush && !op.flushed;
+  if (op.error == 0 && wants_flush) return send_flush(op);  // a command of its own has just been answered
+  finish(op, group);
+}
+
+void BackEndQueue::finish(Op& op, SinkGroup& group) {
+  BlockRequest& request = *op.request;
+  UnflushedWrites& writes = link_.writes();
+  if (op.flushed) writes.note_flush(op.covered, op.error);
+  if (request.stable && op.error == EIO) writes.note_flush(0, EIO);
+  if (request.op == BlockOp::kFlush && writes.lost()) op.error = EIO;
+  if (is_write(request) && !request.stable && link_.facts().can_flush) writes.note_write();
+  request.error = op.error;
+  op.request = nullptr;
+  op.next_free = std::exchange(free_ops_, &op);
+  group.done(request);
+}
+
+}  // namespace acrn

@@ -1,0 +1,165 @@
+#include "dm/vhost_user/back_end_socket.h"
+
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <optional>
+#include <utility>
+
+#include "acrn/base/concat.h"
+#include "dm/base/errno_text.h"
+#include "dm/socket/sent_descriptor.h"
+
+namespace acrn {
+
+using namespace vhost_user;  // NOLINT(google-build-using-namespace): the names of its messages
+
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+constexpr milliseconds kBetweenAttempts{20};
+
+// False: the time is up, or the wait has been cancelled. `fd` -1: waits for nothing else.
+bool wait_for(int fd, short events, int cancel, steady_clock::time_point end) {
+  std::array<pollfd, 2> wanted{{{fd, events, 0}, {cancel, POLLIN, 0}}};
+  for (;;) {
+    const auto left = std::chrono::ceil<milliseconds>(end - steady_clock::now()).count();
+    const int ready = ::poll(wanted.data(), wanted.size(), static_cast<int>(std::max<long>(left, 0)));
+    if (ready < 0 && errno == EINTR) continue;
+    return ready > 0 && wanted[1].revents == 0;
+  }
+}
+
+bool is_cancelled(int cancel) {
+  pollfd wanted{cancel, POLLIN, 0};
+  return cancel >= 0 && ::poll(&wanted, 1, 0) > 0;
+}
+
+}  // namespace
+
+Result<BackEndSocket> BackEndSocket::connect(const std::string& path, uint64_t wanted, milliseconds patience,
+                                             int cancel) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.empty() || path.size() >= sizeof(address.sun_path)) {
+    return Error{ErrorKind::kUsage, concat(path, path.empty() ? "no" : ": too long for a", " socket's path")};
+  }
+  path.copy(address.sun_path, path.size());
+  UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  const auto end = steady_clock::now() + patience;
+  // SAFETY: what the call takes for an address.
+  while (::connect(socket.fd(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
+    const int error = errno;
+    if (error == EINTR) continue;
+    const bool full = error == EAGAIN;  // others wait there, too
+    if (full && !is_cancelled(cancel) && steady_clock::now() < end) {
+      wait_for(-1, 0, cancel, std::min(end, steady_clock::now() + kBetweenAttempts));
+      continue;
+    }
+    return Error{ErrorKind::kNoInput, concat(path, ": nobody serves there: ", errno_text(error))};
+  }
+  BackEndSocket made(std::move(socket), patience, cancel);
+  if (auto negotiated = made.negotiate(wanted); !negotiated) {
+    return Error{negotiated.error().kind, concat(path, ": ", negotiated.error().message)};
+  }
+  return made;
+}
+
+Result<void> BackEndSocket::negotiate(uint64_t wanted) {
+  const auto offered = get<uint64_t>(GET_FEATURES);
+  if (!offered) return offered.error();
+  features_ = offered.value();
+  if ((features_ & kProtocolFeatures) != 0) {
+    const auto protocol = get<uint64_t>(GET_PROTOCOL_FEATURES);
+    if (!protocol) return protocol.error();
+    const uint64_t chosen = protocol.value() & wanted;
+    if (auto told = tell(SET_PROTOCOL_FEATURES, chosen); !told) return told;
+    protocol_features_ = chosen;
+  }
+  if (!has(kConfig)) return Error{ErrorKind::kNoInput, "the server has no configuration space"};
+  return send(SET_OWNER, {});
+}
+
+Result<void> BackEndSocket::send(uint32_t request, std::span<const uint8_t> payload, int file, bool need_reply) {
+  need_reply = need_reply && has(kReplyAck);
+  Header header{request, kVersion | (need_reply ? kFlagNeedReply : 0), static_cast<uint32_t>(payload.size())};
+  const auto end = Clock::now() + patience_;
+  for (size_t done = 0; done < sizeof(header) + payload.size();) {
+    const size_t of_header = std::min(done, sizeof(header)), of_payload = done - of_header;
+    // SAFETY: a Header is three integers.
+    std::array<iovec, 2> parts{{{reinterpret_cast<uint8_t*>(&header) + of_header, sizeof(header) - of_header},
+                                {const_cast<uint8_t*>(payload.data()) + of_payload, payload.size() - of_payload}}};
+    msghdr message{};
+    message.msg_iov = parts.data();
+    message.msg_iovlen = parts.size();
+    std::optional<SentDescriptor> descriptor;
+    if (file >= 0 && done == 0) descriptor.emplace(message, file);
+    const ssize_t sent = ::sendmsg(socket_.fd(), &message, MSG_NOSIGNAL);
+    if (sent > 0) {
+      done += static_cast<size_t>(sent);
+    } else if (errno == EAGAIN && wait_for(socket_.fd(), POLLOUT, cancel_, end)) {
+      continue;
+    } else if (errno != EINTR) {
+      return Error{ErrorKind::kIo, concat("the server is gone: ", errno_text(errno))};
+    }
+  }
+  if (!need_reply) return {};
+  const auto refused = answer_to<uint64_t>(request, nullptr);
+  if (!refused) return refused.error();
+  if (refused.value() == 0) return {};
+  return Error{ErrorKind::kIo, concat("the server refuses request ", request)};
+}
+
+bool BackEndSocket::receive_all(std::span<uint8_t> to, Clock::time_point end, UniqueFd& file) {
+  for (size_t done = 0; done < to.size();) {
+    iovec part{to.data() + done, to.size() - done};
+    msghdr message{};
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    alignas(cmsghdr) std::array<uint8_t, CMSG_SPACE(sizeof(int))> control{};
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
+    const ssize_t length = ::recvmsg(socket_.fd(), &message, MSG_CMSG_CLOEXEC);
+    if (length < 0 && (errno == EINTR || (errno == EAGAIN && wait_for(socket_.fd(), POLLIN, cancel_, end)))) continue;
+    if (length <= 0) return false;
+    done += static_cast<size_t>(length);
+    const cmsghdr* const rights = CMSG_FIRSTHDR(&message);
+    if (rights != nullptr && rights->cmsg_type == SCM_RIGHTS && rights->cmsg_len == CMSG_LEN(sizeof(int))) {
+      int descriptor;
+      std::memcpy(&descriptor, CMSG_DATA(rights), sizeof(descriptor));
+      file = UniqueFd(descriptor);
+    }
+  }
+  return true;
+}
+
+Result<void> BackEndSocket::receive(uint32_t request, std::span<uint8_t> payload, UniqueFd* file) {
+  const auto end = Clock::now() + patience_;
+  Header header{};
+  UniqueFd received;
+  // SAFETY: a Header is three integers.
+  if (!receive_all({reinterpret_cast<uint8_t*>(&header), sizeof(header)}, end, received)) {
+    return Error{ErrorKind::kIo, concat("the server does not answer request ", request)};
+  }
+  const bool reply = (header.flags & (kVersionMask | kFlagReply)) == (kVersion | kFlagReply);
+  if (!reply || header.request != request) {
+    return Error{ErrorKind::kNoInput, concat("the server's answer to request ", request, " is none of vhost-user")};
+  }
+  if (header.size != payload.size()) {
+    return Error{ErrorKind::kNoInput, concat("the server's answer to request ", request, " has another size")};
+  }
+  if (!receive_all(payload, end, received)) {
+    return Error{ErrorKind::kIo, concat("the server does not answer request ", request)};
+  }
+  if (file != nullptr) *file = std::move(received);
+  return {};
+}
+
+}  // namespace acrn

@@ -1,0 +1,357 @@
+// What vhost-user-blk back ends serve, as disks: what every backend keeps to, with back ends that go, come back and
+// hang.
+#include <signal.h>
+#include <unistd.h>
+
+#include <chrono>
+
+#include "acrn/virtio/virtio_spec.h"
+#include "dm/base/log_setup.h"
+#include "dm/block/open.h"
+#include "tests/contract/block_backend_contract.h"
+#include "tests/contract/block_rig.h"
+#include "tests/support/must.h"
+#include "tests/support/nbd_server.h"
+#include "tests/support/scripted_back_end.h"
+#include "tests/support/temp_dir.h"
+#include "tests/support/vhost_user_back_end.h"
+
+namespace acrn::test {
+namespace {
+
+using contract::kContractSize;
+
+BlockOptions back_end_options(const std::string& socket, unsigned reconnect = 20) {
+  static const bool quiet = setup_logging({.console = 1}, "").ok();
+  EXPECT(quiet);
+  BlockOptions options;
+  options.source = VhostUserSocket{socket};
+  options.reconnect = reconnect;
+  options.queues = 4;
+  return options;
+}
+
+struct storage_daemon {
+  TempDir dir;
+  VhostUserBackEnd server = VhostUserBackEnd::storage_daemon(dir.file("disk", kContractSize));
+  std::unique_ptr<BlockBackend> backend = open_backend(back_end_options(server.socket()));
+};
+
+// What is not a multiple of 4096 is read and written back.
+struct blocks_of_4096_bytes {
+  TempDir dir;
+  VhostUserBackEnd server = VhostUserBackEnd::storage_daemon(dir.file("disk", kContractSize),
+                                                             "writable=on,num-queues=4,logical-block-size=4096");
+  std::unique_ptr<BlockBackend> backend = open_backend(back_end_options(server.socket()));
+};
+
+struct ours {
+  TempDir dir;
+  VhostUserBackEnd server = VhostUserBackEnd::ours(dir.file("disk", kContractSize) + ",writeback,discard,mq=4");
+  std::unique_ptr<BlockBackend> backend = open_backend(back_end_options(server.socket()));
+};
+
+// No DISCARD and no WRITE_ZEROES: zeroes are written.
+struct ours_without_discard {
+  TempDir dir;
+  VhostUserBackEnd server = VhostUserBackEnd::ours(dir.file("disk", kContractSize) + ",mq=4");
+  std::unique_ptr<BlockBackend> backend = open_backend(back_end_options(server.socket()));
+};
+
+ACRN_BLOCK_CONTRACT(storage_daemon);
+ACRN_BLOCK_CONTRACT(blocks_of_4096_bytes);
+ACRN_BLOCK_CONTRACT(ours);
+ACRN_BLOCK_CONTRACT(ours_without_discard);
+
+TestRequest stable_write(uint64_t offset, std::vector<uint8_t> bytes) {
+  TestRequest request = TestRequest::write(offset, std::move(bytes));
+  request.stable = true;
+  return request;
+}
+
+std::vector<TestRequest> reads(unsigned count) {
+  std::vector<TestRequest> requests;
+  for (uint64_t i = 0; i < count; i++) requests.push_back(TestRequest::read(i * 4096, 4096));
+  return requests;
+}
+
+void expect_survives_kills(VhostUserBackEnd& server) {
+  const auto backend = open_backend(back_end_options(server.socket()));
+  BlockRig rig(*backend);
+  for (uint64_t round = 0; round < 8; round++) {
+    std::vector<TestRequest> writes;
+    for (uint64_t i = 0; i < 200; i++) writes.push_back(stable_write(i * 4096, pattern(round * 200 + i, 4096)));
+    rig.start(writes);
+    server.end(SIGKILL);
+    server.start();
+    rig.finish();
+    for (const TestRequest& write : writes) EXPECT_EQ(write.error, 0);
+    for (uint64_t i = 0; i < 200; i++) {
+      TestRequest read = TestRequest::read(i * 4096, 4096);
+      EXPECT_EQ(rig.run(read), 0);
+      EXPECT(read.data() == pattern(round * 200 + i, 4096));
+    }
+  }
+  EXPECT_EQ(rig.run(TestRequest(BlockOp::kFlush, 0, 0)), 0);
+}
+
+TEST(requests_wait_for_a_storage_daemon_that_is_killed_and_comes_back) {
+  const TempDir dir;
+  VhostUserBackEnd server = VhostUserBackEnd::storage_daemon(dir.file("disk", kContractSize));
+  expect_survives_kills(server);
+}
+
+TEST(requests_wait_for_our_program_that_is_killed_and_comes_back) {
+  const TempDir dir;
+  VhostUserBackEnd server = VhostUserBackEnd::ours(dir.file("disk", kContractSize) + ",writeback,mq=4");
+  expect_survives_kills(server);
+}
+
+TEST(a_flush_does_not_say_stable_of_writes_that_a_lost_back_end_had) {
+  const TempDir dir;
+  VhostUserBackEnd server = VhostUserBackEnd::storage_daemon(dir.file("disk", kContractSize));
+  const auto backend = open_backend(back_end_options(server.socket()));
+  BlockRig rig(*backend);
+  EXPECT_EQ(rig.run(TestRequest::write(0, pattern(1, 4096))), 0);
+  EXPECT_EQ(rig.run(TestRequest(BlockOp::kFlush, 0, 0)), 0);
+  server.end(SIGKILL);
+  server.start();
+  EXPECT_EQ(rig.run(TestRequest(BlockOp::kFlush, 0, 0)), 0);  // there was nothing to lose
+  EXPECT_EQ(rig.run(TestRequest::write(4096, pattern(2, 4096))), 0);
+  server.end(SIGKILL);
+  server.start();
+  for (int again = 0; again < 3; again++) EXPECT_EQ(rig.run(TestRequest(BlockOp::kFlush, 0, 0)), EIO);
+  EXPECT_EQ(rig.run(TestRequest::write(8192, pattern(3, 4096))), 0);
+  EXPECT_EQ(rig.run(TestRequest(BlockOp::kFlush, 0, 0)), EIO);
+}
+
+TEST(requests_fail_when_the_back_end_does_not_come_back_in_time) {
+  const TempDir dir;
+  const std::string disk = dir.file("disk", kContractSize);
+  for (const unsigned seconds : {0u, 1u}) {
+    VhostUserBackEnd server = VhostUserBackEnd::storage_daemon(disk);
+    const auto backend = open_backend(back_end_options(server.socket(), seconds));
+    BlockRig rig(*backend);
+    server.end(SIGKILL);
+    std::vector<TestRequest> requests = reads(100);
+    rig.run(requests);
+    for (const TestRequest& request : requests) EXPECT_EQ(request.error, EIO);
+    // Then at once, and none any more when it is there again.
+    EXPECT_EQ(rig.run(TestRequest::read(0, 512)), EIO);
+    server.start();
+    EXPECT(wait_until([&] { return rig.run(TestRequest::read(0, 512)) == 0; }));
+  }
+}
+
+TEST(a_back_end_that_pauses_delays_and_loses_nothing) {
+  const TempDir dir;
+  VhostUserBackEnd server = VhostUserBackEnd::storage_daemon(dir.file("disk", kContractSize));
+  const auto backend = open_backend(back_end_options(server.socket()));
+  BlockRig rig(*backend);
+  server.signal(SIGSTOP);
+  std::vector<TestRequest> requests;
+  for (uint64_t i = 0; i < 100; i++) requests.push_back(TestRequest::write(i * 65536, pattern(i, 65536)));  // 6.5 MB
+  rig.start(requests);
+  server.signal(SIGCONT);
+  rig.finish();
+  for (uint64_t i = 0; i < 100; i++) {
+    EXPECT_EQ(requests[i].error, 0);
+    TestRequest read = TestRequest::read(i * 65536, 65536);
+    EXPECT_EQ(rig.run(read), 0);
+    EXPECT(read.data() == pattern(i, 65536));
+  }
+}
+
+TEST(a_disk_that_has_grown_is_served_to_its_new_end) {
+  const TempDir dir;
+  const std::string path = dir.file("disk", 4 << 20);
+  VhostUserBackEnd server = VhostUserBackEnd::storage_daemon(path);
+  const auto backend = open_backend(back_end_options(server.socket()));
+  BlockRig rig(*backend);
+  EXPECT_EQ(rig.run(TestRequest::read(8 << 20, 512)), EIO);
+  server.end(SIGTERM);
+  EXPECT(::truncate(path.c_str(), 8 << 20) == 0);
+  server.start();
+  EXPECT(wait_until([&] {
+    const auto size = backend->refresh_size();
+    return size && size.value() == 8u << 20;
+  }));
+  EXPECT_EQ(rig.run(TestRequest::write((8 << 20) - 4096, pattern(1, 4096))), 0);
+  EXPECT_EQ(backend->info().size, 8u << 20);
+}
+
+std::string refusal(const BlockOptions& options) {
+  const auto opened = open_disk(options, "0:9:0");
+  const auto inspected = inspect_disk(options, "0:9:0");
+  EXPECT(!opened.ok() && !inspected.ok());
+  EXPECT(opened.error().kind == inspected.error().kind);
+  EXPECT(opened.error().message.find('\n') == std::string::npos);
+  return opened.error().message;
+}
+
+TEST(what_cannot_be_served_is_refused_in_one_line) {
+  const TempDir dir;
+  EXPECT_CONTAINS(refusal(back_end_options(dir.path("none"))), "nobody serves there: No such file or directory");
+  EXPECT_CONTAINS(refusal(back_end_options(dir.file("plain", 512))), "nobody serves there: Connection refused");
+  EXPECT_CONTAINS(refusal(back_end_options(std::string(200, 'x'))), "too long for a socket's path");
+
+  // An NBD server speaks first, and waits for an answer of its own kind.
+  const NbdServer other(NbdServer::memory("8M"));
+  EXPECT_CONTAINS(refusal(back_end_options(other.socket())), "is none of vhost-user");
+
+  const std::string disk = dir.file("disk", 1 << 20);
+  const auto read_only = VhostUserBackEnd::storage_daemon(disk, "writable=off");
+  BlockOptions options = back_end_options(read_only.socket());
+  EXPECT_CONTAINS(refusal(options), "the disk is read-only; give ro");
+  options.read_only = true;
+  const auto opened = must(open_disk(options, "0:9:0"));
+  EXPECT(opened.facts.info.read_only);
+  EXPECT_EQ(opened.facts.medium, "vhost-user");
+  EXPECT_EQ(opened.facts.identity, "vhost-user:" + read_only.socket() + ":whole");
+}
+
+TEST(a_window_of_a_disk_is_served) {
+  const TempDir dir;
+  const auto server = VhostUserBackEnd::ours(dir.file("disk", kContractSize));
+  BlockOptions options = back_end_options(server.socket());
+  options.range = BlockRange{8, 16};
+  const std::vector<uint8_t> bytes = pattern(1, 512);
+  {
+    const auto window = open_backend(options);
+    EXPECT_EQ(window->info().size, 16u * 512);
+    BlockRig rig(*window);
+    EXPECT_EQ(rig.run(TestRequest::write(512, bytes)), 0);
+    EXPECT_EQ(rig.run(TestRequest::read(16 * 512, 512)), EINVAL);
+  }
+  options.range.reset();
+  const auto whole = open_backend(options);
+  BlockRig rig(*whole);
+  TestRequest read = TestRequest::read(9 * 512, 512);
+  EXPECT_EQ(rig.run(read), 0);
+  EXPECT(read.data() == bytes);
+}
+
+TEST(a_back_end_with_one_queue_has_one_loop) {
+  const TempDir dir;
+  const auto server = VhostUserBackEnd::storage_daemon(dir.file("disk", 1 << 20), "writable=on");
+  const auto backend = open_backend(back_end_options(server.socket()));
+  BlockRig first(*backend);
+  const auto loop = must(EpollLoop::create("second", {}));
+  loop->run([&] {
+    const auto second = backend->open_channel(*loop, 4);
+    EXPECT(!second.ok());
+    EXPECT_CONTAINS(second.error().message, "give iothread=1");
+  });
+  EXPECT_EQ(first.run(TestRequest::read(0, 4096)), 0);
+}
+
+using Mischief = ScriptedBackEnd::Mischief;
+
+ScriptedBackEnd::Script script(Mischief mischief = Mischief::kNone) {
+  ScriptedBackEnd::Script made{};
+  made.config = ScriptedBackEnd::config(2048);
+  made.mischief = mischief;
+  return made;
+}
+
+void expect_serves(BlockRig& rig) {
+  const std::vector<uint8_t> bytes = pattern(7, 300 << 10);
+  EXPECT_EQ(rig.run(TestRequest::write(512, bytes)), 0);
+  TestRequest read = TestRequest::read(512, bytes.size());
+  EXPECT_EQ(rig.run(read), 0);
+  EXPECT(read.data() == bytes);
+}
+
+TEST(a_back_end_that_writes_nonsense_into_its_ring_is_lost_and_its_requests_go_to_the_next) {
+  for (const Mischief mischief : {Mischief::kNone, Mischief::kIndexJumps, Mischief::kIdOutOfRange,
+                                  Mischief::kIdNotInFlight, Mischief::kSameIdTwice, Mischief::kLengthTooLong,
+                                  Mischief::kBadStatus, Mischief::kNoStatus, Mischief::kHangsUp}) {
+    const ScriptedBackEnd server(script(mischief));
+    const auto backend = open_backend(back_end_options(server.socket()));
+    BlockRig rig(*backend);
+    expect_serves(rig);
+    EXPECT_EQ(server.clients() == 1, mischief == Mischief::kNone);
+  }
+}
+
+TEST(a_back_end_that_always_writes_nonsense_makes_nobody_wait_for_ever) {
+  for (const Mischief mischief : {Mischief::kIdOutOfRange, Mischief::kBadStatus, Mischief::kHangsUp}) {
+    ScriptedBackEnd::Script always = script(mischief);
+    always.always = true;
+    const ScriptedBackEnd server(always);
+    const auto backend = open_backend(back_end_options(server.socket(), 1));
+    BlockRig rig(*backend);
+    std::vector<TestRequest> requests = reads(100);
+    rig.run(requests);
+    for (const TestRequest& request : requests) EXPECT_EQ(request.error, EIO);
+  }
+}
+
+TEST(a_read_that_is_answered_without_its_data_fails_alone) {
+  const ScriptedBackEnd server(script(Mischief::kLengthTooShort));
+  const auto backend = open_backend(back_end_options(server.socket()));
+  BlockRig rig(*backend);
+  for (int again = 0; again < 3; again++) {
+    EXPECT_EQ(rig.run(TestRequest::read(0, 4096)), EIO);
+    EXPECT_EQ(rig.run(TestRequest::write(0, pattern(1, 4096))), 0);
+  }
+  EXPECT_EQ(server.clients(), 1u);
+}
+
+TEST(requests_are_as_small_as_the_back_end_wants_them) {
+  ScriptedBackEnd::Script small = script();
+  small.features = feature(VIRTIO_BLK_F_SIZE_MAX);
+  small.config.size_max = 1500;
+  const ScriptedBackEnd server(small);
+  const auto backend = open_backend(back_end_options(server.socket()));
+  BlockRig rig(*backend);
+  expect_serves(rig);
+}
+
+TEST(a_configuration_that_no_disk_has_is_refused_in_one_line) {
+  const auto refusal_of = [](auto change) {
+    ScriptedBackEnd::Script changed = script();
+    change(changed);
+    const ScriptedBackEnd server(changed);
+    return refusal(back_end_options(server.socket()));
+  };
+  EXPECT_CONTAINS(refusal_of([](auto& it) { it.config.capacity = 0; }), "the disk is empty");
+  EXPECT_CONTAINS(refusal_of([](auto& it) { it.config.capacity = uint64_t{1} << 63; }), "which no disk has");
+  for (const uint32_t block : {0u, 3u, 256u, 1u << 31}) {
+    EXPECT_CONTAINS(refusal_of([&](auto& it) {
+                      it.features = feature(VIRTIO_BLK_F_BLK_SIZE);
+                      it.config.blk_size = block;
+                    }),
+                    "512 to 65536 can be served");
+  }
+  EXPECT_CONTAINS(refusal_of([](auto& it) {
+                    it.features = feature(VIRTIO_BLK_F_SIZE_MAX);
+                    it.config.size_max = 100;
+                  }),
+                  "only 100 bytes at once");
+  EXPECT_CONTAINS(refusal_of([](auto& it) { it.queues = 0; }), "the server has no queue");
+}
+
+TEST(a_back_end_that_breaks_off_at_any_message_is_tried_again_or_refused_in_one_line) {
+  const auto expect_served_or_refused = [](const ScriptedBackEnd::Script& broken) {
+    const ScriptedBackEnd server(broken);
+    const auto opened = open_disk(back_end_options(server.socket()), "0:9:0");
+    if (!opened) {
+      EXPECT(opened.error().message.find('\n') == std::string::npos);
+      return;
+    }
+    BlockRig rig(*opened.value().backend);
+    expect_serves(rig);
+  };
+  for (unsigned message = 1; message <= 16; message++) {
+    ScriptedBackEnd::Script broken = script();
+    broken.hang_up_at = message;
+    expect_served_or_refused(broken);
+    broken.hang_up_at = 0;
+    broken.garble_at = message;
+    expect_served_or_refused(broken);
+  }
+}
+
+}  // namespace
+}  // namespace acrn::test

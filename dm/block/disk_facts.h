@@ -20,7 +20,7 @@ struct DiskFacts {
   // "nbd:<uri>" or "vhost-user:<path>" with ":whole" or ":<start>+<size>", "ram:<slot>", "nodisk:<slot>". The disk's
   // serial is made of it (dm/ident).
   std::string identity;
-  std::string medium;                       // "file", "block device", "image", "nbd", "vhost-user", "ram", "nodisk"
+  std::string medium;                       // "file", "block device", "image", "nbd", "vhost-user", "rbd", "ram", "nodisk"
   BlockEngine engine = BlockEngine::kAuto;  // of a file or device: what it stands for
   // Bytes of a file or device that are served, and are to be locked.
   struct Bytes {

@@ -8,6 +8,7 @@
 #include "dm/block/sources/nbd/open_nbd.h"
 #include "dm/block/sources/open_file.h"
 #include "dm/block/sources/open_ram.h"
+#include "dm/block/sources/rbd/open_rbd.h"
 #include "dm/block/sources/vhost_user/open_vhost_user.h"
 
 namespace acrn {
@@ -37,6 +38,7 @@ Result<DiskFacts> inspect_disk(const BlockOptions& options, const std::string& s
   if (const auto* server = std::get_if<VhostUserSocket>(&options.source)) {
     return inspect_vhost_user_disk(options, server->path);
   }
+  if (const auto* image = std::get_if<RbdName>(&options.source)) return inspect_rbd_disk(options, *image);
   if (const auto* ram = std::get_if<RamDiskSource>(&options.source)) return inspect_ram(options, ram->size, slot);
   return no_disk(options, slot);
 }
@@ -49,6 +51,7 @@ Result<OpenedDisk> open_disk(const BlockOptions& options, const std::string& slo
   if (const auto* server = std::get_if<VhostUserSocket>(&options.source)) {
     return open_vhost_user_disk(options, server->path);
   }
+  if (const auto* image = std::get_if<RbdName>(&options.source)) return open_rbd_disk(options, *image);
   if (const auto* ram = std::get_if<RamDiskSource>(&options.source)) return open_ram(options, ram->size, slot);
   return OpenedDisk{no_disk(options, slot), nullptr};
 }

@@ -143,6 +143,16 @@ bool accept_key(BlockOptions& options, Text value) {
   return !value.empty() && value.find('\0') == Text::npos;
 }
 
+bool accept_conf(BlockOptions& options, Text value) {
+  options.conf = value;
+  return !value.empty() && value.find('\0') == Text::npos;
+}
+
+bool accept_id(BlockOptions& options, Text value) {
+  options.id = value;
+  return !value.empty() && value.find('\0') == Text::npos;
+}
+
 bool accept_snapshot(BlockOptions& options, Text) { return options.snapshot = true; }
 
 bool accept_reconnect(BlockOptions& options, Text value) {
@@ -295,35 +305,73 @@ constexpr Row kRows[] = {
      .argument = "<seconds>",
      .default_value = "30",
      .help = "how long requests wait for a server that was lost before they fail; 0: they fail at once"},
+    {.key = "conf",
+     .value = ValueRule::kRequired,
+     .accept = accept_conf,
+     .kind = "a configuration file",
+     .expects = "the path of Ceph's configuration file, like conf=/etc/ceph/ceph.conf",
+     .argument = "<file>",
+     .help = "Ceph's configuration file; by default where Ceph looks for it"},
+    {.key = "id",
+     .value = ValueRule::kRequired,
+     .accept = accept_id,
+     .kind = "a client",
+     .expects = "the name of a Ceph client without \"client.\", like id=vm1",
+     .argument = "<client>",
+     .default_value = "admin",
+     .help = "as which client Ceph is asked"},
 };
 
-Result<void> parse_source(const std::string& text, BlockSource& source) {
-  constexpr Text kRam = "ram:", kVhostUser = "vhost-user:";
+Result<BlockSource> parse_ram(const std::string& text, Text rest) {
+  const auto size = parse_size(rest, 1);
+  if (size && *size != 0 && *size % 512 == 0 && *size <= kMaxBytes) return BlockSource(RamDiskSource{*size});
+  return usage_error(concat(text, ": not a RAM disk; give bytes, a multiple of 512, or K, M or G, like ram:64M"));
+}
+
+Result<BlockSource> parse_vhost_user(const std::string& text, Text rest) {
+  if (!rest.empty()) return BlockSource(VhostUserSocket{std::string(rest)});
+  return usage_error(concat(text, ": the socket is missing; give its path, like vhost-user:/run/disk.sock"));
+}
+
+// <pool>/<image>[@<snapshot>]
+Result<BlockSource> parse_rbd(const std::string& text, Text rest) {
+  const size_t slash = rest.find('/'), at = rest.find('@');
+  const bool has_snapshot = at != Text::npos;
+  const Text pool = rest.substr(0, slash), snapshot = has_snapshot ? rest.substr(at + 1) : Text();
+  const Text image = slash != Text::npos ? rest.substr(slash + 1, at - slash - 1) : Text();
+  const bool good = !pool.empty() && !image.empty() && image.find('/') == Text::npos &&
+                    snapshot.empty() != has_snapshot && pool.find('@') == Text::npos &&
+                    snapshot.find('/') == Text::npos;
+  if (good) return BlockSource(RbdName{std::string(pool), std::string(image), std::string(snapshot)});
+  return usage_error(concat(text, ": no RBD image; give rbd:<pool>/<image>[@<snapshot>], like rbd:rbd/vm1"));
+}
+
+Result<BlockSource> parse_source(const std::string& text) {
   if (text.empty() || text.find('\0') != std::string::npos) {
     return usage_error(
-        "the path is missing; give a file, a block device, nodisk, ram:<size>, an NBD URI or "
+        "the path is missing; give a file, a block device, nodisk, ram:<size>, an NBD URI, rbd:<pool>/<image> or "
         "vhost-user:<socket>");
   }
-  constexpr std::array<Text, 4> kNbd{"nbd://", "nbds://", "nbd+unix://", "nbds+unix://"};
-  if (text == "nodisk") {
-    source.emplace<NoDisk>();
-  } else if (std::any_of(kNbd.begin(), kNbd.end(), [&](Text scheme) { return text.starts_with(scheme); })) {
-    source.emplace<NbdUri>(NbdUri{text});
-  } else if (text.starts_with(kVhostUser)) {
-    if (text.size() == kVhostUser.size()) {
-      return usage_error(concat(text, ": the socket is missing; give its path, like vhost-user:/run/disk.sock"));
-    }
-    source.emplace<VhostUserSocket>(VhostUserSocket{text.substr(kVhostUser.size())});
-  } else if (!text.starts_with(kRam)) {
-    source.emplace<FilePath>(FilePath{text});
-  } else {
-    const auto size = parse_size(Text(text).substr(kRam.size()), 1);
-    if (!size || *size == 0 || *size % 512 != 0 || *size > kMaxBytes) {
-      return usage_error(concat(text, ": not a RAM disk; give bytes, a multiple of 512, or K, M or G, like ram:64M"));
-    }
-    source.emplace<RamDiskSource>(RamDiskSource{*size});
+  if (text == "nodisk") return BlockSource(NoDisk());
+  for (const Text scheme : {"nbd://", "nbds://", "nbd+unix://", "nbds+unix://"}) {
+    if (text.starts_with(scheme)) return BlockSource(NbdUri{text});
   }
-  return {};
+  struct Prefix {
+    Text text;
+    Result<BlockSource> (*parse)(const std::string& text, Text rest);
+  };
+  for (const auto& [prefix, parse] :
+       {Prefix{"ram:", parse_ram}, Prefix{"vhost-user:", parse_vhost_user}, Prefix{"rbd:", parse_rbd}}) {
+    if (text.starts_with(prefix)) return parse(text, Text(text).substr(prefix.size()));
+  }
+  return BlockSource(FilePath{text});
+}
+
+// Who has the disk, if it is not this host.
+std::string_view server_of(const BlockSource& source) {
+  if (std::holds_alternative<NbdUri>(source)) return "an NBD server";
+  if (std::holds_alternative<VhostUserSocket>(source)) return "a vhost-user server";
+  return std::holds_alternative<RbdName>(source) ? "Ceph" : "";
 }
 
 // What single options cannot see.
@@ -334,10 +382,9 @@ Result<void> check_together(BlockOptions& options) {
     return usage_error(concat("range=", range->start, "/", range->size, ": ends past ", most,
                               ", the last possible sector; give a smaller window"));
   }
-  const bool nbd = std::holds_alternative<NbdUri>(options.source);
-  const bool memory = std::holds_alternative<RamDiskSource>(options.source);
-  const bool back_end = std::holds_alternative<VhostUserSocket>(options.source);
-  if ((nbd || back_end || memory) && (options.format != ImageFormat::kRaw || options.snapshot)) {
+  const std::string_view server = server_of(options.source);
+  const bool file = std::holds_alternative<FilePath>(options.source) || std::holds_alternative<NoDisk>(options.source);
+  if (!file && (options.format != ImageFormat::kRaw || options.snapshot)) {
     return usage_error(concat(options.snapshot ? "snapshot" : "format", ": for a file; leave it out"));
   }
   const bool luks = options.format == ImageFormat::kLuks;
@@ -348,15 +395,14 @@ Result<void> check_together(BlockOptions& options) {
   if (luks && options.snapshot) {
     return usage_error("snapshot: of a LUKS image it would be a file that is not encrypted; leave it out");
   }
-  if (nbd && options.nocache) return usage_error("nocache: how an NBD server caches is its own choice; leave it out");
-  if (nbd && options.engine != BlockEngine::kAuto) {
-    return usage_error("aio: an NBD server is reached through a socket, without an engine; leave it out");
+  if (!server.empty() && options.nocache) {
+    return usage_error(concat("nocache: how ", server, " caches is its own choice; leave it out"));
   }
-  if (back_end && options.nocache) {
-    return usage_error("nocache: how a vhost-user server caches is its own choice; leave it out");
+  if (!server.empty() && options.engine != BlockEngine::kAuto) {
+    return usage_error(concat("aio: ", server, " has an engine of its own; leave it out"));
   }
-  if (back_end && options.engine != BlockEngine::kAuto) {
-    return usage_error("aio: a vhost-user server has an engine of its own; leave it out");
+  if (!std::holds_alternative<RbdName>(options.source) && !(options.conf.empty() && options.id.empty())) {
+    return usage_error(concat(options.conf.empty() ? "id" : "conf", ": for a disk of Ceph's; leave it out"));
   }
   options.iothreads = std::min(options.iothreads, options.queues);
   if (options.iothread_cpus.size() > options.iothreads) options.iothread_cpus.resize(options.iothreads);
@@ -371,8 +417,9 @@ std::span<const std::string> without_boot_mark(std::span<const std::string> fiel
 // Into `options`, after what is there.
 Result<void> apply_fields(std::span<const std::string> fields, BlockOptions& options) {
   const auto path = std::find_if_not(fields.begin(), fields.end(), may_precede_path);
-  const auto source = parse_source(path == fields.end() ? std::string() : *path, options.source);
+  auto source = parse_source(path == fields.end() ? std::string() : *path);
   if (!source) return source.error();
+  options.source = std::move(source).value();
   for (auto field = fields.begin(); field != fields.end(); ++field) {
     if (field == path) continue;
     if (field->empty()) return usage_error("an option is empty; remove a comma (a comma in a path is written twice)");
@@ -427,6 +474,7 @@ std::string source_text(const BlockSource& source) {
   if (const auto* ram = std::get_if<RamDiskSource>(&source)) return concat("ram:", ram->size);
   if (const auto* nbd = std::get_if<NbdUri>(&source)) return nbd->uri;
   if (const auto* server = std::get_if<VhostUserSocket>(&source)) return concat("vhost-user:", server->path);
+  if (const auto* image = std::get_if<RbdName>(&source)) return image->text();
   if (const auto* file = std::get_if<FilePath>(&source)) return file->path;
   return "nodisk";
 }

@@ -40,7 +40,7 @@ RbdPlace make_image(const std::string& name, const std::string& options = "", un
   place.image = name;
   place.conf = cluster().conf();
   place.writeback = true;
-  place.patience = std::chrono::seconds(60);
+  place.patience = std::chrono::seconds(120);
   return place;
 }
 

@@ -22,7 +22,9 @@ done
 
 cpack --config "$build/CPackConfig.cmake" -B "$work" >"$work/cpack.log" 2>&1 || { cat "$work/cpack.log" && exit 1; }
 root=$work/root
-for package in acrn-dm libacrn-blk0 libacrn-blk-dev; do
+modules=()
+[ ! -e "$build/modules/acrn_block_rbd.so" ] || modules=(acrn-dm-rbd)
+for package in acrn-dm libacrn-blk0 libacrn-blk-dev "${modules[@]}"; do
   file=$(echo "$work/$package"_*.deb)
   [ -f "$file" ] || { fail "there is no package $package" && continue; }
   dpkg-deb -x "$file" "$root"
@@ -31,6 +33,14 @@ lib=$(dirname "$(find "$root" -name libacrn_blk.a)")
 [ -e "$lib/libacrn_blk.so.0" ] || fail "the library is not beside the static one, in $lib"
 dpkg-deb -f "$work"/libacrn-blk-dev_*.deb Depends | grep -q 'libacrn-blk0 (= ' || fail 'the development package needs the library'
 [ -e "$root/usr/bin/acrn-dm" ] || fail 'acrn-dm is not in its package'
+
+# --- a module has one name, and nobody else needs Ceph
+for module in "${modules[@]}"; do
+  object=$(find "$root" -path '*/acrn-dm/acrn_block_rbd.so')
+  [ "$(nm -D --defined-only "$object" | awk '{print $3}')" = acrn_block_rbd ] || fail "$object exports more than acrn_block_rbd"
+  dpkg-deb -f "$work/$module"_*.deb Depends | grep -q 'librbd1' || fail "$module does not need librbd1"
+  dpkg-deb -f "$work"/acrn-dm_*.deb Depends | grep -qE 'librbd|librados' && fail 'acrn-dm needs Ceph'
+done
 
 # --- nothing but the interface
 names=$(sed -n 's/^ACRN_BLK_API .*\b\(acrn_blk_[a-z_]*\)(.*/\1/p' "$root/usr/include/acrn-blk.h" | sort)

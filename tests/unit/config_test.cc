@@ -217,7 +217,8 @@ TEST(later_block_options_override_earlier_ones) {
 
 TEST(bad_block_sources_have_their_own_message) {
   const std::string missing =
-      "the path is missing; give a file, a block device, nodisk, ram:<size>, an NBD URI or vhost-user:<socket>";
+      "the path is missing; give a file, a block device, nodisk, ram:<size>, an NBD URI, rbd:<pool>/<image> or "
+      "vhost-user:<socket>";
   for (const char* text : {"", "iothread", "iothread=2,mq=2", "iothread,"}) EXPECT_EQ(block_error_of(text), missing);
   EXPECT_EQ(slot_error_of("9,virtio-blk,"), concat("-s 9:0,virtio-blk: ", missing));
   for (const char* text :
@@ -289,7 +290,7 @@ TEST(unknown_block_options_name_the_nearest_known_one) {
   EXPECT_EQ(block_error_of("disk.img,RO"),
             "'RO' is not an option; known: writethru, writeback, ro, nocache, "
             "no_bst_block, sectorsize, range, discard, aio, kick, iothread, mq, queue_size, serial, lock, format, "
-            "backing, key, snapshot, reconnect");
+            "backing, key, snapshot, reconnect, conf, id");
   EXPECT_EQ(block_error_of("disk.img,queuesize=5"), "'queuesize' is not an option; did you mean queue_size?");
   EXPECT_EQ(block_error_of("disk.img,ro,"), "an option is empty; remove a comma (a comma in a path is written twice)");
 }
@@ -565,6 +566,22 @@ TEST(a_default_value_in_the_table_is_what_holds_without_the_option) {
     EXPECT(block_of(concat("disk.img,", row.key, "=", row.default_value)) == block_of("disk.img"));
   }
   EXPECT_EQ(defaults, 9u);
+}
+
+TEST(an_rbd_image_has_a_pool_and_may_have_a_snapshot) {
+  const auto name_of = [](std::string_view text) { return std::get<RbdName>(block_of(text).source); };
+  EXPECT(name_of("rbd:rbd/vm1") == (RbdName{"rbd", "vm1", ""}));
+  EXPECT(name_of("rbd:rbd/vm1@monday,ro,conf=ceph.conf,id=vm1") == (RbdName{"rbd", "vm1", "monday"}));
+  for (const char* text :
+       {"rbd:", "rbd:vm1", "rbd:/vm1", "rbd:rbd/", "rbd:rbd/vm1@", "rbd:rbd/@monday", "rbd:a/b/c", "rbd:r@d/vm1"}) {
+    EXPECT_CONTAINS(slot_error_of(concat("9,virtio-blk,", text)),
+                    concat(text, ": no RBD image; give rbd:<pool>/<image>"));
+  }
+  EXPECT_CONTAINS(slot_error_of("9,virtio-blk,rbd:rbd/vm1,nocache"), "nocache: how Ceph caches is its own choice");
+  EXPECT_CONTAINS(slot_error_of("9,virtio-blk,rbd:rbd/vm1,aio=threads"), "aio: Ceph has an engine of its own");
+  EXPECT_CONTAINS(slot_error_of("9,virtio-blk,rbd:rbd/vm1,snapshot"), "snapshot: for a file");
+  EXPECT_CONTAINS(slot_error_of("9,virtio-blk,disk.img,id=vm1"), "id: for a disk of Ceph's");
+  EXPECT_CONTAINS(slot_error_of("9,virtio-blk,disk.img,conf="), "like conf=/etc/ceph/ceph.conf");
 }
 
 TEST(a_luks_image_has_a_key_and_nothing_else_has) {

@@ -42,7 +42,12 @@ struct VhostUserSocket {  // `vhost-user:<path>`: what a vhost-user-blk back end
   std::string path;
   bool operator==(const VhostUserSocket&) const = default;
 };
-using BlockSource = std::variant<NoDisk, RamDiskSource, NbdUri, VhostUserSocket, FilePath>;
+struct RbdName {  // `rbd:<pool>/<image>[@<snapshot>]`: an image of a Ceph cluster
+  std::string pool, image, snapshot;
+  std::string text() const { return "rbd:" + pool + "/" + image + (snapshot.empty() ? "" : "@" + snapshot); }
+  bool operator==(const RbdName&) const = default;
+};
+using BlockSource = std::variant<NoDisk, RamDiskSource, NbdUri, VhostUserSocket, RbdName, FilePath>;
 
 struct BlockRange {
   uint64_t start = 0, size = 0;  // in logical sectors
@@ -80,6 +85,7 @@ struct BlockOptions {
   std::string key;              // the file that holds the passphrase of a LUKS image
   bool snapshot = false;        // writes go to a temporary file
   unsigned reconnect = 30;      // seconds that requests wait for a server that was lost
+  std::string conf, id;         // Ceph's configuration file and client; empty: Ceph's own
 
   bool operator==(const BlockOptions&) const = default;
 };

@@ -11,8 +11,9 @@
 namespace acrn {
 namespace {
 
-constexpr const char* kConnectPatience = "10";  // seconds that a cluster has to answer
-constexpr size_t kIdentitySize = 64;            // bytes
+constexpr const char *kConnectPatience = "10",  // seconds that a cluster has to answer until the image is open
+    *kRequestPatience = "rados_osd_op_timeout";
+constexpr size_t kIdentitySize = 64;  // bytes
 
 const char* text_or_null(const std::string& text) { return text.empty() ? nullptr : text.c_str(); }
 
@@ -24,7 +25,7 @@ Error RbdImage::refuse(const std::string& what, int error) const {
 
 Result<std::unique_ptr<RbdImage>> RbdImage::open(const RbdPlace& place, bool look) {
   std::unique_ptr<RbdImage> made(new RbdImage(place));
-  if (auto configured = made->configure(look); !configured) return configured.error();
+  if (auto configured = made->configure(); !configured) return configured.error();
   if (auto connected = made->connect(); !connected) return connected.error();
   const bool reads = look || place.read_only;
   const int error = (reads ? rbd_open_read_only : rbd_open)(made->pool_, place.image.c_str(), &made->image_,
@@ -36,12 +37,16 @@ Result<std::unique_ptr<RbdImage>> RbdImage::open(const RbdPlace& place, bool loo
         no_snapshot ? concat("image ", place.image, " or snapshot ", place.snapshot) : concat("image ", place.image),
         error);
   }
-  if (reads || !place.lock) return made;
-  if (auto locked = made->lock(); !locked) return locked.error();
+  if (!reads && place.lock) {
+    if (auto locked = made->lock(); !locked) return locked.error();
+  }
+  // Of requests from here on.
+  const std::string patience = std::to_string(std::max<int64_t>(place.patience.count(), 1));
+  rados_conf_set(made->cluster_, kRequestPatience, patience.c_str());
   return made;
 }
 
-Result<void> RbdImage::configure(bool look) {
+Result<void> RbdImage::configure() {
   if (const int error = rados_create(&cluster_, text_or_null(place_.id)); error < 0) {
     cluster_ = nullptr;
     return refuse("librados", error);
@@ -50,10 +55,9 @@ Result<void> RbdImage::configure(bool look) {
     if (!place_.conf.empty()) return refuse(concat("conf=", place_.conf), error);
     return refuse("Ceph's configuration; name it, like conf=/etc/ceph/ceph.conf", error);
   }
-  const std::string patience = look ? kConnectPatience : std::to_string(std::max<int64_t>(place_.patience.count(), 1));
   const std::array<std::array<const char*, 2>, 6> settings{{{"client_mount_timeout", kConnectPatience},
                                                             {"rados_mon_op_timeout", kConnectPatience},
-                                                            {"rados_osd_op_timeout", patience.c_str()},
+                                                            {kRequestPatience, kConnectPatience},
                                                             {"rbd_cache", place_.writeback ? "true" : "false"},
                                                             {"log_to_stderr", "false"},
                                                             {"err_to_stderr", "false"}}};

@@ -29,7 +29,7 @@ class RbdImage {
 
  private:
   explicit RbdImage(const RbdPlace& place) : place_(place) {}
-  Result<void> configure(bool look);
+  Result<void> configure();
   Result<void> connect();
   Result<void> lock();
   Error refuse(const std::string& what, int error) const;

@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# A disk on Ceph RBD beside `rbd bench` on the same image, in turns; medians, and the ratio of requests a second.
+#   rbd.sh [rounds]          a cluster of one node on this host, which goes with the script; needs build/release
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+rounds=${1:-3} build=build/release work=$(mktemp -d)
+export ACRN_DM_MODULES=$PWD/$build/modules
+coproc CLUSTER { "$build/tests/integration/vhost_user/ceph_cluster" image; }
+cluster=$CLUSTER_PID
+trap 'kill "$cluster" 2>/dev/null || true; rm -rf "$work"' EXIT
+read -r conf <&"${CLUSTER[0]}"
+
+median() { sort -g | awk '{value[NR] = $1} END {print value[int((NR + 1) / 2)]}'; }
+# direct <read|write> <depth>, ours <read|write> <depth>: requests a second
+direct() {
+  rbd -c "$conf" bench --io-type "$1" --io-pattern rand --io-size 4096 --io-threads "$2" --io-total 40M rbd/image |
+    sed -n 's|.*ops/sec: \([0-9.]*\).*|\1|p' | tail -n 1
+}
+ours() {
+  "$build/dm/tools/vblk" bench -s "3,virtio-blk,rbd:rbd/image,conf=$conf,writeback" --rw "rand$1" --bs 4k --iodepth "$2" \
+    --runtime 1 --json | python3 -c 'import json, sys; print(json.load(sys.stdin)["device"]["iops"])'
+}
+rbd -c "$conf" bench --io-type write --io-pattern seq --io-size 4M --io-threads 4 --io-total 64M rbd/image >/dev/null
+printf '%-6s %5s %10s %10s %6s\n' '' depth 'rbd bench' acrn-dm ratio
+for kind in read write; do
+  for depth in 1 16; do
+    : >"$work/direct" && : >"$work/ours"
+    for ((round = 0; round < rounds; round++)); do
+      direct $kind $depth >>"$work/direct"
+      ours $kind $depth >>"$work/ours"
+    done
+    a=$(median <"$work/direct") b=$(median <"$work/ours")
+    printf '%-6s %5d %10.0f %10.0f %6.2f\n' $kind $depth "$a" "$b" "$(awk "BEGIN {print $b / $a}")"
+  done
+done

@@ -2,11 +2,13 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <fstream>
 
 #include "dm/base/log_setup.h"
 #include "dm/block/open.h"
+#include "dm/block/sources/nbd/nbd_connector.h"
 #include "tests/contract/block_backend_contract.h"
 #include "tests/contract/block_rig.h"
 #include "tests/support/must.h"
@@ -223,6 +225,26 @@ TEST(what_cannot_be_served_is_refused_in_one_line) {
 
   NbdServer odd(NbdServer::memory("1000"));
   EXPECT_CONTAINS(refusal(nbd_options(odd)), "size 1000 is not a multiple of 512 bytes; range=0/1 leaves");
+}
+
+// A doorbell may ring without need.
+TEST(a_connector_has_an_outcome_once_and_only_when_there_is_one) {
+  struct Bell final : Notifier {
+    void notify() override { rung = true; }
+    int fd() const override { return -1; }
+    std::atomic<bool> rung = false;
+  };
+  NbdServer server(NbdServer::memory("8M"));
+  Bell bell;
+  NbdConnector connector(server.uri(), bell);
+  for (int round = 0; round < 3; round++) {
+    EXPECT(!connector.take().has_value());
+    connector.start();
+    EXPECT(wait_until([&] { return bell.rung.exchange(false); }));
+    const auto outcome = connector.take();
+    EXPECT(outcome.has_value() && outcome->ok() && outcome->value() != nullptr);
+  }
+  EXPECT(!connector.take().has_value());
 }
 
 // A server that wants TLS, and keys that it takes.

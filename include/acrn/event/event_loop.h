@@ -13,7 +13,8 @@
 
 namespace acrn {
 
-// A doorbell of a loop. It does not count: any number of notify() before the handler runs are one run of it.
+// A doorbell of a loop. It does not count: any number of notify() before the handler runs are one run of it, and it may
+// run once more than that, so a handler looks for work and does not assume any.
 // Destroyed on its loop, or when that loop has stopped.
 class Notifier {
  public:

@@ -433,8 +433,10 @@ void NbdConnection::on_renew() {
 }
 
 void NbdConnection::on_connected() {
+  auto taken = connector_->take();
+  if (!taken) return;
   next_attempt_ = Clock::now() + kBetweenAttempts;
-  auto made = connector_->take();
+  Result<NbdHandle>& made = *taken;
   if (!made && std::exchange(renewed_, false)) export_.writes().note_lost_server();
   const bool same = made && is_the_same(facts_of(made.value().get()));
   if (made && !same && !std::exchange(refused_, true)) {

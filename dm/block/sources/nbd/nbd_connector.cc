@@ -13,23 +13,25 @@ NbdConnector::~NbdConnector() {
 }
 
 void NbdConnector::start() {
-  if (thread_.joinable() || outcome_) return;
+  if (thread_.joinable() || finished_) return;
   if (!cancel_) cancel_ = UniqueFd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   const auto connect = [this] {
     outcome_ = connect_nbd(uri_, kNbdPatience, cancel_.fd());
+    finished_ = true;
     done_.notify();
   };
   const auto started = thread_.start("nbd connect", connect, Thread::Inherit::kProcess);
   if (started) return;
   outcome_ = started.error();
+  finished_ = true;
   done_.notify();
 }
 
-Result<NbdHandle> NbdConnector::take() {
+std::optional<Result<NbdHandle>> NbdConnector::take() {
+  if (!finished_) return std::nullopt;
   thread_.join();
-  Result<NbdHandle> outcome = std::move(*outcome_);
-  outcome_.reset();
-  return outcome;
+  finished_ = false;
+  return std::exchange(outcome_, std::nullopt);
 }
 
 }  // namespace acrn

@@ -1,6 +1,7 @@
 // NbdConnector: makes a connection on a thread of its own: a name is looked up, and a server may be slow to answer.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <string>
@@ -16,7 +17,7 @@ namespace acrn {
 // On a loop.
 class NbdConnector {
  public:
-  // `done` is notified when take() has something; it outlives this.
+  // `done` is notified when take() has something, and may run without; it outlives this.
   NbdConnector(std::string uri, Notifier& done) : uri_(std::move(uri)), done_(done) {}
   ~NbdConnector();
   NbdConnector(const NbdConnector&) = delete;
@@ -24,15 +25,16 @@ class NbdConnector {
 
   // Unless it has been started and its outcome not been taken. No thread to be had: the outcome says so.
   void start();
-  // The outcome, once `done` was notified.
-  Result<NbdHandle> take();
+  // The outcome, when there is one.
+  std::optional<Result<NbdHandle>> take();
 
  private:
   const std::string uri_;
   Notifier& done_;
   UniqueFd cancel_;  // an eventfd
   Thread thread_;
-  std::optional<Result<NbdHandle>> outcome_;  // the thread's, until it is joined
+  std::optional<Result<NbdHandle>> outcome_;  // the thread's, until `finished_`
+  std::atomic<bool> finished_ = false;
 };
 
 }  // namespace acrn

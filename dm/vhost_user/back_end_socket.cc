@@ -66,9 +66,11 @@ Result<BackEndSocket> BackEndSocket::connect(const std::string& path, uint64_t w
     return Error{ErrorKind::kNoInput, concat(path, ": nobody serves there: ", errno_text(error))};
   }
   BackEndSocket made(std::move(socket), patience, cancel);
+  made.set_end(end);
   if (auto negotiated = made.negotiate(wanted); !negotiated) {
     return Error{negotiated.error().kind, concat(path, ": ", negotiated.error().message)};
   }
+  made.set_end(Clock::time_point::max());
   return made;
 }
 
@@ -90,7 +92,7 @@ Result<void> BackEndSocket::negotiate(uint64_t wanted) {
 Result<void> BackEndSocket::send(uint32_t request, std::span<const uint8_t> payload, int file, bool need_reply) {
   need_reply = need_reply && has(kReplyAck);
   Header header{request, kVersion | (need_reply ? kFlagNeedReply : 0), static_cast<uint32_t>(payload.size())};
-  const auto end = Clock::now() + patience_;
+  const auto end = end_of_wait();
   for (size_t done = 0; done < sizeof(header) + payload.size();) {
     const size_t of_header = std::min(done, sizeof(header)), of_payload = done - of_header;
     // SAFETY: a Header is three integers.
@@ -141,7 +143,7 @@ bool BackEndSocket::receive_all(std::span<uint8_t> to, Clock::time_point end, Un
 }
 
 Result<void> BackEndSocket::receive(uint32_t request, std::span<uint8_t> payload, UniqueFd* file) {
-  const auto end = Clock::now() + patience_;
+  const auto end = end_of_wait();
   Header header{};
   UniqueFd received;
   // SAFETY: a Header is three integers.

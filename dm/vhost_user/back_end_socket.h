@@ -2,6 +2,7 @@
 // a time, and its answer. Nothing is taken for granted of what comes: a wrong answer, or none in time, is an error.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <span>
@@ -18,11 +19,15 @@ namespace acrn {
 class BackEndSocket {
  public:
   // Connects and negotiates features of the protocol, those of `wanted` that the back end has. Waits up to `patience`
-  // for each answer, here and later on, or until the descriptor `cancel` is readable (-1: none). Errors: kUsage: no
+  // for that, and for each answer later on, or until the descriptor `cancel` is readable (-1: none). Errors: kUsage: no
   // socket's path; kNoInput: nobody serves there, or nobody who speaks the protocol and has a configuration space; kIo:
   // somebody who gives no answer.
   static Result<BackEndSocket> connect(const std::string& path, uint64_t wanted, std::chrono::milliseconds patience,
                                        int cancel = -1);
+
+  using Clock = std::chrono::steady_clock;
+  // What follows is to be over by then, however long single answers may take.
+  void set_end(Clock::time_point end) { end_ = end; }
 
   int fd() const { return socket_.fd(); }
   uint64_t features() const { return features_; }  // of the device, and kProtocolFeatures
@@ -50,8 +55,6 @@ class BackEndSocket {
   }
 
  private:
-  using Clock = std::chrono::steady_clock;
-
   BackEndSocket(UniqueFd socket, std::chrono::milliseconds patience, int cancel)
       : socket_(std::move(socket)), patience_(patience), cancel_(cancel) {}
 
@@ -70,10 +73,12 @@ class BackEndSocket {
 
   Result<void> negotiate(uint64_t wanted);
   Result<void> receive(uint32_t request, std::span<uint8_t> payload, UniqueFd* file);
+  Clock::time_point end_of_wait() const { return std::min(end_, Clock::now() + patience_); }
   bool receive_all(std::span<uint8_t> to, Clock::time_point end, UniqueFd& file);
 
   UniqueFd socket_;  // does not block
   std::chrono::milliseconds patience_;
+  Clock::time_point end_ = Clock::time_point::max();
   int cancel_;
   uint64_t features_ = 0, protocol_features_ = 0;
 };

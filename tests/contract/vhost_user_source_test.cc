@@ -162,6 +162,20 @@ TEST(a_back_end_that_pauses_delays_and_loses_nothing) {
   }
 }
 
+// It takes the 30 s after which a back end counts as lost.
+TEST(requests_fail_when_the_back_end_stays_paused) {
+  const TempDir dir;
+  VhostUserBackEnd server = VhostUserBackEnd::storage_daemon(dir.file("disk", kContractSize));
+  const auto backend = open_backend(back_end_options(server.socket(), 1));
+  BlockRig rig(*backend);
+  server.signal(SIGSTOP);
+  std::vector<TestRequest> requests = reads(100);
+  rig.run(requests);
+  for (const TestRequest& request : requests) EXPECT_EQ(request.error, EIO);
+  server.signal(SIGCONT);
+  EXPECT(wait_until([&] { return rig.run(TestRequest::read(0, 512)) == 0; }));
+}
+
 TEST(a_disk_that_has_grown_is_served_to_its_new_end) {
   const TempDir dir;
   const std::string path = dir.file("disk", 4 << 20);

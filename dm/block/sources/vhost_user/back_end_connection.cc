@@ -1,6 +1,7 @@
 #include "dm/block/sources/vhost_user/back_end_connection.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 
@@ -18,6 +19,7 @@ using namespace vhost_user;  // NOLINT(google-build-using-namespace): the names 
 namespace {
 
 constexpr uint64_t kMemoryBase = 0x10'0000;  // where the back end sees it; address 0 stays free
+constexpr int kLeaving = 1000;               // ms
 constexpr int kSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
 
 struct TableMessage {
@@ -29,11 +31,13 @@ Error host_error(const char* what) { return {ErrorKind::kInternal, concat(what, 
 
 }  // namespace
 
-Result<std::unique_ptr<BackEndConnection>> BackEndConnection::open(const std::string& path, int cancel) {
-  auto socket = BackEndSocket::connect(path, kMq | kReplyAck | kConfig, kBackEndPatience, cancel);
+Result<std::unique_ptr<BackEndConnection>> BackEndConnection::open(const std::string& path,
+                                                                   std::chrono::seconds patience, int cancel) {
+  auto socket = BackEndSocket::connect(path, kMq | kReplyAck | kConfig, patience, cancel);
   if (!socket) return socket.error();
-  std::unique_ptr<BackEndConnection> made(new BackEndConnection(path, std::move(socket).value()));
+  std::unique_ptr<BackEndConnection> made(new BackEndConnection(path, patience, std::move(socket).value()));
   MutexLock lock(made->mutex_);
+  made->limit_time();
   const auto facts = ask_for_facts(made->socket_);
   if (!facts) return Error{facts.error().kind, concat(path, ": ", facts.error().message)};
   made->facts_ = facts.value();
@@ -42,6 +46,7 @@ Result<std::unique_ptr<BackEndConnection>> BackEndConnection::open(const std::st
 
 Result<void> BackEndConnection::start(unsigned rings) {
   MutexLock lock(mutex_);
+  limit_time();
   auto memory = create_shared_ram(Gpa{kMemoryBase}, uint64_t{rings} * BackEndRing::kBytes);
   if (!memory) return memory.error();
   memory_ = std::move(memory).value();
@@ -83,7 +88,14 @@ Result<void> BackEndConnection::start_ring(unsigned index, uint64_t offset) {
 
 Result<uint64_t> BackEndConnection::size() {
   MutexLock lock(mutex_);
+  limit_time();
   return ask_for_size(socket_);
+}
+
+void BackEndConnection::leave() {
+  ::shutdown(socket_fd_, SHUT_WR);
+  pollfd its_end{socket_fd_, POLLRDHUP, 0};
+  ::poll(&its_end, 1, kLeaving);
 }
 
 void BackEndConnection::hang_up() { ::shutdown(socket_fd_, SHUT_RDWR); }

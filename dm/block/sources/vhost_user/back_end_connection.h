@@ -48,7 +48,9 @@ class BackEndConnection {
  public:
   // Connects and looks what there is. Waits, or until the descriptor `cancel` is readable (-1: none). Errors, with the
   // path: as of BackEndSocket::connect() and ask_for_facts().
-  static Result<std::unique_ptr<BackEndConnection>> open(const std::string& path, int cancel = -1);
+  static Result<std::unique_ptr<BackEndConnection>> open(const std::string& path,
+                                                         std::chrono::seconds patience = kBackEndPatience,
+                                                         int cancel = -1);
   const BackEndFacts& facts() const { return facts_; }
 
   // Gives it the memory, and starts the first `rings` of its queues. Errors: kIo, kNoInput; kInternal.
@@ -59,6 +61,8 @@ class BackEndConnection {
   Result<uint64_t> size();
   int socket() const { return socket_fd_; }  // hangs up when the back end has gone, and after hang_up()
   void hang_up();
+  // The same in good order: waits, but not for long, until the back end has let go of the disk.
+  void leave();
 
   // A ring had a request; the back end has answered one.
   void note_request() { asked_.store(true, std::memory_order_relaxed); }
@@ -68,11 +72,13 @@ class BackEndConnection {
   }
 
  private:
-  BackEndConnection(std::string path, BackEndSocket socket)
-      : path_(std::move(path)), socket_fd_(socket.fd()), socket_(std::move(socket)) {}
+  BackEndConnection(std::string path, std::chrono::seconds patience, BackEndSocket socket)
+      : path_(std::move(path)), patience_(patience), socket_fd_(socket.fd()), socket_(std::move(socket)) {}
+  void limit_time() ACRN_REQUIRES(mutex_) { socket_.set_end(BackEndSocket::Clock::now() + patience_); }
   Result<void> start_ring(unsigned index, uint64_t offset) ACRN_REQUIRES(mutex_);
 
   const std::string path_;
+  const std::chrono::seconds patience_;
   const int socket_fd_;
   BackEndFacts facts_;
   SharedRam memory_;

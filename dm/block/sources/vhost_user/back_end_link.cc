@@ -32,9 +32,11 @@ Result<std::unique_ptr<BackEndLink>> BackEndLink::create(BackEndPlace place,
 }
 
 BackEndLink::~BackEndLink() {
-  if (!thread_.joinable()) return;
-  ::eventfd_write(stop_.fd(), 1);
-  thread_.join();
+  if (thread_.joinable()) {
+    ::eventfd_write(stop_.fd(), 1);
+    thread_.join();
+  }
+  if (const auto last = connection()) last->leave();
 }
 
 void BackEndLink::run() {
@@ -88,7 +90,7 @@ void BackEndLink::lose(std::shared_ptr<BackEndConnection> connection) {
 
 // False: there is none to be had now.
 bool BackEndLink::renew() {
-  auto made = BackEndConnection::open(place_.path, stop_.fd());
+  auto made = BackEndConnection::open(place_.path, kBackEndPatience, stop_.fd());
   if (!made) return false;
   if (!is_the_same(made.value()->facts())) {
     if (!std::exchange(refused_, true)) {

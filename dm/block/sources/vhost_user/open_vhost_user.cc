@@ -60,6 +60,7 @@ Result<BackEndPlan> plan_vhost_user(const BlockOptions& options, const std::stri
 Result<DiskFacts> inspect_vhost_user_disk(const BlockOptions& options, const std::string& socket) {
   auto plan = plan_vhost_user(options, socket);
   if (!plan) return plan.error();
+  plan.value().connection->leave();
   return std::move(plan).value().facts;
 }
 

@@ -173,5 +173,39 @@ TEST(requests_fail_when_an_osd_does_not_answer_in_time) {
   EXPECT(wait_until([&] { return rig.run(TestRequest::read(0, 4096)) == 0; }));
 }
 
+TEST(after_a_flush_that_failed_none_says_that_all_is_stable) {
+  RbdPlace place = make_image(new_name());
+  place.patience = std::chrono::seconds(2);
+  const auto backend = open_image(place);
+  BlockRig rig(*backend), other(*backend);
+  EXPECT_EQ(rig.run(TestRequest::write(0, pattern(1, 4096))), 0);
+  EXPECT_EQ(rig.run(TestRequest(BlockOp::kFlush, 0, 0)), 0);  // from here on the cache holds writes back
+  cluster().signal_osd(SIGSTOP);
+  EXPECT_EQ(rig.run(TestRequest::write(0, pattern(2, 4096))), 0);
+  EXPECT(rig.run(TestRequest(BlockOp::kFlush, 0, 0)) != 0);
+  cluster().signal_osd(SIGCONT);
+  EXPECT(wait_until([&] { return rig.run(TestRequest::write(4096, pattern(3, 4096))) == 0; }));
+  EXPECT_EQ(rig.run(TestRequest(BlockOp::kFlush, 0, 0)), EIO);
+  EXPECT_EQ(other.run(TestRequest(BlockOp::kFlush, 0, 0)), EIO);
+}
+
+TEST(a_cache_that_the_image_asks_for_holds_no_stable_write_back) {
+  RbdPlace place = make_image(new_name());
+  for (const char* setting : {"rbd_cache true", "rbd_cache_writethrough_until_flush false"}) {
+    cluster().rbd("config image set rbd/" + place.image + " " + setting);
+  }
+  place.writeback = false;
+  place.patience = std::chrono::seconds(2);
+  const auto backend = open_image(place);
+  BlockRig rig(*backend);
+  TestRequest write = TestRequest::write(0, pattern(1, 4096));
+  write.stable = true;
+  EXPECT_EQ(rig.run(write), 0);
+  cluster().signal_osd(SIGSTOP);
+  EXPECT(rig.run(write) != 0);
+  cluster().signal_osd(SIGCONT);
+  EXPECT(wait_until([&] { return rig.run(write) == 0; }));
+}
+
 }  // namespace
 }  // namespace acrn::test

@@ -40,6 +40,8 @@ for module in "${modules[@]}"; do
   [ "$(nm -D --defined-only "$object" | awk '{print $3}')" = acrn_block_rbd ] || fail "$object exports more than acrn_block_rbd"
   dpkg-deb -f "$work/$module"_*.deb Depends | grep -q 'librbd1' || fail "$module does not need librbd1"
   dpkg-deb -f "$work"/acrn-dm_*.deb Depends | grep -qE 'librbd|librados' && fail 'acrn-dm needs Ceph'
+  "$root/usr/bin/acrn-dm" --dry_run -s 9,virtio-blk,rbd:rbd/vm1,conf=/nowhere vm1 >"$work/output" 2>&1
+  grep -q 'rbd:rbd/vm1: conf=/nowhere: ' "$work/output" || fail "acrn-dm does not find $module: $(cat "$work/output")"
 done
 
 # --- nothing but the interface

@@ -13,7 +13,7 @@ namespace acrn {
 // On its loop, but for what librbd's threads call.
 class RbdDisk::Channel final : public BlockChannel {
  public:
-  static Result<std::unique_ptr<BlockChannel>> create(const RbdDisk& disk, EventLoop& loop, unsigned depth) {
+  static Result<std::unique_ptr<BlockChannel>> create(RbdDisk& disk, EventLoop& loop, unsigned depth) {
     std::unique_ptr<Channel> channel(new Channel(disk, depth));
     auto notifier = loop.make_notifier([raw = channel.get()] { raw->deliver(); });
     if (!notifier) return notifier.error();
@@ -37,7 +37,7 @@ class RbdDisk::Channel final : public BlockChannel {
     Slot* next = nullptr;  // that is done
   };
 
-  Channel(const RbdDisk& disk, unsigned depth) : disk_(disk), slots_(std::max(depth, 1u)) {
+  Channel(RbdDisk& disk, unsigned depth) : disk_(disk), slots_(std::max(depth, 1u)) {
     for (Slot& slot : slots_) {
       slot.channel = this;
       free_.push_back(&slot);
@@ -128,17 +128,27 @@ class RbdDisk::Channel final : public BlockChannel {
   void finish(Slot& slot, SinkGroup& sinks) {
     BlockRequest& request = *slot.request;
     const bool writes = request.op == BlockOp::kWrite || request.op == BlockOp::kWriteZeroes;
-    if (slot.error == 0 && writes && request.stable && disk_.flushes_ && !std::exchange(slot.flushing, true)) {
+    if (slot.error == 0 && writes && request.stable && !std::exchange(slot.flushing, true)) {
       call_librbd(slot);
       return;
     }
+    if (slot.flushing || request.op == BlockOp::kFlush) note_flush(slot);
     request.error = slot.error;
     free_.push_back(&slot);
+    if (BlockRequest* const next = waiting_.pop()) start(*next);  // before what the sink may submit
     sinks.done(request);
-    if (BlockRequest* const next = free_.empty() ? nullptr : waiting_.pop()) start(*next);
   }
 
-  const RbdDisk& disk_;
+  // librbd tells one flush only that it has lost writes (docs/adr/0028).
+  void note_flush(Slot& slot) {
+    if (slot.error != 0) {
+      disk_.flush_failed_.store(true, std::memory_order_release);
+    } else if (!slot.flushing && disk_.flush_failed_.load(std::memory_order_acquire)) {
+      slot.error = EIO;
+    }
+  }
+
+  RbdDisk& disk_;
   std::vector<Slot> slots_;
   std::vector<Slot*> free_;
   RequestFifo waiting_;  // for a slot
@@ -148,8 +158,8 @@ class RbdDisk::Channel final : public BlockChannel {
   Slot* done_ ACRN_GUARDED_BY(mutex_) = nullptr;
 };
 
-RbdDisk::RbdDisk(std::unique_ptr<RbdImage> image, bool flushes, const BlockInfo& info, uint64_t size)
-    : image_(std::move(image)), flushes_(flushes), info_(info), size_(size) {}
+RbdDisk::RbdDisk(std::unique_ptr<RbdImage> image, const BlockInfo& info, uint64_t size)
+    : image_(std::move(image)), info_(info), size_(size) {}
 
 BlockInfo RbdDisk::info() const {
   BlockInfo info = info_;

@@ -15,7 +15,7 @@ namespace acrn {
 class RbdDisk final : public BlockBackend {
  public:
   // `info`: what info() is to say, but for its size, which is `size`.
-  RbdDisk(std::unique_ptr<RbdImage> image, bool flushes, const BlockInfo& info, uint64_t size);
+  RbdDisk(std::unique_ptr<RbdImage> image, const BlockInfo& info, uint64_t size);
 
   BlockInfo info() const override;
   Result<std::unique_ptr<BlockChannel>> open_channel(EventLoop& loop, unsigned depth) override;
@@ -25,9 +25,9 @@ class RbdDisk final : public BlockBackend {
   class Channel;
 
   const std::unique_ptr<RbdImage> image_;
-  const bool flushes_;  // writes may be held back until a flush
   const BlockInfo info_;
   std::atomic<uint64_t> size_;
+  std::atomic<bool> flush_failed_{false};  // from then on every flush does
 };
 
 }  // namespace acrn

@@ -16,8 +16,7 @@ Result<std::unique_ptr<BlockBackend>> open(const RbdPlace& place, const BlockInf
   if (!image) return image.error();
   const auto size = image.value()->size();
   if (!size) return size.error();
-  return std::unique_ptr<BlockBackend>(
-      std::make_unique<RbdDisk>(std::move(image).value(), place.writeback, info, size.value()));
+  return std::unique_ptr<BlockBackend>(std::make_unique<RbdDisk>(std::move(image).value(), info, size.value()));
 }
 
 }  // namespace

@@ -17,10 +17,11 @@ namespace acrn {
 struct DiskFacts {
   BlockInfo info;  // of the stack, after window and alignment; size 0 for nodisk
   // Stable over options, and over the order in which a host finds its devices: "file:<real path>", device_identity() or
-  // "nbd:<uri>" or "vhost-user:<path>" with ":whole" or ":<start>+<size>", "ram:<slot>", "nodisk:<slot>". The disk's
-  // serial is made of it (dm/ident).
+  // "nbd:<uri>", "vhost-user:<path>" or "rbd:<cluster>/<pool>/<image ID>" with ":whole" or ":<start>+<size>",
+  // "ram:<slot>", "nodisk:<slot>". The disk's serial is made of it (dm/ident).
   std::string identity;
-  std::string medium;                       // "file", "block device", "image", "nbd", "vhost-user", "rbd", "ram", "nodisk"
+  // "file", "block device", "image", "nbd", "vhost-user", "rbd", "ram" or "nodisk".
+  std::string medium;
   BlockEngine engine = BlockEngine::kAuto;  // of a file or device: what it stands for
   // Bytes of a file or device that are served, and are to be locked.
   struct Bytes {

@@ -59,7 +59,7 @@ print(round(find(json.load(sys.stdin))))'
 median() { sort -n | sed -n "$(((rounds + 1) / 2))p"; }
 
 printf '%-28s %10s %10s %6s\n' requests direct source ratio
-for what in ${ONLY:-'randread 4k 1' 'randread 4k 16' 'randwrite 4k 1' 'randwrite 4k 16' 'read 1M 1' 'read 1M 16' 'write 1M 16'}; do
+for what in 'randread 4k 1' 'randread 4k 16' 'randwrite 4k 1' 'randwrite 4k 16' 'read 1M 1' 'read 1M 16' 'write 1M 16'; do
   read -r rw bs depth <<<"$what"
   for ((round = 0; round < rounds; round++)); do
     iops --connect "vhost-user=$work/direct" --rw "$rw" --bs "$bs" --qd "$depth" >>"$work/a"

@@ -1,5 +1,5 @@
-// ceph_cluster [image...]: a cluster with images of 64 MiB, for scripts. Prints its configuration file's path when it is
-// up, kills and starts the OSD for each line that it reads, says so, and ends with its input.
+// ceph_cluster [image...]: a cluster with images of 64 MiB, for scripts. Prints its configuration file's path when it
+// is up, kills and starts the OSD for each line that it reads, says so, and ends with its input.
 #include <iostream>
 #include <string>
 

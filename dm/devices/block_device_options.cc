@@ -318,8 +318,7 @@ constexpr Row kRows[] = {
      .kind = "a client",
      .expects = "the name of a Ceph client without \"client.\", like id=vm1",
      .argument = "<client>",
-     .default_value = "admin",
-     .help = "as which client Ceph is asked"},
+     .help = "as which client Ceph is asked; by default admin"},
 };
 
 Result<BlockSource> parse_ram(const std::string& text, Text rest) {

@@ -1,7 +1,5 @@
 // RBD images as disks, on a real cluster of one node: what every backend keeps to, and an OSD that goes, hangs and
 // comes back.
-#include <signal.h>
-
 #include <chrono>
 #include <cstdlib>
 #include <string>
@@ -157,33 +155,46 @@ TEST(requests_wait_for_an_osd_that_is_killed_and_comes_back) {
   }
 }
 
+// So long, even on a busy host, that a cluster which is there has answered.
+constexpr std::chrono::seconds kShort{5};
+
+class PausedOsd {
+ public:
+  PausedOsd() { cluster().pause_osd(); }
+  ~PausedOsd() { cluster().resume_osd(); }
+  PausedOsd(const PausedOsd&) = delete;
+  PausedOsd& operator=(const PausedOsd&) = delete;
+};
+
 TEST(requests_fail_when_an_osd_does_not_answer_in_time) {
   RbdPlace place = make_image(new_name());
   place.writeback = false;
-  place.patience = std::chrono::seconds(2);
+  place.patience = kShort;
   const auto backend = open_image(place);
   BlockRig rig(*backend);
   EXPECT_EQ(rig.run(TestRequest::write(0, pattern(1, 4096))), 0);
-  cluster().signal_osd(SIGSTOP);
   std::vector<TestRequest> requests;
   for (uint64_t i = 0; i < 50; i++) requests.push_back(TestRequest::read(i * 4096, 4096));
-  rig.run(requests);
-  cluster().signal_osd(SIGCONT);
+  {
+    const PausedOsd paused;
+    rig.run(requests);
+  }
   for (const TestRequest& request : requests) EXPECT(request.error != 0);
   EXPECT(wait_until([&] { return rig.run(TestRequest::read(0, 4096)) == 0; }));
 }
 
 TEST(after_a_flush_that_failed_none_says_that_all_is_stable) {
   RbdPlace place = make_image(new_name());
-  place.patience = std::chrono::seconds(2);
+  place.patience = kShort;
   const auto backend = open_image(place);
   BlockRig rig(*backend), other(*backend);
   EXPECT_EQ(rig.run(TestRequest::write(0, pattern(1, 4096))), 0);
   EXPECT_EQ(rig.run(TestRequest(BlockOp::kFlush, 0, 0)), 0);  // from here on the cache holds writes back
-  cluster().signal_osd(SIGSTOP);
-  EXPECT_EQ(rig.run(TestRequest::write(0, pattern(2, 4096))), 0);
-  EXPECT(rig.run(TestRequest(BlockOp::kFlush, 0, 0)) != 0);
-  cluster().signal_osd(SIGCONT);
+  {
+    const PausedOsd paused;
+    EXPECT_EQ(rig.run(TestRequest::write(0, pattern(2, 4096))), 0);
+    EXPECT(rig.run(TestRequest(BlockOp::kFlush, 0, 0)) != 0);
+  }
   EXPECT(wait_until([&] { return rig.run(TestRequest::write(4096, pattern(3, 4096))) == 0; }));
   EXPECT_EQ(rig.run(TestRequest(BlockOp::kFlush, 0, 0)), EIO);
   EXPECT_EQ(other.run(TestRequest(BlockOp::kFlush, 0, 0)), EIO);
@@ -195,15 +206,16 @@ TEST(a_cache_that_the_image_asks_for_holds_no_stable_write_back) {
     cluster().rbd("config image set rbd/" + place.image + " " + setting);
   }
   place.writeback = false;
-  place.patience = std::chrono::seconds(2);
+  place.patience = kShort;
   const auto backend = open_image(place);
   BlockRig rig(*backend);
   TestRequest write = TestRequest::write(0, pattern(1, 4096));
   write.stable = true;
   EXPECT_EQ(rig.run(write), 0);
-  cluster().signal_osd(SIGSTOP);
-  EXPECT(rig.run(write) != 0);
-  cluster().signal_osd(SIGCONT);
+  {
+    const PausedOsd paused;
+    EXPECT(rig.run(write) != 0);
+  }
   EXPECT(wait_until([&] { return rig.run(write) == 0; }));
 }
 

@@ -10,7 +10,9 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <string>
 #include <utility>
 
@@ -50,8 +52,14 @@ class CephCluster {
     must_run("ceph-osd -c " + conf() + " -i 0 --mkfs --osd-uuid " + std::string(kOsdId));
     start_osd();
     ceph("osd crush add osd.0 1 root=default host=localhost");
+    EXPECT(wait_until([&] { return runs("timeout 20 ceph -c " + conf() + " osd dump | grep -q '^osd.0 up'"); }));
     ceph("osd pool create rbd 8 8 replicated");
-    rbd("pool init rbd");
+    // Its placement groups are made by then, but now and then an OSD that has just come up forgets one.
+    for (int attempt = 0; !runs("timeout 20 rbd -c " + conf() + " pool init rbd"); attempt++) {
+      EXPECT(attempt < 5);
+      kill_osd();
+      start_osd();
+    }
   }
   ~CephCluster() {
     end(osd_);
@@ -65,14 +73,26 @@ class CephCluster {
   void rbd(const std::string& words) const { must_run("timeout 120 rbd -c " + conf() + " " + words); }
   void start_osd() { osd_ = start("ceph-osd", "0"); }
   void kill_osd() { end(osd_); }
-  void signal_osd(int number) const { ::kill(osd_, number); }
+  // Returns when none of its threads runs any more.
+  void pause_osd() const {
+    ::kill(osd_, SIGSTOP);
+    EXPECT(wait_until([this] {
+      for (const auto& thread : std::filesystem::directory_iterator("/proc/" + std::to_string(osd_) + "/task")) {
+        std::ifstream file(thread.path() / "stat");
+        const std::string stat{std::istreambuf_iterator<char>(file), {}};
+        if (stat.find(") T ") == std::string::npos) return false;
+      }
+      return true;
+    }));
+  }
+  void resume_osd() const { ::kill(osd_, SIGCONT); }
 
  private:
   static constexpr const char *kId = "7a0b4f5e-0000-4000-8000-000000000001",
                               *kOsdId = "7a0b4f5e-0000-4000-8000-000000000002";
 
   bool runs(const std::string& command) const {
-    const std::string quiet = command + " >>" + folder_.path("commands.log") + " 2>&1 </dev/null";
+    const std::string quiet = "{ " + command + "; } >>" + folder_.path("commands.log") + " 2>&1 </dev/null";
     return std::system(quiet.c_str()) == 0;  // NOLINT: a test's own words
   }
   void must_run(const std::string& command) const { expect(runs(command), command, __FILE__, __LINE__); }

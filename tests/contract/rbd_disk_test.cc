@@ -38,7 +38,7 @@ RbdPlace make_image(const std::string& name, const std::string& options = "", un
   place.image = name;
   place.conf = cluster().conf();
   place.writeback = true;
-  place.patience = std::chrono::seconds(120);
+  place.patience = std::chrono::seconds(240);
   return place;
 }
 

@@ -52,10 +52,14 @@ class CephCluster {
     must_run("ceph-osd -c " + conf() + " -i 0 --mkfs --osd-uuid " + std::string(kOsdId));
     start_osd();
     ceph("osd crush add osd.0 1 root=default host=localhost");
-    EXPECT(wait_until([&] { return runs("timeout 20 ceph -c " + conf() + " osd dump | grep -q '^osd.0 up'"); }));
-    ceph("osd pool create rbd 8 8 replicated");
-    // Its placement groups are made by then, but now and then an OSD that has just come up forgets one.
-    for (int attempt = 0; !runs("timeout 20 rbd -c " + conf() + " pool init rbd"); attempt++) {
+    // Now and then an OSD does not come up, or forgets the pool's placement groups. It is started again then.
+    const std::string client = "timeout 20 ceph -c " + conf();
+    const auto ready = [&] {
+      return wait_until([&] { return runs(client + " osd dump | grep -q '^osd.0 up'"); }) &&
+             runs(client + " osd pool create rbd 8 8 replicated") &&
+             runs("timeout 20 rbd -c " + conf() + " pool init rbd");
+    };
+    for (int attempt = 0; !ready(); attempt++) {
       EXPECT(attempt < 5);
       kill_osd();
       start_osd();

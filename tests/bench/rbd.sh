@@ -8,7 +8,10 @@ export ACRN_DM_MODULES=$PWD/$build/modules
 coproc CLUSTER { "$build/tests/integration/vhost_user/ceph_cluster" image; }
 cluster=$CLUSTER_PID
 trap 'kill "$cluster" 2>/dev/null || true; rm -rf "$work"' EXIT
-read -r conf <&"${CLUSTER[0]}"
+read -r cluster_conf <&"${CLUSTER[0]}"
+# As after a guest's first flush: both sides may hold writes back from the start.
+conf=$work/ceph.conf
+{ cat "$cluster_conf" && echo 'rbd cache writethrough until flush = false'; } >"$conf"
 
 median() { sort -g | awk '{value[NR] = $1} END {print value[int((NR + 1) / 2)]}'; }
 # direct <read|write> <depth>, ours <read|write> <depth>: requests a second

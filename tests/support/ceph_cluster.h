@@ -52,14 +52,9 @@ class CephCluster {
     must_run("ceph-osd -c " + conf() + " -i 0 --mkfs --osd-uuid " + std::string(kOsdId));
     start_osd();
     ceph("osd crush add osd.0 1 root=default host=localhost");
-    // Now and then an OSD does not come up, or forgets the pool's placement groups. It is started again then.
-    const std::string client = "timeout 20 ceph -c " + conf();
-    const auto ready = [&] {
-      return wait_until([&] { return runs(client + " osd dump | grep -q '^osd.0 up'"); }) &&
-             runs(client + " osd pool create rbd 8 8 replicated") &&
-             runs("timeout 20 rbd -c " + conf() + " pool init rbd");
-    };
-    for (int attempt = 0; !ready(); attempt++) {
+    ceph("osd pool create rbd 8 8 replicated");
+    // Now and then an OSD forgets the placement groups of a new pool.
+    for (int attempt = 0; !runs("timeout 20 rbd -c " + conf() + " pool init rbd"); attempt++) {
       EXPECT(attempt < 5);
       kill_osd();
       start_osd();
@@ -75,7 +70,19 @@ class CephCluster {
   std::string conf() const { return folder_.path("ceph.conf"); }
   void ceph(const std::string& words) const { must_run("timeout 120 ceph -c " + conf() + " " + words); }
   void rbd(const std::string& words) const { must_run("timeout 120 rbd -c " + conf() + " " + words); }
-  void start_osd() { osd_ = start("ceph-osd", "0"); }
+  // Returns when it is up. Now and then one does not come up, and is started again.
+  void start_osd() {
+    const auto is_up = [this] {
+      const std::string socket = folder_.path("osd.0." + std::to_string(osd_) + ".asok");
+      return runs("timeout 20 ceph --admin-daemon " + socket + " status | grep -q '\"state\": \"active\"'");
+    };
+    for (int attempt = 0;; attempt++) {
+      EXPECT(attempt < 5);
+      osd_ = start("ceph-osd", "0");
+      if (wait_until(is_up)) return;
+      kill_osd();
+    }
+  }
   void kill_osd() { end(osd_); }
   // Returns when none of its threads runs any more.
   void pause_osd() const {

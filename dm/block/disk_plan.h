@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <string_view>
+#include <utility>
 
 #include "acrn/base/result.h"
 #include "acrn/block/block_options.h"
@@ -31,6 +31,13 @@ struct DiskPlan {
 
 // Errors: kUsage for a range outside, or a sector size that does not fit; kNoInput for a medium of broken sectors.
 Result<DiskPlan> plan_disk(const BlockOptions& options, const Medium& medium);
+
+// What is known of a planned disk.
+template <class Plan>
+Result<DiskFacts> take_facts(Result<Plan> plan) {
+  if (!plan) return plan.error();
+  return std::move(plan.value().facts);
+}
 
 // An option that does not fit the disk.
 Error misfit(const std::string& name, const std::string& why);

@@ -138,18 +138,10 @@ bool accept_backing(BlockOptions& options, Text value) {
   return options.follow_backing || value == "none";
 }
 
-bool accept_key(BlockOptions& options, Text value) {
-  options.key = value;
-  return !value.empty() && value.find('\0') == Text::npos;
-}
-
-bool accept_conf(BlockOptions& options, Text value) {
-  options.conf = value;
-  return !value.empty() && value.find('\0') == Text::npos;
-}
-
-bool accept_id(BlockOptions& options, Text value) {
-  options.id = value;
+// A text that a library or another program gets as it is.
+template <std::string BlockOptions::*member>
+bool accept_text(BlockOptions& options, Text value) {
+  options.*member = value;
   return !value.empty() && value.find('\0') == Text::npos;
 }
 
@@ -289,7 +281,7 @@ constexpr Row kRows[] = {
      .words = "none follow"},
     {.key = "key",
      .value = ValueRule::kRequired,
-     .accept = accept_key,
+     .accept = accept_text<&BlockOptions::key>,
      .kind = "a file with a passphrase",
      .expects = "the path of a file whose bytes are the passphrase, like key=/etc/acrn/vm1.key",
      .argument = "<file>",
@@ -307,14 +299,14 @@ constexpr Row kRows[] = {
      .help = "how long requests wait for a server that was lost before they fail; 0: they fail at once"},
     {.key = "conf",
      .value = ValueRule::kRequired,
-     .accept = accept_conf,
+     .accept = accept_text<&BlockOptions::conf>,
      .kind = "a configuration file",
      .expects = "the path of Ceph's configuration file, like conf=/etc/ceph/ceph.conf",
      .argument = "<file>",
      .help = "Ceph's configuration file; by default where Ceph looks for it"},
     {.key = "id",
      .value = ValueRule::kRequired,
-     .accept = accept_id,
+     .accept = accept_text<&BlockOptions::id>,
      .kind = "a client",
      .expects = "the name of a Ceph client without \"client.\", like id=vm1",
      .argument = "<client>",

@@ -10,6 +10,7 @@
 #include "dm/block/open.h"
 #include "tests/contract/block_backend_contract.h"
 #include "tests/contract/block_rig.h"
+#include "tests/contract/lost_server_contract.h"
 #include "tests/support/must.h"
 #include "tests/support/nbd_server.h"
 #include "tests/support/scripted_back_end.h"
@@ -63,66 +64,25 @@ ACRN_BLOCK_CONTRACT(blocks_of_4096_bytes);
 ACRN_BLOCK_CONTRACT(ours);
 ACRN_BLOCK_CONTRACT(ours_without_discard);
 
-TestRequest stable_write(uint64_t offset, std::vector<uint8_t> bytes) {
-  TestRequest request = TestRequest::write(offset, std::move(bytes));
-  request.stable = true;
-  return request;
-}
-
-std::vector<TestRequest> reads(unsigned count) {
-  std::vector<TestRequest> requests;
-  for (uint64_t i = 0; i < count; i++) requests.push_back(TestRequest::read(i * 4096, 4096));
-  return requests;
-}
-
-void expect_survives_kills(VhostUserBackEnd& server) {
-  const auto backend = open_backend(back_end_options(server.socket()));
-  BlockRig rig(*backend);
-  for (uint64_t round = 0; round < 8; round++) {
-    std::vector<TestRequest> writes;
-    for (uint64_t i = 0; i < 200; i++) writes.push_back(stable_write(i * 4096, pattern(round * 200 + i, 4096)));
-    rig.start(writes);
-    server.end(SIGKILL);
-    server.start();
-    rig.finish();
-    for (const TestRequest& write : writes) EXPECT_EQ(write.error, 0);
-    for (uint64_t i = 0; i < 200; i++) {
-      TestRequest read = TestRequest::read(i * 4096, 4096);
-      EXPECT_EQ(rig.run(read), 0);
-      EXPECT(read.data() == pattern(round * 200 + i, 4096));
-    }
-  }
-  EXPECT_EQ(rig.run(TestRequest(BlockOp::kFlush, 0, 0)), 0);
-}
-
 TEST(requests_wait_for_a_storage_daemon_that_is_killed_and_comes_back) {
   const TempDir dir;
   VhostUserBackEnd server = VhostUserBackEnd::storage_daemon(dir.file("disk", kContractSize));
-  expect_survives_kills(server);
+  const auto backend = open_backend(back_end_options(server.socket()));
+  contract::requests_wait_for_a_server_that_is_killed_and_comes_back(server, *backend);
 }
 
 TEST(requests_wait_for_our_program_that_is_killed_and_comes_back) {
   const TempDir dir;
   VhostUserBackEnd server = VhostUserBackEnd::ours(dir.file("disk", kContractSize) + ",writeback,mq=4");
-  expect_survives_kills(server);
+  const auto backend = open_backend(back_end_options(server.socket()));
+  contract::requests_wait_for_a_server_that_is_killed_and_comes_back(server, *backend);
 }
 
 TEST(a_flush_does_not_say_stable_of_writes_that_a_lost_back_end_had) {
   const TempDir dir;
   VhostUserBackEnd server = VhostUserBackEnd::storage_daemon(dir.file("disk", kContractSize));
   const auto backend = open_backend(back_end_options(server.socket()));
-  BlockRig rig(*backend);
-  EXPECT_EQ(rig.run(TestRequest::write(0, pattern(1, 4096))), 0);
-  EXPECT_EQ(rig.run(TestRequest(BlockOp::kFlush, 0, 0)), 0);
-  server.end(SIGKILL);
-  server.start();
-  EXPECT_EQ(rig.run(TestRequest(BlockOp::kFlush, 0, 0)), 0);  // there was nothing to lose
-  EXPECT_EQ(rig.run(TestRequest::write(4096, pattern(2, 4096))), 0);
-  server.end(SIGKILL);
-  server.start();
-  for (int again = 0; again < 3; again++) EXPECT_EQ(rig.run(TestRequest(BlockOp::kFlush, 0, 0)), EIO);
-  EXPECT_EQ(rig.run(TestRequest::write(8192, pattern(3, 4096))), 0);
-  EXPECT_EQ(rig.run(TestRequest(BlockOp::kFlush, 0, 0)), EIO);
+  contract::a_flush_does_not_say_stable_of_writes_that_a_lost_server_had(server, *backend);
 }
 
 TEST(requests_fail_when_the_back_end_does_not_come_back_in_time) {
@@ -131,15 +91,7 @@ TEST(requests_fail_when_the_back_end_does_not_come_back_in_time) {
   for (const unsigned seconds : {0u, 1u}) {
     VhostUserBackEnd server = VhostUserBackEnd::storage_daemon(disk);
     const auto backend = open_backend(back_end_options(server.socket(), seconds));
-    BlockRig rig(*backend);
-    server.end(SIGKILL);
-    std::vector<TestRequest> requests = reads(100);
-    rig.run(requests);
-    for (const TestRequest& request : requests) EXPECT_EQ(request.error, EIO);
-    // Then at once, and none any more when it is there again.
-    EXPECT_EQ(rig.run(TestRequest::read(0, 512)), EIO);
-    server.start();
-    EXPECT(wait_until([&] { return rig.run(TestRequest::read(0, 512)) == 0; }));
+    contract::requests_fail_when_the_server_does_not_come_back_in_time(server, *backend);
   }
 }
 
@@ -147,19 +99,7 @@ TEST(a_back_end_that_pauses_delays_and_loses_nothing) {
   const TempDir dir;
   VhostUserBackEnd server = VhostUserBackEnd::storage_daemon(dir.file("disk", kContractSize));
   const auto backend = open_backend(back_end_options(server.socket()));
-  BlockRig rig(*backend);
-  server.signal(SIGSTOP);
-  std::vector<TestRequest> requests;
-  for (uint64_t i = 0; i < 100; i++) requests.push_back(TestRequest::write(i * 65536, pattern(i, 65536)));  // 6.5 MB
-  rig.start(requests);
-  server.signal(SIGCONT);
-  rig.finish();
-  for (uint64_t i = 0; i < 100; i++) {
-    EXPECT_EQ(requests[i].error, 0);
-    TestRequest read = TestRequest::read(i * 65536, 65536);
-    EXPECT_EQ(rig.run(read), 0);
-    EXPECT(read.data() == pattern(i, 65536));
-  }
+  contract::a_server_that_pauses_delays_and_loses_nothing(server, *backend);
 }
 
 // It takes the 30 s after which a back end counts as lost.

@@ -109,9 +109,7 @@ ProbeMode mode_of(const BlockOptions& options, bool only_look) {
 }  // namespace
 
 Result<DiskFacts> inspect_file(const BlockOptions& options, const std::string& path) {
-  auto plan = plan_file(options, path, mode_of(options, true));
-  if (!plan) return plan.error();
-  return std::move(plan).value().facts;
+  return take_facts(plan_file(options, path, mode_of(options, true)));
 }
 
 Result<void> check_file_unlocked(const BlockOptions& options, const std::string& path) {

@@ -22,9 +22,7 @@ Result<DiskPlan> plan_ram(const BlockOptions& options, uint64_t size, const std:
 }  // namespace
 
 Result<DiskFacts> inspect_ram(const BlockOptions& options, uint64_t size, const std::string& slot) {
-  auto plan = plan_ram(options, size, slot);
-  if (!plan) return plan.error();
-  return std::move(plan).value().facts;
+  return take_facts(plan_ram(options, size, slot));
 }
 
 Result<OpenedDisk> open_ram(const BlockOptions& options, uint64_t size, const std::string& slot) {

@@ -80,9 +80,7 @@ Result<DiskPlan> plan_image(const BlockOptions& options, const std::string& path
 bool is_image(const BlockOptions& options) { return options.format != ImageFormat::kRaw || options.snapshot; }
 
 Result<DiskFacts> inspect_image_disk(const BlockOptions& options, const std::string& path) {
-  auto plan = plan_image(options, path);
-  if (!plan) return plan.error();
-  return std::move(plan).value().facts;
+  return take_facts(plan_image(options, path));
 }
 
 Result<void> check_image_unlocked(const BlockOptions& options, const std::string& path) {

@@ -30,18 +30,14 @@ constexpr seconds kHung{30};
 // Of what the socket has, before other tasks of the loop have their turn.
 constexpr unsigned kReceivesPerTurn = 256;
 
-bool is_write(const BlockRequest& request) {
-  return request.op == BlockOp::kWrite || request.op == BlockOp::kWriteZeroes;
-}
-
-uint64_t round_down(uint64_t value, uint64_t unit) { return value & ~(unit - 1); }
-uint64_t round_up(uint64_t value, uint64_t unit) { return round_down(value + unit - 1, unit); }
-
 }  // namespace
 
 NbdConnection::NbdConnection(NbdExport& what, EventLoop& loop)
-    : export_(what), loop_(loop), bounce_(static_cast<std::byte*>(std::calloc(kCommands, kBounce))) {
-  free_all();
+    : export_(what),
+      loop_(loop),
+      bounce_(static_cast<std::byte*>(std::calloc(kCommands, kBounce))),
+      requests_(what.writes()) {
+  free_commands();
 }
 
 Result<std::unique_ptr<NbdConnection>> NbdConnection::open(NbdExport& what, EventLoop& loop) {
@@ -99,11 +95,11 @@ bool NbdConnection::is_dead() const {
 }
 
 void NbdConnection::submit(std::span<BlockRequest* const> batch) {
-  incoming_.push(batch);
+  requests_.push(batch);
   // What waits already may be others', who are not to hear of it in here.
-  if (!waiting_.empty() || unfinished_ != nullptr) return;
+  if (requests_.is_waiting()) return;
   SinkGroup group;  // not ended: the caller knows when its submit() returns
-  incoming_.run([&] {
+  requests_.run([&] {
     while (take_next(group)) {
     }
   });
@@ -140,7 +136,7 @@ void NbdConnection::watch_socket() {
 // Everything that can be done now.
 void NbdConnection::work() {
   SinkGroup group;
-  incoming_.run([&] {
+  requests_.run([&] {
     do {
       take_answers(group);
       if (handle_ != nullptr && (is_dead() || shutting_down_)) lose();
@@ -155,57 +151,25 @@ void NbdConnection::work() {
 
 // One step with what waits. False: there is none to be done now.
 bool NbdConnection::take_next(SinkGroup& group) {
-  while (BlockRequest* request = incoming_.pop()) waiting_.push(*request);
-  if (!is_up() || shutting_down_ || renewing_) {
-    BlockRequest* const request = failing_ ? waiting_.pop() : nullptr;
-    if (request == nullptr) return false;
-    request->error = EIO;
-    group.done(*request);
-    return true;
+  const bool up = is_up() && !shutting_down_ && !renewing_;
+  const auto server = up         ? ServerRequests::Server::kUp
+                      : failing_ ? ServerRequests::Server::kAwayTooLong
+                                 : ServerRequests::Server::kAway;
+  switch (requests_.next(server, rules(), group)) {
+    case ServerRequests::Step::kNone: return false;
+    case ServerRequests::Step::kAnswered: return true;
+    case ServerRequests::Step::kUnfinished: break;
   }
-  if (unfinished_ == nullptr) {
-    BlockRequest* const request = free_ops_ != nullptr ? waiting_.pop() : nullptr;
-    if (request == nullptr) return false;
-    if (const auto outcome = outcome_at_once(*request)) {
-      request->error = *outcome;
-      group.done(*request);
-      return true;
-    }
-    unfinished_ = &begin(*request);
-  }
-  return free_commands_ != nullptr && issue(*unfinished_, group);
+  return free_commands_ != nullptr && issue(*requests_.unfinished(), group);
 }
 
-// Of what the server is not asked for.
-std::optional<int> NbdConnection::outcome_at_once(const BlockRequest& request) const {
+ServerRequests::Rules NbdConnection::rules() const {
   const NbdFacts& facts = export_.facts();
-  if (request.op == BlockOp::kFlush) {
-    if (export_.writes().lost()) return EIO;
-    return facts.can_flush && !facts.read_only ? std::nullopt : std::optional(0);
-  }
-  const uint64_t size = export_.size();
-  if (request.offset > size || request.length > size - request.offset) return EIO;
-  if (request.op != BlockOp::kRead && facts.read_only) return EROFS;
-  if (request.op == BlockOp::kDiscard && !facts.can_trim) return 0;  // a hint
-  return request.length != 0 ? std::nullopt : std::optional(0);
-}
-
-NbdConnection::Op& NbdConnection::begin(BlockRequest& request) {
-  Op& op = *free_ops_;
-  free_ops_ = op.next_free;
-  op = Op();
-  op.request = &request;
-  op.number = ++begun_;
-  if (request.op == BlockOp::kFlush) return op;
-  op.place = IoVecCursor(request.iov);
-  op.begin = request.offset;
-  op.end = request.offset + request.length;
-  if (request.op == BlockOp::kDiscard) {
-    const uint64_t unit = export_.facts().preferred;
-    op.begin = round_up(op.begin, unit);
-    op.end = std::max(op.begin, round_down(op.end, unit));
-  }
-  return op;
+  return {.size = export_.size(),
+          .discard_unit = facts.preferred,
+          .read_only = facts.read_only,
+          .can_flush = facts.can_flush,
+          .can_discard = facts.can_trim};
 }
 
 // A free one, still on its list.
@@ -240,7 +204,7 @@ bool NbdConnection::issue(Op& op, SinkGroup& group) {
   }
   op.begin += bytes;
   if (op.begin < op.end) return true;
-  unfinished_ = nullptr;
+  requests_.note_all_made();
   if (op.commands == 0) end_commands(op, group);
   return true;
 }
@@ -339,7 +303,7 @@ void NbdConnection::take_answers(SinkGroup& group) {
     }
     command.next = std::exchange(free_commands_, &command);
     in_flight_--;
-    if (--op.commands == 0 && unfinished_ != &op) end_commands(op, group);
+    if (--op.commands == 0 && requests_.unfinished() != &op) end_commands(op, group);
   }
 }
 
@@ -348,38 +312,21 @@ void NbdConnection::end_commands(Op& op, SinkGroup& group) {
   const BlockRequest& request = *op.request;
   const NbdFacts& facts = export_.facts();
   if (op.error != 0 || !is_write(request) || !request.stable || facts.can_fua || !facts.can_flush || op.flushed) {
-    return finish(op, group);
+    return requests_.finish(op, facts.can_flush, group);
   }
   Command& command = next_command(op);  // one of its own has just been answered
   const int64_t cookie = send_flush(op, command);
   if (is_dead()) return;  // it is carried out again
   if (cookie >= 0) return sent(command);
   op.error = EIO;
-  finish(op, group);
+  requests_.finish(op, facts.can_flush, group);
 }
 
-void NbdConnection::finish(Op& op, SinkGroup& group) {
-  BlockRequest& request = *op.request;
-  if (op.flushed) export_.writes().note_flush(op.covered, op.error);
-  if (request.stable && op.error == EIO) export_.writes().note_flush(0, EIO);
-  if (request.op == BlockOp::kFlush && export_.writes().lost()) op.error = EIO;
-  if (is_write(request) && !request.stable && export_.facts().can_flush) export_.writes().note_write();
-  request.error = op.error;
-  op.request = nullptr;
-  op.next_free = std::exchange(free_ops_, &op);
-  group.done(request);
-}
-
-void NbdConnection::free_all() {
+void NbdConnection::free_commands() {
   free_commands_ = nullptr;
-  free_ops_ = unfinished_ = nullptr;
   answers_ = nullptr;
   in_flight_ = 0;
   for (Command& command : commands_) command.next = std::exchange(free_commands_, &command);
-  for (Op& op : ops_) {
-    op.request = nullptr;
-    op.next_free = std::exchange(free_ops_, &op);
-  }
 }
 
 // The connection's end, and the search for the next one.
@@ -390,17 +337,8 @@ void NbdConnection::lose() {
   watch_.reset();
   socket_.reset();
   handle_.reset();
-  // What had begun goes before what waits.
-  std::array<Op*, kOps> begun{};
-  const auto end = std::transform(ops_.begin(), ops_.end(), begun.begin(), [](Op& op) { return &op; });
-  std::sort(begun.begin(), end, [](const Op* a, const Op* b) { return a->number < b->number; });
-  RequestFifo requests;
-  for (const Op* op : begun) {
-    if (op->request != nullptr) requests.push(*op->request);
-  }
-  while (BlockRequest* request = waiting_.pop()) requests.push(*request);
-  waiting_ = requests;
-  free_all();
+  requests_.begin_again();
+  free_commands();
 
   const auto now = Clock::now();
   if (had_answered || down_since_ == Clock::time_point()) down_since_ = now;

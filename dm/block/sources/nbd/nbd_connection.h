@@ -9,7 +9,6 @@
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
-#include <optional>
 #include <span>
 
 #include "acrn/base/result.h"
@@ -20,7 +19,7 @@
 #include "dm/block/request_list.h"
 #include "dm/block/sources/nbd/nbd_connector.h"
 #include "dm/block/sources/nbd/nbd_export.h"
-#include "dm/block/submit_queue.h"
+#include "dm/block/sources/server_requests.h"
 
 namespace acrn {
 
@@ -39,20 +38,9 @@ class NbdConnection {
 
  private:
   using Clock = std::chrono::steady_clock;
-  static constexpr size_t kOps = 64, kCommands = 64;
+  using Op = ServerRequests::Op;
+  static constexpr size_t kCommands = 64;
 
-  // A request that is being carried out, by commands for parts of its bytes, and then perhaps a flush.
-  struct Op {
-    Op* next_free = nullptr;
-    BlockRequest* request = nullptr;  // null: free
-    uint64_t number = 0;              // in the order in which they began
-    IoVecCursor place;                // of the next command's bytes
-    uint64_t begin = 0, end = 0;      // bytes of the disk for which there is no command yet
-    uint64_t covered = 0;             // by its flush, see NbdExport
-    unsigned commands = 0;            // in flight
-    bool flushed = false;             // there was a command for that
-    int error = 0;
-  };
   struct Command {
     NbdConnection* connection = nullptr;
     Command* next = nullptr;  // free, or answered
@@ -74,8 +62,7 @@ class NbdConnection {
   void watch_socket();
   void work();
   bool take_next(SinkGroup& group);
-  std::optional<int> outcome_at_once(const BlockRequest& request) const;
-  Op& begin(BlockRequest& request);
+  ServerRequests::Rules rules() const;
   Command& next_command(Op& op);
   void sent(Command& command);
   bool issue(Op& op, SinkGroup& group);
@@ -88,8 +75,7 @@ class NbdConnection {
   static int answered(void* command, int* error);
   void take_answers(SinkGroup& group);
   void end_commands(Op& op, SinkGroup& group);
-  void finish(Op& op, SinkGroup& group);
-  void free_all();
+  void free_commands();
 
   void lose();
   void on_renew();
@@ -105,15 +91,10 @@ class NbdConnection {
   };
   std::unique_ptr<std::byte, Free> bounce_;
   std::array<Command, kCommands> commands_;
-  std::array<Op, kOps> ops_;
   Command* free_commands_ = nullptr;
-  Op* free_ops_ = nullptr;
-  Op* unfinished_ = nullptr;  // the one whose commands are not all made: the newest
-  uint64_t begun_ = 0;
   unsigned in_flight_ = 0;      // commands
   Command* answers_ = nullptr;  // the newest first: their order does not matter
-  SubmitQueue incoming_;
-  RequestFifo waiting_;
+  ServerRequests requests_;
 
   std::unique_ptr<Notifier> renew_, connected_, again_;
   std::unique_ptr<Timer> timer_;

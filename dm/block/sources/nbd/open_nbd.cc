@@ -32,9 +32,7 @@ Result<NbdPlan> plan_nbd(const BlockOptions& options, const std::string& uri) {
 }  // namespace
 
 Result<DiskFacts> inspect_nbd_disk(const BlockOptions& options, const std::string& uri) {
-  auto plan = plan_nbd(options, uri);
-  if (!plan) return plan.error();
-  return std::move(plan).value().facts;
+  return take_facts(plan_nbd(options, uri));
 }
 
 Result<OpenedDisk> open_nbd_disk(const BlockOptions& options, const std::string& uri) {

@@ -47,9 +47,7 @@ Result<RbdPlan> plan_rbd(const BlockOptions& options, const RbdName& image) {
 }  // namespace
 
 Result<DiskFacts> inspect_rbd_disk(const BlockOptions& options, const RbdName& name) {
-  auto plan = plan_rbd(options, name);
-  if (!plan) return plan.error();
-  return std::move(plan).value().facts;
+  return take_facts(plan_rbd(options, name));
 }
 
 Result<OpenedDisk> open_rbd_disk(const BlockOptions& options, const RbdName& name) {

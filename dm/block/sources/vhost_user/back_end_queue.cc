@@ -23,13 +23,6 @@ constexpr unsigned kAnswersPerTurn = 256;
 constexpr uint32_t kHeader = 0, kSegment = 16, kStatus = 32;
 constexpr uint8_t kNoStatus = 0xff;
 
-bool is_write(const BlockRequest& request) {
-  return request.op == BlockOp::kWrite || request.op == BlockOp::kWriteZeroes;
-}
-
-uint64_t round_down(uint64_t value, uint64_t unit) { return value & ~(unit - 1); }
-uint64_t round_up(uint64_t value, uint64_t unit) { return round_down(value + unit - 1, unit); }
-
 }  // namespace
 
 Result<std::unique_ptr<BackEndQueue>> BackEndQueue::open(BackEndLink& link, unsigned index, EventLoop& loop) {
@@ -40,7 +33,7 @@ Result<std::unique_ptr<BackEndQueue>> BackEndQueue::open(BackEndLink& link, unsi
 
 Result<void> BackEndQueue::start() {
   for (uint16_t i = 0; i < kCommands; i++) commands_[i].index = i;
-  free_all();
+  free_commands();
   auto again = loop_.make_notifier([this] { on_call(); });
   if (!again) return again.error();
   again_ = std::move(again).value();
@@ -62,11 +55,11 @@ BackEndQueue::~BackEndQueue() {
 }
 
 void BackEndQueue::submit(std::span<BlockRequest* const> batch) {
-  incoming_.push(batch);
+  requests_.push(batch);
   // What waits already may be others', who are not to hear of it in here.
-  if (!waiting_.empty() || unfinished_ != nullptr) return;
+  if (requests_.is_waiting()) return;
   SinkGroup group;  // not ended: the caller knows when its submit() returns
-  incoming_.run([&] {
+  requests_.run([&] {
     while (take_next(group)) {
     }
   });
@@ -76,7 +69,7 @@ void BackEndQueue::submit(std::span<BlockRequest* const> batch) {
 // Everything that can be done now.
 void BackEndQueue::work() {
   SinkGroup group;
-  incoming_.run([&] {
+  requests_.run([&] {
     if (is_up() && take_answers(group)) again_->notify();
     while (take_next(group)) {
     }
@@ -116,21 +109,12 @@ void BackEndQueue::adopt(std::shared_ptr<BackEndConnection> connection) {
   if (call_watch_ == nullptr) break_up("its eventfd cannot be waited for");
 }
 
-// What had begun goes before what waits.
 void BackEndQueue::let_go() {
   call_watch_.reset();
   ring_ = nullptr;
   connection_.reset();
-  std::array<Op*, kCommands> begun{};
-  const auto end = std::transform(ops_.begin(), ops_.end(), begun.begin(), [](Op& op) { return &op; });
-  std::sort(begun.begin(), end, [](const Op* a, const Op* b) { return a->number < b->number; });
-  RequestFifo requests;
-  for (const Op* op : begun) {
-    if (op->request != nullptr) requests.push(*op->request);
-  }
-  while (BlockRequest* request = waiting_.pop()) requests.push(*request);
-  waiting_ = requests;
-  free_all();
+  requests_.begin_again();
+  free_commands();
 }
 
 void BackEndQueue::break_up(std::string_view why) {
@@ -153,80 +137,42 @@ void BackEndQueue::arm(milliseconds after) {
   timer_->start_once(static_cast<uint64_t>(std::chrono::nanoseconds(after).count()));
 }
 
-void BackEndQueue::free_all() {
+void BackEndQueue::free_commands() {
   free_commands_ = nullptr;
-  free_ops_ = unfinished_ = nullptr;
   in_flight_ = 0;
   for (Command& command : commands_) command.next_free = std::exchange(free_commands_, &command);
-  for (Op& op : ops_) {
-    op.request = nullptr;
-    op.next_free = std::exchange(free_ops_, &op);
-  }
 }
 
 // One step with what waits. False: there is none to be done now.
 bool BackEndQueue::take_next(SinkGroup& group) {
-  while (BlockRequest* request = incoming_.pop()) waiting_.push(*request);
-  if (!is_up()) {
-    BlockRequest* const request = failing_ ? waiting_.pop() : nullptr;
-    if (request == nullptr) return false;
-    request->error = EIO;
-    group.done(*request);
-    return true;
-  }
-  if (unfinished_ == nullptr) {
-    BlockRequest* const request = free_ops_ != nullptr ? waiting_.pop() : nullptr;
-    if (request == nullptr) return false;
-    if (const auto outcome = outcome_at_once(*request)) {
-      request->error = *outcome;
-      group.done(*request);
-      return true;
-    }
-    begin(*request);
+  const auto server = is_up()    ? ServerRequests::Server::kUp
+                      : failing_ ? ServerRequests::Server::kAwayTooLong
+                                 : ServerRequests::Server::kAway;
+  switch (requests_.next(server, rules(), group)) {
+    case ServerRequests::Step::kNone: return false;
+    case ServerRequests::Step::kAnswered: return true;
+    case ServerRequests::Step::kUnfinished: break;
   }
   if (free_commands_ == nullptr) return false;
-  issue(*unfinished_, group);
+  issue(*requests_.unfinished(), group);
   return true;
 }
 
-// Of what the back end is not asked for.
-std::optional<int> BackEndQueue::outcome_at_once(const BlockRequest& request) const {
+ServerRequests::Rules BackEndQueue::rules() const {
   const BackEndFacts& facts = link_.facts();
-  if (request.op == BlockOp::kFlush) {
-    if (link_.writes().lost()) return EIO;
-    return facts.can_flush && !facts.read_only ? std::nullopt : std::optional(0);
-  }
-  const uint64_t size = link_.size();
-  if (request.offset > size || request.length > size - request.offset) return EIO;
-  if (request.op != BlockOp::kRead && facts.read_only) return EROFS;
-  if (request.op == BlockOp::kDiscard && !facts.can_discard) return 0;  // a hint
-  return request.length != 0 ? std::nullopt : std::optional(0);
-}
-
-void BackEndQueue::begin(BlockRequest& request) {
-  Op& op = *free_ops_;
-  free_ops_ = op.next_free;
-  op = Op();
-  op.request = &request;
-  op.number = ++begun_;
-  unfinished_ = &op;
-  if (request.op == BlockOp::kFlush) return;
-  op.place = IoVecCursor(request.iov);
-  op.begin = request.offset;
-  op.end = request.offset + request.length;
-  if (request.op == BlockOp::kDiscard) {
-    const uint64_t unit = link_.facts().discard_granularity;
-    op.begin = round_up(op.begin, unit);
-    op.end = std::max(op.begin, round_down(op.end, unit));
-  }
+  return {.size = link_.size(),
+          .discard_unit = facts.discard_granularity,
+          .read_only = facts.read_only,
+          .can_flush = facts.can_flush,
+          .can_discard = facts.can_discard};
 }
 
 // Makes a command for the next part of it.
 void BackEndQueue::issue(Op& op, SinkGroup& group) {
   if (op.begin < op.end || op.request->op == BlockOp::kFlush) send_next(op);
   if (op.begin < op.end) return;
-  unfinished_ = nullptr;
-  if (op.commands == 0) finish(op, group);  // a discard of less than a unit
+  requests_.note_all_made();
+  if (op.commands == 0) requests_.finish(op, link_.facts().can_flush, group);  // a discard of less than a unit
 }
 
 void BackEndQueue::send_next(Op& op) {
@@ -364,7 +310,7 @@ void BackEndQueue::take_answer(Command& command, uint32_t written, SinkGroup& gr
   }
   command.next_free = std::exchange(free_commands_, &command);
   in_flight_--;
-  if (--op.commands == 0 && unfinished_ != &op) end_commands(op, group);
+  if (--op.commands == 0 && requests_.unfinished() != &op) end_commands(op, group);
 }
 
 // All of its commands are answered.
@@ -372,20 +318,7 @@ void BackEndQueue::end_commands(Op& op, SinkGroup& group) {
   const BlockRequest& request = *op.request;
   const bool wants_flush = is_write(request) && request.stable && link_.facts().can_flush && !op.flushed;
   if (op.error == 0 && wants_flush) return send_flush(op);  // a command of its own has just been answered
-  finish(op, group);
-}
-
-void BackEndQueue::finish(Op& op, SinkGroup& group) {
-  BlockRequest& request = *op.request;
-  UnflushedWrites& writes = link_.writes();
-  if (op.flushed) writes.note_flush(op.covered, op.error);
-  if (request.stable && op.error == EIO) writes.note_flush(0, EIO);
-  if (request.op == BlockOp::kFlush && writes.lost()) op.error = EIO;
-  if (is_write(request) && !request.stable && link_.facts().can_flush) writes.note_write();
-  request.error = op.error;
-  op.request = nullptr;
-  op.next_free = std::exchange(free_ops_, &op);
-  group.done(request);
+  requests_.finish(op, link_.facts().can_flush, group);
 }
 
 }  // namespace acrn

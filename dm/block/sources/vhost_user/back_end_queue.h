@@ -7,7 +7,6 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <span>
 #include <string_view>
 
@@ -16,8 +15,8 @@
 #include "acrn/block/iovec_cursor.h"
 #include "acrn/event/event_loop.h"
 #include "dm/block/request_list.h"
+#include "dm/block/sources/server_requests.h"
 #include "dm/block/sources/vhost_user/back_end_link.h"
-#include "dm/block/submit_queue.h"
 
 namespace acrn {
 
@@ -36,18 +35,7 @@ class BackEndQueue final : private Poller {
   using Clock = BackEndLink::Clock;
   static constexpr uint16_t kCommands = BackEndRing::kCommands;
 
-  // A request that is being carried out, by commands for parts of its bytes, and then perhaps a flush.
-  struct Op {
-    Op* next_free = nullptr;
-    BlockRequest* request = nullptr;  // null: free
-    uint64_t number = 0;              // in the order in which they began
-    IoVecCursor place;                // of the next command's bytes
-    uint64_t begin = 0, end = 0;      // bytes of the disk for which there is no command yet
-    uint64_t covered = 0;             // by its flush, see UnflushedWrites
-    unsigned commands = 0;            // in flight
-    bool flushed = false;             // there was a command for that
-    int error = 0;
-  };
+  using Op = ServerRequests::Op;
   struct Command {
     uint16_t index = 0;  // of its memory, and its token in the ring
     Command* next_free = nullptr;
@@ -57,7 +45,8 @@ class BackEndQueue final : private Poller {
     IoVecCursor place;      // where that goes
   };
 
-  BackEndQueue(BackEndLink& link, unsigned index, EventLoop& loop) : link_(link), index_(index), loop_(loop) {}
+  BackEndQueue(BackEndLink& link, unsigned index, EventLoop& loop)
+      : link_(link), index_(index), loop_(loop), requests_(link.writes()) {}
   Result<void> start();
 
   bool poll() override;
@@ -75,8 +64,7 @@ class BackEndQueue final : private Poller {
 
   void work();
   bool take_next(SinkGroup& group);
-  std::optional<int> outcome_at_once(const BlockRequest& request) const;
-  void begin(BlockRequest& request);
+  ServerRequests::Rules rules() const;
   void issue(Op& op, SinkGroup& group);
   void send_next(Op& op);
   void send(Op& op, uint32_t type, uint64_t bytes, std::span<const GuestBuffer> readable, uint32_t writable_data);
@@ -90,8 +78,7 @@ class BackEndQueue final : private Poller {
   bool take_answers(SinkGroup& group);
   void take_answer(Command& command, uint32_t written, SinkGroup& group);
   void end_commands(Op& op, SinkGroup& group);
-  void finish(Op& op, SinkGroup& group);
-  void free_all();
+  void free_commands();
 
   BackEndLink& link_;
   const unsigned index_;
@@ -102,15 +89,10 @@ class BackEndQueue final : private Poller {
   bool armed_ = false, failing_ = false;
 
   std::array<Command, kCommands> commands_;
-  std::array<Op, kCommands> ops_;
   Command* free_commands_ = nullptr;
-  Op* free_ops_ = nullptr;
-  Op* unfinished_ = nullptr;  // the one whose commands are not all made: the newest
-  uint64_t begun_ = 0;
   unsigned in_flight_ = 0;  // commands
   Clock::time_point last_answer_at_{};
-  SubmitQueue incoming_;
-  RequestFifo waiting_;
+  ServerRequests requests_;
 
   // While it is connected.
   std::shared_ptr<BackEndConnection> connection_;

@@ -124,7 +124,7 @@ TEST(a_pty_carries_bytes_both_ways_unchanged) {
   EXPECT_EQ(read_up_to(user.fd(), 10), "login: \r\n\x01");
   write_all(user.fd(), "root\r\x03\x01x\xff");
   EXPECT_EQ(rig.take(9), "root\r\x03\x01x\xff");
-  EXPECT(rig.inputs() > 0);
+  EXPECT(wait_until([&] { return rig.inputs() > 0; }));  // the guest is told after the bytes can be had
   EXPECT_EQ(rig.left(), 0u);  // the escape is for the user's own terminal
 }
 
@@ -179,7 +179,7 @@ TEST(a_slow_reader_loses_nothing_and_the_guest_is_told_of_room) {
   rig.print(text.substr(sent));
   slow.join();
   EXPECT(seen == text);
-  EXPECT(rig.rooms() > 0);
+  EXPECT(wait_until([&] { return rig.rooms() > 0; }));
 }
 
 TEST(a_reader_that_goes_away_ends_nothing) {

@@ -10,7 +10,7 @@
  * Results: 0, or a negative errno, and then acrn_blk_error() says in one line what was wrong; there is no text for
  * -ENOMEM and of calls marked [access]. What a guest does is never an error of a call. The library prints nothing,
  * installs no signal handler and ends no process, unless its own threads find no memory at all. A disk with format= or
- * snapshot has a child process of its own, qemu-nbd, until acrn_blk_free().
+ * snapshot has a child process of its own, one of QEMU's programs, until acrn_blk_free().
  *
  * Threads: calls marked [access] may be made by any thread at any time, also at once, after acrn_blk_create_*() has
  * returned and until acrn_blk_free(); a virtual CPU makes them. Those marked [control] are made one at a time for each

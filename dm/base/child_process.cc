@@ -12,6 +12,8 @@
 #include <array>
 #include <cerrno>
 #include <charconv>
+#include <cstdlib>
+#include <sstream>
 #include <string_view>
 #include <utility>
 
@@ -27,7 +29,7 @@ using Access = LandlockRules::Access;
 
 constexpr milliseconds kTermPatience{10'000}, kKillPatience{60'000};
 constexpr size_t kMostOutput = 1 << 20;  // bytes
-constexpr int kUnknown = 255, kListening = 3;
+constexpr int kUnknown = 255;
 constexpr std::string_view kProcessVariable = "LISTEN_PID=";
 constexpr size_t kMostDigits = 20;
 
@@ -55,6 +57,15 @@ void place(int from, int to) {
 }
 
 }  // namespace
+
+bool is_program(const std::string& name) {
+  const char* const variable = std::getenv("PATH");  // NOLINT(concurrency-mt-unsafe): nobody changes it
+  std::istringstream folders(variable != nullptr ? variable : "/usr/bin:/bin");
+  for (std::string folder; std::getline(folders, folder, ':');) {
+    if (::access((folder.empty() ? name : folder + "/" + name).c_str(), X_OK) == 0) return true;
+  }
+  return false;
+}
 
 // The words of a program for exec, and room for what only the child knows.
 class ChildProcess::Words {
@@ -130,7 +141,9 @@ void ChildProcess::fork(const Plan& plan, Words& words, int errors) {
   if (process_ == 0) {  // system calls only: other threads may hold any lock
     ::prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (::getppid() != us) ::_exit(0);
-    ::setsid();  // what a terminal or a script sends to all of us is ours to answer first
+    // What a terminal or a script sends to all of us is ours to answer first. Not a session of its own: the scheduler
+    // would take the two of us for rivals (sched(7), autogroup).
+    ::setpgid(0, 0);
     sigset_t none;
     ::sigemptyset(&none);
     ::pthread_sigmask(SIG_SETMASK, &none, nullptr);

@@ -15,6 +15,9 @@
 
 namespace acrn {
 
+// It is in a folder of $PATH.
+bool is_program(const std::string& name);
+
 // Any thread, one at a time.
 class ChildProcess {
  public:
@@ -22,11 +25,11 @@ class ChildProcess {
     std::vector<std::string> command;  // a program of $PATH, and its arguments
     // Beside the programs and libraries of the system.
     std::vector<std::string> read, read_write;
-    int listening = -1;  // descriptor 3 of it, as systemd gives a listening socket (sd_listen_fds(3))
+    int listening = -1;  // its descriptor kListening, as systemd gives a listening socket (sd_listen_fds(3))
     int file = -1;       // its descriptor kFile: a file that it may open again, in /proc/self/fd
     int output = -1;     // its standard output; -1: nowhere
   };
-  static constexpr int kFile = 4;
+  static constexpr int kListening = 3, kFile = 4;
   // Errors: kInternal. That there is no such program shows in its exit status.
   static constexpr int kNoProgram = 127;
   static Result<std::unique_ptr<ChildProcess>> start(const Plan& plan);

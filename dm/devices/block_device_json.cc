@@ -27,7 +27,8 @@ Json image_json(const DiskFacts& facts) {
   for (const ImageInfo::Backing& file : facts.image->backing) {
     backing.push_back({{"path", file.path}, {"format", name_of(file.format)}});
   }
-  return {{"virtual_bytes", facts.image->virtual_size},
+  return {{"reader", name_of(facts.image->reader)},
+          {"virtual_bytes", facts.image->virtual_size},
           {"allocated_bytes", facts.image->allocated},
           {"backing", std::move(backing)}};
 }

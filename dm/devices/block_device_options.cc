@@ -127,10 +127,14 @@ bool accept_lock(BlockOptions& options, Text value) {
   return true;
 }
 
-bool accept_format(BlockOptions& options, Text value) {
-  const auto found = std::find(kImageFormatNames.begin(), kImageFormatNames.end(), value);
-  if (found != kImageFormatNames.end()) options.format = static_cast<ImageFormat>(found - kImageFormatNames.begin());
-  return found != kImageFormatNames.end();
+// One of `names`, which are in the order of their values.
+template <auto member, const auto& names>
+bool accept_name(BlockOptions& options, Text value) {
+  const auto found = std::find(names.begin(), names.end(), value);
+  if (found == names.end()) return false;
+  using Value = std::remove_reference_t<decltype(options.*member)>;
+  options.*member = static_cast<Value>(found - names.begin());
+  return true;
 }
 
 bool accept_backing(BlockOptions& options, Text value) {
@@ -263,13 +267,22 @@ constexpr Row kRows[] = {
      .words = "on off"},
     {.key = "format",
      .value = ValueRule::kRequired,
-     .accept = accept_format,
+     .accept = accept_name<&BlockOptions::format, kImageFormatNames>,
      .kind = "a format",
      .expects = "raw, qcow2, vmdk, vdi, vpc, vhdx or luks, like format=qcow2",
      .argument = "raw|qcow2|vmdk|vdi|vpc|vhdx|luks",
      .default_value = "raw",
      .help = "the image format of a file; it is never guessed",
      .words = "raw qcow2 vmdk vdi vpc vhdx luks"},
+    {.key = "reader",
+     .value = ValueRule::kRequired,
+     .accept = accept_name<&BlockOptions::reader, kImageReaderNames>,
+     .kind = "a program that reads images",
+     .expects = "reader=auto, reader=qemu-nbd or reader=qemu-storage-daemon",
+     .argument = "auto|qemu-nbd|qemu-storage-daemon",
+     .default_value = "auto",
+     .help = "the program that reads an image's format; auto: qemu-storage-daemon where it is installed",
+     .words = "auto qemu-nbd qemu-storage-daemon"},
     {.key = "backing",
      .value = ValueRule::kRequired,
      .accept = accept_backing,
@@ -379,6 +392,9 @@ Result<void> check_together(BlockOptions& options) {
     return usage_error(concat(options.snapshot ? "snapshot" : "format", ": for a file; leave it out"));
   }
   const bool luks = options.format == ImageFormat::kLuks;
+  if (options.reader != ImageReader::kAuto && options.format == ImageFormat::kRaw && !options.snapshot) {
+    return usage_error("reader: for an image; give its format, or leave it out");
+  }
   if (luks && options.key.empty()) {
     return usage_error("format=luks: its passphrase is missing; give key=<file>, like key=/etc/acrn/vm1.key");
   }

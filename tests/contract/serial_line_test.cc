@@ -125,7 +125,7 @@ TEST(a_pty_carries_bytes_both_ways_unchanged) {
   write_all(user.fd(), "root\r\x03\x01x\xff");
   EXPECT_EQ(rig.take(9), "root\r\x03\x01x\xff");
   EXPECT(wait_until([&] { return rig.inputs() > 0; }));  // the guest is told after the bytes can be had
-  EXPECT_EQ(rig.left(), 0u);  // the escape is for the user's own terminal
+  EXPECT_EQ(rig.left(), 0u);                             // the escape is for the user's own terminal
 }
 
 TEST(a_pty_that_nobody_opened_holds_up_no_guest_and_keeps_the_newest) {

@@ -4,7 +4,7 @@
 . "$(dirname "$0")/lib.sh"
 vblk=$1
 cd "$work" || exit 1
-for program in qemu-img qemu-nbd strace; do
+for program in qemu-img qemu-nbd qemu-storage-daemon strace; do
   command -v "$program" >/dev/null || { echo "skipped: $program is not installed"; exit 77; }
 done
 strace -o trace true 2>/dev/null || { echo 'skipped: strace may not trace here'; exit 77; }
@@ -14,7 +14,7 @@ opened() {
   timeout 60 strace -f -qq -e trace=open,openat,openat2,creat -o trace "$vblk" read -s "3,virtio-blk,$1" --count 8 \
     >/dev/null 2>errors
   grep -oE '"[^"]*"' trace | tr -d '"' | sed "s|^$work/||; s|^file:||" |
-    grep -vE '^(/(usr|lib|lib64|bin|etc|proc|sys|dev)(/.*)?|/var/tmp|/tmp/acrn-dm-[A-Za-z0-9]*/nbd)$' | sort -u | tr '\n' ' '
+    grep -vE '^(/(usr|lib|lib64|bin|etc|proc|sys|dev)(/.*)?|/var/tmp|/tmp/acrn-dm-[A-Za-z0-9]*/disk)$' | sort -u | tr '\n' ' '
 }
 qemu-img create -q -f raw base.raw 8M
 qemu-img create -q -f qcow2 -b base.raw -F raw middle.qcow2
@@ -23,7 +23,9 @@ qemu-img create -q -f qcow2 -o data_file=elsewhere.raw split.qcow2 8M
 qemu-img create -q -f qcow2 -u -b /etc/hostname -F raw host.qcow2 8M
 for format in qcow2 vmdk vdi vhdx vpc; do
   qemu-img create -q -f "$format" "alone.$format" 8M
-  expect_equal "$format" "$(opened "alone.$format,format=$format")" "alone.$format "
+  for reader in qemu-nbd qemu-storage-daemon; do
+    expect_equal "$format, $reader" "$(opened "alone.$format,format=$format,reader=$reader")" "alone.$format "
+  done
 done
 expect_equal 'a snapshot' "$(opened alone.qcow2,format=qcow2,snapshot)" 'alone.qcow2 '
 expect_equal 'a chain' "$(opened top.qcow2,format=qcow2,backing=follow)" 'base.raw middle.qcow2 top.qcow2 '

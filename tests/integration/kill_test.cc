@@ -176,8 +176,16 @@ TEST(what_was_acknowledged_of_a_qcow2_image_survives_kill_9) {
   kill_and_check(",format=qcow2", Dies::kProgram, "qcow2");
 }
 
+TEST(what_was_acknowledged_of_a_qcow2_image_of_qemu_nbd_survives_kill_9) {
+  kill_and_check(",format=qcow2,reader=qemu-nbd", Dies::kProgram, "qcow2");
+}
+
 TEST(what_was_acknowledged_of_a_qcow2_image_survives_kill_9_of_its_reader) {
   kill_and_check(",format=qcow2", Dies::kImageReader, "qcow2");
+}
+
+TEST(what_was_acknowledged_of_a_qcow2_image_survives_kill_9_of_qemu_nbd) {
+  kill_and_check(",format=qcow2,reader=qemu-nbd", Dies::kImageReader, "qcow2");
 }
 
 TEST(what_was_acknowledged_of_a_vhdx_image_survives_kill_9_of_its_reader) {

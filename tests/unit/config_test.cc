@@ -290,7 +290,7 @@ TEST(unknown_block_options_name_the_nearest_known_one) {
   EXPECT_EQ(block_error_of("disk.img,RO"),
             "'RO' is not an option; known: writethru, writeback, ro, nocache, "
             "no_bst_block, sectorsize, range, discard, aio, kick, iothread, mq, queue_size, serial, lock, format, "
-            "backing, key, snapshot, reconnect, conf, id");
+            "reader, backing, key, snapshot, reconnect, conf, id");
   EXPECT_EQ(block_error_of("disk.img,queuesize=5"), "'queuesize' is not an option; did you mean queue_size?");
   EXPECT_EQ(block_error_of("disk.img,ro,"), "an option is empty; remove a comma (a comma in a path is written twice)");
 }

@@ -23,6 +23,11 @@ inline constexpr std::array<std::string_view, 7> kImageFormatNames{"raw", "qcow2
                                                                    "vpc", "vhdx",  "luks"};
 constexpr std::string_view name_of(ImageFormat format) { return kImageFormatNames[static_cast<size_t>(format)]; }
 
+// The program that reads such a format for us, and its name. kAuto: the fastest one that is installed.
+enum class ImageReader : uint8_t { kAuto, kQemuNbd, kStorageDaemon };
+inline constexpr std::array<std::string_view, 3> kImageReaderNames{"auto", "qemu-nbd", "qemu-storage-daemon"};
+constexpr std::string_view name_of(ImageReader reader) { return kImageReaderNames[static_cast<size_t>(reader)]; }
+
 struct NoDisk {  // `nodisk`: a slot whose file comes later
   bool operator==(const NoDisk&) const = default;
 };
@@ -81,6 +86,7 @@ struct BlockOptions {
   std::optional<std::string> serial;
   bool lock = true;
   ImageFormat format = ImageFormat::kRaw;
+  ImageReader reader = ImageReader::kAuto;
   bool follow_backing = false;  // the format's header may name files that it is an overlay of
   std::string key;              // the file that holds the passphrase of a LUKS image
   bool snapshot = false;        // writes go to a temporary file

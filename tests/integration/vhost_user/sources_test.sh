@@ -89,19 +89,19 @@ for image in seen.img disk.img last.img; do
 done
 
 # --- a child that never outlives acrn-dm
-child() { pgrep -P "$server" qemu-nbd; }
+child() { pgrep -P "$server" qemu; }
 "$acrn_dm" --serve vhost-user=. -s 9,virtio-blk,base.qcow2,format=qcow2,snapshot vm2 2>server.err &
 server=$!
 until [ -S vm2.9.0.sock ] || ! kill -0 $server 2>/dev/null; do read -rt 0.05 <> <(:); done
-nbd=$(child)
-expect_equal 'children' "$(echo "$nbd" | wc -w)" 1
+child=$(child)
+expect_equal 'children' "$(echo "$child" | wc -w)" 1
 kill -9 $server
 wait $server 2>/dev/null
 for ((tries = 0; tries < 200; tries++)); do
-  kill -0 "$nbd" 2>/dev/null || break
+  kill -0 "$child" 2>/dev/null || break
   read -rt 0.05 <> <(:)
 done
-! kill -0 "$nbd" 2>/dev/null || fail 'qemu-nbd outlives acrn-dm'
+! kill -0 "$child" 2>/dev/null || fail 'the program that reads the image outlives acrn-dm'
 
 run "$acrn_dm" --dry_run -s 9,virtio-blk,disk.qcow2,format=qcow2,backing=follow vm1
 expect_contains 'dry run' "$out" '"virtual_bytes": 67108864'

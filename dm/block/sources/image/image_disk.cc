@@ -1,140 +1,61 @@
 #include "dm/block/sources/image/image_disk.h"
 
-#include <fcntl.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
-
-#include <cerrno>
-#include <cstdlib>
-#include <nlohmann/json.hpp>
+#include <algorithm>
+#include <chrono>
 
 #include "acrn/base/concat.h"
-#include "dm/base/errno_text.h"
+#include "dm/block/sources/nbd/nbd_source.h"
+#include "dm/block/sources/remote_server.h"
+#include "dm/block/sources/vhost_user/vhost_user_source.h"
 
 namespace acrn {
 namespace {
 
-using Json = nlohmann::json;
+constexpr std::chrono::minutes kPatience{5};  // an image may have to be repaired when it is opened
 
-constexpr int kBacklog = 16;
+using Source = Result<std::unique_ptr<BlockBackend>>;
 
-// A listening socket, and its inode, through which it can be reached when its path is gone.
-struct PrivateSocket {
-  UniqueFd listening, inode;
-};
-
-Result<PrivateSocket> make_socket() {
-  const auto failed = [](const char* call) {
-    return Error{ErrorKind::kInternal, concat("a socket for qemu-nbd: ", call, ": ", errno_text(errno))};
-  };
-  std::string folder = "/tmp/acrn-dm-XXXXXX";
-  if (::mkdtemp(folder.data()) == nullptr) return failed("mkdtemp");
-  sockaddr_un address{.sun_family = AF_UNIX, .sun_path = {}};
-  const std::string path = folder + "/nbd";
-  path.copy(address.sun_path, sizeof(address.sun_path) - 1);
-  PrivateSocket made;
-  made.listening = UniqueFd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  // SAFETY: a sockaddr_un is a sockaddr to the socket calls.
-  const bool listens = made.listening &&
-                       ::bind(made.listening.fd(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0 &&
-                       ::listen(made.listening.fd(), kBacklog) == 0;
-  const int error = errno;
-  if (listens) made.inode = UniqueFd(::open(path.c_str(), O_PATH | O_CLOEXEC));
-  ::unlink(path.c_str());
-  ::rmdir(folder.c_str());
-  if (made.inode) return made;
-  errno = error;
-  return failed("bind");
+Source over_nbd(const std::string& socket, RemoteServer server, BlockInfo info) {
+  const std::string uri = concat("nbd+unix:///?socket=", socket);
+  const auto found = inspect_nbd(uri, kPatience);
+  if (!found) return found.error();
+  info.offset_alignment = found.value().least;
+  return Source(std::make_unique<NbdSource>(NbdPlace{uri, std::move(server)}, found.value(), info));
 }
 
-// Of $TMPDIR; it is gone with its last descriptor.
-Result<UniqueFd> make_temporary_file() {
-  const char* const variable = std::getenv("TMPDIR");  // NOLINT(concurrency-mt-unsafe): nobody changes it
-  const std::string folder = variable != nullptr && *variable != '\0' ? variable : "/var/tmp";
-  UniqueFd file(::open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
-  if (!file) {  // a file system without such files
-    std::string path = folder + "/acrn-dm-XXXXXX";
-    file = UniqueFd(::mkostemp(path.data(), O_CLOEXEC));
-    if (file) ::unlink(path.c_str());
-  }
-  if (file) return file;
-  return Error{ErrorKind::kUnavailable,
-               concat("snapshot: a temporary file in ", folder, ": ", errno_text(errno), "; name a folder in TMPDIR")};
-}
-
-// Block nodes of QEMU's name all that they stand on, so nothing is guessed or looked up.
-Json file_node(const std::string& path, const BlockOptions& options) {
-  // QEMU 7.2 can hang at the end of a file with its io_uring, so that has to be asked for.
-  const char* const aio = options.engine == BlockEngine::kIoUring ? "io_uring" : "threads";
-  Json node{{"driver", "file"}, {"filename", path}, {"aio", aio}};
-  if (!options.lock) node["locking"] = "off";
-  return node;
-}
-
-Json image_node(const std::string& path, ImageFormat format, Json backing, const BlockOptions& options) {
-  Json node{{"driver", name_of(format)}, {"file", file_node(path, options)}};
-  if (options.discard) node["discard"] = "unmap";
-  if (format == ImageFormat::kLuks) {
-    node["key-secret"] = kKeyName;
-  } else if (format != ImageFormat::kRaw) {
-    node["backing"] = std::move(backing);
-  }
-  return node;
-}
-
-Json node_of(const std::string& path, const BlockOptions& options, const ImageInfo& info) {
-  Json backing;
-  for (auto file = info.backing.rbegin(); file != info.backing.rend(); ++file) {
-    backing = image_node(file->path, file->format, std::move(backing), options);
-  }
-  Json node = image_node(path, options.format, std::move(backing), options);
-  if (!options.snapshot) return node;
-  BlockOptions own = options;
-  own.lock = false;
-  return image_node(concat("/proc/self/fd/", ChildProcess::kFile), ImageFormat::kQcow2, std::move(node), own);
+Source over_vhost_user(const std::string& socket, RemoteServer server, BlockInfo info) {
+  auto connection = BackEndConnection::open(socket, kPatience);
+  if (!connection) return connection.error();
+  const BackEndFacts& facts = connection.value()->facts();
+  info.offset_alignment = facts.block;
+  const unsigned queues = facts.queues;
+  auto link = BackEndLink::create({socket, queues, std::move(server)}, std::move(connection).value());
+  if (!link) return link.error();
+  return Source(std::make_unique<VhostUserSource>(std::move(link).value(), info));
 }
 
 }  // namespace
 
-Result<std::unique_ptr<ImageServer>> ImageServer::start(const std::string& path, const BlockOptions& options,
-                                                        const ImageInfo& info) {
-  UniqueFd changes;
-  if (options.snapshot) {
-    auto made = make_temporary_file();
-    if (!made) return made.error();
-    changes = std::move(made).value();
-    if (auto created = create_overlay(changes.fd(), info.virtual_size); !created) return created.error();
+Result<std::unique_ptr<ImageDisk>> ImageDisk::open(const std::string& path, const BlockOptions& options,
+                                                   const ImageInfo& image, const BlockInfo& info) {
+  const auto refusal = [&](ErrorKind kind, const std::string& why) {
+    return Error{kind, concat("virtio-blk ", path, ": ", why)};
+  };
+  auto started = ImageServer::start(path, options, image);
+  if (!started) return refusal(started.error().kind, started.error().message);
+  std::unique_ptr<ImageServer> server = std::move(started).value();
+  const auto open_source = image.reader == ImageReader::kStorageDaemon ? over_vhost_user : over_nbd;
+  const auto words = [raw = server.get()] { return raw->last_words(); };
+  auto source = open_source(server->socket(), {.name = path, .comes_back = false, .last_words = words}, info);
+  if (source) return std::unique_ptr<ImageDisk>(new ImageDisk(std::move(server), std::move(source).value()));
+  if (server->is_missing()) {
+    const bool daemon = image.reader == ImageReader::kStorageDaemon;
+    return refusal(ErrorKind::kUnavailable, concat("there is no ", name_of(image.reader), "; install ",
+                                                   daemon ? "qemu-system-common" : "qemu-utils"));
   }
-  auto socket = make_socket();
-  if (!socket) return socket.error();
-  ChildProcess::Plan plan{
-      .command = {"qemu-nbd", "--persistent", "--shared=64", options.nocache ? "--cache=none" : "--cache=writeback"},
-      .listening = socket.value().listening.fd(),
-      .file = changes.fd()};
-  if (options.discard) plan.command.push_back("--discard=unmap");
-  if (options.read_only) plan.command.push_back("--read-only");
-  for (std::string& word : key_arguments(options)) plan.command.push_back(std::move(word));
-  if (!options.key.empty()) plan.read.push_back(options.key);
-  plan.command.push_back("json:" + node_of(path, options, info).dump());
-  const bool writes = !options.read_only && !options.snapshot;
-  (writes ? plan.read_write : plan.read).push_back(path);
-  for (const ImageInfo::Backing& backing : info.backing) plan.read.push_back(backing.path);
-  auto child = ChildProcess::start(plan);
-  if (!child) return child.error();
-  return std::unique_ptr<ImageServer>(new ImageServer(std::move(socket).value().inode, std::move(child).value()));
+  const std::string why = server->last_words();
+  return refusal(ErrorKind::kNoInput,
+                 concat("format=", name_of(options.format), ": ", why.empty() ? source.error().message : why));
 }
-
-std::string ImageServer::uri() const { return concat("nbd+unix:///?socket=/proc/self/fd/", socket_.fd()); }
-
-ImageDisk::ImageDisk(std::unique_ptr<ImageServer> server, const std::string& name, const NbdFacts& facts,
-                     const BlockInfo& info)
-    : server_(std::move(server)),
-      source_({.uri = server_->uri(),
-               .name = name,
-               .patience = std::chrono::seconds(0),
-               .comes_back = false,
-               .last_words = [raw = server_.get()] { return raw->last_words(); }},
-              facts, info) {}
 
 }  // namespace acrn

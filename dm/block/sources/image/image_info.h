@@ -21,6 +21,7 @@ struct ImageInfo {
     std::string path;
     ImageFormat format;
   };
+  ImageReader reader = ImageReader::kAuto;   // the one that will read it
   uint64_t virtual_size = 0, allocated = 0;  // bytes
   std::vector<Backing> backing;              // files that it is an overlay of, the nearest first
 };

@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <chrono>
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -22,8 +21,7 @@
 namespace acrn {
 namespace {
 
-constexpr uint32_t kImageBlock = 4096;             // bytes
-constexpr std::chrono::minutes kImagePatience{5};  // an image may have to be repaired when it is opened
+constexpr uint32_t kImageBlock = 4096;  // bytes
 
 // Where QEMU locks an image (its block/file-posix.c): a byte for what a user does, and one for what it lets nobody do.
 constexpr uint64_t kQemuLocks = 100, kQemuLocksSize = 200, kQemuWrites = 101, kQemuExcludesReaders = 200;
@@ -65,6 +63,7 @@ Result<DiskPlan> plan_image(const BlockOptions& options, const std::string& path
   if (!plan) return plan.error();
   DiskFacts& facts = plan.value().facts;
   facts.image = std::move(image).value();
+  facts.image->reader = reader_of(options);
   if (!options.lock) return plan;
   facts.locked.push_back({path, probe.device, probe.inode, 0, kWholeFile, !writes_image(options)});
   for (const ImageInfo::Backing& backing : facts.image->backing) {
@@ -101,25 +100,15 @@ Result<OpenedDisk> open_image_disk(const BlockOptions& options, const std::strin
   const DiskPlan& plan = planned.value();
   if (LandlockRules().fd() < 0) {
     log(LogLevel::kWarning, concat("virtio-blk ", path,
-                                   ": this kernel has no Landlock, so nothing but qemu-nbd itself "
+                                   ": this kernel has no Landlock, so nothing but QEMU's program itself "
                                    "keeps it from other files"));
   }
-  auto server = ImageServer::start(path, options, *plan.facts.image);
-  if (!server) return Error{server.error().kind, concat("virtio-blk ", path, ": ", server.error().message)};
-  const auto found = inspect_nbd(server.value()->uri(), kImagePatience);
-  if (!found) {
-    if (server.value()->is_missing()) {
-      return Error{ErrorKind::kUnavailable, concat("virtio-blk ", path, ": there is no qemu-nbd; install qemu-utils")};
-    }
-    const std::string words = server.value()->last_words();
-    return Error{ErrorKind::kNoInput, concat("virtio-blk ", path, ": format=", name_of(options.format), ": ",
-                                             words.empty() ? found.error().message : words)};
-  }
-  if (found.value().size < plan.start + plan.facts.info.size) return misfit(path, "the image has just changed");
-  BlockInfo whole = plan.facts.info;
-  whole.offset_alignment = found.value().least;
-  auto image = std::make_unique<ImageDisk>(std::move(server).value(), path, found.value(), whole);
-  return OpenedDisk{plan.facts, in_filters(std::move(image), found.value().least > kSmallestSector, options, plan)};
+  auto image = ImageDisk::open(path, options, *plan.facts.image, plan.facts.info);
+  if (!image) return image.error();
+  const BlockInfo found = image.value()->info();
+  if (found.size < plan.start + plan.facts.info.size) return misfit(path, "the image has just changed");
+  const bool align = found.offset_alignment > kSmallestSector;
+  return OpenedDisk{plan.facts, in_filters(std::move(image).value(), align, options, plan)};
 }
 
 }  // namespace acrn

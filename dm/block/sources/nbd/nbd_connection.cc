@@ -47,7 +47,7 @@ Result<std::unique_ptr<NbdConnection>> NbdConnection::open(NbdExport& what, Even
 }
 
 Result<void> NbdConnection::start() {
-  if (bounce_ == nullptr) return Error{ErrorKind::kInternal, concat(export_.place().name, ": out of memory")};
+  if (bounce_ == nullptr) return Error{ErrorKind::kInternal, concat(export_.server().name, ": out of memory")};
   for (size_t i = 0; i < kCommands; i++) {
     commands_[i].connection = this;
     commands_[i].bounce = bounce_.get() + i * kBounce;
@@ -64,14 +64,14 @@ Result<void> NbdConnection::start() {
   auto timer = loop_.make_timer([this] { on_tick(); });
   if (!timer) return timer.error();
   timer_ = std::move(timer).value();
-  connector_ = std::make_unique<NbdConnector>(export_.place().uri, *connected_);
-  auto handle = connect_nbd(export_.place().uri, kNbdPatience);
+  connector_ = std::make_unique<NbdConnector>(export_.uri(), *connected_);
+  auto handle = connect_nbd(export_.uri(), kNbdPatience);
   if (!handle) return handle.error();
   if (!is_the_same(facts_of(handle.value().get()))) {
-    return Error{ErrorKind::kNoInput, concat("virtio-blk ", export_.place().name, ": the export has just changed")};
+    return Error{ErrorKind::kNoInput, concat("virtio-blk ", export_.server().name, ": the export has just changed")};
   }
   if (adopt(std::move(handle).value())) return {};
-  return Error{ErrorKind::kInternal, concat("virtio-blk ", export_.place().name, ": epoll: ", errno_text(errno))};
+  return Error{ErrorKind::kInternal, concat("virtio-blk ", export_.server().name, ": epoll: ", errno_text(errno))};
 }
 
 NbdConnection::~NbdConnection() {
@@ -346,20 +346,11 @@ void NbdConnection::lose() {
   renewing_ = shutting_down_ = false;
   renewed_ = ours;
   if (!ours) {
-    const bool news = export_.writes().note_lost_server();
-    if (worth_telling(++losses_)) {
-      const std::string words = export_.place().last_words ? export_.place().last_words() : "";
-      log(LogLevel::kWarning, concat("virtio-blk ", export_.place().name, ": the server is lost (number ", losses_,
-                                     words.empty() ? "" : ": ", words, "); requests wait for it for ",
-                                     export_.place().patience.count(), " s"));
-    }
-    if (news) {
-      log(LogLevel::kError, concat("virtio-blk ", export_.place().name,
-                                   ": writes that were not flushed may be lost; flushes fail from now on"));
-    }
-    failing_ = export_.place().patience == seconds(0);
+    export_.server().log_lost(++losses_);
+    if (export_.writes().note_lost_server()) export_.server().log_lost_writes();
+    failing_ = export_.server().patience == seconds(0);
   }
-  if (!ours && !export_.place().comes_back) return;
+  if (!ours && !export_.server().comes_back) return;
   if (now >= next_attempt_) connector_->start();
   arm(kBetweenAttempts);
 }
@@ -378,13 +369,13 @@ void NbdConnection::on_connected() {
   if (!made && std::exchange(renewed_, false)) export_.writes().note_lost_server();
   const bool same = made && is_the_same(facts_of(made.value().get()));
   if (made && !same && !std::exchange(refused_, true)) {
-    log(LogLevel::kWarning, concat("virtio-blk ", export_.place().name,
+    log(LogLevel::kWarning, concat("virtio-blk ", export_.server().name,
                                    ": the server is back with less than the export had; it is not taken"));
   }
   if (same && handle_ == nullptr && adopt(std::move(made).value())) {
     failing_ = refused_ = false;
     if (losses_ != 0 && worth_telling(losses_)) {
-      log(LogLevel::kInfo, concat("virtio-blk ", export_.place().name, ": the server is back"));
+      log(LogLevel::kInfo, concat("virtio-blk ", export_.server().name, ": the server is back"));
     }
   }
   work();
@@ -401,15 +392,15 @@ bool NbdConnection::is_the_same(const NbdFacts& facts) const {
 void NbdConnection::on_tick() {
   armed_ = false;
   const auto now = Clock::now();
-  const bool hung = now - last_answer_at_ > std::max(export_.place().patience, kHung);
+  const bool hung = now - last_answer_at_ > std::max(export_.server().patience, kHung);
   // A child of ours may take its time; its socket tells of its death.
-  if (handle_ != nullptr && in_flight_ != 0 && hung && export_.place().comes_back) lose();
-  if (handle_ == nullptr && export_.place().comes_back) {
-    failing_ |= now - down_since_ >= export_.place().patience;
+  if (handle_ != nullptr && in_flight_ != 0 && hung && export_.server().comes_back) lose();
+  if (handle_ == nullptr && export_.server().comes_back) {
+    failing_ |= now - down_since_ >= export_.server().patience;
     if (now >= next_attempt_) connector_->start();
   }
   work();
-  if (handle_ == nullptr && export_.place().comes_back) arm(kBetweenAttempts);
+  if (handle_ == nullptr && export_.server().comes_back) arm(kBetweenAttempts);
   if (in_flight_ != 0) arm(kBetweenLooks);
 }
 

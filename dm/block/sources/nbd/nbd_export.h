@@ -2,23 +2,20 @@
 #pragma once
 
 #include <atomic>
-#include <chrono>
 #include <cstdint>
-#include <functional>
 #include <string>
 #include <utility>
 
 #include "dm/block/sources/nbd/nbd_handle.h"
+#include "dm/block/sources/remote_server.h"
 #include "dm/block/sources/unflushed_writes.h"
 
 namespace acrn {
 
-// Where the export is, and how patient its users are.
+// Where the export is.
 struct NbdPlace {
-  std::string uri, name;                         // `name`: for messages
-  std::chrono::seconds patience;                 // how long requests wait for a lost server; 0: they fail at once
-  bool comes_back = true;                        // a server that is lost
-  std::function<std::string()> last_words = {};  // of a server that is lost, if they can be had; any thread
+  std::string uri;
+  RemoteServer server;
 };
 
 // Any thread.
@@ -26,7 +23,8 @@ class NbdExport {
  public:
   NbdExport(NbdPlace place, const NbdFacts& facts) : place_(std::move(place)), facts_(facts), size_(facts.size) {}
 
-  const NbdPlace& place() const { return place_; }
+  const std::string& uri() const { return place_.uri; }
+  const RemoteServer& server() const { return place_.server; }
   const NbdFacts& facts() const { return facts_; }
   uint64_t size() const { return size_.load(std::memory_order_relaxed); }  // bytes
   void set_size(uint64_t size) { size_.store(size, std::memory_order_relaxed); }

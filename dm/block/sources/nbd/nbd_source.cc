@@ -55,7 +55,7 @@ Result<std::unique_ptr<BlockChannel>> NbdSource::open_channel(EventLoop& loop, u
   if (connection == nullptr) {
     if (!alone && !export_.facts().can_share) {
       return Error{ErrorKind::kUsage,
-                   concat("virtio-blk ", export_.place().name,
+                   concat("virtio-blk ", export_.server().name,
                           ": the server takes one connection only, so all queues need one loop; give iothread=1")};
     }
     auto made = NbdConnection::open(export_, loop);
@@ -78,7 +78,7 @@ void NbdSource::close_channel(EventLoop& loop) {
 }
 
 Result<uint64_t> NbdSource::refresh_size() {
-  const auto facts = inspect_nbd(export_.place().uri);
+  const auto facts = inspect_nbd(export_.uri());
   if (!facts) return facts.error();
   if (facts.value().size != export_.size()) {
     export_.set_size(facts.value().size);

@@ -41,7 +41,7 @@ Result<OpenedDisk> open_nbd_disk(const BlockOptions& options, const std::string&
   const NbdPlan& plan = planned.value();
   BlockInfo whole = plan.facts.info;
   whole.offset_alignment = plan.found.least;
-  NbdPlace place{.uri = uri, .name = uri, .patience = std::chrono::seconds(options.reconnect)};
+  NbdPlace place{uri, {.name = uri, .patience = std::chrono::seconds(options.reconnect)}};
   auto source = std::make_unique<NbdSource>(std::move(place), plan.found, whole);
   return OpenedDisk{plan.facts, in_filters(std::move(source), plan.found.least > kSmallestSector, options, plan)};
 }

@@ -44,7 +44,7 @@ void BackEndLink::run() {
     if (auto current = connection()) {
       wait_for_end(*current);
       if (!rest(milliseconds(0))) lose(std::move(current));
-    } else if (!renew() && rest(kBetweenAttempts)) {
+    } else if (!server().comes_back || (!renew() && rest(kBetweenAttempts))) {
       return;
     }
   }
@@ -73,19 +73,13 @@ void BackEndLink::lose(std::shared_ptr<BackEndConnection> connection) {
     why = std::exchange(why_, "");
     notify_all();
   }
-  if (worth_telling(++losses_)) {
-    log(LogLevel::kWarning,
-        concat("virtio-blk ", place_.name, ": the server is lost (number ", losses_, why.empty() ? "" : ": ", why,
-               "); requests wait for it for ", place_.patience.count(), " s"));
-  }
+  server().log_lost(++losses_, why);
   connection->hang_up();
   const std::weak_ptr<BackEndConnection> others = connection;
   connection.reset();
   while (!others.expired() && !rest(kBetweenLooks)) {
   }
-  if (!writes_.note_lost_server()) return;
-  log(LogLevel::kError,
-      concat("virtio-blk ", place_.name, ": writes that were not flushed may be lost; flushes fail from now on"));
+  if (writes_.note_lost_server()) server().log_lost_writes();
 }
 
 // False: there is none to be had now.
@@ -95,13 +89,13 @@ bool BackEndLink::renew() {
   if (!is_the_same(made.value()->facts())) {
     if (!std::exchange(refused_, true)) {
       log(LogLevel::kWarning,
-          concat("virtio-blk ", place_.name, ": the server is back with less than the disk had; it is not taken"));
+          concat("virtio-blk ", server().name, ": the server is back with less than the disk had; it is not taken"));
     }
     return false;
   }
   if (!made.value()->start(place_.queues)) return false;
   refused_ = false;
-  if (worth_telling(losses_)) log(LogLevel::kInfo, concat("virtio-blk ", place_.name, ": the server is back"));
+  if (worth_telling(losses_)) log(LogLevel::kInfo, concat("virtio-blk ", server().name, ": the server is back"));
   MutexLock lock(mutex_);
   connection_ = std::move(made).value();
   notify_all();
@@ -125,7 +119,7 @@ Result<uint64_t> BackEndLink::refresh_size() {
   const auto current = connection();
   const auto found =
       current != nullptr ? current->size() : Result<uint64_t>(Error{ErrorKind::kIo, "the server is lost"});
-  if (!found) return Error{found.error().kind, concat("virtio-blk ", place_.name, ": ", found.error().message)};
+  if (!found) return Error{found.error().kind, concat("virtio-blk ", server().name, ": ", found.error().message)};
   size_.store(found.value(), std::memory_order_relaxed);
   return found.value();
 }
@@ -137,7 +131,7 @@ std::shared_ptr<BackEndConnection> BackEndLink::connection() {
 
 bool BackEndLink::is_overdue() {
   MutexLock lock(mutex_);
-  return connection_ == nullptr && Clock::now() - down_since_ >= place_.patience;
+  return connection_ == nullptr && Clock::now() - down_since_ >= server().patience;
 }
 
 void BackEndLink::attach(Notifier& changed) {

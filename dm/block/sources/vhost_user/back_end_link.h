@@ -15,6 +15,7 @@
 #include "acrn/base/unique_fd.h"
 #include "acrn/event/event_loop.h"
 #include "dm/base/thread.h"
+#include "dm/block/sources/remote_server.h"
 #include "dm/block/sources/unflushed_writes.h"
 #include "dm/block/sources/vhost_user/back_end_connection.h"
 
@@ -22,9 +23,9 @@ namespace acrn {
 
 // Where the back end is, and how it is used.
 struct BackEndPlace {
-  std::string path, name;         // the socket; for messages
-  std::chrono::seconds patience;  // how long requests wait for a lost back end; 0: they fail at once
-  unsigned queues = 1;            // how many of its queues are used
+  std::string path;     // the socket
+  unsigned queues = 1;  // how many of its queues are used
+  RemoteServer server;
 };
 
 // Any thread.
@@ -38,7 +39,8 @@ class BackEndLink {
   BackEndLink(const BackEndLink&) = delete;
   BackEndLink& operator=(const BackEndLink&) = delete;
 
-  const BackEndPlace& place() const { return place_; }
+  const RemoteServer& server() const { return place_.server; }
+  unsigned queues() const { return place_.queues; }
   const BackEndFacts& facts() const { return facts_; }                     // but for the size
   uint64_t size() const { return size_.load(std::memory_order_relaxed); }  // bytes
   Result<uint64_t> refresh_size();

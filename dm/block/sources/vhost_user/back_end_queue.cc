@@ -124,8 +124,9 @@ void BackEndQueue::break_up(std::string_view why) {
 
 void BackEndQueue::on_tick() {
   armed_ = false;
-  const bool hung = Clock::now() - last_answer_at_ > std::max(link_.place().patience, kHung);
-  if (is_up() && in_flight_ != 0 && hung) break_up("it does not answer");
+  const bool hung = Clock::now() - last_answer_at_ > std::max(link_.server().patience, kHung);
+  // A child of ours may take its time; its socket tells of its death.
+  if (is_up() && in_flight_ != 0 && hung && link_.server().comes_back) break_up("it does not answer");
   failing_ = ring_ == nullptr && link_.is_overdue();
   work();
   if (ring_ == nullptr) arm(kWhileDown);

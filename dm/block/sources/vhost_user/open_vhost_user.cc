@@ -73,9 +73,8 @@ Result<OpenedDisk> open_vhost_user_disk(const BlockOptions& options, const std::
   whole.size = facts.size;
   whole.offset_alignment = facts.block;
   BackEndPlace place{.path = socket,
-                     .name = name_of(socket),
-                     .patience = std::chrono::seconds(options.reconnect),
-                     .queues = std::min(facts.queues, std::max(options.queues, options.iothreads))};
+                     .queues = std::min(facts.queues, std::max(options.queues, options.iothreads)),
+                     .server = {.name = name_of(socket), .patience = std::chrono::seconds(options.reconnect)}};
   auto link = BackEndLink::create(std::move(place), std::move(plan.connection));
   if (!link) return refusal(link.error());
   auto source = std::make_unique<VhostUserSource>(std::move(link).value(), whole);

@@ -37,9 +37,9 @@ Result<std::unique_ptr<BlockChannel>> VhostUserSource::open_channel(EventLoop& l
     index = static_cast<size_t>(std::find(is_taken_.begin(), is_taken_.end(), false) - is_taken_.begin());
   }
   if (queue == nullptr) {
-    const size_t queues = link_->place().queues;
+    const size_t queues = link_->queues();
     if (index == queues) {
-      return Error{ErrorKind::kUsage, concat("virtio-blk ", link_->place().name, ": there are ", queues,
+      return Error{ErrorKind::kUsage, concat("virtio-blk ", link_->server().name, ": there are ", queues,
                                              " queues for more loops than that; give iothread=", queues)};
     }
     auto made = BackEndQueue::open(*link_, static_cast<unsigned>(index), loop);

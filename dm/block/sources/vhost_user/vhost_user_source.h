@@ -18,7 +18,7 @@ class VhostUserSource final : public BlockBackend {
  public:
   // `info`: what info() is to say.
   VhostUserSource(std::unique_ptr<BackEndLink> link, const BlockInfo& info)
-      : link_(std::move(link)), info_(info), is_taken_(link_->place().queues) {}
+      : link_(std::move(link)), info_(info), is_taken_(link_->queues()) {}
 
   BlockInfo info() const override;
   Result<std::unique_ptr<BlockChannel>> open_channel(EventLoop& loop, unsigned depth) override;

@@ -392,9 +392,6 @@ Result<void> check_together(BlockOptions& options) {
     return usage_error(concat(options.snapshot ? "snapshot" : "format", ": for a file; leave it out"));
   }
   const bool luks = options.format == ImageFormat::kLuks;
-  if (options.reader != ImageReader::kAuto && options.format == ImageFormat::kRaw && !options.snapshot) {
-    return usage_error("reader: for an image; give its format, or leave it out");
-  }
   if (luks && options.key.empty()) {
     return usage_error("format=luks: its passphrase is missing; give key=<file>, like key=/etc/acrn/vm1.key");
   }

@@ -565,7 +565,7 @@ TEST(a_default_value_in_the_table_is_what_holds_without_the_option) {
     defaults++;
     EXPECT(block_of(concat("disk.img,", row.key, "=", row.default_value)) == block_of("disk.img"));
   }
-  EXPECT_EQ(defaults, 9u);
+  EXPECT_EQ(defaults, 10u);
 }
 
 TEST(an_rbd_image_has_a_pool_and_may_have_a_snapshot) {

@@ -45,6 +45,17 @@ dd if=/dev/urandom of=sparse.img bs=64k seek=8 count=8 conv=notrunc status=none
 page 'convert' convert -s 3,virtio-blk,sparse.img,ro -s 4,virtio-blk,made.img,writeback,discard
 cmp sparse.img made.img || fail 'convert: another content'
 [ "$(stat -c %b made.img)" -le 4096 ] || fail "convert: $(stat -c %b made.img) blocks for 512 KiB"
+if command -v nbdkit >/dev/null; then
+  nbdkit --exit-with-parent -f -U "$work/nbd.sock" --filter=log file sparse.img logfile=requests &
+  nbdkit=$!
+  until [ -S nbd.sock ]; do read -rt 0.05 <> <(:); done
+  page 'convert from NBD' convert -s "3,virtio-blk,nbd+unix:///?socket=$work/nbd.sock,ro" \
+    -s 4,virtio-blk,pulled.img,writeback,discard
+  kill $nbdkit && wait $nbdkit
+  cmp sparse.img pulled.img || fail 'convert from NBD: another content'
+  expect_equal 'convert from NBD: reads of what is no hole' \
+    "$(sed -n 's/.* Read .*offset=\(0x[0-9a-f]*\) count=\(0x[0-9a-f]*\) .*/\1 \2/p' requests)" '0x0 0x100000'
+fi
 if command -v qemu-img >/dev/null; then
   for format in qcow2 vmdk vdi vhdx; do
     page "convert to $format" convert -s 3,virtio-blk,sparse.img,ro -s "4,virtio-blk,made.$format,format=$format,writeback,discard"

@@ -7,6 +7,9 @@
 #include <vector>
 
 #include "acrn/base/concat.h"
+#include "dm/block/disk_map.h"
+#include "dm/devices/block_device_options.h"
+#include "dm/devices/device_table.h"
 #include "dm/ident/sha256.h"
 #include "dm/tools/commands.h"
 #include "dm/tools/progress.h"
@@ -27,14 +30,41 @@ uint32_t piece_bytes(uint64_t index, uint64_t total) {
 
 uint64_t piece_sector(uint64_t index) { return index * (kPiece / VIRTIO_BLK_SECTOR_SIZE); }
 
-// Reads a disk from start to end with several requests in flight and hands over its pieces in order.
+// Which pieces of a disk are known to be zeroes. Asked in ascending order.
+class KnownZeroes {
+ public:
+  explicit KnownZeroes(DiskMap* map) : map_(map) {}
+
+  bool cover(uint64_t offset, uint64_t bytes) {
+    for (uint64_t at = offset; at < offset + bytes; at = end_) {
+      if (at >= end_) look_at(at);
+      if (!zeroes_) return false;
+    }
+    return true;
+  }
+
+ private:
+  void look_at(uint64_t offset) {
+    const DiskMap::Extent extent = map_ != nullptr ? map_->extent_at(offset) : DiskMap::kUnknown;
+    end_ = offset + extent.bytes;
+    zeroes_ = extent.zeroes;
+  }
+
+  DiskMap* const map_;  // null: nothing is known
+  uint64_t end_ = 0;    // bytes, of what the last answer was about
+  bool zeroes_ = false;
+};
+
+// Reads a disk from start to end with several requests in flight and hands over its pieces in order. What is known to
+// be zeroes is not read.
 class OrderedReader {
  public:
-  OrderedReader(LegacyDriver& driver, const PciSlotConfig& slot)
-      : queue_(driver.queue(0)), slot_(slot), total_(driver.capacity() * VIRTIO_BLK_SECTOR_SIZE) {
+  OrderedReader(LegacyDriver& driver, const PciSlotConfig& slot, DiskMap* map = nullptr)
+      : queue_(driver.queue(0)), slot_(slot), total_(driver.capacity() * VIRTIO_BLK_SECTOR_SIZE), zeroes_(map) {
     const uint64_t pieces = (total_ + kPiece - 1) / kPiece;
     pieces_ = pieces;
     arrived_.assign(queue_.depth(), false);
+    unread_ = arrived_;
     statuses_.assign(queue_.depth(), 0xff);
     while (asked_ < queue_.depth() && asked_ < pieces_) ask();
     queue_.kick();
@@ -60,21 +90,33 @@ class OrderedReader {
     arrived_[tag] = false;
     if (statuses_[tag] != VIRTIO_BLK_S_OK) return failed("read", slot_, piece_sector(given_), statuses_[tag]);
     const uint32_t bytes = piece_bytes(given_++, total_);
+    if (unread_[tag]) {
+      unread_[tag] = false;
+      return std::span<const std::byte>(zero_piece_).first(bytes);
+    }
     return std::span(static_cast<const std::byte*>(queue_.data(tag).io_vector().iov_base), bytes);
   }
 
  private:
   void ask() {
     const auto tag = static_cast<uint16_t>(asked_ % queue_.depth());
-    queue_.start(tag, VIRTIO_BLK_T_IN, piece_sector(asked_), piece_bytes(asked_, total_), false);
+    const uint32_t bytes = piece_bytes(asked_, total_);
+    if (zeroes_.cover(asked_ * kPiece, bytes)) {
+      arrived_[tag] = unread_[tag] = true;
+      statuses_[tag] = VIRTIO_BLK_S_OK;
+    } else {
+      queue_.start(tag, VIRTIO_BLK_T_IN, piece_sector(asked_), bytes, false);
+    }
     asked_++;
   }
 
   DriverQueue& queue_;
   const PciSlotConfig& slot_;
   uint64_t total_, pieces_ = 0, asked_ = 0, given_ = 0;
-  std::vector<bool> arrived_;
+  std::vector<bool> arrived_, unread_;
   std::vector<uint8_t> statuses_;
+  KnownZeroes zeroes_;
+  const std::vector<std::byte> zero_piece_ = std::vector<std::byte>(kPiece);
 };
 
 // Writes pieces with several requests in flight. Zeroes become WRITE_ZEROES where the disk offers it, so that a
@@ -135,6 +177,13 @@ class Writer {
   std::queue<uint16_t> free_;
 };
 
+// Of the disk that is read. Looked for before that is open: a server may take one connection at a time.
+std::unique_ptr<DiskMap> map_of_first(const SessionOptions& options) {
+  const auto slot = !options.slots.empty() ? parse_slot(options.slots.front()) : Result<PciSlotConfig>(PciSlotConfig());
+  const BlockOptions* const disk = slot ? block_options(slot.value()) : nullptr;
+  return disk != nullptr ? open_disk_map(*disk) : nullptr;
+}
+
 // The SHA-256 of the first `total` bytes of a disk, as a driver reads it.
 Result<std::string> hash_disk(LegacyDriver& driver, const PciSlotConfig& slot, uint64_t total) {
   OrderedReader reader(driver, slot);
@@ -154,6 +203,7 @@ Result<std::string> hash_disk(LegacyDriver& driver, const PciSlotConfig& slot, u
 }  // namespace
 
 Result<void> run_copy(const SessionOptions& options, bool verify, bool json) {
+  const auto map = map_of_first(options);
   auto session = Session::open(options, 2);
   if (!session) return session.error();
   const PciSlotConfig &from = session.value()->slot(0), &to = session.value()->slot(1);
@@ -165,7 +215,7 @@ Result<void> run_copy(const SessionOptions& options, bool verify, bool json) {
   auto target = session.value()->drive(1, driver_options);
   if (!target) return target.error();
 
-  OrderedReader reader(*source.value(), from);
+  OrderedReader reader(*source.value(), from, map.get());
   if (const uint64_t room = target.value()->capacity() * VIRTIO_BLK_SECTOR_SIZE; room < reader.total()) {
     return Error{ErrorKind::kUsage, concat(disk_name(to), " holds ", room, " bytes, ", disk_name(from), " has ",
                                            reader.total(), "; truncate -s ", reader.total(), " makes room")};

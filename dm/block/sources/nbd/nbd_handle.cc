@@ -44,25 +44,71 @@ int wait_for(nbd_handle* handle, int cancel, Clock::time_point end) {
   }
 }
 
-}  // namespace
+enum class Progress { kMade, kNoTime, kFailed };
 
-Result<NbdHandle> connect_nbd(const std::string& uri, std::chrono::milliseconds patience, int cancel) {
+// Waits for the server, and lets libnbd go on.
+Progress progress(nbd_handle* handle, int cancel, Clock::time_point end) {
+  const int ready = wait_for(handle, cancel, end);
+  if (ready <= 0) return Progress::kNoTime;
+  const bool readable =
+      (ready & (POLLIN | POLLHUP | POLLERR)) != 0 && (nbd_aio_get_direction(handle) & LIBNBD_AIO_DIRECTION_READ) != 0;
+  const int notified = readable ? nbd_aio_notify_read(handle) : nbd_aio_notify_write(handle);
+  return notified < 0 ? Progress::kFailed : Progress::kMade;
+}
+
+Result<NbdHandle> connect(const std::string& uri, std::chrono::milliseconds patience, int cancel, bool wants_status) {
   const auto end = Clock::now() + patience;
   NbdHandle handle(nbd_create());
   if (handle == nullptr) return last_error(uri);
   nbd_set_pread_initialize(handle.get(), false);
   nbd_set_uri_allow_local_file(handle.get(), true);  // tls-psk-file=
+  if (wants_status && nbd_add_meta_context(handle.get(), LIBNBD_CONTEXT_BASE_ALLOCATION) < 0) return last_error(uri);
   if (nbd_aio_connect_uri(handle.get(), uri.c_str()) < 0) return last_error(uri);
   while (nbd_aio_is_ready(handle.get()) != 1) {
     if (nbd_aio_is_dead(handle.get()) == 1 || nbd_aio_is_closed(handle.get()) == 1) return last_error(uri);
-    const int ready = wait_for(handle.get(), cancel, end);
-    if (ready <= 0) return refusal(uri, "the server does not answer");
-    const bool readable = (ready & (POLLIN | POLLHUP | POLLERR)) != 0 &&
-                          (nbd_aio_get_direction(handle.get()) & LIBNBD_AIO_DIRECTION_READ) != 0;
-    const int notified = readable ? nbd_aio_notify_read(handle.get()) : nbd_aio_notify_write(handle.get());
-    if (notified < 0) return last_error(uri);
+    switch (progress(handle.get(), cancel, end)) {
+      case Progress::kMade: break;
+      case Progress::kNoTime: return refusal(uri, "the server does not answer");
+      case Progress::kFailed: return last_error(uri);
+    }
   }
   return handle;
+}
+
+// Entries are pairs: bytes, and what they are.
+int take_status(void* context, const char*, uint64_t, uint32_t* entries, size_t count, int*) {
+  auto& status = *static_cast<std::optional<NbdStatus>*>(context);
+  for (size_t i = 0; i + 1 < count && entries[i] != 0; i += 2) {
+    const bool zeroes = (entries[i + 1] & LIBNBD_STATE_ZERO) != 0;
+    if (!status) status = NbdStatus{0, zeroes};
+    if (status->zeroes != zeroes) break;
+    status->bytes += entries[i];
+  }
+  return 0;
+}
+
+}  // namespace
+
+Result<NbdHandle> connect_nbd(const std::string& uri, std::chrono::milliseconds patience, int cancel) {
+  return connect(uri, patience, cancel, false);
+}
+
+Result<NbdHandle> connect_nbd_for_status(const std::string& uri, std::chrono::milliseconds patience) {
+  return connect(uri, patience, -1, true);
+}
+
+std::optional<NbdStatus> ask_status(nbd_handle* handle, uint64_t offset, uint64_t bytes,
+                                    std::chrono::milliseconds patience) {
+  const auto end = Clock::now() + patience;
+  std::optional<NbdStatus> status;
+  const nbd_extent_callback take{take_status, &status, nullptr};
+  const int64_t command = nbd_aio_block_status(handle, bytes, offset, take, NBD_NULL_COMPLETION, 0);
+  if (command < 0) return std::nullopt;
+  for (;;) {
+    const int done = nbd_aio_command_completed(handle, static_cast<uint64_t>(command));
+    if (done > 0) return status;
+    if (done < 0 || progress(handle, -1, end) != Progress::kMade) return std::nullopt;
+  }
 }
 
 NbdFacts facts_of(nbd_handle* handle) {

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "acrn/base/result.h"
@@ -33,6 +34,16 @@ inline constexpr std::chrono::seconds kNbdPatience{10};  // for a server to answ
 // Connects to the export that the URI names (the NBD URI specification: nbd, nbds, nbd+unix, nbds+unix). Waits, until
 // `patience` is over or the descriptor `cancel` is readable (-1: none). Errors: kNoInput, with libnbd's reason.
 Result<NbdHandle> connect_nbd(const std::string& uri, std::chrono::milliseconds patience, int cancel = -1);
+// The same, and the server is asked for its block status.
+Result<NbdHandle> connect_nbd_for_status(const std::string& uri, std::chrono::milliseconds patience);
+// The server's word on the first of these bytes, 1 or more: the state (NBD_STATE_HOLE, NBD_STATE_ZERO) and how many
+// bytes have it. Null: it has none to say, or does not in time.
+struct NbdStatus {
+  uint64_t bytes = 0;
+  bool zeroes = false;
+};
+std::optional<NbdStatus> ask_status(nbd_handle* handle, uint64_t offset, uint64_t bytes,
+                                    std::chrono::milliseconds patience);
 
 NbdFacts facts_of(nbd_handle* handle);
 

@@ -36,7 +36,7 @@ class CephCluster {
                              "auth client required = none\nms bind msgr2 = false\npublic addr = 127.0.0.1\n"
                              "mon allow pool size one = true\nmon data avail crit = 1\n"
                              "osd pool default size = 1\nosd pool default min size = 1\n"
-                             "osd crush chooseleaf type = 0\nbluestore block size = 1073741824\n"
+                             "osd crush chooseleaf type = 0\nbluestore block size = 8589934592\n"
                              "osd client watch timeout = 5\nmon data = "
                           << folder_.path("mon") << "\nosd data = " << folder_.path("osd")
                           << "\nrun dir = " << folder_.path("")

@@ -1,5 +1,6 @@
 #include "dm/block/sources/rbd/rbd_disk.h"
 
+#include <atomic>
 #include <cerrno>
 #include <utility>
 #include <vector>
@@ -11,17 +12,20 @@
 namespace acrn {
 
 // On its loop, but for what librbd's threads call.
-class RbdDisk::Channel final : public BlockChannel {
+class RbdDisk::Channel final : public BlockChannel, private Poller {
  public:
   static Result<std::unique_ptr<BlockChannel>> create(RbdDisk& disk, EventLoop& loop, unsigned depth) {
-    std::unique_ptr<Channel> channel(new Channel(disk, depth));
+    std::unique_ptr<Channel> channel(new Channel(disk, loop, depth));
     auto notifier = loop.make_notifier([raw = channel.get()] { raw->deliver(); });
     if (!notifier) return notifier.error();
     channel->notifier_ = std::move(notifier).value();
+    channel->loop_polls_ = loop.add_poller(*channel);
     return std::unique_ptr<BlockChannel>(std::move(channel));
   }
-  // The last of librbd's calls may still be on its way out.
-  ~Channel() override { MutexLock lock(mutex_); }
+  ~Channel() override {
+    if (loop_polls_) loop_.remove_poller(*this);
+    MutexLock lock(mutex_);  // the last of librbd's calls may still be on its way out
+  }
 
   void submit(std::span<BlockRequest* const> batch) override {
     incoming_.submit(batch, [this](BlockRequest& request) { take(request); });
@@ -37,7 +41,7 @@ class RbdDisk::Channel final : public BlockChannel {
     Slot* next = nullptr;  // that is done
   };
 
-  Channel(RbdDisk& disk, unsigned depth) : disk_(disk), slots_(std::max(depth, 1u)) {
+  Channel(RbdDisk& disk, EventLoop& loop, unsigned depth) : disk_(disk), loop_(loop), slots_(std::max(depth, 1u)) {
     for (Slot& slot : slots_) {
       slot.channel = this;
       free_.push_back(&slot);
@@ -110,7 +114,20 @@ class RbdDisk::Channel final : public BlockChannel {
     slot.error = error;
     MutexLock lock(mutex_);
     slot.next = std::exchange(done_, &slot);
-    if (slot.next == nullptr) notifier_->notify();
+    some_done_.store(true, std::memory_order_relaxed);
+    if (slot.next == nullptr && asleep_) notifier_->notify();
+  }
+
+  bool poll() override {
+    if (!some_done_.load(std::memory_order_relaxed)) return false;
+    deliver();
+    return true;
+  }
+  bool wants_polling() const override { return free_.size() < slots_.size(); }
+  bool prepare_sleep() override {
+    MutexLock lock(mutex_);
+    asleep_ = true;
+    return done_ != nullptr;
   }
 
   // What is done, in groups; what had to wait takes its place.
@@ -120,6 +137,8 @@ class RbdDisk::Channel final : public BlockChannel {
     {
       MutexLock lock(mutex_);
       slot = std::exchange(done_, nullptr);
+      some_done_.store(false, std::memory_order_relaxed);
+      asleep_ = !loop_polls_;
     }
     while (slot != nullptr) finish(*std::exchange(slot, slot->next), sinks);
     sinks.end();
@@ -149,6 +168,8 @@ class RbdDisk::Channel final : public BlockChannel {
   }
 
   RbdDisk& disk_;
+  EventLoop& loop_;
+  bool loop_polls_ = false;
   std::vector<Slot> slots_;
   std::vector<Slot*> free_;
   RequestFifo waiting_;  // for a slot
@@ -156,6 +177,8 @@ class RbdDisk::Channel final : public BlockChannel {
   std::unique_ptr<Notifier> notifier_;
   Mutex mutex_;  // leaf
   Slot* done_ ACRN_GUARDED_BY(mutex_) = nullptr;
+  std::atomic<bool> some_done_{false};          // a hint, to look without the mutex
+  bool asleep_ ACRN_GUARDED_BY(mutex_) = true;  // the loop may be: it has to be notified
 };
 
 RbdDisk::RbdDisk(std::unique_ptr<RbdImage> image, const BlockInfo& info, uint64_t size)

@@ -62,7 +62,7 @@ bool is_program(const std::string& name) {
   const char* const variable = std::getenv("PATH");  // NOLINT(concurrency-mt-unsafe): nobody changes it
   std::istringstream folders(variable != nullptr ? variable : "/usr/bin:/bin");
   for (std::string folder; std::getline(folders, folder, ':');) {
-    if (::access((folder.empty() ? name : folder + "/" + name).c_str(), X_OK) == 0) return true;
+    if (::access(concat(folder.empty() ? "." : folder, "/", name).c_str(), X_OK) == 0) return true;
   }
   return false;
 }

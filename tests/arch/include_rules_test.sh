@@ -56,7 +56,7 @@ forbid "one hypervisor knows another" 'dm/hypervisor/kvm/' dm/hypervisor/acrn dm
 home liburing 'liburing\.h' 'dm/base/io_ring\.h'
 home threads 'pthread\.h' 'dm/base/thread\.h|dm/main\.cc'
 forbid "a server knows a machine or a disk" 'dm/(machine|hypervisor|loopback|block|control)/' dm/server
-home Ceph 'ra(dos|bd)/|rbd/lib' 'dm/block/sources/rbd/rbd_(disk|image)\.'
+home Ceph 'ra(dos|bd)/|rbd/lib' 'dm/block/sources/rbd/rbd_(disk|image|watch)\.'
 home OpenSSL 'openssl/' 'dm/ident/sha256\.cc'
 home libnbd 'libnbd\.h' 'dm/block/sources/nbd/'
 home libuuid 'uuid/' 'dm/ident/vm_uuid\.cc'

@@ -126,8 +126,14 @@ TEST(an_image_is_written_by_one_disk_only) {
 TEST(an_image_that_was_resized_is_seen_so) {
   const RbdPlace place = make_image(new_name());
   const auto backend = open_image(place);
+  std::atomic<uint64_t> told{0};
+  backend->on_new_size([&] { told = must(backend->refresh_size()); });
   cluster().rbd("resize --size 16M rbd/" + place.image);
-  EXPECT(wait_until([&] { return must(backend->refresh_size()) == 2 * kContractSize; }));
+  EXPECT(wait_until([&] { return told == 2 * kContractSize; }));
+  backend->on_new_size({});
+  cluster().rbd("resize --size 24M rbd/" + place.image);
+  EXPECT(wait_until([&] { return must(backend->refresh_size()) == 3 * kContractSize; }));
+  EXPECT_EQ(told.load(), 2 * kContractSize);
   BlockRig rig(*backend);
   EXPECT_EQ(rig.run(TestRequest::write(2 * kContractSize - 4096, pattern(1, 4096))), 0);
 }

@@ -80,6 +80,7 @@ Result<std::unique_ptr<VirtioBlk>> VirtioBlk::create(const VirtioBlkOptions& opt
 }
 
 VirtioBlk::~VirtioBlk() {
+  if (backend_ != nullptr) backend_->on_new_size({});
   reset();
   on_queues([](BlkQueue& queue) { queue.close(); });
 }
@@ -110,6 +111,7 @@ Result<void> VirtioBlk::attach(std::unique_ptr<BlockBackend> backend, std::strin
   describe_medium(backend_->info());
   lock.unlock();
   notify_config_change();
+  backend_->on_new_size([this] { (void)resize(); });  // errors are told when a request meets them
   lock.lock();
   return {};
 }

@@ -7,6 +7,7 @@
 #include <sys/uio.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -79,6 +80,9 @@ class BlockBackend {
   virtual Result<std::unique_ptr<BlockChannel>> open_channel(EventLoop& loop, unsigned depth) = 0;
   // Reads the size again, for a file that was grown under us; returns it in bytes.
   virtual Result<uint64_t> refresh_size() = 0;
+  // `changed` is called, by a thread of the backend's, when the disk may have got another size by itself, which
+  // refresh_size() reads. An empty one ends that, and returns when no call is running. Most disks never change so.
+  virtual void on_new_size(std::function<void()> /*changed*/) {}
 };
 
 }  // namespace acrn

@@ -18,6 +18,9 @@ check 'mount' mount -t ext4 /dev/vda /mnt
 dd if=/dev/urandom of=/mnt/file bs=64k count=64 2>/dev/null
 sum /mnt/file >/mnt/sum
 check 'umount' umount /mnt
+echo "@resize $(cat /sys/block/vda/size)"
+until [ "$(cat /sys/block/vda/size)" = 147456 ]; do sleep 0.1; done
+check 'the new end' dd if=/dev/zero of=/dev/vda bs=4k seek=18431 count=1 conv=notrunc,fsync
 END
 "$source/samples/guest/make_initrd.sh" vm.gz --kernel "$uml" --init init --file "$work/job:/job" --module virtio_blk || fail 'make_initrd.sh'
 
@@ -40,6 +43,9 @@ for time in 1 2; do
   echo again >&"${CLUSTER[1]}"
   read -r _ <&"${CLUSTER[0]}"
 done
+until grep -q '^@resize' console || ! kill -0 $guest 2>/dev/null; do read -rt 0.02 <> <(:); done
+timeout 60 rbd -c "$conf" resize --no-progress --size 72M rbd/vm1 2>log &&
+  timeout 60 rbd -c "$conf" resize --no-progress --size 72M rbd/copy 2>log || fail "rbd resize: $(tail -n 1 log)"
 wait $guest
 expect_equal "the kernel's exit status" $? 0
 grep '^FAILED' console && failures=$((failures + 1))

@@ -4,11 +4,13 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 
 #include "acrn/base/result.h"
 #include "acrn/block/blockif.h"
 #include "dm/block/sources/rbd/rbd_image.h"
+#include "dm/block/sources/rbd/rbd_watch.h"
 
 namespace acrn {
 
@@ -20,6 +22,7 @@ class RbdDisk final : public BlockBackend {
   BlockInfo info() const override;
   Result<std::unique_ptr<BlockChannel>> open_channel(EventLoop& loop, unsigned depth) override;
   Result<uint64_t> refresh_size() override;
+  void on_new_size(std::function<void()> changed) override;
 
  private:
   class Channel;
@@ -28,6 +31,7 @@ class RbdDisk final : public BlockBackend {
   const BlockInfo info_;
   std::atomic<uint64_t> size_;
   std::atomic<bool> flush_failed_{false};  // from then on every flush does
+  std::unique_ptr<RbdWatch> watch_;        // ends before the image
 };
 
 }  // namespace acrn

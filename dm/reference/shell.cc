@@ -68,12 +68,14 @@ std::string fish_before_path() { return before_path_patterns(" ", "'"); }
 std::string vblk_command_words() {
   std::vector<std::string_view> names;
   const std::vector<Command> commands = vblk_entries();
+  names.reserve(commands.size());
   for (const Command& command : commands) names.push_back(command.name);
   return join(names, " ");
 }
 
 std::string names_of(const std::vector<Entry>& entries) {
   std::vector<std::string> names;
+  names.reserve(entries.size());
   for (const Entry& entry : entries) names.push_back(join(entry.names, " "));
   return join(names, " ");
 }

@@ -415,9 +415,9 @@ TEST(a_kick_after_a_refused_ring_tells_of_the_rings_memory) {
   Guest guest(served.path);
   constexpr uint64_t kFar = uint64_t{1} << 32;
   EXPECT_EQ(guest.client.map(kFar, kMiB, 0, -1), 0);
-  for (const auto& [place, rule] :
-       {std::pair{kFar, GuestRule::kMemoryUnreachable}, {2 * kFar, GuestRule::kRingNotInRam}}) {
-    guest.client.write(VirtioPciLegacy::kRegisterBar, VIRTIO_PCI_QUEUE_PFN, 4, place >> 12);
+  for (const auto& refused : {std::pair{kFar, GuestRule::kMemoryUnreachable}, {2 * kFar, GuestRule::kRingNotInRam}}) {
+    const GuestRule rule = refused.second;
+    guest.client.write(VirtioPciLegacy::kRegisterBar, VIRTIO_PCI_QUEUE_PFN, 4, refused.first >> 12);
     EXPECT_EQ(served.guest_errors.count(rule), 1u);
     guest.kick();
     EXPECT(wait_until([&] { return served.guest_errors.count(rule) == 2; }));

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -11,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "acrn/base/unique_fd.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/test.h"
 #include "tests/support/unix_client.h"
@@ -64,10 +67,17 @@ class DiskServer {
   void end(int number) {
     if (pid_ == 0) return;
     ::kill(pid_, number);
+    if (!has_ended()) ::kill(pid_, SIGKILL);  // one of nbdkit's now and then waits for an idle client first
     ::waitpid(std::exchange(pid_, 0), nullptr, 0);
   }
 
  private:
+  // Soon.
+  bool has_ended() const {
+    const UniqueFd process(static_cast<int>(::syscall(SYS_pidfd_open, pid_, 0)));
+    pollfd ended{process.fd(), POLLIN, 0};
+    return ::poll(&ended, 1, 5000) > 0;
+  }
   static void replace(std::string& word, const std::string& what, const std::string& by) {
     if (const size_t at = word.find(what); at != std::string::npos) word.replace(at, what.size(), by);
   }

@@ -148,7 +148,7 @@ class FaultBackend final : public BlockBackend {
     return std::unique_ptr<BlockChannel>(std::move(channel));
   }
   Result<uint64_t> refresh_size() override { return below_->refresh_size(); }
-  void on_new_size(std::function<void()> changed) override { below_->on_new_size(std::move(changed)); }
+  void on_new_size(const std::function<void()>& changed) override { below_->on_new_size(changed); }
 
  private:
   const std::unique_ptr<BlockBackend> below_;

@@ -61,7 +61,7 @@ class HandLoop final : public EventLoop {
       EXPECT(nanoseconds != 0);
       loop.rings_at = loop.now + nanoseconds;
     }
-    void start_periodic(uint64_t) override { EXPECT(!"the interval timer sets one time after the other"); }
+    void start_periodic(uint64_t) override { EXPECT(false); }  // the interval timer sets one time after the other
     HandLoop& loop;
   };
   static Error no_more() { return {ErrorKind::kInternal, "no more descriptors"}; }

@@ -146,7 +146,7 @@ class AlignBackend final : public BlockBackend {
     return std::unique_ptr<BlockChannel>(std::move(channel));
   }
   Result<uint64_t> refresh_size() override { return below_->refresh_size(); }
-  void on_new_size(std::function<void()> changed) override { below_->on_new_size(std::move(changed)); }
+  void on_new_size(const std::function<void()>& changed) override { below_->on_new_size(changed); }
 
   uint64_t size() const { return below_->info().size; }
 

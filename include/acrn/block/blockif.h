@@ -82,7 +82,7 @@ class BlockBackend {
   virtual Result<uint64_t> refresh_size() = 0;
   // `changed` is called, by a thread of the backend's, when the disk may have got another size by itself, which
   // refresh_size() reads. An empty one ends that, and returns when no call is running. Most disks never change so.
-  virtual void on_new_size(std::function<void()> /*changed*/) {}
+  virtual void on_new_size(const std::function<void()>& /*changed*/) {}
 };
 
 }  // namespace acrn

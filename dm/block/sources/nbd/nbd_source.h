@@ -2,14 +2,14 @@
 // wants only one connection gets one.
 #pragma once
 
-#include <map>
+#include <chrono>
 #include <memory>
 #include <string>
 #include <utility>
 
-#include "acrn/base/mutex.h"
 #include "acrn/base/result.h"
 #include "acrn/block/blockif.h"
+#include "dm/block/sources/loop_channels.h"
 #include "dm/block/sources/nbd/nbd_connection.h"
 #include "dm/block/sources/nbd/nbd_export.h"
 
@@ -30,18 +30,9 @@ class NbdSource final : public BlockBackend {
   Result<uint64_t> refresh_size() override;
 
  private:
-  class Channel;
-  struct Shared {
-    std::unique_ptr<NbdConnection> connection;
-    unsigned channels = 0;
-  };
-
-  void close_channel(EventLoop& loop);
-
   NbdExport export_;
   const BlockInfo info_;
-  Mutex mutex_;  // leaf; not held across a connection's calls, but for renew()
-  std::map<EventLoop*, Shared> by_loop_ ACRN_GUARDED_BY(mutex_);
+  LoopChannels<NbdConnection> channels_;
 };
 
 }  // namespace acrn

@@ -200,9 +200,9 @@ Result<uint64_t> RbdDisk::refresh_size() {
   return size;
 }
 
-void RbdDisk::on_new_size(std::function<void()> changed) {
+void RbdDisk::on_new_size(const std::function<void()>& changed) {
   watch_.reset();
-  if (changed) watch_ = std::make_unique<RbdWatch>(*image_, std::move(changed));
+  if (changed) watch_ = std::make_unique<RbdWatch>(*image_, changed);
 }
 
 }  // namespace acrn

@@ -22,7 +22,7 @@ class RbdDisk final : public BlockBackend {
   BlockInfo info() const override;
   Result<std::unique_ptr<BlockChannel>> open_channel(EventLoop& loop, unsigned depth) override;
   Result<uint64_t> refresh_size() override;
-  void on_new_size(std::function<void()> changed) override;
+  void on_new_size(const std::function<void()>& changed) override;
 
  private:
   class Channel;

@@ -35,10 +35,10 @@ std::string folder_beside_us() {
 // can set the one and link the program to another place.
 std::string module_path() {
   constexpr std::string_view kName = "/acrn_block_rbd.so";
-  const std::string installed = concat(ACRN_MODULE_FOLDER, kName);
+  std::string installed = concat(ACRN_MODULE_FOLDER, kName);
   if (::getauxval(AT_SECURE) != 0) return installed;
   if (const char* const folder = ::secure_getenv("ACRN_DM_MODULES")) return concat(folder, kName);
-  const std::string beside = concat(folder_beside_us(), kName);
+  std::string beside = concat(folder_beside_us(), kName);
   return ::access(beside.c_str(), F_OK) == 0 ? beside : installed;
 }
 

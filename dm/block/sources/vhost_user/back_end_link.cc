@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <sys/eventfd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <utility>
@@ -132,6 +133,19 @@ std::shared_ptr<BackEndConnection> BackEndLink::connection() {
 bool BackEndLink::is_overdue() {
   MutexLock lock(mutex_);
   return connection_ == nullptr && Clock::now() - down_since_ >= server().patience;
+}
+
+std::optional<unsigned> BackEndLink::take_queue() {
+  MutexLock lock(mutex_);
+  const auto free = std::find(is_taken_.begin(), is_taken_.end(), false);
+  if (free == is_taken_.end()) return std::nullopt;
+  *free = true;
+  return static_cast<unsigned>(free - is_taken_.begin());
+}
+
+void BackEndLink::give_back(unsigned queue) {
+  MutexLock lock(mutex_);
+  is_taken_[queue] = false;
 }
 
 void BackEndLink::attach(Notifier& changed) {

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -51,6 +52,9 @@ class BackEndLink {
   std::shared_ptr<BackEndConnection> connection();
   // There is none, and there has not been one for as long as requests are to wait.
   bool is_overdue();
+  // One of its queues that nobody uses; null: there is none. To be given back.
+  std::optional<unsigned> take_queue();
+  void give_back(unsigned queue);
   // `changed` is notified when that becomes another one, or none.
   void attach(Notifier& changed);
   void detach(Notifier& changed);
@@ -59,7 +63,11 @@ class BackEndLink {
 
  private:
   BackEndLink(BackEndPlace place, std::unique_ptr<BackEndConnection> connection)
-      : place_(std::move(place)), facts_(connection->facts()), size_(facts_.size), connection_(std::move(connection)) {}
+      : place_(std::move(place)),
+        facts_(connection->facts()),
+        size_(facts_.size),
+        connection_(std::move(connection)),
+        is_taken_(place_.queues) {}
 
   void run();
   bool rest(std::chrono::milliseconds time) const;
@@ -82,6 +90,7 @@ class BackEndLink {
   std::string why_ ACRN_GUARDED_BY(mutex_);  // it was given up
   Clock::time_point down_since_ ACRN_GUARDED_BY(mutex_){};
   std::vector<Notifier*> attached_ ACRN_GUARDED_BY(mutex_);
+  std::vector<bool> is_taken_ ACRN_GUARDED_BY(mutex_);  // of the queues
 };
 
 }  // namespace acrn

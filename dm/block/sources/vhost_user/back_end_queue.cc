@@ -25,8 +25,13 @@ constexpr uint8_t kNoStatus = 0xff;
 
 }  // namespace
 
-Result<std::unique_ptr<BackEndQueue>> BackEndQueue::open(BackEndLink& link, unsigned index, EventLoop& loop) {
-  std::unique_ptr<BackEndQueue> queue(new BackEndQueue(link, index, loop));
+Result<std::unique_ptr<BackEndQueue>> BackEndQueue::open(BackEndLink& link, EventLoop& loop) {
+  const auto index = link.take_queue();
+  if (!index) {
+    return Error{ErrorKind::kUsage, concat("virtio-blk ", link.server().name, ": there are ", link.queues(),
+                                           " queues for more loops than that; give iothread=", link.queues())};
+  }
+  std::unique_ptr<BackEndQueue> queue(new BackEndQueue(link, *index, loop));
   if (auto started = queue->start(); !started) return started.error();
   return queue;
 }
@@ -52,6 +57,7 @@ Result<void> BackEndQueue::start() {
 BackEndQueue::~BackEndQueue() {
   if (changed_ != nullptr) link_.detach(*changed_);
   if (loop_polls_) loop_.remove_poller(*this);
+  link_.give_back(index_);
 }
 
 void BackEndQueue::submit(std::span<BlockRequest* const> batch) {

@@ -23,8 +23,8 @@ namespace acrn {
 // On its loop.
 class BackEndQueue final : private Poller {
  public:
-  // Takes the queue of that index, which no other one has.
-  static Result<std::unique_ptr<BackEndQueue>> open(BackEndLink& link, unsigned index, EventLoop& loop);
+  // Takes one of the back end's queues. Errors: kUsage, the others have them all; kInternal.
+  static Result<std::unique_ptr<BackEndQueue>> open(BackEndLink& link, EventLoop& loop);
   ~BackEndQueue();
   BackEndQueue(const BackEndQueue&) = delete;
   BackEndQueue& operator=(const BackEndQueue&) = delete;

@@ -1,28 +1,14 @@
-// DiskMap: which bytes of a disk are known to be zeroes, without reading them.
+// Opens the map of what a `-s <slot>,virtio-blk,...` line names.
 #pragma once
 
-#include <cstdint>
 #include <memory>
-#include <string>
 
 #include "acrn/block/block_options.h"
+#include "acrn/block/disk_map.h"
 
 namespace acrn {
 
-// One thread.
-class DiskMap {
- public:
-  struct Extent {
-    uint64_t bytes = 0;   // at least one
-    bool zeroes = false;  // else they may be anything
-  };
-  static constexpr Extent kUnknown{uint64_t{1} << 62, false};
-  virtual ~DiskMap() = default;
-  // What is known of the bytes from `offset` on. Waits for a server, but not for long.
-  virtual Extent extent_at(uint64_t offset) = 0;
-};
-
-// Of the disk that the options name, while nobody writes it. Null: nothing is known of such a disk, or now.
+// Of a disk that nobody else writes. Null: nothing is known of such a disk, or now.
 std::unique_ptr<DiskMap> open_disk_map(const BlockOptions& options);
 
 }  // namespace acrn

@@ -15,6 +15,8 @@
 
 #include "acrn/base/result.h"
 #include "acrn/block/block_options.h"
+#include "acrn/block/blockif.h"
+#include "acrn/block/disk_map.h"
 #include "acrn/block/disk_stats.h"
 #include "acrn/event/event_loop.h"
 #include "acrn/mem/guest_memory.h"
@@ -100,6 +102,8 @@ class BareDevice : public SlotDevice {
 class BareDisk : public SlotDevice {
  public:
   virtual BlockBackend& backend() = 0;
+  // What is known of its zeroes, for the loop; null: nothing.
+  virtual DiskMap* map() { return nullptr; }
   virtual const BlockOptions& options() const = 0;
 };
 

@@ -4,12 +4,15 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
+#include <variant>
 #include <vector>
 
 #include "acrn/base/result.h"
 #include "acrn/block/block_options.h"
 #include "acrn/block/blockif.h"
 #include "acrn/virtio/guest_rules.h"
+#include "dm/block/disk_map.h"
 #include "dm/devices/device.h"
 
 namespace acrn {
@@ -22,6 +25,7 @@ class ExportedDisk final : public BareDisk, public DiskControl {
                                                   EventLoop& loop);
 
   BlockBackend& backend() override { return *backend_; }
+  DiskMap* map() override { return map_.get(); }
   const BlockOptions& options() const override { return options_; }
   std::string source() const override;
   DiskControl* disk() override { return this; }
@@ -36,12 +40,16 @@ class ExportedDisk final : public BareDisk, public DiskControl {
 
  private:
   ExportedDisk(std::string slot, const BlockOptions& options, EventLoop& loop, std::unique_ptr<BlockBackend> backend)
-      : slot_(std::move(slot)), options_(options), loop_(loop), backend_(std::move(backend)) {}
+      : slot_(std::move(slot)), options_(options), loop_(loop), backend_(std::move(backend)) {
+    // Others are asked over a network, which a loop does not wait for.
+    if (std::holds_alternative<FilePath>(options.source)) map_ = open_disk_map(options);
+  }
 
   const std::string slot_;
   const BlockOptions options_;
   EventLoop& loop_;
   const std::unique_ptr<BlockBackend> backend_;
+  std::unique_ptr<DiskMap> map_;
   const GuestErrors guest_errors_{""};  // there is no guest
 };
 

@@ -102,7 +102,7 @@ Result<void> ServeRunner::add_disk(const PciSlotConfig& slot, std::unique_ptr<Ep
   if (!created) return created.error();
   BareDisk& disk = *created.value();
   served_.back().serve = [&server, &disk](const std::string& path, const std::function<void()>&) {
-    return server.serve(disk.backend(), disk.options(), path);
+    return server.serve(disk.backend(), disk.map(), disk.options(), path);
   };
   devices_.push_back({slot, std::move(created).value()});
   return {};

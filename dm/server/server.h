@@ -11,6 +11,7 @@
 #include "acrn/base/result.h"
 #include "acrn/block/block_options.h"
 #include "acrn/block/blockif.h"
+#include "acrn/block/disk_map.h"
 #include "acrn/mem/guest_memory.h"
 #include "acrn/pci/pci_function.h"
 #include "acrn/virtio/guest_rules.h"
@@ -49,8 +50,10 @@ class VirtioServer : public Server {
 
 class BlockServer : public Server {
  public:
-  // Serves the disk at `path` from now on, as its options say. Errors as of ListeningSocket::create().
-  virtual Result<void> serve(BlockBackend& disk, const BlockOptions& options, const std::string& path) = 0;
+  // Serves the disk at `path` from now on, as its options say. `map`: what is known of its zeroes; null: nothing.
+  // Errors as of ListeningSocket::create().
+  virtual Result<void> serve(BlockBackend& disk, DiskMap* map, const BlockOptions& options,
+                             const std::string& path) = 0;
 };
 
 // A kind of server that `--serve <name>=<dir>` can name.

@@ -1,5 +1,7 @@
 // A disk as an NBD export: what every backend keeps to, through our own client; and clients that do what none should.
+#include <fcntl.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <cstring>
@@ -7,6 +9,7 @@
 #include <thread>
 
 #include "dm/base/log_setup.h"
+#include "dm/block/disk_map.h"
 #include "dm/block/open.h"
 #include "dm/block/sources/ram_disk.h"
 #include "dm/server/nbd/server.h"
@@ -24,6 +27,8 @@ namespace {
 using contract::kContractSize;
 using namespace acrn::nbd;
 
+constexpr size_t kReplySize = 16, kChunkSize = 20;  // bytes of a simple reply, and of a chunk without its payload
+
 // A RAM disk that fails and holds back what the plan says, at a socket.
 struct Export {
   explicit Export(BlockOptions given = {}, uint64_t size = kContractSize) : options(std::move(given)) {
@@ -35,7 +40,7 @@ struct Export {
     info.read_only = options.read_only;
     disk = make_filter_fault(must(make_ram_disk(info)), plan);
     server = must(NbdServer::create("0:9:0", *loop));
-    must(server->serve(*disk, options, path));
+    must(server->serve(*disk, nullptr, options, path));
   }
   UniqueFd connect() const { return connect_to(path); }
   BlockOptions client_options() const {
@@ -192,7 +197,6 @@ TEST(options_are_answered_as_the_protocol_wants) {
     put(socket, option(what, data));
     return next_answer(socket);
   };
-  EXPECT(answer(static_cast<Option>(8)) == OptionReply::kUnsupported);  // structured replies
   EXPECT(answer(static_cast<Option>(5)) == OptionReply::kUnsupported);  // TLS
   EXPECT(answer(static_cast<Option>(77), std::vector<uint8_t>(8192)) == OptionReply::kUnsupported);
   EXPECT(answer(Option::kList) == OptionReply::kServer);
@@ -214,6 +218,136 @@ TEST(options_are_answered_as_the_protocol_wants) {
   put(aborting, option(Option::kAbort));
   EXPECT(next_answer(aborting) == OptionReply::kAck);
   EXPECT(is_dropped(aborting));
+}
+
+// A query for contexts: of the export of that name.
+std::vector<uint8_t> query(const std::string& name, const std::vector<std::string>& contexts) {
+  std::vector<uint8_t> bytes;
+  const auto put_text = [&](const std::string& text) {
+    put_number(bytes, static_cast<uint32_t>(text.size()));
+    bytes.insert(bytes.end(), text.begin(), text.end());
+  };
+  put_text(name);
+  put_number(bytes, static_cast<uint32_t>(contexts.size()));
+  for (const std::string& context : contexts) put_text(context);
+  return bytes;
+}
+
+// A file with a hole from 1 MiB to 3 MiB and at its end, at a socket.
+struct SparseExport {
+  SparseExport() {
+    const UniqueFd file(::open(image.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+    const auto data = pattern(1, 1 << 20);
+    EXPECT(::ftruncate(file.fd(), kContractSize) == 0);
+    for (const off_t at : {0, 3 << 20}) EXPECT_EQ(::pwrite(file.fd(), data.data(), data.size(), at), 1 << 20);
+    BlockOptions options = options_for(image);
+    disk = open_backend(options);
+    map = open_disk_map(options);
+    must(server->serve(*disk, map.get(), options, path));
+  }
+
+  TempDir dir;
+  const std::string image = dir.path("disk.img"), path = dir.path("disk.sock");
+  std::unique_ptr<EpollLoop> loop = must(EpollLoop::create("queues", {}, kLoop));
+  std::unique_ptr<BlockBackend> disk;
+  std::unique_ptr<DiskMap> map;
+  std::unique_ptr<BlockServer> server = must(NbdServer::create("0:9:0", *loop));
+};
+
+struct Status {
+  WireError error = WireError::kNone;
+  std::vector<std::pair<uint32_t, uint32_t>> extents;  // bytes, and their state
+};
+
+Status status_of(UniqueFd& socket, uint64_t offset, uint32_t length, uint16_t flags = 0) {
+  put(socket, request(Command::kBlockStatus, offset, length, 7, flags));
+  const auto chunk = get(socket, kChunkSize);
+  EXPECT_EQ(chunk.size(), kChunkSize);
+  std::span<const uint8_t> rest(chunk);
+  EXPECT_EQ(take_number<uint32_t>(rest), kChunkMagic);
+  EXPECT_EQ(take_number<uint16_t>(rest), kChunkDone);
+  const auto type = static_cast<Chunk>(take_number<uint16_t>(rest));
+  EXPECT_EQ(take_number<uint64_t>(rest), 7u);
+  const auto payload = get(socket, take_number<uint32_t>(rest));
+  std::span<const uint8_t> left(payload);
+  const auto first = take_number<uint32_t>(left);
+  if (type == Chunk::kError) return {static_cast<WireError>(first), {}};
+  EXPECT(type == Chunk::kBlockStatus);
+  EXPECT_EQ(first, kAllocationId);
+  Status status;
+  while (!left.empty()) {
+    const auto bytes = take_number<uint32_t>(left);
+    status.extents.emplace_back(bytes, take_number<uint32_t>(left));
+  }
+  return status;
+}
+
+TEST(a_client_that_asks_is_told_of_the_zeroes_of_a_file) {
+  const SparseExport sparse;
+  UniqueFd socket = connect_to(sparse.path);
+  greet(socket);
+  const auto answer = [&](Option what, const std::vector<uint8_t>& data = {}) {
+    put(socket, option(what, data));
+    return next_answer(socket);
+  };
+  const std::string allocation(kAllocation);
+  EXPECT(answer(Option::kSetMetaContext, query("", {allocation})) == OptionReply::kInvalid);  // not structured yet
+  EXPECT(answer(Option::kListMetaContext, query("", {})) == OptionReply::kMetaContext);
+  EXPECT(next_answer(socket) == OptionReply::kAck);
+  EXPECT(answer(Option::kStructuredReply, {1}) == OptionReply::kInvalid);
+  EXPECT(answer(Option::kStructuredReply) == OptionReply::kAck);
+  EXPECT(answer(Option::kListMetaContext, query("", {"qemu:", "base:"})) == OptionReply::kMetaContext);
+  EXPECT(next_answer(socket) == OptionReply::kAck);
+  EXPECT(answer(Option::kSetMetaContext, query("other", {allocation})) == OptionReply::kUnknown);
+  EXPECT(answer(Option::kSetMetaContext, query("", {"base:other", "x"})) == OptionReply::kAck);
+  auto cut = query("", {allocation, allocation});
+  while (!cut.empty()) {
+    cut.pop_back();
+    EXPECT(answer(Option::kSetMetaContext, cut) == OptionReply::kInvalid);
+  }
+  EXPECT(answer(Option::kSetMetaContext, {0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff}) == OptionReply::kInvalid);
+  EXPECT(answer(Option::kSetMetaContext, query("", {allocation})) == OptionReply::kMetaContext);
+  EXPECT(next_answer(socket) == OptionReply::kAck);
+  put(socket, option(Option::kGo, std::vector<uint8_t>(6)));
+  while (next_answer(socket) == OptionReply::kInfo) {
+  }
+  using Extents = std::vector<std::pair<uint32_t, uint32_t>>;
+  constexpr uint32_t kMiB = 1 << 20, kZeroes = kStateHole | kStateZero;
+  EXPECT(status_of(socket, 0, kContractSize).extents ==
+         (Extents{{kMiB, 0}, {2 * kMiB, kZeroes}, {kMiB, 0}, {4 * kMiB, kZeroes}}));
+  EXPECT(status_of(socket, kMiB - 512, kMiB).extents == (Extents{{512, 0}, {kMiB - 512, kZeroes}}));
+  EXPECT(status_of(socket, kMiB, 512).extents == (Extents{{512, kZeroes}}));
+  EXPECT(status_of(socket, 0, kContractSize, kCommandReqOne).extents == (Extents{{kMiB, 0}}));
+  EXPECT(status_of(socket, 0, 0).error == WireError::kInvalid);
+  EXPECT(status_of(socket, 1, 512).error == WireError::kInvalid);
+  EXPECT(status_of(socket, kContractSize, 512).error == WireError::kInvalid);
+}
+
+TEST(who_has_not_agreed_on_block_status_gets_none) {
+  const SparseExport sparse;
+  UniqueFd simple = connect_to(sparse.path);
+  greet(simple);
+  put(simple, option(Option::kGo, std::vector<uint8_t>(6)));
+  while (next_answer(simple) == OptionReply::kInfo) {
+  }
+  EXPECT(answer_to(simple, request(Command::kBlockStatus, 0, 4096)) == WireError::kInvalid);
+  const Export memory;  // of which nothing is known
+  UniqueFd other = memory.connect();
+  greet(other);
+  put(other, option(Option::kStructuredReply));
+  EXPECT(next_answer(other) == OptionReply::kAck);
+  put(other, option(Option::kSetMetaContext, query("", {std::string(kAllocation)})));
+  EXPECT(next_answer(other) == OptionReply::kAck);
+  put(other, option(Option::kGo, std::vector<uint8_t>(6)));
+  while (next_answer(other) == OptionReply::kInfo) {
+  }
+  EXPECT(status_of(other, 0, 4096).error == WireError::kInvalid);
+  memory.plan->fail_nth(BlockOp::kRead, 1, EIO);
+  put(other, request(Command::kRead, 0, 512));
+  const auto chunk = get(other, kChunkSize + 6);
+  EXPECT_EQ(chunk.size(), kChunkSize + 6);
+  std::span<const uint8_t> error(chunk.data() + kChunkSize, 4);
+  EXPECT(take_number<uint32_t>(error) == static_cast<uint32_t>(WireError::kIo));
 }
 
 TEST(a_request_that_cannot_be_is_an_error_and_the_client_goes_on) {

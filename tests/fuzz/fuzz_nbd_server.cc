@@ -10,7 +10,7 @@
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using acrn::nbd::Negotiation;
   std::vector<uint8_t> reply;
-  Negotiation negotiation({.size = 1 << 20}, reply);
+  Negotiation negotiation({.size = 1 << 20, .tells_zeroes = true}, reply);
   std::span<const uint8_t> rest(data, size);
   while (negotiation.wanted() <= rest.size()) {
     const size_t wanted = negotiation.wanted();

@@ -49,6 +49,10 @@ expect_equal 'qemu-img convert from it' "$out" 'Images are identical.'
 run qemu-io -f raw -c 'write -P 7 4096 8192' -c 'read -P 7 4096 8192' -c 'write -z 0 64k' -c 'discard 64k 64k' -c flush \
   -c 'read -P 0 0 64k' "$uri"
 expect_equal "qemu-io: $out" "$status" 0
+run nbdinfo --map --totals "$uri"
+expect_contains 'its zeroes' "$out" 'hole,zero'
+run qemu-img map --output=json -f raw "$uri"
+expect_contains 'its zeroes, to qemu-img' "$out" '"zero": true'
 run "$vblk" check -s "9,virtio-blk,$uri"
 expect_equal "vblk check: $err" "$status" 0
 stop
@@ -58,6 +62,8 @@ expect_equal 'what was written is in the file' "$status" 0
 # --- a window of an image in a format of its own, that nobody can write
 serve -s 9,virtio-blk,copy.qcow2,format=qcow2,ro,range=2048/4096
 run nbdcopy "$uri" window
+run qemu-img map --output=json -f raw "$uri"
+expect_contains 'of an image nothing is known' "$out" '"zero": false, "data": true'
 cmp <(tail -c +1048577 data | head -c 2M) window || fail 'a window of a qcow2 image'
 run qemu-io -f raw -c 'write 0 4096' "$uri"
 expect_contains 'a read-only export' "$out$err" 'Permission denied'

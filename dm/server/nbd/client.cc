@@ -15,7 +15,8 @@ constexpr size_t kInput = 64 << 10;        // bytes that are received at a time
 constexpr size_t kKeptMemory = 256 << 10;  // bytes that a slot keeps between requests
 constexpr size_t kPage = 4096;
 constexpr unsigned kAnswersPerCall = 32;
-constexpr unsigned kTurns = 16;  // before other tasks of the loop have theirs
+constexpr size_t kMostExtents = 64, kExtentSize = 2 * sizeof(uint32_t);  // of an answer
+constexpr unsigned kTurns = 16;                                          // before other tasks of the loop have theirs
 // Errors and the end are told of whatever is waited for: with this once, and not as long as they last.
 constexpr uint32_t kNothing = EPOLLET;
 
@@ -37,13 +38,20 @@ bool carries_data(const Request& request) {
   return request.command == Command::kRead || request.command == Command::kWrite;
 }
 
+// What its slot needs.
+size_t memory_for(const Request& request) {
+  if (request.command == Command::kBlockStatus) return kMostExtents * kExtentSize;
+  return carries_data(request) ? request.length : 0;
+}
+
 }  // namespace
 
-Client::Client(UniqueFd socket, std::unique_ptr<BlockChannel> channel, const ExportFacts& facts, const Rules& rules,
-               Gone gone)
+Client::Client(UniqueFd socket, std::unique_ptr<BlockChannel> channel, const ExportFacts& facts, DiskMap* map,
+               const Rules& rules, Gone gone)
     : socket_(std::move(socket)),
       channel_(std::move(channel)),
       facts_(facts),
+      map_(map),
       rules_(rules),
       gone_(std::move(gone)),
       watched_(EPOLLIN | EPOLLOUT),
@@ -57,8 +65,8 @@ Client::Client(UniqueFd socket, std::unique_ptr<BlockChannel> channel, const Exp
 }
 
 std::unique_ptr<Client> Client::create(EventLoop& loop, UniqueFd socket, std::unique_ptr<BlockChannel> channel,
-                                       const ExportFacts& facts, const Rules& rules, Gone gone) {
-  std::unique_ptr<Client> client(new Client(std::move(socket), std::move(channel), facts, rules, std::move(gone)));
+                                       const ExportFacts& facts, DiskMap* map, const Rules& rules, Gone gone) {
+  std::unique_ptr<Client> client(new Client(std::move(socket), std::move(channel), facts, map, rules, std::move(gone)));
   client->watch_ = loop.watch(client->socket_.fd(), client->watched_,
                               [raw = client.get()](uint32_t events) { raw->handle(events); });
   if (client->watch_ == nullptr) return nullptr;
@@ -104,7 +112,10 @@ bool Client::negotiate() {
   if (!fill(wanted)) return false;
   switch (negotiation_->take(consume(wanted))) {
     case Negotiation::Next::kAnotherStep: return true;
-    case Negotiation::Next::kTransmission: negotiation_.reset(); return true;
+    case Negotiation::Next::kTransmission:
+      agreed_ = negotiation_->agreed();
+      negotiation_.reset();
+      return true;
     case Negotiation::Next::kEnd:
       send();
       end("");
@@ -132,9 +143,11 @@ bool Client::take_request() {
     end("");
     return false;
   }
-  Slot* const slot = make_room(carries_data(*request_) ? request_->length : 0);
+  Slot* const slot = make_room(memory_for(*request_));
   if (slot == nullptr) return false;
   slot->cookie = request_->cookie;
+  slot->command = request_->command;
+  slot->start = request_->offset;
   if (request_->command == Command::kWrite) {
     receiving_ = slot;
     received_ = 0;
@@ -212,7 +225,8 @@ int Client::check(const Request& request) const {
   const bool writes = request.command == Command::kWrite || request.command == Command::kWriteZeroes ||
                       request.command == Command::kTrim;
   if (request.command == Command::kFlush) return 0;
-  if (!writes && request.command != Command::kRead) return EINVAL;
+  if (request.command == Command::kBlockStatus && (!agreed_.status || request.length == 0)) return EINVAL;
+  if (!writes && request.command != Command::kRead && request.command != Command::kBlockStatus) return EINVAL;
   if (writes && (facts_.flags & kReadOnly) != 0) return EPERM;
   if (request.command == Command::kTrim && (facts_.flags & kSendTrim) == 0) return EINVAL;
   if (request.offset % facts_.least_block != 0 || request.length % facts_.least_block != 0) return EINVAL;
@@ -221,12 +235,13 @@ int Client::check(const Request& request) const {
 }
 
 void Client::start(Slot& slot, const Request& request) {
-  slot.reply_data = 0;
+  slot.data = 0;
   const int error = check(request);
   if (error != 0 || (request.length == 0 && request.command != Command::kFlush)) {
     answer(slot, error);
     return;
   }
+  if (request.command == Command::kBlockStatus) return describe(slot, request);
   const bool stable = (request.flags & kCommandFua) != 0 || !rules_.writeback;
   slot.vector = {slot.memory.get(), request.length};
   slot.stable = slot.may_unmap = slot.flushes = slot.engine_will_block = false;
@@ -239,7 +254,7 @@ void Client::start(Slot& slot, const Request& request) {
     case Command::kRead:
       slot.op = BlockOp::kRead;
       slot.iov = {&slot.vector, 1};
-      slot.reply_data = request.length;
+      slot.data = request.length;
       break;
     case Command::kWrite:
       slot.op = BlockOp::kWrite;
@@ -256,6 +271,7 @@ void Client::start(Slot& slot, const Request& request) {
       slot.flushes = (request.flags & kCommandFua) != 0;
       break;
     case Command::kFlush:
+    case Command::kBlockStatus:
     case Command::kDisconnect:
       slot.op = BlockOp::kFlush;
       slot.offset = slot.length = 0;
@@ -290,9 +306,56 @@ void Client::request_done(BlockRequest& request) {
   if (ended_) end_when_idle();
 }
 
+// Extents until the end of what was asked for, or as many as there is room for.
+void Client::describe(Slot& slot, const Request& request) {
+  const size_t most = (request.flags & kCommandReqOne) != 0 ? 1 : kMostExtents;
+  std::vector<uint8_t> extents;
+  uint64_t bytes = 0;
+  bool zeroes = false;
+  const auto add = [&] {
+    if (bytes == 0) return;
+    put_number(extents, static_cast<uint32_t>(bytes));
+    put_number(extents, zeroes ? kStateHole | kStateZero : 0);
+    bytes = 0;
+  };
+  const uint64_t end = request.offset + request.length;
+  for (uint64_t at = request.offset; at < end;) {
+    const DiskMap::Extent extent = whole_blocks(map_->extent_at(at), end - at);
+    if (extent.zeroes != zeroes) {
+      add();
+      if (extents.size() == most * kExtentSize) break;
+    }
+    zeroes = extent.zeroes;
+    bytes += extent.bytes;
+    at += extent.bytes;
+  }
+  add();
+  std::copy(extents.begin(), extents.end(), slot.memory.get());
+  slot.data = extents.size();
+  answer(slot, 0);
+}
+
+// Of the export's: what is not all zeroes is data.
+DiskMap::Extent Client::whole_blocks(const DiskMap::Extent& extent, uint64_t left) const {
+  const uint64_t unit = facts_.least_block, bytes = std::min(extent.bytes, left);
+  if (!extent.zeroes) return {std::min(left, (bytes + unit - 1) / unit * unit), false};
+  if (bytes < unit) return {unit, false};
+  return {bytes / unit * unit, true};
+}
+
 void Client::answer(Slot& slot, int error) {
-  if (error != 0) slot.reply_data = 0;
-  slot.reply = make_reply(wire_error(error), slot.cookie);
+  if (error != 0) slot.data = 0;
+  const auto data = static_cast<uint32_t>(slot.data);
+  if (!agreed_.structured || (slot.command != Command::kRead && slot.command != Command::kBlockStatus)) {
+    slot.head = ReplyHead::simple(wire_error(error), slot.cookie);
+  } else if (error != 0) {
+    slot.head = ReplyHead::error(wire_error(error), slot.cookie);
+  } else if (data == 0) {
+    slot.head = ReplyHead::nothing(slot.cookie);
+  } else {
+    slot.head = slot.command == Command::kRead ? ReplyHead::read(slot.cookie, slot.start, data)
+                                               : ReplyHead::status(slot.cookie, data);
+  }
   slot.next = nullptr;
   (first_answer_ == nullptr ? first_answer_ : last_answer_->next) = &slot;
   last_answer_ = &slot;
@@ -310,8 +373,8 @@ bool Client::send() {
       if (size != skipped) parts[count++] = {data + skipped, size - skipped};
     };
     for (Slot* slot = first_answer_; slot != nullptr && count + 2 <= parts.size(); slot = slot->next) {
-      add(slot->reply.data(), slot->reply.size());
-      add(slot->memory.get(), slot->reply_data);
+      add(slot->head.data(), slot->head.size());
+      add(slot->memory.get(), slot->data);
     }
     msghdr message{};
     message.msg_iov = parts.data();
@@ -321,9 +384,9 @@ bool Client::send() {
     if (size < 0 && errno != EAGAIN) end("");
     if (size < 0) return false;
     answer_sent_ += static_cast<size_t>(size);
-    while (first_answer_ != nullptr && answer_sent_ >= kReplySize + first_answer_->reply_data) {
+    while (first_answer_ != nullptr && answer_sent_ >= first_answer_->head.size() + first_answer_->data) {
       Slot* const slot = first_answer_;
-      answer_sent_ -= kReplySize + slot->reply_data;
+      answer_sent_ -= slot->head.size() + slot->data;
       first_answer_ = slot->next;
       release(*slot);
     }

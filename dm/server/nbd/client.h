@@ -20,6 +20,7 @@
 
 #include "acrn/base/unique_fd.h"
 #include "acrn/block/blockif.h"
+#include "acrn/block/disk_map.h"
 #include "acrn/event/event_loop.h"
 #include "dm/server/nbd/negotiation.h"
 
@@ -38,8 +39,9 @@ class Client final : private BlockSink {
   // `gone` runs once, when nothing of the client is in flight any more, possibly from within the client's calls: it
   // is destroyed later. `why`: what it did wrong, or nothing. Null: epoll does not take the socket.
   using Gone = std::function<void(std::string_view why)>;
+  // `map`: what is known of the disk's zeroes; null: nothing.
   static std::unique_ptr<Client> create(EventLoop& loop, UniqueFd socket, std::unique_ptr<BlockChannel> channel,
-                                        const ExportFacts& facts, const Rules& rules, Gone gone);
+                                        const ExportFacts& facts, DiskMap* map, const Rules& rules, Gone gone);
 
   // Takes and answers nothing more; `gone` runs when its requests are done.
   void close() { end(""); }
@@ -53,17 +55,19 @@ class Client final : private BlockSink {
   // A request, and the room for its data.
   struct Slot : BlockRequest {
     uint64_t cookie = 0;
+    Command command{};
+    uint64_t start = 0;    // bytes: what was asked for
     bool flushes = false;  // a discard that has to be stable: it goes on as a flush
     std::unique_ptr<uint8_t, Free> memory;
     size_t memory_size = 0;  // bytes
     iovec vector{};
-    std::array<uint8_t, kReplySize> reply{};
-    size_t reply_data = 0;  // bytes that follow the reply
-    Slot* next = nullptr;   // that is to be answered
+    ReplyHead head;
+    size_t data = 0;       // bytes of the memory that follow the head
+    Slot* next = nullptr;  // that is to be answered
   };
 
-  Client(UniqueFd socket, std::unique_ptr<BlockChannel> channel, const ExportFacts& facts, const Rules& rules,
-         Gone gone);
+  Client(UniqueFd socket, std::unique_ptr<BlockChannel> channel, const ExportFacts& facts, DiskMap* map,
+         const Rules& rules, Gone gone);
 
   void request_done(BlockRequest& request) override;
   void batch_done() override { work(); }
@@ -79,6 +83,8 @@ class Client final : private BlockSink {
   Slot* make_room(size_t bytes);
   void start(Slot& slot, const Request& request);
   int check(const Request& request) const;
+  void describe(Slot& slot, const Request& request);
+  DiskMap::Extent whole_blocks(const DiskMap::Extent& extent, uint64_t left) const;
   void submit();
   void answer(Slot& slot, int error);
   bool send();
@@ -90,7 +96,9 @@ class Client final : private BlockSink {
   const UniqueFd socket_;
   const std::unique_ptr<BlockChannel> channel_;
   const ExportFacts facts_;
+  DiskMap* const map_;
   const Rules rules_;
+  Agreed agreed_;
   Gone gone_;  // null: it has run
   std::unique_ptr<FdWatch> watch_;
   uint32_t watched_;  // epoll's events

@@ -1,10 +1,13 @@
 #include "dm/server/nbd/negotiation.h"
 
+#include <algorithm>
+
 namespace acrn::nbd {
 namespace {
 
 constexpr size_t kOptionHeader = 16, kMostOptionData = 8192;  // bytes
 constexpr size_t kZeroes = 124;                               // bytes
+constexpr std::string_view kBase = "base:";                   // all contexts of the protocol's own
 
 }  // namespace
 
@@ -60,6 +63,9 @@ Negotiation::Next Negotiation::take_data(std::span<const uint8_t> bytes) {
       answer(OptionReply::kServer, std::vector<uint8_t>(sizeof(uint32_t)));  // a name of no bytes
       answer(OptionReply::kAck);
       return Next::kAnotherStep;
+    case Option::kStructuredReply: agree_on_structured_replies(bytes); return Next::kAnotherStep;
+    case Option::kListMetaContext:
+    case Option::kSetMetaContext: choose_contexts(bytes); return Next::kAnotherStep;
   }
   answer(OptionReply::kUnsupported);
   return Next::kAnotherStep;
@@ -100,6 +106,53 @@ Negotiation::Next Negotiation::choose_by_name(std::span<const uint8_t> bytes) {
   put_number(reply_, facts_.flags);
   if (zeroes_) reply_.resize(reply_.size() + kZeroes);
   return Next::kTransmission;
+}
+
+void Negotiation::agree_on_structured_replies(std::span<const uint8_t> bytes) {
+  if (!bytes.empty()) return answer(OptionReply::kInvalid);
+  agreed_.structured = true;
+  answer(OptionReply::kAck);
+}
+
+// To list them changes nothing; to set them forgets what was set before.
+void Negotiation::choose_contexts(std::span<const uint8_t> bytes) {
+  const bool sets = option_ == Option::kSetMetaContext;
+  if (sets) agreed_.status = false;
+  bool wanted = false;
+  const OptionReply outcome = look_for_contexts(bytes, wanted);
+  if (outcome == OptionReply::kAck && wanted && facts_.tells_zeroes) {
+    agreed_.status |= sets;
+    std::vector<uint8_t> context;
+    put_number(context, sets ? kAllocationId : uint32_t{0});
+    context.insert(context.end(), kAllocation.begin(), kAllocation.end());
+    answer(OptionReply::kMetaContext, context);
+  }
+  answer(outcome);
+}
+
+// A name's length and the name, how many queries there are, and of each its length and text.
+OptionReply Negotiation::look_for_contexts(std::span<const uint8_t> bytes, bool& wanted) const {
+  const bool lists = option_ == Option::kListMetaContext;
+  if (!agreed_.structured && !lists) return OptionReply::kInvalid;
+  if (bytes.size() < sizeof(uint32_t)) return OptionReply::kInvalid;
+  const auto name = take_number<uint32_t>(bytes);
+  if (bytes.size() < sizeof(uint32_t) || name > bytes.size() - sizeof(uint32_t)) return OptionReply::kInvalid;
+  bytes = bytes.subspan(name);
+  const auto queries = take_number<uint32_t>(bytes);
+  wanted = lists && queries == 0;
+  for (uint32_t i = 0; i < queries; i++) {
+    if (bytes.size() < sizeof(uint32_t)) return OptionReply::kInvalid;
+    const auto length = take_number<uint32_t>(bytes);
+    if (length > bytes.size()) return OptionReply::kInvalid;
+    const auto query = bytes.first(length);
+    const auto is = [&](std::string_view text) {
+      return std::equal(query.begin(), query.end(), text.begin(), text.end());
+    };
+    wanted |= is(kAllocation) || (lists && is(kBase));
+    bytes = bytes.subspan(length);
+  }
+  if (!bytes.empty()) return OptionReply::kInvalid;
+  return name == 0 ? OptionReply::kAck : OptionReply::kUnknown;
 }
 
 void Negotiation::answer(OptionReply reply, std::span<const uint8_t> data) {

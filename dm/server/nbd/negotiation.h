@@ -16,6 +16,13 @@ struct ExportFacts {
   uint16_t flags = kHasFlags;  // ExportFlag
   uint32_t least_block = 512;  // bytes: what offset and length of a request are multiples of
   uint32_t best_block = 4096;  // bytes
+  bool tells_zeroes = false;   // block status can be asked for
+};
+
+// Beyond simple replies.
+struct Agreed {
+  bool structured = false;  // replies to reads
+  bool status = false;      // the context base:allocation
 };
 
 class Negotiation {
@@ -34,6 +41,7 @@ class Negotiation {
   size_t wanted() const { return wanted_; }
   // A step. `bytes`: wanted() of them.
   Next take(std::span<const uint8_t> bytes);
+  const Agreed& agreed() const { return agreed_; }
 
  private:
   enum class State { kFlags, kOption, kData };
@@ -43,12 +51,16 @@ class Negotiation {
   Next take_data(std::span<const uint8_t> bytes);
   Next choose(std::span<const uint8_t> bytes);
   Next choose_by_name(std::span<const uint8_t> bytes);
+  void agree_on_structured_replies(std::span<const uint8_t> bytes);
+  void choose_contexts(std::span<const uint8_t> bytes);
+  OptionReply look_for_contexts(std::span<const uint8_t> bytes, bool& wanted) const;
   void answer(OptionReply reply, std::span<const uint8_t> data = {});
 
   const ExportFacts facts_;
   std::vector<uint8_t>& reply_;
   State state_ = State::kFlags;
   size_t wanted_;
+  Agreed agreed_;
   bool zeroes_ = true;  // behind an export that was chosen by its name
   Option option_{};     // whose data comes next
 };

@@ -1,27 +1,38 @@
-// The NBD protocol as a server of ours speaks it: fixed newstyle negotiation, simple replies (the NBD project's
-// doc/proto.md). All numbers are big endian on the wire.
+// The NBD protocol as a server of ours speaks it: fixed newstyle negotiation, simple and structured replies, block
+// status (the NBD project's doc/proto.md). All numbers are big endian on the wire.
 #pragma once
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string_view>
 #include <vector>
 
 namespace acrn::nbd {
 
 inline constexpr uint64_t kGreeting = 0x4e42444d41474943, kOptionMagic = 0x49484156454f5054;
 inline constexpr uint64_t kOptionReplyMagic = 0x0003e889045565a9;
-inline constexpr uint32_t kRequestMagic = 0x25609513, kReplyMagic = 0x67446698;
+inline constexpr uint32_t kRequestMagic = 0x25609513, kReplyMagic = 0x67446698, kChunkMagic = 0x668e33ef;
 
 // Both sides' handshake flags.
 inline constexpr uint16_t kFixedNewstyle = 1 << 0, kNoZeroes = 1 << 1;
 
-enum class Option : uint32_t { kExportName = 1, kAbort = 2, kList = 3, kInfo = 6, kGo = 7 };
+enum class Option : uint32_t {
+  kExportName = 1,
+  kAbort = 2,
+  kList = 3,
+  kInfo = 6,
+  kGo = 7,
+  kStructuredReply = 8,
+  kListMetaContext = 9,
+  kSetMetaContext = 10,
+};
 enum class OptionReply : uint32_t {
   kAck = 1,
   kServer = 2,
   kInfo = 3,
+  kMetaContext = 4,
   kUnsupported = (1u << 31) + 1,
   kInvalid = (1u << 31) + 3,
   kUnknown = (1u << 31) + 6,
@@ -39,8 +50,24 @@ enum ExportFlag : uint16_t {
   kCanMultiConn = 1 << 8,
 };
 
-enum class Command : uint16_t { kRead = 0, kWrite = 1, kDisconnect = 2, kFlush = 3, kTrim = 4, kWriteZeroes = 6 };
-inline constexpr uint16_t kCommandFua = 1 << 0, kCommandNoHole = 1 << 1;
+enum class Command : uint16_t {
+  kRead = 0,
+  kWrite = 1,
+  kDisconnect = 2,
+  kFlush = 3,
+  kTrim = 4,
+  kWriteZeroes = 6,
+  kBlockStatus = 7
+};
+inline constexpr uint16_t kCommandFua = 1 << 0, kCommandNoHole = 1 << 1, kCommandReqOne = 1 << 3;
+
+// The one metadata context of ours, and what it says of bytes.
+inline constexpr std::string_view kAllocation = "base:allocation";
+inline constexpr uint32_t kAllocationId = 1, kStateHole = 1 << 0, kStateZero = 1 << 1;
+
+// A part of a structured reply. Each of ours has one.
+enum class Chunk : uint16_t { kNone = 0, kOffsetData = 1, kBlockStatus = 5, kError = (1 << 15) + 1 };
+inline constexpr uint16_t kChunkDone = 1 << 0;
 
 // Errors on the wire have numbers of their own, whatever the host's are.
 enum class WireError : uint32_t {
@@ -64,7 +91,7 @@ struct Request {
   uint64_t offset;  // bytes
   uint32_t length;  // bytes
 };
-inline constexpr size_t kRequestSize = 28, kReplySize = 16;
+inline constexpr size_t kRequestSize = 28;
 
 template <class T>
 T take_number(std::span<const uint8_t>& from) {
@@ -91,15 +118,59 @@ inline Request parse_request(std::span<const uint8_t> from) {
   return request;
 }
 
-inline std::array<uint8_t, kReplySize> make_reply(WireError error, uint64_t cookie) {
-  std::array<uint8_t, kReplySize> reply;
-  const auto put = [&reply](size_t at, size_t size, uint64_t value) {
-    for (size_t i = 0; i < size; i++) reply[at + i] = static_cast<uint8_t>(value >> (8 * (size - 1 - i)));
-  };
-  put(0, 4, kReplyMagic);
-  put(4, 4, static_cast<uint32_t>(error));
-  put(8, 8, cookie);
-  return reply;
-}
+// What stands before the data of an answer, if there is any: a simple reply, or the chunk of a structured one.
+class ReplyHead {
+ public:
+  static ReplyHead simple(WireError error, uint64_t cookie) {
+    ReplyHead head;
+    head.put(kReplyMagic);
+    head.put(static_cast<uint32_t>(error));
+    head.put(cookie);
+    return head;
+  }
+  // Of a read: `data` bytes follow.
+  static ReplyHead read(uint64_t cookie, uint64_t offset, uint32_t data) {
+    ReplyHead head = chunk(Chunk::kOffsetData, cookie, static_cast<uint32_t>(sizeof(offset)) + data);
+    head.put(offset);
+    return head;
+  }
+  // `data` bytes of descriptors follow.
+  static ReplyHead status(uint64_t cookie, uint32_t data) {
+    ReplyHead head = chunk(Chunk::kBlockStatus, cookie, static_cast<uint32_t>(sizeof(kAllocationId)) + data);
+    head.put(kAllocationId);
+    return head;
+  }
+  static ReplyHead nothing(uint64_t cookie) { return chunk(Chunk::kNone, cookie, 0); }
+  static ReplyHead error(WireError error, uint64_t cookie) {
+    ReplyHead head = chunk(Chunk::kError, cookie, sizeof(uint32_t) + sizeof(uint16_t));
+    head.put(static_cast<uint32_t>(error));
+    head.put(uint16_t{0});  // bytes of a message
+    return head;
+  }
+
+  uint8_t* data() { return bytes_.data(); }
+  size_t size() const { return size_; }
+
+ private:
+  static constexpr size_t kMost = 28;
+
+  static ReplyHead chunk(Chunk type, uint64_t cookie, uint32_t payload) {
+    ReplyHead head;
+    head.put(kChunkMagic);
+    head.put(kChunkDone);
+    head.put(static_cast<uint16_t>(type));
+    head.put(cookie);
+    head.put(payload);
+    return head;
+  }
+  template <class T>
+  void put(T value) {
+    for (size_t i = sizeof(T); i-- > 0;)
+      bytes_[size_++] = static_cast<uint8_t>(static_cast<uint64_t>(value) >> (8 * i));
+  }
+
+  std::array<uint8_t, kMost> bytes_{};
+  size_t size_ = 0;
+};
 
 }  // namespace acrn::nbd

@@ -14,8 +14,8 @@ namespace {
 
 constexpr std::string_view kOption = "--serve", kAdvice = "give a folder for new sockets, like --serve nbd=/run/acrn";
 
-ExportFacts facts_of(const BlockInfo& info, const BlockOptions& options) {
-  ExportFacts facts{.size = info.size};
+ExportFacts facts_of(const BlockInfo& info, const BlockOptions& options, bool tells_zeroes) {
+  ExportFacts facts{.size = info.size, .tells_zeroes = tells_zeroes};
   facts.least_block = std::max(facts.least_block, info.offset_alignment);
   facts.best_block = std::max({facts.best_block, facts.least_block, info.physical_block});
   // A flush of any channel is one of the disk, so clients may share it over several connections.
@@ -34,12 +34,13 @@ Result<std::unique_ptr<BlockServer>> NbdServer::create(const std::string& slot, 
 
 Result<void> NbdServer::check(const std::string& path) { return ListeningSocket::check(kOption, path, kAdvice); }
 
-Result<void> NbdServer::serve(BlockBackend& disk, const BlockOptions& options, const std::string& path) {
+Result<void> NbdServer::serve(BlockBackend& disk, DiskMap* map, const BlockOptions& options, const std::string& path) {
   auto socket = ListeningSocket::create(kOption, path, kAdvice);
   if (!socket) return socket.error();
   bool served = false;
   loop_.run([&] {
     disk_ = &disk;
+    map_ = map;
     options_ = options;
     acceptor_ = Acceptor::create(loop_, std::move(socket).value(),
                                  [this](UniqueFd client, int error) { accept(std::move(client), error); });
@@ -69,7 +70,8 @@ void NbdServer::accept(UniqueFd socket, int error) {
   if (clients_.size() == kMostClients) return turn_away("there are as many as there may be");
   auto channel = disk_->open_channel(loop_, Client::kSlots);
   if (!channel) return turn_away(channel.error().message);
-  auto client = Client::create(loop_, std::move(socket), std::move(channel).value(), facts_of(disk_->info(), options_),
+  auto client = Client::create(loop_, std::move(socket), std::move(channel).value(),
+                               facts_of(disk_->info(), options_, map_ != nullptr), map_,
                                {.writeback = options_.writeback, .discard = options_.discard.has_value()},
                                [this](std::string_view why) { client_gone(why); });
   if (client != nullptr) clients_.push_back(std::move(client));

@@ -29,7 +29,7 @@ class NbdServer final : public BlockServer {
   static Result<void> check(const std::string& path);
   ~NbdServer() override { stop(); }
 
-  Result<void> serve(BlockBackend& disk, const BlockOptions& options, const std::string& path) override;
+  Result<void> serve(BlockBackend& disk, DiskMap* map, const BlockOptions& options, const std::string& path) override;
   void stop() override;
 
  private:
@@ -43,6 +43,7 @@ class NbdServer final : public BlockServer {
   // On the loop.
   BlockBackend* disk_ = nullptr;
   BlockOptions options_;
+  DiskMap* map_ = nullptr;
   std::unique_ptr<Acceptor> acceptor_;
   std::vector<std::unique_ptr<Client>> clients_;
   std::latch* all_gone_ = nullptr;  // for who waits for the last client's end

@@ -4,7 +4,7 @@
 #include <memory>
 #include <string>
 
-#include "dm/block/disk_map.h"
+#include "acrn/block/disk_map.h"
 
 namespace acrn {
 

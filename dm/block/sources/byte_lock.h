@@ -24,8 +24,9 @@ struct ByteLock {
   Result<void> attempt(int command, unsigned tries) const;
 };
 
-// A process that was killed with requests in io_uring is gone some milliseconds before its locks are.
-inline constexpr unsigned kLockTries = 30;
+// A process that was killed with requests in io_uring is gone before its locks are, which wait for the last request: a
+// sync of a busy disk.
+inline constexpr unsigned kLockTries = 300;
 
 // The length of all bytes of a file, whatever its size.
 inline constexpr uint64_t kWholeFile = std::numeric_limits<int64_t>::max();

@@ -16,6 +16,7 @@ constexpr size_t kKeptMemory = 256 << 10;  // bytes that a slot keeps between re
 constexpr size_t kPage = 4096;
 constexpr unsigned kAnswersPerCall = 32;
 constexpr size_t kMostExtents = 64, kExtentSize = 2 * sizeof(uint32_t);  // of an answer
+constexpr unsigned kMostLooks = 256;                                     // at the map, for an answer
 constexpr unsigned kTurns = 16;                                          // before other tasks of the loop have theirs
 // Errors and the end are told of whatever is waited for: with this once, and not as long as they last.
 constexpr uint32_t kNothing = EPOLLET;
@@ -319,7 +320,8 @@ void Client::describe(Slot& slot, const Request& request) {
     bytes = 0;
   };
   const uint64_t end = request.offset + request.length;
-  for (uint64_t at = request.offset; at < end;) {
+  unsigned looks = 0;
+  for (uint64_t at = request.offset; at < end && looks < kMostLooks; looks++) {
     const DiskMap::Extent extent = whole_blocks(map_->extent_at(at), end - at);
     if (extent.zeroes != zeroes) {
       add();

@@ -101,8 +101,8 @@ T take_number(std::span<const uint8_t>& from) {
   return value;
 }
 
-template <class T>
-void put_number(std::vector<uint8_t>& to, T value) {
+template <class T, class Bytes>
+void put_number(Bytes& to, T value) {
   for (size_t i = sizeof(T); i-- > 0;) to.push_back(static_cast<uint8_t>(static_cast<uint64_t>(value) >> (8 * i)));
 }
 
@@ -123,31 +123,32 @@ class ReplyHead {
  public:
   static ReplyHead simple(WireError error, uint64_t cookie) {
     ReplyHead head;
-    head.put(kReplyMagic);
-    head.put(static_cast<uint32_t>(error));
-    head.put(cookie);
+    put_number(head, kReplyMagic);
+    put_number(head, static_cast<uint32_t>(error));
+    put_number(head, cookie);
     return head;
   }
   // Of a read: `data` bytes follow.
   static ReplyHead read(uint64_t cookie, uint64_t offset, uint32_t data) {
     ReplyHead head = chunk(Chunk::kOffsetData, cookie, static_cast<uint32_t>(sizeof(offset)) + data);
-    head.put(offset);
+    put_number(head, offset);
     return head;
   }
   // `data` bytes of descriptors follow.
   static ReplyHead status(uint64_t cookie, uint32_t data) {
     ReplyHead head = chunk(Chunk::kBlockStatus, cookie, static_cast<uint32_t>(sizeof(kAllocationId)) + data);
-    head.put(kAllocationId);
+    put_number(head, kAllocationId);
     return head;
   }
   static ReplyHead nothing(uint64_t cookie) { return chunk(Chunk::kNone, cookie, 0); }
   static ReplyHead error(WireError error, uint64_t cookie) {
     ReplyHead head = chunk(Chunk::kError, cookie, sizeof(uint32_t) + sizeof(uint16_t));
-    head.put(static_cast<uint32_t>(error));
-    head.put(uint16_t{0});  // bytes of a message
+    put_number(head, static_cast<uint32_t>(error));
+    put_number(head, uint16_t{0});  // bytes of a message
     return head;
   }
 
+  void push_back(uint8_t byte) { bytes_[size_++] = byte; }
   uint8_t* data() { return bytes_.data(); }
   size_t size() const { return size_; }
 
@@ -156,17 +157,12 @@ class ReplyHead {
 
   static ReplyHead chunk(Chunk type, uint64_t cookie, uint32_t payload) {
     ReplyHead head;
-    head.put(kChunkMagic);
-    head.put(kChunkDone);
-    head.put(static_cast<uint16_t>(type));
-    head.put(cookie);
-    head.put(payload);
+    put_number(head, kChunkMagic);
+    put_number(head, kChunkDone);
+    put_number(head, static_cast<uint16_t>(type));
+    put_number(head, cookie);
+    put_number(head, payload);
     return head;
-  }
-  template <class T>
-  void put(T value) {
-    for (size_t i = sizeof(T); i-- > 0;)
-      bytes_[size_++] = static_cast<uint8_t>(static_cast<uint64_t>(value) >> (8 * i));
   }
 
   std::array<uint8_t, kMost> bytes_{};

@@ -1,6 +1,5 @@
 #include "dm/block/sources/image/image_disk.h"
 
-#include <algorithm>
 #include <chrono>
 
 #include "acrn/base/concat.h"

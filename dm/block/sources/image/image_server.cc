@@ -5,7 +5,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
@@ -112,13 +111,12 @@ std::vector<std::string> daemon_command(const BlockOptions& options, Json node) 
   node["node-name"] = "disk";
   node["read-only"] = options.read_only;
   node["cache"] = {{"direct", options.nocache}};
-  const unsigned queues = std::max(options.queues, options.iothreads);
   std::vector<std::string> command{"qemu-storage-daemon"};
   for (std::string& word : key_arguments(options)) command.push_back(std::move(word));
   command.insert(command.end(),
                  {"--blockdev", node.dump(), "--export",
                   concat("type=vhost-user-blk,id=disk,node-name=disk,addr.type=fd,addr.str=", ChildProcess::kListening,
-                         ",writable=", options.read_only ? "off" : "on", ",num-queues=", queues)});
+                         ",writable=", options.read_only ? "off" : "on", ",num-queues=", options.queues)});
   return command;
 }
 

@@ -77,10 +77,10 @@ Result<NbdHandle> connect(const std::string& uri, std::chrono::milliseconds pati
 
 // Entries are pairs: bytes, and what they are.
 int take_status(void* context, const char*, uint64_t, uint32_t* entries, size_t count, int*) {
-  auto& status = *static_cast<std::optional<NbdStatus>*>(context);
+  auto& status = *static_cast<std::optional<DiskMap::Extent>*>(context);
   for (size_t i = 0; i + 1 < count && entries[i] != 0; i += 2) {
     const bool zeroes = (entries[i + 1] & LIBNBD_STATE_ZERO) != 0;
-    if (!status) status = NbdStatus{0, zeroes};
+    if (!status) status = DiskMap::Extent{0, zeroes};
     if (status->zeroes != zeroes) break;
     status->bytes += entries[i];
   }
@@ -97,10 +97,10 @@ Result<NbdHandle> connect_nbd_for_status(const std::string& uri, std::chrono::mi
   return connect(uri, patience, -1, true);
 }
 
-std::optional<NbdStatus> ask_status(nbd_handle* handle, uint64_t offset, uint64_t bytes,
-                                    std::chrono::milliseconds patience) {
+std::optional<DiskMap::Extent> ask_status(nbd_handle* handle, uint64_t offset, uint64_t bytes,
+                                          std::chrono::milliseconds patience) {
   const auto end = Clock::now() + patience;
-  std::optional<NbdStatus> status;
+  std::optional<DiskMap::Extent> status;
   const nbd_extent_callback take{take_status, &status, nullptr};
   const int64_t command = nbd_aio_block_status(handle, bytes, offset, take, NBD_NULL_COMPLETION, 0);
   if (command < 0) return std::nullopt;

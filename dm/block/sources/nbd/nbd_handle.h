@@ -10,6 +10,7 @@
 #include <string>
 
 #include "acrn/base/result.h"
+#include "acrn/block/disk_map.h"
 
 namespace acrn {
 
@@ -36,14 +37,10 @@ inline constexpr std::chrono::seconds kNbdPatience{10};  // for a server to answ
 Result<NbdHandle> connect_nbd(const std::string& uri, std::chrono::milliseconds patience, int cancel = -1);
 // The same, and the server is asked for its block status.
 Result<NbdHandle> connect_nbd_for_status(const std::string& uri, std::chrono::milliseconds patience);
-// The server's word on the first of these bytes, 1 or more: the state (NBD_STATE_HOLE, NBD_STATE_ZERO) and how many
-// bytes have it. Null: it has none to say, or does not in time.
-struct NbdStatus {
-  uint64_t bytes = 0;
-  bool zeroes = false;
-};
-std::optional<NbdStatus> ask_status(nbd_handle* handle, uint64_t offset, uint64_t bytes,
-                                    std::chrono::milliseconds patience);
+// The server's word on the first of these bytes, 1 or more (NBD_STATE_ZERO). Null: it has none to say, or does not in
+// time.
+std::optional<DiskMap::Extent> ask_status(nbd_handle* handle, uint64_t offset, uint64_t bytes,
+                                          std::chrono::milliseconds patience);
 
 NbdFacts facts_of(nbd_handle* handle);
 

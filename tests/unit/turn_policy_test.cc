@@ -125,8 +125,7 @@ TEST(the_loop_polls_unless_kicks_do_all_of_it) {
   for (const Case& each : cases) {
     TurnPolicy policy(KickMode::kAuto);
     for (const auto& [site, result] : each.turns) policy.end(site, result);
-    test::expect(policy.wants_polling(0) == each.polls, each.name, __FILE__, __LINE__);
-    test::expect(policy.wants_polling(1), each.name, __FILE__, __LINE__);
+    test::expect(policy.wants_polling() == each.polls, each.name, __FILE__, __LINE__);
   }
 }
 

@@ -69,7 +69,7 @@ class TurnPolicy {
   }
 
   // Whether the loop should look at a running ring before it sleeps.
-  bool wants_polling(unsigned in_flight) const { return in_flight != 0 || !last_kick_inline_; }
+  bool wants_polling() const { return !last_kick_inline_; }
 
  private:
   unsigned turn_quota(Site site, unsigned ring_size) const {

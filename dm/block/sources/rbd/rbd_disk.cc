@@ -12,18 +12,16 @@
 namespace acrn {
 
 // On its loop, but for what librbd's threads call.
-class RbdDisk::Channel final : public BlockChannel, private Poller {
+class RbdDisk::Channel final : public BlockChannel {
  public:
   static Result<std::unique_ptr<BlockChannel>> create(RbdDisk& disk, EventLoop& loop, unsigned depth) {
     std::unique_ptr<Channel> channel(new Channel(disk, loop, depth));
     auto notifier = loop.make_notifier([raw = channel.get()] { raw->deliver(); });
     if (!notifier) return notifier.error();
     channel->notifier_ = std::move(notifier).value();
-    channel->loop_polls_ = loop.add_poller(*channel);
     return std::unique_ptr<BlockChannel>(std::move(channel));
   }
   ~Channel() override {
-    if (loop_polls_) loop_.remove_poller(*this);
     MutexLock lock(mutex_);  // the last of librbd's calls may still be on its way out
   }
 
@@ -109,25 +107,19 @@ class RbdDisk::Channel final : public BlockChannel, private Poller {
     return rbd_aio_flush(image, completion);
   }
 
-  // Any thread.
+  // Any thread. A loop that sleeps need not be woken: this thread borrows it.
   void done(Slot& slot, int error) {
     slot.error = error;
-    MutexLock lock(mutex_);
-    slot.next = std::exchange(done_, &slot);
-    some_done_.store(true, std::memory_order_relaxed);
-    if (slot.next == nullptr && asleep_) notifier_->notify();
+    if (const LoopLease lease = announce(slot)) deliver();
   }
 
-  bool poll() override {
-    if (!some_done_.load(std::memory_order_relaxed)) return false;
-    deliver();
-    return true;
-  }
-  bool wants_polling() const override { return free_.size() < slots_.size(); }
-  bool prepare_sleep() override {
+  LoopLease announce(Slot& slot) {
     MutexLock lock(mutex_);
-    asleep_ = true;
-    return done_ != nullptr;
+    slot.next = std::exchange(done_, &slot);
+    if (slot.next != nullptr) return {};  // whoever was told of that one has not looked yet
+    LoopLease lease = loop_.try_borrow();
+    if (!lease) notifier_->notify();
+    return lease;
   }
 
   // What is done, in groups; what had to wait takes its place.
@@ -137,8 +129,6 @@ class RbdDisk::Channel final : public BlockChannel, private Poller {
     {
       MutexLock lock(mutex_);
       slot = std::exchange(done_, nullptr);
-      some_done_.store(false, std::memory_order_relaxed);
-      asleep_ = !loop_polls_;
     }
     while (slot != nullptr) finish(*std::exchange(slot, slot->next), sinks);
     sinks.end();
@@ -169,7 +159,6 @@ class RbdDisk::Channel final : public BlockChannel, private Poller {
 
   RbdDisk& disk_;
   EventLoop& loop_;
-  bool loop_polls_ = false;
   std::vector<Slot> slots_;
   std::vector<Slot*> free_;
   RequestFifo waiting_;  // for a slot
@@ -177,8 +166,6 @@ class RbdDisk::Channel final : public BlockChannel, private Poller {
   std::unique_ptr<Notifier> notifier_;
   Mutex mutex_;  // leaf
   Slot* done_ ACRN_GUARDED_BY(mutex_) = nullptr;
-  std::atomic<bool> some_done_{false};          // a hint, to look without the mutex
-  bool asleep_ ACRN_GUARDED_BY(mutex_) = true;  // the loop may be: it has to be notified
 };
 
 RbdDisk::RbdDisk(std::unique_ptr<RbdImage> image, const BlockInfo& info, uint64_t size)

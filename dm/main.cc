@@ -21,6 +21,7 @@
 #include "dm/cli/backend_program.h"
 #include "dm/cli/command_line.h"
 #include "dm/cli/dry_run.h"
+#include "dm/mem/bus_errors.h"
 #include "dm/run/preflight.h"
 #include "dm/run/runner.h"
 #include "dm/serial/terminal.h"
@@ -97,6 +98,7 @@ int launch(const DmConfig& config) {
 }
 
 int run(const DmConfig& config, const std::vector<std::string>& warnings) {
+  catch_bus_errors();
   LoggerSetting channels = config.logger;
   if (config.dry_run) channels.disk = channels.kmsg = std::nullopt;  // a dry run opens nothing for writing
   if (const auto set_up = setup_logging(channels, concat("/var/log/acrn-dm/", config.vm_name, ".log")); !set_up) {

@@ -23,6 +23,7 @@ struct DiskFacts {
   // "file", "block device", "image", "nbd", "vhost-user", "rbd", "ram" or "nodisk".
   std::string medium;
   BlockEngine engine = BlockEngine::kAuto;  // of a file or device: what it stands for
+  MapMode map = MapMode::kOff;              // the same
   // Bytes of a file or device that are served, and are to be locked.
   struct Bytes {
     std::string path;                // for messages

@@ -55,6 +55,7 @@ void to_json(const PciSlotConfig& slot, const DeviceFacts& device, Json& json) {
       {"key", options.key.empty() ? Json() : Json(options.key)},
       {"snapshot", options.snapshot},
       {"engine", word_of(kEngineWords, facts.engine)},
+      {"map", word_of(kMapWords, facts.map)},
       {"kick", word_of(kKickWords, options.kick)},
       {"iothreads", options.iothreads},
       {"iothread_cpus", options.iothread_cpus},

@@ -79,6 +79,12 @@ bool accept_engine(BlockOptions& options, Text value) {
   return engine.has_value();
 }
 
+bool accept_map(BlockOptions& options, Text value) {
+  const auto map = choice_of(kMapWords, value);
+  if (map) options.map = *map;
+  return map.has_value();
+}
+
 bool accept_kick(BlockOptions& options, Text value) {
   const auto kick = choice_of(kKickWords, value);
   if (kick) options.kick = *kick;
@@ -215,6 +221,15 @@ constexpr Row kRows[] = {
      .manual =
          "The engine. By default io_uring with nocache where the host allows it, and up to 8 worker threads otherwise.",
      .words = "auto threads io_uring"},
+    {.key = "map",
+     .value = ValueRule::kRequired,
+     .accept = accept_map,
+     .kind = "a way to read the page cache",
+     .expects = "map=auto, map=on or map=off",
+     .argument = "auto|on|off",
+     .default_value = "auto",
+     .help = "read what is in the page cache by a mapping of the file, without a system call",
+     .words = "auto on off"},
     {.key = "kick",
      .value = ValueRule::kRequired,
      .accept = accept_kick,
@@ -404,6 +419,12 @@ Result<void> check_together(BlockOptions& options) {
   }
   if (!server.empty() && options.engine != BlockEngine::kAuto) {
     return usage_error(concat("aio: ", server, " has an engine of its own; leave it out"));
+  }
+  if (options.map == MapMode::kOn && (!file || options.format != ImageFormat::kRaw || options.snapshot)) {
+    return usage_error("map=on: for a raw file or a block device; leave it out");
+  }
+  if (options.map == MapMode::kOn && options.nocache) {
+    return usage_error("map=on: nocache does without the page cache; leave one of them out");
   }
   if (!std::holds_alternative<RbdName>(options.source) && !(options.conf.empty() && options.id.empty())) {
     return usage_error(concat(options.conf.empty() ? "id" : "conf", ": for a disk of Ceph's; leave it out"));

@@ -14,9 +14,11 @@ namespace acrn {
 inline constexpr unsigned kMaxQueues = 64;
 inline constexpr unsigned kMaxIoThreads = 64;
 
-// The values of aio= and of kick=.
+// The values of aio=, map= and kick=.
 inline constexpr ChoiceWords<BlockEngine, 3> kEngineWords{
     {{"auto", BlockEngine::kAuto}, {"threads", BlockEngine::kThreads}, {"io_uring", BlockEngine::kIoUring}}};
+inline constexpr ChoiceWords<MapMode, 3> kMapWords{
+    {{"auto", MapMode::kAuto}, {"on", MapMode::kOn}, {"off", MapMode::kOff}}};
 inline constexpr ChoiceWords<KickMode, 3> kKickWords{
     {{"auto", KickMode::kAuto}, {"inline", KickMode::kInline}, {"loop", KickMode::kLoop}}};
 

@@ -7,7 +7,6 @@
 
 #include <array>
 #include <cerrno>
-#include <csignal>
 #include <limits>
 #include <utility>
 
@@ -28,20 +27,6 @@ namespace {
 
 std::array<SharedMapping::Guard, 32768> guards;
 Mutex guards_mutex;  // leaf
-struct sigaction next_action;
-
-// Only what a signal handler may: atomics that are lock-free, and system calls.
-void handle_bus_error(int signal, siginfo_t* info, void*) {
-  const int saved_errno = errno;
-  const bool sent = info->si_code <= 0;  // by a process, and for no address
-  if (!sent && SharedMapping::recover(info->si_addr)) {
-    errno = saved_errno;
-    return;
-  }
-  // Not ours: as if we had not been here. A fault comes again by itself.
-  ::sigaction(signal, &next_action, nullptr);
-  if (sent) ::raise(signal);
-}
 
 SharedMapping::Guard* take_guard() {
   MutexLock lock(guards_mutex);
@@ -62,17 +47,6 @@ uint64_t page_size(int fd, uint64_t end) {
 }
 
 }  // namespace
-
-bool SharedMapping::catch_bus_errors() {
-  static const bool caught = [] {
-    struct sigaction action {};
-    action.sa_sigaction = handle_bus_error;
-    action.sa_flags = SA_SIGINFO | SA_ONSTACK;
-    sigemptyset(&action.sa_mask);
-    return ::sigaction(SIGBUS, &action, &next_action) == 0;
-  }();
-  return caught;
-}
 
 bool SharedMapping::recover(const void* fault) {
   const auto address = address_of(fault);
@@ -99,13 +73,21 @@ std::unique_ptr<SharedMapping> SharedMapping::create(int fd, uint64_t offset, ui
   if (page == 0) return nullptr;
   // Whole pages: a part of a huge one can be neither unmapped nor replaced.
   const uint64_t begin = offset / page * page, whole = (offset + size + page - 1) / page * page - begin;
+  return map(fd, begin, whole, PROT_READ | PROT_WRITE, offset - begin, error);
+}
+
+std::unique_ptr<SharedMapping> SharedMapping::create_for_reading(int fd, uint64_t offset, uint64_t size, int& error) {
+  return map(fd, offset, size, PROT_READ, 0, error);
+}
+
+std::unique_ptr<SharedMapping> SharedMapping::map(int fd, uint64_t begin, uint64_t whole, int protection,
+                                                  uint64_t skipped, int& error) {
   Guard* const guard = take_guard();
   if (guard == nullptr) {
     error = ENOSPC;
     return nullptr;
   }
-  void* const address =
-      ::mmap(nullptr, whole, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, static_cast<off_t>(begin));
+  void* const address = ::mmap(nullptr, whole, protection, MAP_SHARED | MAP_NORESERVE, fd, static_cast<off_t>(begin));
   error = errno;
   if (address == MAP_FAILED) {
     MutexLock lock(guards_mutex);
@@ -116,7 +98,7 @@ std::unique_ptr<SharedMapping> SharedMapping::create(int fd, uint64_t offset, ui
   guard->size = whole;
   guard->begin = address_of(address);
   error = 0;
-  return std::unique_ptr<SharedMapping>(new SharedMapping(static_cast<std::byte*>(address) + (offset - begin), *guard));
+  return std::unique_ptr<SharedMapping>(new SharedMapping(static_cast<std::byte*>(address) + skipped, *guard));
 }
 
 SharedMapping::~SharedMapping() {

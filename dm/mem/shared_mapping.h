@@ -1,6 +1,6 @@
-// SharedMapping: memory of another process, by a file of its own that it may shorten at any time. An access behind the
-// file's end would end this process by SIGBUS; where that is caught the whole mapping turns into private zeroes, for
-// good, and lost() says so. Any thread.
+// SharedMapping: a mapping of a file that others may shorten at any time, as memory of another process, or that its
+// medium may fail to read. An access to what is not there would end this process by SIGBUS; where that is caught the
+// whole mapping turns into private zeroes, for good, and lost() says so. Any thread.
 #pragma once
 
 #include <atomic>
@@ -12,8 +12,9 @@ namespace acrn {
 
 class SharedMapping {
  public:
-  // Catches SIGBUS from now on, in a program that has no handler of its own. False, with errno: it cannot be.
-  static bool catch_bus_errors();
+  // Whether this program has a handler of SIGBUS that calls recover(), see bus_errors.h. Relaxed: it stands for itself.
+  static bool has_handler() { return has_handler_.load(std::memory_order_relaxed); }
+  static void note_handler() { has_handler_.store(true, std::memory_order_relaxed); }
   // For a handler of SIGBUS: whether the address is in a mapping, which is zeroes now. Async-signal-safe, but for
   // errno.
   static bool recover(const void* fault);
@@ -21,6 +22,8 @@ class SharedMapping {
   // Maps [offset, offset + size) of `fd`, for reading and writing; in units of 4096. The descriptor is not kept.
   // `error`: an errno when it returns none; EINVAL for what is no plain memory or file, or ends before that range.
   static std::unique_ptr<SharedMapping> create(int fd, uint64_t offset, uint64_t size, int& error);
+  // The same of a file or block device of ours that ends behind that range, for reading.
+  static std::unique_ptr<SharedMapping> create_for_reading(int fd, uint64_t offset, uint64_t size, int& error);
   ~SharedMapping();
   SharedMapping(const SharedMapping&) = delete;
   SharedMapping& operator=(const SharedMapping&) = delete;
@@ -31,7 +34,11 @@ class SharedMapping {
   struct Guard;  // what the signal handler reads
 
  private:
+  static inline std::atomic<bool> has_handler_{false};
+
   SharedMapping(std::byte* data, Guard& guard) : data_(data), guard_(guard) {}
+  static std::unique_ptr<SharedMapping> map(int fd, uint64_t begin, uint64_t whole, int protection, uint64_t skipped,
+                                            int& error);
 
   std::byte* const data_;
   Guard& guard_;

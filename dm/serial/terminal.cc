@@ -13,6 +13,8 @@
 #include <mutex>
 #include <optional>
 
+#include "dm/mem/shared_mapping.h"
+
 namespace acrn {
 
 // What a signal handler needs, where it can find it: static, and complete before `state` says so.
@@ -45,6 +47,8 @@ void chain(int number, siginfo_t* info, void* context, const struct sigaction& p
 }
 
 void crashed(int number, siginfo_t* info, void* context) {
+  // Not a crash: a file has lost a piece that was mapped.
+  if (number == SIGBUS && info->si_code > 0 && SharedMapping::recover(info->si_addr)) return;
   const int saved = errno;
   restore_terminal();
   errno = saved;

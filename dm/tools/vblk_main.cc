@@ -10,6 +10,7 @@
 #include "dm/base/page.h"
 #include "dm/base/standard_descriptors.h"
 #include "dm/cli/option_table.h"
+#include "dm/mem/bus_errors.h"
 #include "dm/tools/commands.h"
 #include "dm/tools/vblk_options.h"
 
@@ -132,6 +133,7 @@ int start(int argc, char** argv) {
   }
   auto session = session_options(line);
   if (!session) return report(session.error());
+  catch_bus_errors();
   const Result<void> done = run_command(app.get_subcommands().front()->get_name(), session.value(), line);
   if (!done) return report(done.error());
   return std::fflush(stdout) == 0 ? 0 : report({ErrorKind::kIo, "stdout: the output could not be written"});

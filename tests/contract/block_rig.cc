@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "dm/block/open.h"
+#include "dm/mem/bus_errors.h"
 
 namespace acrn::test {
 
@@ -145,6 +146,7 @@ BlockOptions options_for(const std::string& path) {
 }
 
 std::unique_ptr<BlockBackend> open_backend(const BlockOptions& options) {
+  catch_bus_errors();  // as in acrn-dm
   auto disk = open_disk(options, "0:9:0");
   if (!disk) expect(false, disk.error().message, __FILE__, __LINE__);
   return std::move(disk).value().backend;

@@ -11,6 +11,7 @@
 #include "dm/base/log_setup.h"
 #include "dm/block/open.h"
 #include "dm/block/submit_queue.h"
+#include "dm/mem/bus_errors.h"
 
 namespace acrn::test {
 namespace {
@@ -292,6 +293,7 @@ void expect_serves_after_restart(RawGuest& guest, uint64_t features) {
 std::vector<std::byte> filled(size_t bytes, uint8_t value) { return std::vector<std::byte>(bytes, std::byte{value}); }
 
 std::unique_ptr<BlockBackend> open_backend(const BlockOptions& wanted) {
+  catch_bus_errors();  // as in acrn-dm
   BlockOptions options = wanted;
   options.engine = engine_wanted(options.engine);
   auto opened = open_disk(options, "0:3:0");

@@ -162,6 +162,8 @@ TEST(block_flags_are_set) {
   EXPECT(block_of("d,aio=threads,aio=auto").engine == BlockEngine::kAuto);
   EXPECT(block_of("d,kick=inline").kick == KickMode::kInline);
   EXPECT(block_of("d,kick=loop").kick == KickMode::kLoop);
+  EXPECT(block_of("d,map=on").map == MapMode::kOn);
+  EXPECT(block_of("d,map=off,nocache").map == MapMode::kOff);
   EXPECT(block_of("d,aio=threads").engine == BlockEngine::kThreads);
 }
 
@@ -247,6 +249,7 @@ TEST(bad_block_values_have_their_own_message) {
        "discard=8192:16:8, or just discard",
        {"1", "1:2", "1:2:3:4", "1:257:1", "4294967296:1:1", "a:b:c", "1:1:1x", "::"}},
       {"aio", "not an engine; give aio=auto, aio=threads or aio=io_uring", {"native", "Threads", "io_uring2"}},
+      {"map", "not a way to read the page cache; give map=auto, map=on or map=off", {"yes", "On", "on1"}},
       {"kick", "not a way to serve kicks; give kick=auto, kick=inline or kick=loop", {"vcpu", "Loop", "inline2"}},
       {"iothread",
        "not a number of I/O threads; give 1 to 64, and CPUs for no more threads than that, like iothread=2 "
@@ -289,7 +292,7 @@ TEST(unknown_block_options_name_the_nearest_known_one) {
   EXPECT_EQ(block_error_of("disk.img,r"), "'r' is not an option; did you mean ro?");
   EXPECT_EQ(block_error_of("disk.img,RO"),
             "'RO' is not an option; known: writethru, writeback, ro, nocache, "
-            "no_bst_block, sectorsize, range, discard, aio, kick, iothread, mq, queue_size, serial, lock, format, "
+            "no_bst_block, sectorsize, range, discard, aio, map, kick, iothread, mq, queue_size, serial, lock, format, "
             "reader, backing, key, snapshot, reconnect, conf, id");
   EXPECT_EQ(block_error_of("disk.img,queuesize=5"), "'queuesize' is not an option; did you mean queue_size?");
   EXPECT_EQ(block_error_of("disk.img,ro,"), "an option is empty; remove a comma (a comma in a path is written twice)");
@@ -565,7 +568,15 @@ TEST(a_default_value_in_the_table_is_what_holds_without_the_option) {
     defaults++;
     EXPECT(block_of(concat("disk.img,", row.key, "=", row.default_value)) == block_of("disk.img"));
   }
-  EXPECT_EQ(defaults, 10u);
+  EXPECT_EQ(defaults, 11u);
+}
+
+TEST(map_on_is_for_what_has_a_page_cache_of_ours) {
+  for (const char* text : {"ram:1M,map=on", "nbd://host,map=on", "disk,format=qcow2,map=on", "disk,snapshot,map=on"}) {
+    EXPECT_CONTAINS(slot_error_of(concat("9,virtio-blk,", text)), "map=on: for a raw file or a block device");
+  }
+  EXPECT_CONTAINS(slot_error_of("9,virtio-blk,disk,nocache,map=on"),
+                  "map=on: nocache does without the page cache; leave one of them out");
 }
 
 TEST(an_rbd_image_has_a_pool_and_may_have_a_snapshot) {

@@ -17,11 +17,21 @@ void InlineTransfers::Backoff::record(bool paid) {
   length_ = skip_ = paid ? 0 : std::min(2 * length_ + 1, kMaxBackoff);
 }
 
+void InlineTransfers::prefetch(std::span<BlockRequest* const> batch) const {
+  for (const BlockRequest* request : batch) {
+    if (request->op == BlockOp::kRead && request->length <= kMax) file_.prefetch(*request);
+  }
+}
+
 InlineTransfers::Outcome InlineTransfers::attempt(BlockRequest& request, bool writes_are_fast) {
   const bool write = request.op == BlockOp::kWrite;
   if (request.length > kMax || (!write && request.op != BlockOp::kRead)) return Outcome::kNotTried;
   if (write ? !writes_are_fast || request.stable || !file_.writes_to_cache() : !file_.may_try_read()) {
     return Outcome::kNotTried;
+  }
+  if (!write && file_.read_mapped(request)) {
+    request.error = 0;
+    return Outcome::kDone;
   }
   Backoff& backoff = write ? writes_ : reads_;
   if (backoff.skips()) return Outcome::kNotTried;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #include "dm/block/sources/raw_file.h"
 
@@ -14,6 +15,9 @@ class InlineTransfers {
   static constexpr uint64_t kMax = 64 << 10;  // bytes of one transfer: about 10 us
 
   explicit InlineTransfers(RawFile& file) : file_(file) {}
+
+  // These are attempted next, so what they need may come nearer.
+  void prefetch(std::span<BlockRequest* const> batch) const;
 
   enum class Outcome : uint8_t { kDone, kNotTried, kWouldWait };
   // kDone: request.error is set. `writes_are_fast`: cached writes of late have not waited for the medium.

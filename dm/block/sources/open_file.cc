@@ -13,6 +13,7 @@
 #include "dm/block/sources/image/image_info.h"
 #include "dm/block/sources/probe.h"
 #include "dm/block/sources/raw_file.h"
+#include "dm/mem/shared_mapping.h"
 
 namespace acrn {
 namespace {
@@ -34,6 +35,17 @@ Result<BlockEngine> choose_engine(const BlockOptions& options, bool block_device
   return Error{ErrorKind::kUnavailable,
                concat("virtio-blk ", name, ": aio=io_uring: this host has none for us (", errno_text(error),
                       "); give aio=threads, or allow it (kernel.io_uring_disabled, seccomp)")};
+}
+
+// What `map=` stands for.
+Result<MapMode> choose_mapping(const BlockOptions& options, const DiskProbe& probe, const std::string& name) {
+  if (options.map == MapMode::kOff || options.nocache) return MapMode::kOff;
+  // The host of a library has to say that it calls acrn_blk_handle_sigbus().
+  if (options.map == MapMode::kAuto && !SharedMapping::has_handler()) return MapMode::kOff;
+  const std::string why_not = MappedReads::unsuited(probe.fd.fd(), probe.block_device);
+  if (why_not.empty()) return MapMode::kOn;
+  if (options.map == MapMode::kAuto) return MapMode::kOff;
+  return misfit(name, concat("map=on: ", why_not, "; leave it out"));
 }
 
 // O_DIRECT moves whole blocks: the ends of what is served must not lie inside one, or a neighbour's bytes
@@ -68,6 +80,9 @@ Result<FilePlan> plan_file(const BlockOptions& options, const std::string& path,
   auto engine = choose_engine(options, plan.probe.block_device, path);
   if (!engine) return engine.error();
   plan.facts.engine = engine.value();
+  auto map = choose_mapping(options, plan.probe, path);
+  if (!map) return map.error();
+  plan.facts.map = map.value();
   if (options.lock) {
     plan.facts.locked.push_back(
         {path, plan.probe.device, plan.probe.inode, plan.start, plan.facts.info.size, options.read_only});
@@ -85,6 +100,7 @@ std::unique_ptr<BlockBackend> make_engine(const BlockOptions& options, const std
   traits.direct = options.nocache;
   traits.lock_growth = options.lock && !options.range;
   traits.sector = options.logical_sector;
+  traits.map_reads = plan.facts.map == MapMode::kOn;
   traits.window = options.range.has_value();
   if (options.nocache) {
     traits.info.offset_alignment = plan.probe.direct_offset_align;

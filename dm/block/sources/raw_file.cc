@@ -25,6 +25,8 @@
 namespace acrn {
 namespace {
 
+constexpr uint64_t kLargeRead = 64 << 10;  // bytes: smaller ones have been tried without waiting
+
 int fallocate_retried(int fd, int mode, uint64_t offset, uint64_t length) {
   while (::fallocate(fd, mode, static_cast<off_t>(offset), static_cast<off_t>(length)) != 0) {
     if (errno != EINTR) return errno;
@@ -66,7 +68,12 @@ alignas(4096) std::array<std::byte, 64 << 10> zero_bytes;
 bool lacks_operation(int error) { return error == EOPNOTSUPP || error == EINVAL || error == ENOTTY || error == ENOSYS; }
 
 RawFile::RawFile(UniqueFd fd, const RawFileTraits& traits)
-    : fd_(std::move(fd)), traits_(traits), size_(traits.info.size), inline_reads_(InlineReads::kNowait) {
+    : fd_(std::move(fd)),
+      traits_(traits),
+      size_(traits.info.size),
+      inline_reads_(InlineReads::kNowait),
+      mapped_(traits.map_reads ? std::make_unique<MappedReads>(fd_.fd(), traits.block_device, traits.info.size)
+                               : nullptr) {
   // RWF_NOWAIT with O_DIRECT starts the transfer and waits for it. A tmpfs does not know the flag, but has
   // no medium to wait for either (but for swap, which guest memory may be in too).
   if (traits.direct) {
@@ -84,15 +91,14 @@ BlockInfo RawFile::info() const {
 
 int RawFile::check(const BlockRequest& request) const {
   if (request.op == BlockOp::kFlush) return 0;
-  const uint64_t size = size_.load(std::memory_order_relaxed);  // as in info()
-  if (request.offset > size || request.length > size - request.offset) return EINVAL;
+  if (!is_inside(request)) return EINVAL;
   return traits_.info.read_only && request.op != BlockOp::kRead ? EROFS : 0;
 }
 
 int RawFile::execute(const BlockRequest& request) {
   if (const int error = check(request); error != 0) return error;
   switch (request.op) {
-    case BlockOp::kRead: return transfer(request);
+    case BlockOp::kRead: return read(request);
     case BlockOp::kFlush: return flush();
     case BlockOp::kWrite: {
       const int error = transfer(request);
@@ -101,6 +107,14 @@ int RawFile::execute(const BlockRequest& request) {
     case BlockOp::kDiscard: return discard(request);
     default: return write_zeroes(request);
   }
+}
+
+int RawFile::read(const BlockRequest& request) {
+  const bool large = mapped_ != nullptr && request.length > kLargeRead;
+  if (large && mapped_->read(request.iov, request.offset, request.length)) return 0;
+  const int error = transfer(request);
+  if (large && error == 0) mapped_->note_read(request.offset, request.length);
+  return error;
 }
 
 int RawFile::transfer(const BlockRequest& request) {
@@ -130,15 +144,16 @@ int RawFile::transfer(const BlockRequest& request) {
 }
 
 bool RawFile::try_read(const BlockRequest& request) {
-  const uint64_t size = size_.load(std::memory_order_relaxed);  // as in info()
-  if (request.offset > size || request.length > size - request.offset || request.iov.size() > IOV_MAX) return false;
+  if (!is_inside(request) || request.iov.size() > IOV_MAX) return false;
   // Relaxed: the mode is all that is read, and it only ever changes to kNever.
   const InlineReads mode = inline_reads_.load(std::memory_order_relaxed);
   if (mode == InlineReads::kNever) return false;
   const ssize_t moved = read_now(fd_.fd(), request.iov, static_cast<off_t>(request.offset),
                                  mode == InlineReads::kNowait ? RWF_NOWAIT : 0);
   if (moved < 0 && errno == EOPNOTSUPP) inline_reads_.store(InlineReads::kNever, std::memory_order_relaxed);
-  return moved >= 0 && static_cast<uint64_t>(moved) == request.length;
+  if (moved < 0 || static_cast<uint64_t>(moved) != request.length) return false;
+  if (mapped_ != nullptr) mapped_->note_read(request.offset, request.length);
+  return true;
 }
 
 int RawFile::note_sync(int error) {

@@ -7,11 +7,13 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 
 #include "acrn/base/result.h"
 #include "acrn/base/unique_fd.h"
 #include "acrn/block/blockif.h"
+#include "dm/block/sources/mapped_reads.h"
 
 namespace acrn {
 
@@ -22,6 +24,7 @@ struct RawFileTraits {
   bool direct = false;       // opened with O_DIRECT
   bool lock_growth = false;  // every byte served is locked, so those of a grown file must be too
   uint32_t sector = 512;     // bytes: what a new size must be a multiple of
+  bool map_reads = false;    // what is in the page cache may be read by a mapping
   bool window = false;       // only a part is served, so the size may be any that holds it
 };
 
@@ -33,6 +36,15 @@ class RawFile {
   // EIO. The size of the file never changes by this.
   int execute(const BlockRequest& request);
 
+  // Carries out a kRead by copying what is in memory, without a system call. False: not done, and whatever it wrote
+  // into the vectors is of no meaning.
+  bool read_mapped(const BlockRequest& request) {
+    return mapped_ != nullptr && is_inside(request) && mapped_->read(request.iov, request.offset, request.length);
+  }
+  // The same is about to be asked for.
+  void prefetch(const BlockRequest& request) const {
+    if (mapped_ != nullptr) mapped_->prefetch(request.offset, request.length);
+  }
   // For an engine's event loop: carries out a kRead if that needs no waiting for a medium. False: not done,
   // and whatever it wrote into the vectors is of no meaning.
   bool try_read(const BlockRequest& request);
@@ -66,6 +78,11 @@ class RawFile {
  private:
   enum class InlineReads : uint8_t { kNever, kNowait, kMemory };
 
+  bool is_inside(const BlockRequest& request) const {
+    const uint64_t size = size_.load(std::memory_order_relaxed);  // stands for itself
+    return request.offset <= size && request.length <= size - request.offset;
+  }
+  int read(const BlockRequest& request);
   int transfer(const BlockRequest& request);
   int flush();
   int discard(const BlockRequest& request);
@@ -80,6 +97,7 @@ class RawFile {
   // this open file can be believed.
   std::atomic<bool> sync_lost_{false};
   std::atomic<InlineReads> inline_reads_;
+  const std::unique_ptr<MappedReads> mapped_;  // null: not to be
 };
 
 // To be written; written by nobody, and not const, so that it takes no room in the program's file. Aligned for

@@ -6,6 +6,7 @@
 
 #include "acrn/base/concat.h"
 #include "dm/base/errno_text.h"
+#include "dm/mem/bus_errors.h"
 #include "dm/mem/peer_mapping.h"
 
 namespace acrn::vfio_user {
@@ -34,7 +35,7 @@ int DmaTable::map(const DmaMap& piece, const UniqueFd& fd, const Client& client)
            "out of reach for a disk, so requests that use it will fail (if it is RAM, and not that of a display)");
     } else {
       int error = EINVAL;
-      if (SharedMapping::catch_bus_errors()) added.memory = SharedMapping::create(fd.fd(), offset, size, error);
+      if (catch_bus_errors()) added.memory = SharedMapping::create(fd.fd(), offset, size, error);
       if (added.memory == nullptr) {
         tell(LogLevel::kError, piece, concat("refused: its file cannot be mapped (", errno_text(error), ")"));
         return error;

@@ -5,6 +5,8 @@
 
 #include <cerrno>
 
+#include "dm/mem/bus_errors.h"
+
 namespace acrn::vhost_user {
 namespace {
 
@@ -34,7 +36,7 @@ std::unique_ptr<InflightArea> InflightArea::map(const UniqueFd& file, const Infl
   error = EINVAL;
   const uint64_t bytes = area_bytes(description.queues, description.queue_size);
   if (!is_possible(description.queues, description.queue_size) || description.size < bytes) return nullptr;
-  if (description.offset % kPage != 0 || !SharedMapping::catch_bus_errors()) return nullptr;
+  if (description.offset % kPage != 0 || !catch_bus_errors()) return nullptr;
   auto memory = SharedMapping::create(file.fd(), description.offset, bytes, error);
   if (memory == nullptr) return nullptr;
   std::byte* const data = memory->data();

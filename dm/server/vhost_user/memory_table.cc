@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "dm/mem/bus_errors.h"
 #include "dm/mem/peer_mapping.h"
 
 namespace acrn::vhost_user {
@@ -38,8 +39,7 @@ int MemoryTable::add_to(Regions& regions, const MemoryRegionDescription& region,
   if (is_mapped_privately(process_, descriptor.fd(), region.offset, region.size)) return ESTALE;
   int error = EINVAL;
   std::shared_ptr<const SharedMapping> memory;
-  if (SharedMapping::catch_bus_errors())
-    memory = SharedMapping::create(descriptor.fd(), region.offset, region.size, error);
+  if (catch_bus_errors()) memory = SharedMapping::create(descriptor.fd(), region.offset, region.size, error);
   if (memory == nullptr) return error;
   regions.push_back({region, std::move(memory)});
   return 0;

@@ -16,6 +16,8 @@ namespace acrn {
 enum class BlockEngine : uint8_t { kAuto, kThreads, kIoUring };
 // Where a kick is served: on its own thread if that pays, always there, or never.
 enum class KickMode : uint8_t { kAuto, kInline, kLoop };
+// Whether what is in the page cache is read by a mapping. kAuto: where that keeps nobody waiting.
+enum class MapMode : uint8_t { kAuto, kOn, kOff };
 
 // How a file holds the disk's bytes, and QEMU's names for that, in the same order.
 enum class ImageFormat : uint8_t { kRaw, kQcow2, kVmdk, kVdi, kVpc, kVhdx, kLuks };
@@ -77,6 +79,7 @@ struct BlockOptions {
   bool nocache = false;
   std::optional<DiscardLimits> discard;
   BlockEngine engine = BlockEngine::kAuto;
+  MapMode map = MapMode::kAuto;
   KickMode kick = KickMode::kAuto;
   unsigned iothreads = 0;                            // 0: the loop shared by all devices
   std::vector<std::vector<unsigned>> iothread_cpus;  // host CPUs of the n-th iothread; empty: not pinned

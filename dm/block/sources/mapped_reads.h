@@ -1,0 +1,78 @@
+// MappedReads: reads of what is in the page cache, by a mapping of the file, so that they cost a copy and no system
+// call (docs/adr/0030). Only pages that the host has said to be in memory are touched, as any other would keep the
+// caller waiting for the medium. That may be out of date: a copy that had to wait makes the window around it start
+// anew, and is left out there for a while. Any thread.
+#pragma once
+
+#include <sys/uio.h>
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "acrn/base/mutex.h"
+#include "dm/mem/shared_mapping.h"
+
+namespace acrn {
+
+class MappedReads {
+ public:
+  static constexpr uint64_t kWindow = 1 << 30;       // bytes: mapped together, when the first is read
+  static constexpr uint64_t kMost = 1024 * kWindow;  // bytes of a file; the rest is never mapped
+  static constexpr uint64_t kSlowBytes = 64 << 10;
+  static constexpr std::chrono::microseconds kSlow{50};  // for each kSlowBytes of a copy out of memory
+  static constexpr std::chrono::milliseconds kShortestPause{1}, kLongestPause{1000};
+
+  // Why a file is not to be mapped: what is true of it, for a message. Empty: it may be.
+  // Its pages have to come from a local medium, and the host has to tell this process which ones are in memory.
+  static std::string unsuited(int fd, bool block_device);
+
+  // Of the first `size` bytes; the caller keeps `fd` open.
+  MappedReads(int fd, bool block_device, uint64_t size);
+
+  // Copies [offset, offset + length) into the vectors, whose lengths sum to that. False: not done, and what the
+  // vectors hold is of no meaning.
+  bool read(std::span<const iovec> iov, uint64_t offset, uint64_t length);
+  // The same bytes are about to be read.
+  void prefetch(uint64_t offset, uint64_t length) const;
+  // These bytes have been read, and so may be in memory now.
+  void note_read(uint64_t offset, uint64_t length);
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  static constexpr uint64_t kPage = 4096, kPagesPerWord = 64, kWordBytes = kPagesPerWord * kPage;  // bytes
+
+  // Its members are hints each for itself, so all are relaxed; the window is published by its pointer.
+  struct Window {
+    std::unique_ptr<SharedMapping> mapping;
+    uint64_t size = 0;                                              // bytes that are mapped
+    std::array<std::atomic<uint64_t>, kWindow / kWordBytes> words;  // a bit for each page that is in memory
+    std::atomic<Clock::rep> quiet_until{0};                         // nothing is learned before
+    std::atomic<Clock::rep> pause{0};                               // the last one's length
+  };
+  struct Place {
+    Window* window;
+    uint64_t offset;  // bytes in it
+  };
+
+  bool still_holds(uint64_t end) const;
+  Window* make_window(uint64_t index);
+  static bool knows(const Window& window, uint64_t offset, uint64_t length);
+  static void look(Window& window, uint64_t offset, uint64_t length);
+  static void forget(Window& window, Clock::time_point now);
+
+  const int fd_;
+  const bool block_device_;
+  const uint64_t size_;
+  Mutex making_;  // before leaves: a window is made once
+  std::vector<std::unique_ptr<Window>> made_ ACRN_GUARDED_BY(making_);
+  std::vector<std::atomic<Window*>> windows_;
+};
+
+}  // namespace acrn

@@ -1,0 +1,10 @@
+// What a program does about SIGBUS: a mapping that has lost its file is repaired, see SharedMapping. Not in the
+// library, whose host has a handler of its own.
+#pragma once
+
+namespace acrn {
+
+// Catches SIGBUS from now on, in a program that has no handler of its own. False, with errno: it cannot be. Any thread.
+bool catch_bus_errors();
+
+}  // namespace acrn

@@ -1,0 +1,174 @@
+// Reads of the page cache by a mapping: of RawFile alone, over the file systems at hand.
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <optional>
+
+#include "dm/block/sources/raw_file.h"
+#include "dm/mem/bus_errors.h"
+#include "tests/contract/block_rig.h"
+#include "tests/contract/host_media.h"
+
+namespace acrn::test {
+namespace {
+
+constexpr uint64_t kSize = 4 << 20, kPage = 4096;
+
+// A file that may be mapped, and how it is read.
+class MappedFile {
+ public:
+  explicit MappedFile(const std::string& path) : path_(path) {
+    catch_bus_errors();
+    UniqueFd fd(::open(path.c_str(), O_RDWR | O_CLOEXEC));
+    EXPECT(static_cast<bool>(fd));
+    if (const auto why = MappedReads::unsuited(fd.fd(), false); !why.empty()) SKIP(path + ": " + why);
+    struct stat status {};
+    EXPECT_EQ(::fstat(fd.fd(), &status), 0);
+    RawFileTraits traits;
+    traits.name = path;
+    traits.info.size = static_cast<uint64_t>(status.st_size);
+    traits.map_reads = true;
+    file_ = std::make_unique<RawFile>(std::move(fd), traits);
+  }
+
+  int write(uint64_t offset, const std::vector<uint8_t>& data) {
+    return file_->execute(TestRequest::write(offset, data));
+  }
+  int execute(const TestRequest& request) { return file_->execute(request); }
+  // By a system call, which makes it known.
+  bool try_read(uint64_t offset, uint64_t length) { return file_->try_read(TestRequest::read(offset, length)); }
+  // Nothing: it is not known to be in memory.
+  std::optional<std::vector<uint8_t>> read_mapped(uint64_t offset, uint64_t length) {
+    TestRequest request = TestRequest::read(offset, length);
+    if (!file_->read_mapped(request)) return std::nullopt;
+    return request.data();
+  }
+  Result<uint64_t> refresh_size() { return file_->refresh_size(); }
+  const std::string& path() const { return path_; }
+  int fd() const { return file_->fd(); }
+
+ private:
+  const std::string path_;
+  std::unique_ptr<RawFile> file_;
+};
+
+// On a disk, and in memory.
+void for_each_medium(void (*body)(MappedFile&)) {
+  TempDir dir;
+  SharedMemoryFile shared(kSize);
+  for (const std::string& path : {dir.file("disk", kSize), shared.path()}) {
+    MappedFile file(path);
+    EXPECT_EQ(file.write(0, pattern(1, kSize)), 0);
+    body(file);
+  }
+}
+
+std::vector<uint8_t> part(uint64_t offset, uint64_t length) {
+  const auto all = pattern(1, kSize);
+  return {all.begin() + static_cast<ptrdiff_t>(offset), all.begin() + static_cast<ptrdiff_t>(offset + length)};
+}
+
+}  // namespace
+
+TEST(what_was_read_without_waiting_is_mapped_from_then_on) {
+  for_each_medium([](MappedFile& file) {
+    EXPECT(!file.read_mapped(8192, 4096));
+    EXPECT(file.try_read(8192, 4096));
+    EXPECT(file.read_mapped(8192, 4096) == part(8192, 4096));
+    EXPECT(file.read_mapped(8192 + 512, 1024) == part(8192 + 512, 1024));
+    EXPECT(file.read_mapped(65536, 65536) == part(65536, 65536));  // its neighbours are known, too
+  });
+}
+
+TEST(a_large_read_makes_its_whole_range_known) {
+  for_each_medium([](MappedFile& file) {
+    TestRequest read = TestRequest::read(kPage / 2, 2 << 20);
+    EXPECT_EQ(file.execute(read), 0);
+    EXPECT(file.read_mapped(kPage / 2, 2 << 20) == part(kPage / 2, 2 << 20));
+  });
+}
+
+TEST(a_write_is_seen_by_the_next_read) {
+  for_each_medium([](MappedFile& file) {
+    EXPECT(file.try_read(0, 4096));
+    EXPECT_EQ(file.write(512, pattern(7, 1024)), 0);
+    EXPECT(file.read_mapped(512, 1024) == pattern(7, 1024));
+    EXPECT_EQ(file.execute(TestRequest(BlockOp::kDiscard, 0, 65536)), 0);
+    EXPECT(file.read_mapped(0, 65536).value_or(std::vector<uint8_t>(65536)) == std::vector<uint8_t>(65536));
+  });
+}
+
+TEST(a_page_that_is_not_in_memory_is_not_touched) {
+  TempDir dir;
+  MappedFile file(dir.file("disk", kSize));
+  EXPECT_EQ(file.write(0, pattern(1, kSize)), 0);
+  EXPECT_EQ(::fdatasync(file.fd()), 0);
+  EXPECT_EQ(::posix_fadvise(file.fd(), 0, 1 << 20, POSIX_FADV_DONTNEED), 0);
+  EXPECT(file.try_read((1 << 20) + kPage, kPage));
+  EXPECT(file.read_mapped(1 << 20, 65536) == part(1 << 20, 65536));
+  if (file.read_mapped(kPage, kPage)) SKIP("a host that drops pages when it is asked to");
+  EXPECT(!file.read_mapped((1 << 20) - kPage, 2 * kPage));  // half of it
+}
+
+TEST(after_a_copy_that_had_to_wait_nothing_is_known_any_more) {
+  TempDir dir;
+  MappedFile file(dir.file("disk", kSize));
+  EXPECT_EQ(file.write(0, pattern(1, kSize)), 0);
+  EXPECT_EQ(::fdatasync(file.fd()), 0);
+  EXPECT_EQ(file.execute(TestRequest::read(0, kSize)), 0);
+  EXPECT_EQ(::posix_fadvise(file.fd(), 0, kSize, POSIX_FADV_DONTNEED), 0);
+  EXPECT(file.read_mapped(0, kSize) == part(0, kSize));
+  EXPECT(!file.read_mapped(0, kPage));
+}
+
+TEST(a_shortened_file_is_an_error_behind_its_end_and_data_before_it) {
+  for_each_medium([](MappedFile& file) {
+    EXPECT_EQ(file.execute(TestRequest::read(0, kSize)), 0);
+    constexpr uint64_t kEnd = 100 * kPage + 700;
+    EXPECT_EQ(::truncate(file.path().c_str(), kEnd), 0);
+    EXPECT(!file.read_mapped(100 * kPage + 512, 512));  // in its last page
+    EXPECT_EQ(file.execute(TestRequest::read(100 * kPage + 512, 512)), EIO);
+    EXPECT(file.read_mapped(100 * kPage, 512) == part(100 * kPage, 512));
+    EXPECT(!file.read_mapped(101 * kPage, kPage));  // SIGBUS
+    EXPECT_EQ(file.execute(TestRequest::read(101 * kPage, kPage)), EIO);
+    EXPECT(!file.read_mapped(0, kPage));  // the mapping is gone
+    EXPECT(file.try_read(0, kPage));      // the file is not
+    EXPECT(!file.read_mapped(0, kPage));
+  });
+}
+
+TEST(holes_of_a_file_in_memory_are_not_filled_by_reads) {
+  SharedMemoryFile shared(kSize);
+  MappedFile file(shared.path());
+  for (int i = 0; i < 3; i++) EXPECT(file.try_read(65536, 65536));
+  EXPECT(!file.read_mapped(65536, 4096));
+  struct stat status {};
+  EXPECT_EQ(::fstat(file.fd(), &status), 0);
+  EXPECT_EQ(status.st_blocks, 0);
+}
+
+TEST(a_file_may_grow_and_have_more_than_one_window) {
+  TempDir dir;
+  const std::string path = dir.file("disk", MappedReads::kWindow + kSize);
+  MappedFile file(path);
+  const uint64_t border = MappedReads::kWindow - 4096;
+  EXPECT_EQ(file.write(border, pattern(3, 8192)), 0);
+  EXPECT(file.try_read(border, 8192));
+  EXPECT(!file.read_mapped(border, 8192));  // in two windows: by system calls
+  EXPECT(file.try_read(border, 4096));
+  EXPECT(file.try_read(border + 4096, 4096));
+  EXPECT(file.read_mapped(border + 4096, 4096).has_value());
+  EXPECT_EQ(::truncate(path.c_str(), MappedReads::kWindow + 2 * kSize), 0);
+  EXPECT(file.refresh_size().ok());
+  EXPECT_EQ(file.write(MappedReads::kWindow + kSize, pattern(4, 4096)), 0);
+  EXPECT(file.try_read(MappedReads::kWindow + kSize, 4096));
+  EXPECT(!file.read_mapped(MappedReads::kWindow + kSize, 4096));
+}
+
+TEST(a_file_whose_pages_come_when_somebody_pleases_is_unsuited) {
+  const UniqueFd proc(::open("/proc/self/maps", O_RDONLY | O_CLOEXEC));
+  EXPECT_EQ(MappedReads::unsuited(proc.fd(), false), "its file system is none of ext4, XFS, Btrfs, F2FS and tmpfs");
+}
+
+}  // namespace acrn::test

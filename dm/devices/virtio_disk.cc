@@ -1,7 +1,6 @@
 #include "dm/devices/virtio_disk.h"
 
 #include <algorithm>
-#include <thread>
 #include <utility>
 
 #include "acrn/base/concat.h"
@@ -61,11 +60,9 @@ Result<std::unique_ptr<VirtioDisk>> VirtioDisk::create(const std::string& slot, 
   return std::unique_ptr<VirtioDisk>(std::move(disk));
 }
 
-// Without `iothread` several queues have a loop each, up to the number of CPUs: they are asked for to run in
-// parallel.
+// Without `iothread` several queues have a loop each, so that each vCPU can borrow its own (docs/adr/0031).
 Result<std::vector<EventLoop*>> VirtioDisk::make_loops(const VirtioEnvironment& environment) {
-  const unsigned wanted =
-      options_.iothreads != 0 || options_.queues == 1 ? options_.iothreads : std::thread::hardware_concurrency();
+  const unsigned wanted = options_.iothreads != 0 || options_.queues == 1 ? options_.iothreads : options_.queues;
   std::vector<EventLoop*> loops;
   for (unsigned i = 0; i < std::min(wanted, options_.queues); i++) {
     std::vector<unsigned> cpus;

@@ -41,7 +41,8 @@ class MappedFile {
   // Nothing: it is not known to be in memory.
   std::optional<std::vector<uint8_t>> read_mapped(uint64_t offset, uint64_t length) {
     TestRequest request = TestRequest::read(offset, length);
-    if (!file_->read_mapped(request)) return std::nullopt;
+    LapTimer timer;
+    if (!file_->read_mapped(request, timer)) return std::nullopt;
     return request.data();
   }
   Result<uint64_t> refresh_size() { return file_->refresh_size(); }

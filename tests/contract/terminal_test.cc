@@ -2,7 +2,11 @@
 
 #include <signal.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 
+#include "acrn/base/unique_fd.h"
+#include "dm/mem/bus_errors.h"
+#include "dm/mem/shared_mapping.h"
 #include "tests/contract/serial_rig.h"
 
 // Terminals become raw in children only: the handlers of crashes are set once in a process.
@@ -119,6 +123,28 @@ TEST(a_handler_that_was_there_before_runs_after) {
     ::raise(SIGFPE);
   });
   EXPECT_EQ(WEXITSTATUS(status), 42);
+}
+
+TEST(a_mapping_that_has_lost_its_file_is_no_crash) {
+  for (const bool caught_before : {false, true}) {
+    const Pty pty;
+    const int status = in_child([&] {
+      ::signal(SIGBUS, SIG_DFL);
+      if (caught_before) EXPECT(catch_bus_errors());
+      const auto raw = RawTerminal::enter(pty.side.fd());
+      EXPECT(catch_bus_errors());
+      const UniqueFd file(::memfd_create("disk", MFD_CLOEXEC));
+      EXPECT_EQ(::ftruncate(file.fd(), 4096), 0);
+      int error = 0;
+      const auto mapping = SharedMapping::create_for_reading(file.fd(), 0, 4096, error);
+      EXPECT(mapping != nullptr);
+      EXPECT_EQ(::ftruncate(file.fd(), 0), 0);
+      EXPECT(*static_cast<volatile std::byte*>(mapping->data()) == std::byte{0});
+      EXPECT(mapping->lost());
+      EXPECT(pty.raw());
+    });
+    EXPECT(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+  }
 }
 
 TEST(in_the_background_the_terminal_is_not_touched) {

@@ -6,8 +6,6 @@
 namespace acrn {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
 constexpr auto kSlow = std::chrono::microseconds(200);
 constexpr unsigned kMaxBackoff = 255;  // attempts left out after misses
 
@@ -17,10 +15,12 @@ void InlineTransfers::Backoff::record(bool paid) {
   length_ = skip_ = paid ? 0 : std::min(2 * length_ + 1, kMaxBackoff);
 }
 
-void InlineTransfers::prefetch(std::span<BlockRequest* const> batch) const {
+// What reads need is brought nearer.
+void InlineTransfers::begin(std::span<BlockRequest* const> batch) {
   for (const BlockRequest* request : batch) {
     if (request->op == BlockOp::kRead && request->length <= kMax) file_.prefetch(*request);
   }
+  timer_.start();
 }
 
 InlineTransfers::Outcome InlineTransfers::attempt(BlockRequest& request, bool writes_are_fast) {
@@ -29,14 +29,13 @@ InlineTransfers::Outcome InlineTransfers::attempt(BlockRequest& request, bool wr
   if (write ? !writes_are_fast || request.stable || !file_.writes_to_cache() : !file_.may_try_read()) {
     return Outcome::kNotTried;
   }
-  if (!write && file_.read_mapped(request)) {
+  if (!write && file_.read_mapped(request, timer_)) {
     request.error = 0;
     return Outcome::kDone;
   }
   Backoff& backoff = write ? writes_ : reads_;
   if (backoff.skips()) return Outcome::kNotTried;
   const bool timed = write || file_.try_read_may_wait();
-  const auto start = timed ? Clock::now() : Clock::time_point();
   request.error = 0;
   if (write) {
     request.error = file_.execute(request);
@@ -44,7 +43,7 @@ InlineTransfers::Outcome InlineTransfers::attempt(BlockRequest& request, bool wr
     backoff.record(false);
     return Outcome::kWouldWait;
   }
-  backoff.record(!timed || Clock::now() - start < kSlow);
+  backoff.record(!timed || timer_.lap() < kSlow);
   return Outcome::kDone;
 }
 

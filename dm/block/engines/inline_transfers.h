@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <span>
 
+#include "dm/base/lap_timer.h"
 #include "dm/block/sources/raw_file.h"
 
 namespace acrn {
@@ -16,8 +17,8 @@ class InlineTransfers {
 
   explicit InlineTransfers(RawFile& file) : file_(file) {}
 
-  // These are attempted next, so what they need may come nearer.
-  void prefetch(std::span<BlockRequest* const> batch) const;
+  // These are attempted next, one right after the other.
+  void begin(std::span<BlockRequest* const> batch);
 
   enum class Outcome : uint8_t { kDone, kNotTried, kWouldWait };
   // kDone: request.error is set. `writes_are_fast`: cached writes of late have not waited for the medium.
@@ -40,6 +41,7 @@ class InlineTransfers {
 
   RawFile& file_;
   Backoff reads_, writes_;
+  LapTimer timer_;
 };
 
 }  // namespace acrn

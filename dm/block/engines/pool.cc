@@ -80,7 +80,7 @@ class EnginePool::Channel final : public BlockChannel {
 
 void EnginePool::Channel::submit(std::span<BlockRequest* const> batch) {
   RequestFifo for_workers;
-  inline_.prefetch(batch);
+  inline_.begin(batch);
   incoming_.submit(batch, [&](BlockRequest& request) {
     const auto outcome = inline_.attempt(request, pool_.predictors_[kCachedWrites].fast());
     if (outcome == InlineTransfers::Outcome::kDone) return request.sink->request_done(request);

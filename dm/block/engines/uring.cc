@@ -148,7 +148,7 @@ EngineUring::Channel::~Channel() {
 }
 
 void EngineUring::Channel::submit(std::span<BlockRequest* const> batch) {
-  inline_.prefetch(batch);
+  inline_.begin(batch);
   incoming_.push(batch);
   SinkGroup group;  // not ended: the caller knows when its submit() returns
   if (incoming_.run([&] { take_incoming(group); })) submit_queued();

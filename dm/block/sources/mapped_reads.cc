@@ -61,13 +61,12 @@ MappedReads::MappedReads(int fd, bool block_device, uint64_t size)
       made_((size_ + kWindow - 1) / kWindow),
       windows_(made_.size()) {}
 
-bool MappedReads::read(std::span<const iovec> iov, uint64_t offset, uint64_t length) {
+bool MappedReads::read(std::span<const iovec> iov, uint64_t offset, uint64_t length, LapTimer& timer) {
   if (offset >= size_) return false;
   // Acquire pairs with the release in make_window().
   Window* const window = windows_[offset / kWindow].load(std::memory_order_acquire);
   const uint64_t begin = offset % kWindow;
   if (window == nullptr || !knows(*window, begin, length)) return false;
-  const auto start = Clock::now();
   const std::byte* from = window->mapping->data() + begin;
   for (const iovec& piece : iov) {
     std::memcpy(piece.iov_base, from, piece.iov_len);
@@ -76,8 +75,7 @@ bool MappedReads::read(std::span<const iovec> iov, uint64_t offset, uint64_t len
   if (window->mapping->lost()) return false;
   // The page that a shortened file ends in goes on with zeroes.
   if (from[-1] == std::byte{0} && !block_device_ && !still_holds(offset + length)) return false;
-  const auto end = Clock::now();
-  if (end - start > kSlow * (1 + length / kSlowBytes) && has_waited()) forget(*window, end);
+  if (timer.lap() > kSlow * (1 + length / kSlowBytes) && has_waited()) forget(*window, timer.last());
   return true;
 }
 

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "acrn/base/mutex.h"
+#include "dm/base/lap_timer.h"
 #include "dm/mem/shared_mapping.h"
 
 namespace acrn {
@@ -37,7 +38,8 @@ class MappedReads {
 
   // Copies [offset, offset + length) into the vectors, whose lengths sum to that. False: not done, and what the
   // vectors hold is of no meaning.
-  bool read(std::span<const iovec> iov, uint64_t offset, uint64_t length);
+  // `timer` was looked at just before.
+  bool read(std::span<const iovec> iov, uint64_t offset, uint64_t length, LapTimer& timer);
   // The same bytes are about to be read.
   void prefetch(uint64_t offset, uint64_t length) const;
   // These bytes have been read, and so may be in memory now.

@@ -111,7 +111,8 @@ int RawFile::execute(const BlockRequest& request) {
 
 int RawFile::read(const BlockRequest& request) {
   const bool large = mapped_ != nullptr && request.length > kLargeRead;
-  if (large && mapped_->read(request.iov, request.offset, request.length)) return 0;
+  LapTimer timer;
+  if (large && read_mapped(request, timer)) return 0;
   const int error = transfer(request);
   if (large && error == 0) mapped_->note_read(request.offset, request.length);
   return error;

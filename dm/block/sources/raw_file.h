@@ -38,8 +38,10 @@ class RawFile {
 
   // Carries out a kRead by copying what is in memory, without a system call. False: not done, and whatever it wrote
   // into the vectors is of no meaning.
-  bool read_mapped(const BlockRequest& request) {
-    return mapped_ != nullptr && is_inside(request) && mapped_->read(request.iov, request.offset, request.length);
+  // `timer` was looked at just before.
+  bool read_mapped(const BlockRequest& request, LapTimer& timer) {
+    return mapped_ != nullptr && is_inside(request) &&
+           mapped_->read(request.iov, request.offset, request.length, timer);
   }
   // The same is about to be asked for.
   void prefetch(const BlockRequest& request) const {

@@ -218,7 +218,10 @@ void BlkQueue::serve(Site site) {
   if (ring_.broken()) record_broken_ring();
   result.in_flight = in_flight_;
   result.needs_loop = in_flight_ != 0 && needs_own_thread_;
-  if (in_flight_ == 0 && result.chains != 0) result.duration = Clock::now() - start;
+  if (in_flight_ == 0 && result.chains != 0) {
+    const auto published = completions_.published_at();
+    result.duration = (published > start ? published : Clock::now()) - start;
+  }
   schedule_remaining(policy_.end(site, result));
 }
 

@@ -27,6 +27,8 @@ class CompletionPublisher {
   void connect(VirtioInterruptSink& interrupts) { interrupts_ = &interrupts; }  // before the first add()
 
   bool empty() const { return unpublished_ == 0; }
+  // When the driver was shown the last one.
+  Clock::time_point published_at() const { return published_at_; }
 
   // One more chain is on the used ring. Its request was taken at `start_time`; `in_flight` others are not done.
   void add(Clock::time_point start_time, unsigned in_flight) {
@@ -47,9 +49,9 @@ class CompletionPublisher {
   void publish() {
     if (unpublished_ == 0) return;
     ring_.publish();
-    const auto now = Clock::now();
+    published_at_ = Clock::now();
     for (unsigned i = 0; i < unpublished_; i++) {
-      counters_.latency[latency_bucket(static_cast<uint64_t>((now - start_times_[i]).count()))].add();
+      counters_.latency[latency_bucket(static_cast<uint64_t>((published_at_ - start_times_[i]).count()))].add();
     }
     unpublished_ = 0;
   }
@@ -66,6 +68,7 @@ class CompletionPublisher {
   VirtioInterruptSink* interrupts_ = nullptr;
   unsigned unpublished_ = 0;    // completed, used.idx not moved yet
   unsigned uninterrupted_ = 0;  // completed since the driver's wish for an interrupt was looked at
+  Clock::time_point published_at_;
   std::array<Clock::time_point, kPublishGroup> start_times_;  // of those not published
 };
 

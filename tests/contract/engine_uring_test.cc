@@ -122,6 +122,65 @@ TEST(one_failed_request_among_many_fails_alone) {
   }
 }
 
+TEST(adjacent_requests_that_are_transferred_together_are_what_each_of_them_is) {
+  TempDir dir;
+  for (const int flags : {0, O_DIRECT}) {
+    auto ring = make_ring(dir.file("disk", kSize), flags);
+    BlockRig rig(*ring);
+    const auto before = pattern(9, 1 << 20);
+    EXPECT_EQ(rig.run(TestRequest::write(0, before)), 0);
+    std::vector<TestRequest> batch;
+    uint64_t offset = 0;
+    const auto add = [&](BlockOp op, uint64_t bytes, bool stable, size_t piece) {
+      batch.push_back(op == BlockOp::kRead ? TestRequest::read(offset, bytes)
+                                           : TestRequest::write(offset, pattern(offset, bytes)));
+      batch.back().lay_out(piece);
+      batch.back().stable = stable;
+      offset += bytes;
+    };
+    for (int i = 0; i < 5; i++) add(BlockOp::kWrite, 4096, false, 4096);
+    for (int i = 0; i < 3; i++) add(BlockOp::kRead, 8192, false, 4096);
+    for (int i = 0; i < 3; i++) add(BlockOp::kWrite, 8192, true, 4096);
+    add(BlockOp::kWrite, 4096, false, 4096);
+    for (int i = 0; i < 3; i++) add(BlockOp::kRead, 40960, false, 4096);                     // too much for two
+    for (int i = 0; i < 2; i++) add(BlockOp::kRead, 32768, false, flags == 0 ? 512 : 4096);  // too many vectors
+    offset += 4096;
+    add(BlockOp::kWrite, 4096, false, 4096);
+    rig.run(batch);
+    for (TestRequest& each : batch) {
+      EXPECT_EQ(each.error, 0);
+      const auto begin = before.begin() + static_cast<ptrdiff_t>(each.offset);
+      const std::vector<uint8_t> old(begin, begin + static_cast<ptrdiff_t>(each.length));
+      EXPECT(each.data() == (each.op == BlockOp::kRead ? old : pattern(each.offset, each.length)));
+    }
+    TestRequest all = TestRequest::read(0, offset);
+    EXPECT_EQ(rig.run(all), 0);
+    auto expected = std::vector<uint8_t>(before.begin(), before.begin() + static_cast<ptrdiff_t>(offset));
+    for (TestRequest& each : batch) {
+      const auto data = each.data();
+      std::copy(data.begin(), data.end(), expected.begin() + static_cast<ptrdiff_t>(each.offset));
+    }
+    EXPECT(all.data() == expected);
+  }
+}
+
+TEST(of_adjacent_requests_only_those_behind_the_end_fail) {
+  TempDir dir;
+  const std::string path = dir.file("disk", kSize);
+  for (const int flags : {0, O_DIRECT}) {
+    auto ring = make_ring(path, flags);
+    EXPECT_EQ(::truncate(path.c_str(), kSize - 5 * 4096), 0);
+    BlockRig rig(*ring);
+    std::vector<TestRequest> reads;
+    for (uint64_t i = 0; i < 10; i++) {
+      reads.push_back(TestRequest::read(kSize - (10 - i) * 4096, 4096));
+      reads.back().lay_out(4096);
+    }
+    rig.run(reads);
+    for (size_t i = 0; i < reads.size(); i++) EXPECT_EQ(reads[i].error, i < 5 ? 0 : EIO);
+  }
+}
+
 TEST(a_failed_fsync_among_good_requests_fails_alone) {
   SmallFileSystem fs(512 << 10);
   LoopDevice device(fs.file("disk", kSize), 512);

@@ -27,6 +27,8 @@ namespace {
 constexpr unsigned kMaxOps = 256;
 // One by one, adjacent requests do not merge; all at once, the medium waits for the last to be made (docs/adr/0020).
 constexpr unsigned kSubmitGroup = 8;
+// Adjacent requests of a group go to the kernel as one transfer of at most so many bytes (docs/adr/0032).
+constexpr uint64_t kMostJoined = 64 << 10;
 constexpr unsigned kReapGroup = 32, kReapGroups = 8;  // completions looked at together, and how often in a turn
 
 int result_of(int res) { return res < 0 ? -res : 0; }
@@ -67,7 +69,17 @@ class EngineUring::Channel final : public BlockChannel, private Poller {
     unsigned again = 0;  // times that it was to be tried again
     uint64_t done = 0;   // bytes of this step
     IoVecCursor cursor;
-    std::array<iovec, kCutVectors> scratch;  // the cursor's
+    std::array<iovec, kCutVectors> scratch;  // the cursor's, or the vectors of all that are joined
+    Op* joined = nullptr;                    // transferred with this one: the request behind it, and so on
+    bool alone = false;                      // not to be joined: that has failed
+  };
+  // The transfer that was handed to the ring last, and that the next one may join.
+  struct Last {
+    Op* first = nullptr;  // null: there is none
+    Op* last = nullptr;
+    io_uring_sqe* entry = nullptr;
+    size_t vectors = 0;
+    uint64_t bytes = 0;
   };
 
   bool poll() override;
@@ -83,6 +95,7 @@ class EngineUring::Channel final : public BlockChannel, private Poller {
   bool next_step(Op& op, int res, int& error);
   bool after_zeroes(Op& op, int& error);
   void queue(Op& op);
+  bool join_last(Op& op);
   void prepare(Op& op, io_uring_sqe& entry);
   void prepare_transfer(Op& op, io_uring_sqe& entry);
   void prepare_zeroes(const Op& op, io_uring_sqe& entry);
@@ -90,6 +103,8 @@ class EngineUring::Channel final : public BlockChannel, private Poller {
   void submit_queued();
   void reap();
   void take_results(SinkGroup& group);
+  void take_result(Op& op, int res, SinkGroup& group);
+  void take_joined(Op& first, int res, SinkGroup& group);
   void finish(Op& op, int error, SinkGroup& group);
 
   RawFile& file_;
@@ -103,6 +118,7 @@ class EngineUring::Channel final : public BlockChannel, private Poller {
   std::vector<Op> ops_;
   Op* free_ = nullptr;
   unsigned busy_ops_ = 0;
+  Last last_;
   SubmitQueue incoming_;
   RequestFifo waiting_;  // for an op, or for the owner
 };
@@ -193,6 +209,8 @@ void EngineUring::Channel::begin(BlockRequest& request, SinkGroup& group) {
   op.request = &request;
   op.again = 0;
   op.done = 0;
+  op.joined = nullptr;
+  op.alone = false;
   int error = 0;
   if (!first_step(op, error)) {
     request.error = error;
@@ -229,11 +247,38 @@ bool EngineUring::Channel::first_step(Op& op, int& error) {
 
 // Hands the op's step to the ring. There is an entry for each op, and an op has one at most.
 void EngineUring::Channel::queue(Op& op) {
+  if (join_last(op)) return;
   if (ring_.queued() >= kSubmitGroup) submit_queued();
   io_uring_sqe* const entry = ring_.next_entry();
   ACRN_CHECK(entry != nullptr);
   prepare(op, *entry);
   io_uring_sqe_set_data(entry, &op);
+  last_ = {};
+  const size_t vectors = op.request->iov.size();
+  if (op.step == Step::kTransfer && op.done == 0 && !op.alone && vectors <= op.scratch.size()) {
+    last_ = {&op, &op, entry, vectors, op.request->length};
+  }
+}
+
+// False: it is no transfer that begins where the last one ends, or together they are too much.
+bool EngineUring::Channel::join_last(Op& op) {
+  if (last_.first == nullptr || op.step != Step::kTransfer || op.done != 0 || op.alone) return false;
+  Op& first = *last_.first;
+  const BlockRequest &request = *op.request, &begin = *first.request;
+  const size_t vectors = last_.vectors + request.iov.size();
+  if (request.op != begin.op || request.stable != begin.stable || request.offset != begin.offset + last_.bytes ||
+      last_.bytes + request.length > kMostJoined || vectors > first.scratch.size()) {
+    return false;
+  }
+  if (last_.last == &first) std::copy(begin.iov.begin(), begin.iov.end(), first.scratch.begin());
+  std::copy(request.iov.begin(), request.iov.end(), first.scratch.begin() + static_cast<ptrdiff_t>(last_.vectors));
+  (request.op == BlockOp::kRead ? io_uring_prep_readv : io_uring_prep_writev)(
+      last_.entry, file_.fd(), first.scratch.data(), static_cast<unsigned>(vectors), begin.offset);
+  if (request.op == BlockOp::kWrite && request.stable) last_.entry->rw_flags = RWF_DSYNC;
+  io_uring_sqe_set_data(last_.entry, &first);
+  last_.last->joined = &op;
+  last_ = {&first, &op, last_.entry, vectors, last_.bytes + request.length};
+  return true;
 }
 
 // The file is not a registered one: the kernel gives that back, and with it the lock of the bytes, some time after the
@@ -286,6 +331,7 @@ void EngineUring::Channel::prepare_fallocate(io_uring_sqe& entry, int mode, uint
 
 void EngineUring::Channel::submit_queued() {
   if (ring_.queued() == 0 || !on_owner()) return;
+  last_ = {};
   // An error means the same as what is left: the kernel was short of something.
   ring_.submit();
   // What it has not taken is offered again in our next turn.
@@ -369,14 +415,35 @@ void EngineUring::Channel::take_results(SinkGroup& group) {
     for (const io_uring_cqe* entry : entries) {
       // SAFETY: queue() set it.
       Op& op = *static_cast<Op*>(io_uring_cqe_get_data(entry));
-      int error = 0;
-      if (next_step(op, entry->res, error)) {
-        queue(op);
-      } else {
-        finish(op, error, group);
-      }
+      op.joined != nullptr ? take_joined(op, entry->res, group) : take_result(op, entry->res, group);
     }
     ring_.release(entries.size());
+  }
+}
+
+void EngineUring::Channel::take_result(Op& op, int res, SinkGroup& group) {
+  int error = 0;
+  if (next_step(op, res, error)) {
+    queue(op);
+  } else {
+    finish(op, error, group);
+  }
+}
+
+// All of it was transferred; or each is tried alone, so that the one at fault fails alone.
+void EngineUring::Channel::take_joined(Op& first, int res, SinkGroup& group) {
+  uint64_t bytes = 0;
+  for (const Op* op = &first; op != nullptr; op = op->joined) bytes += op->request->length;
+  const bool whole = res >= 0 && static_cast<uint64_t>(res) == bytes;
+  for (Op* next = &first; next != nullptr;) {
+    Op& op = *std::exchange(next, next->joined);
+    op.joined = nullptr;
+    if (whole) {
+      take_result(op, static_cast<int>(op.request->length), group);
+    } else {
+      op.alone = true;
+      queue(op);
+    }
   }
 }
 

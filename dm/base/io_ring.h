@@ -25,9 +25,8 @@ class IoRing {
   // Whether the kernel knows all of these operations.
   bool supports(std::initializer_list<io_uring_op> operations);
 
-  // The kernel signals this eventfd when something completes, unless that is turned off. Returns 0 or an errno.
+  // The kernel signals this eventfd when something completes. Returns 0 or an errno.
   int set_eventfd(int event) { return -io_uring_register_eventfd(&ring_, event); }
-  void enable_eventfd(bool enabled) { io_uring_cq_eventfd_toggle(&ring_, enabled); }
   // Makes `file` the ring's file 0, for IOSQE_FIXED_FILE. Returns 0 or an errno.
   int register_file(int file) { return -io_uring_register_files(&ring_, &file, 1); }
 
@@ -40,12 +39,7 @@ class IoRing {
   int submit_and_wait(unsigned completions) { return error_of(io_uring_submit_and_wait(&ring_, completions)); }
 
   unsigned completed() const { return io_uring_cq_ready(&ring_); }
-  // True, too, if the kernel has completions that it shows only when it is entered.
-  bool has_events() const {
-    return completed() != 0 ||
-           (IO_URING_READ_ONCE(*ring_.sq.kflags) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0;
-  }
-  // Enters the kernel for those.
+  // Enters the kernel for those that it shows only then.
   void get_events() { io_uring_get_events(&ring_); }
   // The oldest completions, as many as `room` holds; good until release() of as many.
   std::span<io_uring_cqe*> peek(std::span<io_uring_cqe*> room) {

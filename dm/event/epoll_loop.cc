@@ -115,8 +115,10 @@ bool EpollLoop::run_pollers() {
 
 // True: there is something to do.
 bool EpollLoop::poll_for_a_while() {
+  idle_since_.reset();
   if (poll_window_.length() == PollWindow::Duration::zero()) return false;
-  const auto end = Clock::now() + poll_window_.length();
+  idle_since_ = Clock::now();
+  const auto end = *idle_since_ + poll_window_.length();
   while (any_wants_polling() && Clock::now() < end) {
     if (notified_.seems_to_have_entries() || run_pollers()) return true;
     sched_yield();  // a thread that has work runs first
@@ -138,12 +140,12 @@ bool EpollLoop::may_sleep() {
 }
 
 void EpollLoop::sleep() {
+  const auto before = idle_since_.value_or(Clock::now());
   owner_.sleep();
-  const auto before = Clock::now();
   const int count = epoll_.wait(-1);
   owner_.wake();
   epoll_.run(count);
-  if (!pollers_.empty()) poll_window_.record_sleep(Clock::now() - before);
+  if (!pollers_.empty()) poll_window_.record_wait(Clock::now() - before);
 }
 
 // What they post waits for the next call. False: there were none.

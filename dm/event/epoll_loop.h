@@ -10,6 +10,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -67,6 +68,7 @@ class EpollLoop final : public EventLoop {
   EpollSet epoll_{owner_};
   std::vector<Poller*> pollers_;
   PollWindow poll_window_;
+  std::optional<Clock::time_point> idle_since_;  // since a poll that found nothing began
   std::unique_ptr<Notifier> posted_notifier_;
   Mutex mutex_;  // leaf
   LoopTasks posted_ ACRN_GUARDED_BY(mutex_);

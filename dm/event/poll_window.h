@@ -1,5 +1,6 @@
-// PollWindow: how long a loop polls before it sleeps. It learns from the sleeps: a short one would have been cheaper as
-// a poll, a long one would not (docs/adr/0018). It has no clock of its own. Used by its loop.
+// PollWindow: how long a loop polls before it sleeps. It learns from the waits that ended in a sleep: a short one would
+// have been cheaper as a poll, a long one would not (docs/adr/0018, 0033). It has no clock of its own. Used by its
+// loop.
 #pragma once
 
 #include <algorithm>
@@ -19,8 +20,9 @@ class PollWindow {
   bool may_poll() const { return longest_ != Duration::zero(); }
   // How long to poll now; 0 for not at all.
   Duration length() const { return length_; }
-  void record_sleep(Duration slept) {
-    if (slept < longest_) {
+  // Of a sleep, with the poll before it.
+  void record_wait(Duration waited) {
+    if (waited < longest_) {
       length_ = std::clamp(2 * length_, kShortest, std::max(kShortest, longest_));
     } else {
       length_ = length_ / 2 < kShortest ? Duration::zero() : length_ / 2;

@@ -358,10 +358,10 @@ TEST(who_borrows_a_loop_from_another_loop_is_that_one_again_afterwards) {
   EXPECT(inside && !outside && back);
 }
 
-TEST(a_loop_polls_longer_after_short_sleeps_and_less_after_long_ones) {
+TEST(a_loop_polls_longer_after_short_waits_and_less_after_long_ones) {
   const struct {
     std::chrono::nanoseconds longest;
-    std::vector<std::chrono::nanoseconds> sleeps;
+    std::vector<std::chrono::nanoseconds> waits;
     std::chrono::nanoseconds length;
   } cases[] = {
       {50us, {}, 0us},                        // it begins without
@@ -381,7 +381,7 @@ TEST(a_loop_polls_longer_after_short_sleeps_and_less_after_long_ones) {
   };
   for (const auto& each : cases) {
     PollWindow window(each.longest);
-    for (const auto slept : each.sleeps) window.record_sleep(slept);
+    for (const auto waited : each.waits) window.record_wait(waited);
     EXPECT_EQ(window.length().count(), each.length.count());
     EXPECT_EQ(window.may_poll(), each.longest != 0us);
   }

@@ -104,7 +104,7 @@ TEST(a_kick_is_served_on_its_own_thread_as_the_option_says_or_while_it_pays) {
   EXPECT(by_itself.inline_ok() && always.inline_ok() && !never.inline_ok());
 }
 
-TEST(the_loop_polls_unless_kicks_do_all_of_it) {
+TEST(the_loop_polls_for_kicks_unless_they_do_all_of_it_and_not_for_the_medium) {
   struct Case {
     const char* name;
     std::vector<std::pair<Site, TurnResult>> turns;
@@ -125,7 +125,8 @@ TEST(the_loop_polls_unless_kicks_do_all_of_it) {
   for (const Case& each : cases) {
     TurnPolicy policy(KickMode::kAuto);
     for (const auto& [site, result] : each.turns) policy.end(site, result);
-    test::expect(policy.wants_polling() == each.polls, each.name, __FILE__, __LINE__);
+    test::expect(policy.wants_polling(0) == each.polls, each.name, __FILE__, __LINE__);
+    test::expect(!policy.wants_polling(1), each.name, __FILE__, __LINE__);  // a medium takes its time
   }
 }
 

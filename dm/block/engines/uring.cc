@@ -12,7 +12,6 @@
 
 #include "acrn/base/check.h"
 #include "acrn/base/concat.h"
-#include "acrn/base/fence.h"
 #include "acrn/block/iovec_cursor.h"
 #include "dm/base/errno_text.h"
 #include "dm/base/io_ring.h"
@@ -51,7 +50,7 @@ int EngineUring::unavailable() {
   return complete ? 0 : EOPNOTSUPP;
 }
 
-class EngineUring::Channel final : public BlockChannel, private Poller {
+class EngineUring::Channel final : public BlockChannel {
  public:
   Channel(RawFile& file, EventLoop& loop) : file_(file), loop_(loop), inline_(file) {}
   ~Channel() override;
@@ -82,10 +81,6 @@ class EngineUring::Channel final : public BlockChannel, private Poller {
     uint64_t bytes = 0;
   };
 
-  bool poll() override;
-  bool wants_polling() const override { return busy_ops_ != 0; }
-  bool prepare_sleep() override;
-
   bool on_owner() const { return owner_ == std::this_thread::get_id(); }
   void take_incoming(SinkGroup& group);
   void take_waiting(SinkGroup& group);
@@ -111,9 +106,8 @@ class EngineUring::Channel final : public BlockChannel, private Poller {
   EventLoop& loop_;
   InlineTransfers inline_;
   IoRing ring_;
-  std::thread::id owner_;  // the only thread that the ring takes entries from
-  bool loop_polls_ = false;
-  std::unique_ptr<Notifier> completed_;    // rung by the kernel, but while the loop looks for itself
+  std::thread::id owner_;                  // the only thread that the ring takes entries from
+  std::unique_ptr<Notifier> completed_;    // rung by the kernel
   std::unique_ptr<Notifier> handed_over_;  // by a thread that is not the owner
   std::vector<Op> ops_;
   Op* free_ = nullptr;
@@ -152,7 +146,6 @@ Result<void> EngineUring::Channel::start(unsigned depth) {
   auto handed_over = loop_.make_notifier([this] { take_more(); });
   if (!handed_over) return handed_over.error();
   handed_over_ = std::move(handed_over).value();
-  loop_polls_ = loop_.add_poller(*this);
   return {};
 }
 
@@ -160,7 +153,6 @@ EngineUring::Channel::~Channel() {
   if (!ring_.started()) return;
   // The kernel must not write into memory that is about to be somebody else's.
   for (take_more(); busy_ops_ != 0; reap()) ring_.submit_and_wait(1);
-  if (loop_polls_) loop_.remove_poller(*this);
 }
 
 void EngineUring::Channel::submit(std::span<BlockRequest* const> batch) {
@@ -381,21 +373,8 @@ bool EngineUring::Channel::after_zeroes(Op& op, int& error) {
   return true;
 }
 
-bool EngineUring::Channel::poll() {
-  if (!ring_.has_events()) return false;
-  reap();
-  return true;
-}
-
-bool EngineUring::Channel::prepare_sleep() {
-  ring_.enable_eventfd(true);
-  full_fence();  // pairs with the kernel's, between showing work and looking whether anybody is to be told
-  return ring_.has_events();
-}
-
 // Tells sinks last of all: they may have what they waited for.
 void EngineUring::Channel::reap() {
-  if (loop_polls_) ring_.enable_eventfd(false);  // until prepare_sleep()
   if (ring_.completed() == 0) ring_.get_events();
   SinkGroup group;
   incoming_.run([&] {

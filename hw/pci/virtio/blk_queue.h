@@ -102,7 +102,7 @@ class BlkQueue final : private BlockSink, private Poller {
   void on_tick();
   void on_leftover();
   bool poll() override;
-  bool wants_polling() const override { return ring_.running() && policy_.wants_polling(); }
+  bool wants_polling() const override { return ring_.running() && policy_.wants_polling(in_flight_); }
   bool prepare_sleep() override;
   void serve(Site site);
   TurnResult process_available(Site site, const TurnLimits& limits);

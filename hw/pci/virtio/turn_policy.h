@@ -68,8 +68,9 @@ class TurnPolicy {
     return mode_ == KickMode::kInline || (mode_ == KickMode::kAuto && inline_pays_.load(std::memory_order_relaxed));
   }
 
-  // Whether the loop should look at a running ring before it sleeps.
-  bool wants_polling() const { return !last_kick_inline_; }
+  // Whether the loop should look at a running ring before it sleeps. Not while the medium is waited for, which may take
+  // long, and whose completions wake it.
+  bool wants_polling(unsigned in_flight) const { return in_flight == 0 && !last_kick_inline_; }
 
  private:
   unsigned turn_quota(Site site, unsigned ring_size) const {

@@ -93,9 +93,10 @@ struct acrn_blk_region {
  * [control] */
 ACRN_BLK_API int acrn_blk_set_memory(acrn_blk* blk, const struct acrn_blk_region* regions, size_t count,
                                      size_t region_size);
-/* For a host that maps guest RAM by `fd` from a process that may truncate it: to be called by the host's handler of
- * SIGBUS with si_addr, if si_code is BUS_ADRERR, on any thread. 1: the address was in such a region, which is private
- * zeroes now and for good; return from the handler. 0: it was not. Async-signal-safe. */
+/* For a host that maps guest RAM by `fd` from a process that may truncate it, or has a disk with `map=on`: to be called
+ * by the host's handler of SIGBUS with si_addr, if si_code is BUS_ADRERR, on any thread. 1: the address was in such a
+ * region, which is private zeroes now and for good, or in a disk's file, whose request is then read by a system call;
+ * return from the handler. 0: it was not. Async-signal-safe. */
 ACRN_BLK_API int acrn_blk_handle_sigbus(void* address);
 
 /* Common to both forms. `options` is what stands after "virtio-blk," in -s, as "/disk.img,writeback". */

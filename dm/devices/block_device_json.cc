@@ -48,6 +48,7 @@ void to_json(const PciSlotConfig& slot, const DeviceFacts& device, Json& json) {
       {"cache", options.writeback ? "writeback" : "writethru"},
       {"read_only", options.read_only},
       {"nocache", options.nocache},
+      {"dontcache", options.dontcache},
       {"range", range_json(options)},
       {"discard", discard_json(device.discard)},
       {"format", name_of(options.format)},

@@ -167,6 +167,7 @@ bool accept_writethru(BlockOptions& options, Text) { return !(options.writeback 
 bool accept_writeback(BlockOptions& options, Text) { return options.writeback = true; }
 bool accept_ro(BlockOptions& options, Text) { return options.read_only = true; }
 bool accept_nocache(BlockOptions& options, Text) { return options.nocache = true; }
+bool accept_dontcache(BlockOptions& options, Text) { return options.dontcache = true; }
 // ACRN's ordering of adjacent requests, which nothing here needs to be told to leave out.
 bool accept_nothing(BlockOptions&, Text) { return true; }
 
@@ -180,6 +181,9 @@ constexpr Row kRows[] = {
      .help = "a write completes in the host's page cache, and a flush makes it stable"},
     {.key = "ro", .accept = accept_ro, .help = "serve the disk read-only"},
     {.key = "nocache", .accept = accept_nocache, .help = "direct I/O, past the host's page cache"},
+    {.key = "dontcache",
+     .accept = accept_dontcache,
+     .help = "through the host's page cache, but nothing stays there; Linux 6.14 or newer"},
     {.key = "no_bst_block", .accept = accept_nothing, .help = "accepted for ACRN's sake, without effect"},
     {.key = "sectorsize",
      .value = ValueRule::kRequired,
@@ -423,8 +427,15 @@ Result<void> check_together(BlockOptions& options) {
   if (options.map == MapMode::kOn && (!file || options.format != ImageFormat::kRaw || options.snapshot)) {
     return usage_error("map=on: for a raw file or a block device; leave it out");
   }
-  if (options.map == MapMode::kOn && options.nocache) {
-    return usage_error("map=on: nocache does without the page cache; leave one of them out");
+  if (options.dontcache && (!file || options.format != ImageFormat::kRaw || options.snapshot)) {
+    return usage_error("dontcache: for a raw file or a block device; leave it out");
+  }
+  if (options.dontcache && options.nocache) {
+    return usage_error("dontcache: nocache does without the page cache; leave one of them out");
+  }
+  if (options.map == MapMode::kOn && (options.nocache || options.dontcache)) {
+    return usage_error(concat("map=on: with ", options.nocache ? "nocache" : "dontcache",
+                              " nothing is in the page cache; leave one of them out"));
   }
   if (!std::holds_alternative<RbdName>(options.source) && !(options.conf.empty() && options.id.empty())) {
     return usage_error(concat(options.conf.empty() ? "id" : "conf", ": for a disk of Ceph's; leave it out"));

@@ -67,26 +67,26 @@ dd if="$disk" of=/dev/null iflag=direct bs=1M count=1 2>/dev/null || direct=
 
 # name | image | slot before the path | options | pattern | bytes | direct method | goals at depths 1, 16 and 32 | more
 rows="\
-4 KiB random read, cached, $fs|$disk||writeback|randread|4k|best|0.5 0.9 0.95|
-4 KiB random read, tmpfs|$shm||writeback|randread|4k|best|0.5 0.9 0.95|
-4 KiB random write, writeback, $fs|$disk||writeback|randwrite|4k|best|0.5 0.85 0.9|
-4 KiB random write, writeback, tmpfs|$shm||writeback|randwrite|4k|best|0.5 0.85 0.9|
-64 KiB random read, cached, $fs|$disk||writeback|randread|64k|best|0.8 0.95 0.95|
-64 KiB random write, writeback, $fs|$disk||writeback|randwrite|64k|best|0.8 0.95 0.95|
+4 KiB random read, cached, $fs|$disk||writeback|randread|4k|best|0.8 0.95 0.95|
+4 KiB random read, tmpfs|$shm||writeback|randread|4k|best|0.8 0.95 0.95|
+4 KiB random write, writeback, $fs|$disk||writeback|randwrite|4k|best|0.8 0.95 0.95|
+4 KiB random write, writeback, tmpfs|$shm||writeback|randwrite|4k|best|0.8 0.95 0.95|
+64 KiB random read, cached, $fs|$disk||writeback|randread|64k|best|0.9 0.95 0.95|
+64 KiB random write, writeback, $fs|$disk||writeback|randwrite|64k|best|0.9 0.95 0.95|
 1 MiB write, writeback, $fs|$disk||writeback|write|1M|best|0.95 1 1|
-1 MiB random read, cached, one direct thread|$disk||writeback|randread|1M|preadv|0.95 1.4 1.3|
-4 KiB random read, nocache|$disk||writeback,nocache|randread|4k|best|0.9 1 1|
-4 KiB random write, nocache|$disk||writeback,nocache|randwrite|4k|best|0.9 1 1|
-4 KiB read, nocache|$disk||writeback,nocache|read|4k|best|0.9 0.95 0.95|
-4 KiB write, nocache|$disk||writeback,nocache|write|4k|best|0.9 0.95 0.95|
+1 MiB random read, cached, one direct thread|$disk||writeback|randread|1M|preadv|0.95 1 1|
+4 KiB random read, nocache|$disk||writeback,nocache|randread|4k|best|0.85 1 1|
+4 KiB random write, nocache|$disk||writeback,nocache|randwrite|4k|best|0.85 1 1|
+4 KiB read, nocache|$disk||writeback,nocache|read|4k|best|0.85 0.95 0.95|
+4 KiB write, nocache|$disk||writeback,nocache|write|4k|best|0.85 0.95 0.95|
 64 KiB random read, nocache|$disk||writeback,nocache|randread|64k|best|0.9 1 1|
 64 KiB read, nocache|$disk||writeback,nocache|read|64k|best|0.9 1 1|
 64 KiB random write, nocache|$disk||writeback,nocache|randwrite|64k|best|0.9 1 1|
 64 KiB write, nocache|$disk||writeback,nocache|write|64k|best|0.9 1 1|
-1 MiB random read, nocache|$disk||writeback,nocache|randread|1M|best|0.9 1 1|
-1 MiB read, nocache|$disk||writeback,nocache|read|1M|best|0.9 1 1|
-1 MiB random write, nocache|$disk||writeback,nocache|randwrite|1M|best|0.9 1 1|
-1 MiB write, nocache|$disk||writeback,nocache|write|1M|best|0.9 1 1|
+1 MiB random read, nocache|$disk||writeback,nocache|randread|1M|best|0.95 1 1|
+1 MiB read, nocache|$disk||writeback,nocache|read|1M|best|0.95 1 1|
+1 MiB random write, nocache|$disk||writeback,nocache|randwrite|1M|best|0.95 1 1|
+1 MiB write, nocache|$disk||writeback,nocache|write|1M|best|0.95 1 1|
 4 KiB random write, writethru|$disk||writethru|randwrite|4k|best|0.9 0.95 0.95|
 4 KiB random mix, 70 % reads, cached|$disk||writeback|randrw|4k|best||--rwmixread 70
 4 KiB random mix, 70 % reads, nocache|$disk||writeback,nocache|randrw|4k|best||--rwmixread 70

@@ -1,9 +1,11 @@
 // What a request to a file or a block device means to the host, and how the host's failures come back: of RawFile
 // alone, and of each engine over it.
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "dm/block/engines/pool.h"
@@ -307,6 +309,40 @@ EACH_WAY(a_grown_file_serves_its_new_end_after_its_size_was_read_again) {
   EXPECT_CONTAINS(odd.error().message, "not a multiple of 512 bytes; give it 4194816");
   EXPECT_EQ(::truncate(path.c_str(), 0), 0);
   EXPECT_CONTAINS(file->refresh_size().error().message, "it is empty now");
+}
+
+// Of bytes in the file's page cache.
+size_t pages_in_memory(const std::string& path, uint64_t size) {
+  const UniqueFd fd(::open(path.c_str(), O_RDWR | O_CLOEXEC));
+  void* const memory = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, fd.fd(), 0);
+  EXPECT(memory != MAP_FAILED);
+  std::vector<unsigned char> present(size / 4096);
+  EXPECT_EQ(::mincore(memory, size, present.data()), 0);
+  ::munmap(memory, size);
+  return static_cast<size_t>(
+      std::count_if(present.begin(), present.end(), [](unsigned char each) { return each & 1; }));
+}
+
+TEST(with_dontcache_nothing_stays_in_the_page_cache) {
+  TempDir dir;
+  const std::string path = dir.file("disk", kSize);
+  auto plain = raw(path, kSize, false, false);
+  if (!RawFile::knows_dont_cache(plain->fd())) SKIP("RWF_DONTCACHE in " + path);
+  EXPECT_EQ(plain->execute(TestRequest::write(0, pattern(1, kSize))), 0);
+  EXPECT_EQ(plain->execute(kFlush), 0);
+  EXPECT_EQ(::posix_fadvise(plain->fd(), 0, kSize, POSIX_FADV_DONTNEED), 0);
+  RawFileTraits traits;
+  traits.name = path;
+  traits.info.size = kSize;
+  traits.dont_cache = true;
+  RawFile file(UniqueFd(::open(path.c_str(), O_RDWR | O_CLOEXEC)), traits);
+  TestRequest read = TestRequest::read(0, kSize);
+  EXPECT_EQ(file.execute(read), 0);
+  EXPECT(read.data() == pattern(1, kSize));
+  EXPECT_EQ(pages_in_memory(path, kSize), 0u);
+  EXPECT_EQ(file.execute(stable(TestRequest::write(0, pattern(2, kSize)))), 0);
+  EXPECT_EQ(file.execute(read), 0);
+  EXPECT(read.data() == pattern(2, kSize));
 }
 
 TEST(a_cached_read_needs_no_worker) {

@@ -154,6 +154,7 @@ TEST(block_flags_are_set) {
   EXPECT(block_of("d,writeback").writeback);
   EXPECT(block_of("d,ro").read_only);
   EXPECT(block_of("d,nocache").nocache);
+  EXPECT(block_of("d,dontcache").dontcache);
   EXPECT(block_of("d,no_bst_block").lock);
   EXPECT(!block_of("d,lock=off").lock);
   EXPECT(block_of("d,lock=on").lock);
@@ -280,7 +281,7 @@ TEST(block_options_that_need_a_value_say_so) {
   for (const char* key : {"sectorsize", "range", "aio", "mq", "queue_size", "serial", "lock"}) {
     EXPECT_CONTAINS(block_error_of(concat("disk.img,", key)), concat(key, ": the value is missing; give "));
   }
-  for (const char* key : {"writethru", "writeback", "ro", "nocache", "no_bst_block"}) {
+  for (const char* key : {"writethru", "writeback", "ro", "nocache", "dontcache", "no_bst_block"}) {
     EXPECT_EQ(block_error_of(concat("disk.img,", key, "=1")),
               concat(key, "=1: '", key, "' takes no value; write just ", key));
   }
@@ -291,7 +292,7 @@ TEST(unknown_block_options_name_the_nearest_known_one) {
   EXPECT_EQ(block_error_of("disk.img,writethrough"), "'writethrough' is not an option; did you mean writethru?");
   EXPECT_EQ(block_error_of("disk.img,r"), "'r' is not an option; did you mean ro?");
   EXPECT_EQ(block_error_of("disk.img,RO"),
-            "'RO' is not an option; known: writethru, writeback, ro, nocache, "
+            "'RO' is not an option; known: writethru, writeback, ro, nocache, dontcache, "
             "no_bst_block, sectorsize, range, discard, aio, map, kick, iothread, mq, queue_size, serial, lock, format, "
             "reader, backing, key, snapshot, reconnect, conf, id");
   EXPECT_EQ(block_error_of("disk.img,queuesize=5"), "'queuesize' is not an option; did you mean queue_size?");
@@ -576,7 +577,16 @@ TEST(map_on_is_for_what_has_a_page_cache_of_ours) {
     EXPECT_CONTAINS(slot_error_of(concat("9,virtio-blk,", text)), "map=on: for a raw file or a block device");
   }
   EXPECT_CONTAINS(slot_error_of("9,virtio-blk,disk,nocache,map=on"),
-                  "map=on: nocache does without the page cache; leave one of them out");
+                  "map=on: with nocache nothing is in the page cache; leave one of them out");
+  EXPECT_CONTAINS(slot_error_of("9,virtio-blk,disk,dontcache,map=on"), "map=on: with dontcache nothing is in the page");
+}
+
+TEST(dontcache_is_for_what_has_a_page_cache_of_ours) {
+  for (const char* text : {"ram:1M,dontcache", "nbd://host,dontcache", "disk,format=qcow2,dontcache"}) {
+    EXPECT_CONTAINS(slot_error_of(concat("9,virtio-blk,", text)), "dontcache: for a raw file or a block device");
+  }
+  EXPECT_CONTAINS(slot_error_of("9,virtio-blk,disk,nocache,dontcache"),
+                  "dontcache: nocache does without the page cache; leave one of them out");
 }
 
 TEST(an_rbd_image_has_a_pool_and_may_have_a_snapshot) {

@@ -266,7 +266,7 @@ bool EngineUring::Channel::join_last(Op& op) {
   std::copy(request.iov.begin(), request.iov.end(), first.scratch.begin() + static_cast<ptrdiff_t>(last_.vectors));
   (request.op == BlockOp::kRead ? io_uring_prep_readv : io_uring_prep_writev)(
       last_.entry, file_.fd(), first.scratch.data(), static_cast<unsigned>(vectors), begin.offset);
-  if (request.op == BlockOp::kWrite && request.stable) last_.entry->rw_flags = RWF_DSYNC;
+  last_.entry->rw_flags = file_.transfer_flags(request);
   io_uring_sqe_set_data(last_.entry, &first);
   last_.last->joined = &op;
   last_ = {&first, &op, last_.entry, vectors, last_.bytes + request.length};
@@ -307,7 +307,7 @@ void EngineUring::Channel::prepare_transfer(Op& op, io_uring_sqe& entry) {
     read ? io_uring_prep_readv(&entry, file_.fd(), iov.data(), count, offset)
          : io_uring_prep_writev(&entry, file_.fd(), iov.data(), count, offset);
   }
-  if (!read && request.stable) entry.rw_flags = RWF_DSYNC;
+  entry.rw_flags = file_.transfer_flags(request);
 }
 
 void EngineUring::Channel::prepare_zeroes(const Op& op, io_uring_sqe& entry) {

@@ -39,7 +39,7 @@ Result<BlockEngine> choose_engine(const BlockOptions& options, bool block_device
 
 // What `map=` stands for.
 Result<MapMode> choose_mapping(const BlockOptions& options, const DiskProbe& probe, const std::string& name) {
-  if (options.map == MapMode::kOff || options.nocache) return MapMode::kOff;
+  if (options.map == MapMode::kOff || options.nocache || options.dontcache) return MapMode::kOff;
   // The host of a library has to say that it calls acrn_blk_handle_sigbus().
   if (options.map == MapMode::kAuto && !SharedMapping::has_handler()) return MapMode::kOff;
   const std::string why_not = MappedReads::unsuited(probe.fd.fd(), probe.block_device);
@@ -77,6 +77,9 @@ Result<FilePlan> plan_file(const BlockOptions& options, const std::string& path,
     if (auto direct = check_direct(plan, path); !direct) return direct.error();
     plan.facts.info.offset_alignment = kSmallestSector;  // what FilterAlign leaves
   }
+  if (options.dontcache && !RawFile::knows_dont_cache(plan.probe.fd.fd())) {
+    return misfit(path, "dontcache: this host cannot do without caching it (RWF_DONTCACHE); leave it out");
+  }
   auto engine = choose_engine(options, plan.probe.block_device, path);
   if (!engine) return engine.error();
   plan.facts.engine = engine.value();
@@ -98,6 +101,7 @@ std::unique_ptr<BlockBackend> make_engine(const BlockOptions& options, const std
   traits.info.size = plan.probe.size;
   traits.block_device = plan.probe.block_device;
   traits.direct = options.nocache;
+  traits.dont_cache = options.dontcache;
   traits.lock_growth = options.lock && !options.range;
   traits.sector = options.logical_sector;
   traits.map_reads = plan.facts.map == MapMode::kOn;

@@ -25,6 +25,7 @@
 namespace acrn {
 namespace {
 
+constexpr int kDontCache = 0x80;           // RWF_DONTCACHE, which older headers do not have
 constexpr uint64_t kLargeRead = 64 << 10;  // bytes: smaller ones have been tried without waiting
 
 int fallocate_retried(int fd, int mode, uint64_t offset, uint64_t length) {
@@ -109,6 +110,16 @@ int RawFile::execute(const BlockRequest& request) {
   }
 }
 
+bool RawFile::knows_dont_cache(int fd) {
+  std::byte byte;
+  const iovec iov{&byte, 1};
+  return ::preadv2(fd, &iov, 1, 0, kDontCache) == 1;
+}
+
+int RawFile::transfer_flags(const BlockRequest& request) const {
+  return (traits_.dont_cache ? kDontCache : 0) | (request.op == BlockOp::kWrite && request.stable ? RWF_DSYNC : 0);
+}
+
 int RawFile::read(const BlockRequest& request) {
   const bool large = mapped_ != nullptr && request.length > kLargeRead;
   LapTimer timer;
@@ -120,7 +131,7 @@ int RawFile::read(const BlockRequest& request) {
 
 int RawFile::transfer(const BlockRequest& request) {
   const bool write = request.op == BlockOp::kWrite;
-  const int flags = write && request.stable ? RWF_DSYNC : 0;
+  const int flags = transfer_flags(request);
   IoVecCursor cursor(request.iov);
   std::array<iovec, kCutVectors> scratch;
   uint64_t done = 0;
@@ -150,7 +161,7 @@ bool RawFile::try_read(const BlockRequest& request) {
   const InlineReads mode = inline_reads_.load(std::memory_order_relaxed);
   if (mode == InlineReads::kNever) return false;
   const ssize_t moved = read_now(fd_.fd(), request.iov, static_cast<off_t>(request.offset),
-                                 mode == InlineReads::kNowait ? RWF_NOWAIT : 0);
+                                 (mode == InlineReads::kNowait ? RWF_NOWAIT : 0) | transfer_flags(request));
   if (moved < 0 && errno == EOPNOTSUPP) inline_reads_.store(InlineReads::kNever, std::memory_order_relaxed);
   if (moved < 0 || static_cast<uint64_t>(moved) != request.length) return false;
   if (mapped_ != nullptr) mapped_->note_read(request.offset, request.length);

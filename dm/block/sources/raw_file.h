@@ -22,6 +22,7 @@ struct RawFileTraits {
   BlockInfo info;    // of the whole file
   bool block_device = false;
   bool direct = false;       // opened with O_DIRECT
+  bool dont_cache = false;   // what is transferred does not stay in the page cache
   bool lock_growth = false;  // every byte served is locked, so those of a grown file must be too
   uint32_t sector = 512;     // bytes: what a new size must be a multiple of
   bool map_reads = false;    // what is in the page cache may be read by a mapping
@@ -61,7 +62,12 @@ class RawFile {
   // A write that need not be stable ends in the host's memory.
   bool writes_to_cache() const { return !traits_.direct; }
 
+  // Whether the kernel can be asked to keep nothing of the file in its page cache (RWF_DONTCACHE). Reads a byte.
+  static bool knows_dont_cache(int fd);
+
   // For engines that hand requests to the kernel themselves.
+  // RWF flags of a kRead or kWrite.
+  int transfer_flags(const BlockRequest& request) const;
   // 0, or the errno of a request that must not be tried.
   int check(const BlockRequest& request) const;
   // What a kDiscard may free: rounded inwards, empty if begin >= end.

@@ -77,6 +77,7 @@ struct BlockOptions {
   std::optional<uint32_t> physical_sector;  // bytes; absent: from the file or device
   std::optional<BlockRange> range;
   bool nocache = false;
+  bool dontcache = false;  // nothing stays in the page cache
   std::optional<DiscardLimits> discard;
   BlockEngine engine = BlockEngine::kAuto;
   MapMode map = MapMode::kAuto;

@@ -39,7 +39,12 @@ class IoRing {
   int submit_and_wait(unsigned completions) { return error_of(io_uring_submit_and_wait(&ring_, completions)); }
 
   unsigned completed() const { return io_uring_cq_ready(&ring_); }
-  // Enters the kernel for those that it shows only then.
+  // True, too, if the kernel has completions that it shows only when it is entered.
+  bool has_events() const {
+    return completed() != 0 ||
+           (IO_URING_READ_ONCE(*ring_.sq.kflags) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0;
+  }
+  // Enters the kernel for those.
   void get_events() { io_uring_get_events(&ring_); }
   // The oldest completions, as many as `room` holds; good until release() of as many.
   std::span<io_uring_cqe*> peek(std::span<io_uring_cqe*> room) {

@@ -18,7 +18,7 @@
 namespace acrn {
 namespace {
 
-// How many rounds of a busy loop there are for each look at what only the kernel tells of.
+// How many rounds of a loop that is busy or polls there are for each look at what only the kernel tells of.
 constexpr unsigned kRoundsPerLook = 32;
 
 }  // namespace
@@ -109,7 +109,7 @@ void EpollLoop::serve() {
 
 bool EpollLoop::run_pollers() {
   bool any = false;
-  for (size_t i = 0; i < pollers_.size(); i++) any |= pollers_[i]->wants_polling() && pollers_[i]->poll();
+  for (size_t i = 0; i < pollers_.size(); i++) any |= pollers_[i]->poll();
   return any;
 }
 
@@ -119,8 +119,12 @@ bool EpollLoop::poll_for_a_while() {
   if (poll_window_.length() == PollWindow::Duration::zero()) return false;
   idle_since_ = Clock::now();
   const auto end = *idle_since_ + poll_window_.length();
-  while (any_wants_polling() && Clock::now() < end) {
+  for (unsigned round = 1; any_wants_polling() && Clock::now() < end; round++) {
     if (notified_.seems_to_have_entries() || run_pollers()) return true;
+    if (const int count = round % kRoundsPerLook == 0 ? epoll_.wait(0) : 0; count > 0) {
+      epoll_.run(count);
+      return true;
+    }
     sched_yield();  // a thread that has work runs first
   }
   return false;

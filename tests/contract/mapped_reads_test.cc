@@ -29,6 +29,7 @@ class MappedFile {
     traits.name = path;
     traits.info.size = static_cast<uint64_t>(status.st_size);
     traits.map_reads = true;
+    traits.info.discard_granularity = kPage;
     file_ = std::make_unique<RawFile>(std::move(fd), traits);
   }
 
@@ -144,6 +145,20 @@ TEST(holes_of_a_file_in_memory_are_not_filled_by_reads) {
   MappedFile file(shared.path());
   for (int i = 0; i < 3; i++) EXPECT(file.try_read(65536, 65536));
   EXPECT(!file.read_mapped(65536, 4096));
+  struct stat status {};
+  EXPECT_EQ(::fstat(file.fd(), &status), 0);
+  EXPECT_EQ(status.st_blocks, 0);
+}
+
+TEST(a_discarded_range_of_a_file_in_memory_stays_a_hole) {
+  SharedMemoryFile shared(kSize);
+  MappedFile file(shared.path());
+  EXPECT_EQ(file.write(0, pattern(1, kSize)), 0);
+  EXPECT_EQ(file.execute(TestRequest::read(0, kSize)), 0);
+  EXPECT(file.read_mapped(0, kSize).has_value());
+  EXPECT_EQ(file.execute(TestRequest(BlockOp::kDiscard, 0, kSize)), 0);
+  EXPECT(!file.read_mapped(65536, 4096));
+  EXPECT(file.try_read(65536, 65536));
   struct stat status {};
   EXPECT_EQ(::fstat(file.fd(), &status), 0);
   EXPECT_EQ(status.st_blocks, 0);

@@ -24,7 +24,7 @@ import json, sys, xml.dom.minidom
 report = json.load(open(sys.argv[1]))
 cells = {(cell["name"], cell["depth"]): cell for cell in report["cells"]}
 cell = cells["4 KiB random read, tmpfs", 16]
-assert cell["goal"] == 0.9 and len(cell["runs"]) == 2 and cell["ratio"] > 0, cell
+assert cell["goal"] == 0.95 and len(cell["runs"]) == 2 and cell["ratio"] > 0, cell
 xml.dom.minidom.parse(sys.argv[2])
 END
 expect_contains 'the plot' "$(cat "${report%.json}.md")" '.svg)'

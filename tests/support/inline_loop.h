@@ -141,7 +141,7 @@ class InlineLoop final : public EventLoop {
       return true;
     }
     bool found = false;
-    for (size_t i = 0; i < pollers_.size(); i++) found |= pollers_[i]->wants_polling() && pollers_[i]->poll();
+    for (size_t i = 0; i < pollers_.size(); i++) found |= pollers_[i]->poll();
     if (found) return true;
     for (size_t i = 0; i < pollers_.size(); i++) found |= pollers_[i]->prepare_sleep() && pollers_[i]->poll();
     return found || !notified_.empty();

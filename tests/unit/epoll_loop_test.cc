@@ -2,6 +2,7 @@
 // poll, in which order to run.
 #include "dm/event/epoll_loop.h"
 
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <latch>
@@ -9,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include "acrn/base/unique_fd.h"
 #include "tests/support/test.h"
 #include "tests/support/wait_until.h"
 
@@ -195,6 +197,40 @@ TEST(timers_and_descriptors_have_their_turn_while_a_loop_never_sleeps) {
   over = true;
   loop->run([] {});
   loop->run([&] { timer.value().reset(); });
+}
+
+TEST(a_loop_that_polls_takes_what_only_the_kernel_tells_of) {
+  if (sysconf(_SC_NPROCESSORS_ONLN) < 2) SKIP("one CPU only, where a loop does not poll");
+  const auto loop = make_loop_to_borrow(200ms);
+  CounterPoller poller;
+  const UniqueFd event(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  std::unique_ptr<FdWatch> watch;
+  std::atomic<unsigned> told{0}, sleeps_by_then{0};
+  loop->run([&] {
+    loop->add_poller(poller);
+    watch = loop->watch_event(event.fd(), [&] {
+      sleeps_by_then = poller.sleeps_prepared.load();
+      told++;
+    });
+  });
+  for (unsigned i = 0; i < 15; i++) {  // work that comes as soon as the loop sleeps: it polls longer and longer
+    borrow(*loop);
+    loop->run([] {});
+  }
+  bool found = false;
+  for (unsigned i = 1; i <= 20 && !found; i++) {
+    loop->run([] {});
+    const unsigned sleeps = poller.sleeps_prepared;
+    const uint64_t one = 1;
+    EXPECT_EQ(::write(event.fd(), &one, sizeof(one)), ssize_t{sizeof(one)});
+    EXPECT(wait_until([&] { return told == i; }));
+    found = sleeps_by_then == sleeps;
+  }
+  EXPECT(found);
+  loop->run([&] {
+    watch.reset();
+    loop->remove_poller(poller);
+  });
 }
 
 TEST(a_timer_that_is_started_once_runs_once_and_at_its_latest_time) {

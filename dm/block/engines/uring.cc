@@ -50,7 +50,7 @@ int EngineUring::unavailable() {
   return complete ? 0 : EOPNOTSUPP;
 }
 
-class EngineUring::Channel final : public BlockChannel {
+class EngineUring::Channel final : public BlockChannel, private Poller {
  public:
   Channel(RawFile& file, EventLoop& loop) : file_(file), loop_(loop), inline_(file) {}
   ~Channel() override;
@@ -81,6 +81,11 @@ class EngineUring::Channel final : public BlockChannel {
     uint64_t bytes = 0;
   };
 
+  // A busy loop finds what is done in its next round; one that sleeps is woken by the kernel.
+  bool poll() override;
+  bool wants_polling() const override { return false; }
+  bool prepare_sleep() override { return false; }
+
   bool on_owner() const { return owner_ == std::this_thread::get_id(); }
   void take_incoming(SinkGroup& group);
   void take_waiting(SinkGroup& group);
@@ -106,7 +111,8 @@ class EngineUring::Channel final : public BlockChannel {
   EventLoop& loop_;
   InlineTransfers inline_;
   IoRing ring_;
-  std::thread::id owner_;                  // the only thread that the ring takes entries from
+  std::thread::id owner_;  // the only thread that the ring takes entries from
+  bool loop_polls_ = false;
   std::unique_ptr<Notifier> completed_;    // rung by the kernel
   std::unique_ptr<Notifier> handed_over_;  // by a thread that is not the owner
   std::vector<Op> ops_;
@@ -146,6 +152,7 @@ Result<void> EngineUring::Channel::start(unsigned depth) {
   auto handed_over = loop_.make_notifier([this] { take_more(); });
   if (!handed_over) return handed_over.error();
   handed_over_ = std::move(handed_over).value();
+  loop_polls_ = loop_.add_poller(*this);
   return {};
 }
 
@@ -153,6 +160,7 @@ EngineUring::Channel::~Channel() {
   if (!ring_.started()) return;
   // The kernel must not write into memory that is about to be somebody else's.
   for (take_more(); busy_ops_ != 0; reap()) ring_.submit_and_wait(1);
+  if (loop_polls_) loop_.remove_poller(*this);
 }
 
 void EngineUring::Channel::submit(std::span<BlockRequest* const> batch) {
@@ -198,6 +206,9 @@ void EngineUring::Channel::take_more() {
 // On the owner, with an op to spare.
 void EngineUring::Channel::begin(BlockRequest& request, SinkGroup& group) {
   Op& op = *free_;
+  if (request.op == BlockOp::kDiscard || request.op == BlockOp::kWriteZeroes) {
+    file_.note_removal(request.offset, request.offset + request.length);
+  }
   op.request = &request;
   op.again = 0;
   op.done = 0;
@@ -351,10 +362,12 @@ bool EngineUring::Channel::next_step(Op& op, int res, int& error) {
     }
     case Step::kSync: error = file_.note_sync(error); return false;
     case Step::kDiscard:
+      file_.note_removal(request.offset, request.offset + request.length);
       if (error == EOPNOTSUPP) error = 0;  // a hint
       return false;
     case Step::kUnmap:
     case Step::kZeroRange:
+      file_.note_removal(request.offset, request.offset + request.length);
       if (!lacks_operation(error)) return after_zeroes(op, error);
       op.step = op.step == Step::kUnmap ? Step::kZeroRange : Step::kZeroBytes;
       return true;
@@ -370,6 +383,12 @@ bool EngineUring::Channel::after_zeroes(Op& op, int& error) {
     return false;
   }
   op.step = Step::kSync;
+  return true;
+}
+
+bool EngineUring::Channel::poll() {
+  if (!ring_.has_events()) return false;
+  reap();
   return true;
 }
 
@@ -414,6 +433,8 @@ void EngineUring::Channel::take_joined(Op& first, int res, SinkGroup& group) {
   uint64_t bytes = 0;
   for (const Op* op = &first; op != nullptr; op = op->joined) bytes += op->request->length;
   const bool whole = res >= 0 && static_cast<uint64_t>(res) == bytes;
+  // It may have been told, once for all, of what an earlier write has lost.
+  if (res < 0 && first.request->op == BlockOp::kWrite && first.request->stable) file_.note_stable_write(-res);
   for (Op* next = &first; next != nullptr;) {
     Op& op = *std::exchange(next, next->joined);
     op.joined = nullptr;

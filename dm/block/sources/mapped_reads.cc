@@ -1,6 +1,5 @@
 #include "dm/block/sources/mapped_reads.h"
 
-#include <fcntl.h>
 #include <linux/magic.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -32,11 +31,19 @@ bool is_local(int fd) {
   }
 }
 
-// mincore() calls every page present for those who may not write the file and do not own it.
+// To those who may neither write the file nor own it mincore() says that every page is in memory; so it does of one
+// behind the file's end, which never is.
 bool may_ask(int fd) {
-  struct stat status {};
-  return ::geteuid() == 0 || (::fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDWR ||
-         (::fstat(fd, &status) == 0 && status.st_uid == ::geteuid());
+  constexpr size_t kPage = 4096;
+  const off_t end = ::lseek(fd, 0, SEEK_END);
+  if (end < 0) return false;
+  const uint64_t behind = (static_cast<uint64_t>(end) + kPage - 1) / kPage * kPage;
+  void* const page = ::mmap(nullptr, kPage, PROT_READ, MAP_SHARED, fd, static_cast<off_t>(behind));
+  if (page == MAP_FAILED) return false;
+  unsigned char present = 1;
+  const bool told = ::mincore(page, kPage, &present) == 0 && (present & 1) == 0;
+  ::munmap(page, kPage);
+  return told;
 }
 
 // Whether the calling thread has waited for a page since it last asked.
@@ -61,12 +68,15 @@ MappedReads::MappedReads(int fd, bool block_device, uint64_t size)
       made_((size_ + kWindow - 1) / kWindow),
       windows_(made_.size()) {}
 
+// Acquire pairs with the release in make_window().
+MappedReads::Window* MappedReads::find_window(uint64_t offset) const {
+  return offset < size_ ? windows_[offset / kWindow].load(std::memory_order_acquire) : nullptr;
+}
+
 bool MappedReads::read(std::span<const iovec> iov, uint64_t offset, uint64_t length, LapTimer& timer) {
-  if (offset >= size_) return false;
-  // Acquire pairs with the release in make_window().
-  Window* const window = windows_[offset / kWindow].load(std::memory_order_acquire);
+  const Window* const window = find_window(offset);
   const uint64_t begin = offset % kWindow;
-  if (window == nullptr || !knows(*window, begin, length)) return false;
+  if (window == nullptr || !knows(*window, begin, length) || window->mapping->lost()) return false;
   const std::byte* from = window->mapping->data() + begin;
   for (const iovec& piece : iov) {
     std::memcpy(piece.iov_base, from, piece.iov_len);
@@ -75,14 +85,13 @@ bool MappedReads::read(std::span<const iovec> iov, uint64_t offset, uint64_t len
   if (window->mapping->lost()) return false;
   // The page that a shortened file ends in goes on with zeroes.
   if (from[-1] == std::byte{0} && !block_device_ && !still_holds(offset + length)) return false;
-  if (timer.lap() > kSlow * (1 + length / kSlowBytes) && has_waited()) forget(*window, timer.last());
+  if (timer.lap() > kSlow * (1 + length / kSlowBytes) && has_waited()) start_anew(timer.last());
   return true;
 }
 
 // To where the processor goes on by itself. What it does not find mapped it leaves alone.
-void MappedReads::prefetch(uint64_t offset, uint64_t length) const {
-  if (offset >= size_ || length == 0) return;
-  const Window* const window = windows_[offset / kWindow].load(std::memory_order_acquire);
+void MappedReads::prefetch(uint64_t offset) const {
+  const Window* const window = find_window(offset);
   if (window == nullptr || offset % kWindow >= window->size) return;
   const std::byte* const from = window->mapping->data() + offset % kWindow;
   for (size_t line = 0; line < kPrefetchedLines; line++) __builtin_prefetch(from + line * kCacheLine);
@@ -93,29 +102,53 @@ bool MappedReads::still_holds(uint64_t end) const {
   return ::fstat(fd_, &status) == 0 && static_cast<uint64_t>(status.st_size) >= end;
 }
 
-bool MappedReads::knows(const Window& window, uint64_t offset, uint64_t length) {
-  if (offset >= window.size || length > window.size - offset) return false;
+// Of the word that `page` is in, those from it to `last`, or to the word's end.
+uint64_t MappedReads::bits_of(uint64_t page, uint64_t last) {
+  const uint64_t count = std::min(last - page + 1, kPagesPerWord - page % kPagesPerWord);
+  return (~uint64_t{0} >> (kPagesPerWord - count)) << page % kPagesPerWord;
+}
+
+bool MappedReads::knows(const Window& window, uint64_t offset, uint64_t length) const {
+  if (length == 0 || offset >= window.size || length > window.size - offset) return false;
+  if (window.epoch.load(std::memory_order_relaxed) != epoch_.load(std::memory_order_relaxed)) return false;
   const uint64_t last = (offset + length - 1) / kPage;
   for (uint64_t page = offset / kPage; page <= last; page = (page / kPagesPerWord + 1) * kPagesPerWord) {
-    const uint64_t count = std::min(last - page + 1, kPagesPerWord - page % kPagesPerWord);
-    const uint64_t bits = (~uint64_t{0} >> (kPagesPerWord - count)) << page % kPagesPerWord;
+    const uint64_t bits = bits_of(page, last);
     if ((window.words[page / kPagesPerWord].load(std::memory_order_relaxed) & bits) != bits) return false;
   }
   return true;
 }
 
+void MappedReads::forget(uint64_t begin, uint64_t end) {
+  for (end = std::min(end, size_); begin < end;) {
+    const uint64_t until = std::min(end, (begin / kWindow + 1) * kWindow);
+    if (Window* const window = find_window(begin); window != nullptr) {
+      const uint64_t last = (until - 1) % kWindow / kPage;
+      for (uint64_t page = begin % kWindow / kPage; page <= last; page = (page / kPagesPerWord + 1) * kPagesPerWord) {
+        window->words[page / kPagesPerWord].fetch_and(~bits_of(page, last), std::memory_order_relaxed);
+      }
+    }
+    begin = until;
+  }
+}
+
 void MappedReads::note_read(uint64_t offset, uint64_t length) {
   if (offset >= size_ || length == 0) return;
-  Window* window = windows_[offset / kWindow].load(std::memory_order_acquire);
+  Window* window = find_window(offset);
   if (window == nullptr) window = make_window(offset / kWindow);
   offset %= kWindow;
   if (offset >= window->size || length > window->size - offset || window->mapping->lost()) return;
   const auto now = Clock::now();
-  if (now.time_since_epoch().count() < window->quiet_until.load(std::memory_order_relaxed)) return;
+  if (now.time_since_epoch().count() < quiet_until_.load(std::memory_order_relaxed)) return;
+  const unsigned epoch = epoch_.load(std::memory_order_relaxed);
+  if (window->epoch.load(std::memory_order_relaxed) != epoch) {
+    for (std::atomic<uint64_t>& word : window->words) word.store(0, std::memory_order_relaxed);
+    window->epoch.store(epoch, std::memory_order_relaxed);
+  }
   look(*window, offset, length);
   // A hole of a tmpfs has no page, and has been read all the same.
   if (!knows(*window, offset, length)) {
-    window->quiet_until.store((now + kShortestPause).time_since_epoch().count(), std::memory_order_relaxed);
+    quiet_until_.store((now + kShortestPause).time_since_epoch().count(), std::memory_order_relaxed);
   }
 }
 
@@ -131,18 +164,18 @@ void MappedReads::look(Window& window, uint64_t offset, uint64_t length) {
   }
 }
 
-// Pages of it are being taken away, and nobody says which.
-void MappedReads::forget(Window& window, Clock::time_point now) {
+// Pages are being taken away, and nobody says which.
+void MappedReads::start_anew(Clock::time_point now) {
   constexpr Clock::rep kShortest = Clock::duration(kShortestPause).count(),
                        kLongest = Clock::duration(kLongestPause).count();
   const auto at = now.time_since_epoch().count();
-  const Clock::rep last = window.pause.load(std::memory_order_relaxed);
+  const Clock::rep last = pause_.load(std::memory_order_relaxed);
   // After ten times the last pause without such a copy, that one is forgotten too.
-  const bool again = at < window.quiet_until.load(std::memory_order_relaxed) + 10 * last;
-  const Clock::rep pause = again ? std::min(2 * last, kLongest) : kShortest;
-  window.pause.store(pause, std::memory_order_relaxed);
-  window.quiet_until.store(at + pause, std::memory_order_relaxed);
-  for (std::atomic<uint64_t>& word : window.words) word.store(0, std::memory_order_relaxed);
+  const bool again = at < quiet_until_.load(std::memory_order_relaxed) + 10 * last;
+  const Clock::rep pause = again ? std::clamp(2 * last, kShortest, kLongest) : kShortest;
+  pause_.store(pause, std::memory_order_relaxed);
+  quiet_until_.store(at + pause, std::memory_order_relaxed);
+  epoch_.fetch_add(1, std::memory_order_relaxed);
 }
 
 MappedReads::Window* MappedReads::make_window(uint64_t index) {
@@ -155,8 +188,6 @@ MappedReads::Window* MappedReads::make_window(uint64_t index) {
   made->mapping = SharedMapping::create_for_reading(fd_, begin, size, error);
   if (made->mapping != nullptr) {
     made->size = size;
-    // A fault that waits after all reads one page, and nothing ahead of it.
-    ::madvise(made->mapping->data(), size, MADV_RANDOM);
     ::madvise(made->mapping->data(), size, MADV_DONTDUMP);
   }
   windows_[index].store(made.get(), std::memory_order_release);

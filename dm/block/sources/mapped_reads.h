@@ -1,7 +1,7 @@
 // MappedReads: reads of what is in the page cache, by a mapping of the file, so that they cost a copy and no system
 // call (docs/adr/0030). Only pages that the host has said to be in memory are touched, as any other would keep the
-// caller waiting for the medium. That may be out of date: a copy that had to wait makes the window around it start
-// anew, and is left out there for a while. Any thread.
+// caller waiting for the medium. That may be out of date: after a copy that had to wait nothing is known any more, and
+// nothing is learned for a while. Any thread.
 #pragma once
 
 #include <sys/uio.h>
@@ -23,51 +23,49 @@ namespace acrn {
 
 class MappedReads {
  public:
-  static constexpr uint64_t kWindow = 1 << 30;       // bytes: mapped together, when the first is read
-  static constexpr uint64_t kMost = 1024 * kWindow;  // bytes of a file; the rest is never mapped
+  static constexpr uint64_t kWindow = uint64_t{4} << 30;  // bytes: mapped together, when the first is read
+  static constexpr uint64_t kMost = 256 * kWindow;        // bytes of a file; the rest is never mapped
   static constexpr uint64_t kSlowBytes = 64 << 10;
   static constexpr std::chrono::microseconds kSlow{50};  // for each kSlowBytes of a copy out of memory
   static constexpr std::chrono::milliseconds kShortestPause{1}, kLongestPause{1000};
 
   // Why a file is not to be mapped: what is true of it, for a message. Empty: it may be.
-  // Its pages have to come from a local medium, and the host has to tell this process which ones are in memory.
+  // Its pages must not come when another process pleases, and the host has to tell this one which are in memory.
   static std::string unsuited(int fd, bool block_device);
 
   // Of the first `size` bytes; the caller keeps `fd` open.
   MappedReads(int fd, bool block_device, uint64_t size);
 
   // Copies [offset, offset + length) into the vectors, whose lengths sum to that. False: not done, and what the
-  // vectors hold is of no meaning.
-  // `timer` was looked at just before.
+  // vectors hold is of no meaning. `timer` was looked at a short time ago.
   bool read(std::span<const iovec> iov, uint64_t offset, uint64_t length, LapTimer& timer);
-  // The same bytes are about to be read.
-  void prefetch(uint64_t offset, uint64_t length) const;
+  // A read is about to begin there.
+  void prefetch(uint64_t offset) const;
   // These bytes have been read, and so may be in memory now.
   void note_read(uint64_t offset, uint64_t length);
+  // What is in memory of the bytes [begin, end) is about to be taken away, or just was.
+  void forget(uint64_t begin, uint64_t end);
 
  private:
   using Clock = std::chrono::steady_clock;
 
   static constexpr uint64_t kPage = 4096, kPagesPerWord = 64, kWordBytes = kPagesPerWord * kPage;  // bytes
 
-  // Its members are hints each for itself, so all are relaxed; the window is published by its pointer.
+  // What is known of it are hints, each for itself, so all are relaxed; the window is published by its pointer.
   struct Window {
     std::unique_ptr<SharedMapping> mapping;
     uint64_t size = 0;                                              // bytes that are mapped
+    std::atomic<unsigned> epoch{0};                                 // of what is known
     std::array<std::atomic<uint64_t>, kWindow / kWordBytes> words;  // a bit for each page that is in memory
-    std::atomic<Clock::rep> quiet_until{0};                         // nothing is learned before
-    std::atomic<Clock::rep> pause{0};                               // the last one's length
-  };
-  struct Place {
-    Window* window;
-    uint64_t offset;  // bytes in it
   };
 
-  bool still_holds(uint64_t end) const;
+  Window* find_window(uint64_t offset) const;
   Window* make_window(uint64_t index);
-  static bool knows(const Window& window, uint64_t offset, uint64_t length);
+  bool still_holds(uint64_t end) const;
+  bool knows(const Window& window, uint64_t offset, uint64_t length) const;
+  static uint64_t bits_of(uint64_t page, uint64_t last);
   static void look(Window& window, uint64_t offset, uint64_t length);
-  static void forget(Window& window, Clock::time_point now);
+  void start_anew(Clock::time_point now);
 
   const int fd_;
   const bool block_device_;
@@ -75,6 +73,10 @@ class MappedReads {
   Mutex making_;  // before leaves: a window is made once
   std::vector<std::unique_ptr<Window>> made_ ACRN_GUARDED_BY(making_);
   std::vector<std::atomic<Window*>> windows_;
+  // Hints, relaxed.
+  std::atomic<unsigned> epoch_{0};          // what a window knows of another one is not known any more
+  std::atomic<Clock::rep> quiet_until_{0};  // nothing is learned before
+  std::atomic<Clock::rep> pause_{0};        // the last one's length
 };
 
 }  // namespace acrn

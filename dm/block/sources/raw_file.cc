@@ -105,8 +105,7 @@ int RawFile::execute(const BlockRequest& request) {
       const int error = transfer(request);
       return request.stable ? note_stable_write(error) : error;
     }
-    case BlockOp::kDiscard: return discard(request);
-    default: return write_zeroes(request);
+    default: return remove(request);
   }
 }
 
@@ -197,6 +196,14 @@ int RawFile::flush() {
 RawFile::Bytes RawFile::discardable(const BlockRequest& request) const {
   const uint64_t granularity = traits_.info.discard_granularity, end = request.offset + request.length;
   return {(request.offset + granularity - 1) & ~(granularity - 1), end & ~(granularity - 1)};
+}
+
+int RawFile::remove(const BlockRequest& request) {
+  const uint64_t end = request.offset + request.length;
+  note_removal(request.offset, end);
+  const int error = request.op == BlockOp::kDiscard ? discard(request) : write_zeroes(request);
+  note_removal(request.offset, end);
+  return error;
 }
 
 int RawFile::discard(const BlockRequest& request) {

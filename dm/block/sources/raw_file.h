@@ -46,7 +46,7 @@ class RawFile {
   }
   // The same is about to be asked for.
   void prefetch(const BlockRequest& request) const {
-    if (mapped_ != nullptr) mapped_->prefetch(request.offset, request.length);
+    if (mapped_ != nullptr) mapped_->prefetch(request.offset);
   }
   // For an engine's event loop: carries out a kRead if that needs no waiting for a medium. False: not done,
   // and whatever it wrote into the vectors is of no meaning.
@@ -77,6 +77,10 @@ class RawFile {
   Bytes discardable(const BlockRequest& request) const;
   // Passes on the result (0 or errno) of an fsync, or of a synchronous-data write, and remembers a lost sync.
   int note_sync(int error);
+  // Before and after a discard, or zeroes that may unmap.
+  void note_removal(uint64_t begin, uint64_t end) {
+    if (mapped_ != nullptr) mapped_->forget(begin, end);
+  }
   int note_stable_write(int error);
 
   int fd() const { return fd_.fd(); }
@@ -93,6 +97,7 @@ class RawFile {
   int read(const BlockRequest& request);
   int transfer(const BlockRequest& request);
   int flush();
+  int remove(const BlockRequest& request);
   int discard(const BlockRequest& request);
   int write_zeroes(const BlockRequest& request);
   int zero_range(const BlockRequest& request);

@@ -44,7 +44,7 @@ class Poller {
  public:
   // Does the work that there is. True: there was some.
   virtual bool poll() = 0;
-  // Whether a notification would cost more than to look again.
+  // Whether the loop should look again and again for a while before it sleeps. One that is busy looks in any case.
   virtual bool wants_polling() const = 0;
   // The loop is about to sleep, so from now on new work has to notify it. True: there is work already.
   virtual bool prepare_sleep() = 0;

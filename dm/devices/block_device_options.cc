@@ -73,22 +73,11 @@ bool accept_discard(BlockOptions& options, Text value) {
   return true;
 }
 
-bool accept_engine(BlockOptions& options, Text value) {
-  const auto engine = choice_of(kEngineWords, value);
-  if (engine) options.engine = *engine;
-  return engine.has_value();
-}
-
-bool accept_map(BlockOptions& options, Text value) {
-  const auto map = choice_of(kMapWords, value);
-  if (map) options.map = *map;
-  return map.has_value();
-}
-
-bool accept_kick(BlockOptions& options, Text value) {
-  const auto kick = choice_of(kKickWords, value);
-  if (kick) options.kick = *kick;
-  return kick.has_value();
+template <auto member, const auto& words>
+bool accept_choice(BlockOptions& options, Text value) {
+  const auto choice = choice_of(words, value);
+  if (choice) options.*member = *choice;
+  return choice.has_value();
 }
 
 // "" or "K" or "K@cpus/cpus/...": the CPUs of the n-th thread, each set like "0:2-3".
@@ -216,7 +205,7 @@ constexpr Row kRows[] = {
          "512 bytes; 0 is the device's default."},
     {.key = "aio",
      .value = ValueRule::kRequired,
-     .accept = accept_engine,
+     .accept = accept_choice<&BlockOptions::engine, kEngineWords>,
      .kind = "an engine",
      .expects = "aio=auto, aio=threads or aio=io_uring",
      .argument = "auto|threads|io_uring",
@@ -227,7 +216,7 @@ constexpr Row kRows[] = {
      .words = "auto threads io_uring"},
     {.key = "map",
      .value = ValueRule::kRequired,
-     .accept = accept_map,
+     .accept = accept_choice<&BlockOptions::map, kMapWords>,
      .kind = "a way to read the page cache",
      .expects = "map=auto, map=on or map=off",
      .argument = "auto|on|off",
@@ -236,7 +225,7 @@ constexpr Row kRows[] = {
      .words = "auto on off"},
     {.key = "kick",
      .value = ValueRule::kRequired,
-     .accept = accept_kick,
+     .accept = accept_choice<&BlockOptions::kick, kKickWords>,
      .kind = "a way to serve kicks",
      .expects = "kick=auto, kick=inline or kick=loop",
      .argument = "auto|inline|loop",
@@ -424,10 +413,11 @@ Result<void> check_together(BlockOptions& options) {
   if (!server.empty() && options.engine != BlockEngine::kAuto) {
     return usage_error(concat("aio: ", server, " has an engine of its own; leave it out"));
   }
-  if (options.map == MapMode::kOn && (!file || options.format != ImageFormat::kRaw || options.snapshot)) {
+  const bool raw = file && options.format == ImageFormat::kRaw && !options.snapshot;
+  if (options.map == MapMode::kOn && !raw) {
     return usage_error("map=on: for a raw file or a block device; leave it out");
   }
-  if (options.dontcache && (!file || options.format != ImageFormat::kRaw || options.snapshot)) {
+  if (options.dontcache && !raw) {
     return usage_error("dontcache: for a raw file or a block device; leave it out");
   }
   if (options.dontcache && options.nocache) {

@@ -1,7 +1,6 @@
 #include "dm/mem/bus_errors.h"
 
 #include <cerrno>
-#include <csignal>
 
 #include "dm/mem/shared_mapping.h"
 
@@ -10,20 +9,24 @@ namespace {
 
 struct sigaction next_action;
 
+bool was_sent(const siginfo_t& info) { return info.si_code <= 0; }  // by a process, and for no address
+
 // Only what a signal handler may: atomics that are lock-free, and system calls.
 void handle_bus_error(int signal, siginfo_t* info, void*) {
-  const int saved_errno = errno;
-  const bool sent = info->si_code <= 0;  // by a process, and for no address
-  if (!sent && SharedMapping::recover(info->si_addr)) {
-    errno = saved_errno;
-    return;
-  }
+  if (repair_bus_error(*info)) return;
   // Not ours: as if we had not been here. A fault comes again by itself.
   ::sigaction(signal, &next_action, nullptr);
-  if (sent) ::raise(signal);
+  if (was_sent(*info)) ::raise(signal);
 }
 
 }  // namespace
+
+bool repair_bus_error(const siginfo_t& info) {
+  const int saved_errno = errno;
+  const bool repaired = !was_sent(info) && SharedMapping::recover(info.si_addr);
+  errno = saved_errno;
+  return repaired;
+}
 
 bool catch_bus_errors() {
   static const bool caught = [] {

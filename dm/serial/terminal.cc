@@ -13,7 +13,7 @@
 #include <mutex>
 #include <optional>
 
-#include "dm/mem/shared_mapping.h"
+#include "dm/mem/bus_errors.h"
 
 namespace acrn {
 
@@ -48,7 +48,7 @@ void chain(int number, siginfo_t* info, void* context, const struct sigaction& p
 
 void crashed(int number, siginfo_t* info, void* context) {
   // Not a crash: a file has lost a piece that was mapped.
-  if (number == SIGBUS && info->si_code > 0 && SharedMapping::recover(info->si_addr)) return;
+  if (number == SIGBUS && repair_bus_error(*info)) return;
   const int saved = errno;
   restore_terminal();
   errno = saved;

@@ -17,6 +17,7 @@ void InlineTransfers::Backoff::record(bool paid) {
 
 // What reads need is brought nearer.
 void InlineTransfers::begin(std::span<BlockRequest* const> batch) {
+  if (!file_.writes_to_cache()) return;  // none will be tried
   for (const BlockRequest* request : batch) {
     if (request->op == BlockOp::kRead && request->length <= kMax) file_.prefetch(*request);
   }

@@ -13,7 +13,7 @@ namespace acrn {
 
 class InlineTransfers {
  public:
-  static constexpr uint64_t kMax = 64 << 10;  // bytes of one transfer: about 10 us
+  static constexpr uint64_t kMax = RawFile::kMostTried;  // bytes of one transfer
 
   explicit InlineTransfers(RawFile& file) : file_(file) {}
 

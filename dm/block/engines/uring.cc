@@ -98,6 +98,7 @@ class EngineUring::Channel final : public BlockChannel, private Poller {
   bool join_last(Op& op);
   void prepare(Op& op, io_uring_sqe& entry);
   void prepare_transfer(Op& op, io_uring_sqe& entry);
+  void prepare_vectors(const BlockRequest& request, std::span<const iovec> iov, uint64_t offset, io_uring_sqe& entry);
   void prepare_zeroes(const Op& op, io_uring_sqe& entry);
   void prepare_fallocate(io_uring_sqe& entry, int mode, uint64_t begin, uint64_t end);
   void submit_queued();
@@ -207,7 +208,7 @@ void EngineUring::Channel::take_more() {
 void EngineUring::Channel::begin(BlockRequest& request, SinkGroup& group) {
   Op& op = *free_;
   if (request.op == BlockOp::kDiscard || request.op == BlockOp::kWriteZeroes) {
-    file_.note_removal(request.offset, request.offset + request.length);
+    file_.note_removal(request);
   }
   op.request = &request;
   op.again = 0;
@@ -275,9 +276,7 @@ bool EngineUring::Channel::join_last(Op& op) {
   }
   if (last_.last == &first) std::copy(begin.iov.begin(), begin.iov.end(), first.scratch.begin());
   std::copy(request.iov.begin(), request.iov.end(), first.scratch.begin() + static_cast<ptrdiff_t>(last_.vectors));
-  (request.op == BlockOp::kRead ? io_uring_prep_readv : io_uring_prep_writev)(
-      last_.entry, file_.fd(), first.scratch.data(), static_cast<unsigned>(vectors), begin.offset);
-  last_.entry->rw_flags = file_.transfer_flags(request);
+  prepare_vectors(begin, std::span(first.scratch).first(vectors), begin.offset, *last_.entry);
   io_uring_sqe_set_data(last_.entry, &first);
   last_.last->joined = &op;
   last_ = {&first, &op, last_.entry, vectors, last_.bytes + request.length};
@@ -304,12 +303,13 @@ void EngineUring::Channel::prepare(Op& op, io_uring_sqe& entry) {
 }
 
 void EngineUring::Channel::prepare_transfer(Op& op, io_uring_sqe& entry) {
-  const BlockRequest& request = *op.request;
-  const std::span<const iovec> iov = op.cursor.for_system_call(op.scratch);
-  const bool one = iov.size() == 1;  // which spares the kernel a copy
+  prepare_vectors(*op.request, op.cursor.for_system_call(op.scratch), op.request->offset + op.done, entry);
+}
+
+void EngineUring::Channel::prepare_vectors(const BlockRequest& request, std::span<const iovec> iov, uint64_t offset,
+                                           io_uring_sqe& entry) {
   const bool read = request.op == BlockOp::kRead;
-  const uint64_t offset = request.offset + op.done;
-  if (one) {
+  if (iov.size() == 1) {  // which spares the kernel a copy
     const auto bytes = static_cast<unsigned>(iov[0].iov_len);
     read ? io_uring_prep_read(&entry, file_.fd(), iov[0].iov_base, bytes, offset)
          : io_uring_prep_write(&entry, file_.fd(), iov[0].iov_base, bytes, offset);
@@ -362,12 +362,12 @@ bool EngineUring::Channel::next_step(Op& op, int res, int& error) {
     }
     case Step::kSync: error = file_.note_sync(error); return false;
     case Step::kDiscard:
-      file_.note_removal(request.offset, request.offset + request.length);
+      file_.note_removal(request);
       if (error == EOPNOTSUPP) error = 0;  // a hint
       return false;
     case Step::kUnmap:
     case Step::kZeroRange:
-      file_.note_removal(request.offset, request.offset + request.length);
+      file_.note_removal(request);
       if (!lacks_operation(error)) return after_zeroes(op, error);
       op.step = op.step == Step::kUnmap ? Step::kZeroRange : Step::kZeroBytes;
       return true;

@@ -102,31 +102,34 @@ bool MappedReads::still_holds(uint64_t end) const {
   return ::fstat(fd_, &status) == 0 && static_cast<uint64_t>(status.st_size) >= end;
 }
 
-// Of the word that `page` is in, those from it to `last`, or to the word's end.
-uint64_t MappedReads::bits_of(uint64_t page, uint64_t last) {
-  const uint64_t count = std::min(last - page + 1, kPagesPerWord - page % kPagesPerWord);
-  return (~uint64_t{0} >> (kPagesPerWord - count)) << page % kPagesPerWord;
-}
-
-bool MappedReads::knows(const Window& window, uint64_t offset, uint64_t length) const {
-  if (length == 0 || offset >= window.size || length > window.size - offset) return false;
-  if (window.epoch.load(std::memory_order_relaxed) != epoch_.load(std::memory_order_relaxed)) return false;
-  const uint64_t last = (offset + length - 1) / kPage;
-  for (uint64_t page = offset / kPage; page <= last; page = (page / kPagesPerWord + 1) * kPagesPerWord) {
-    const uint64_t bits = bits_of(page, last);
-    if ((window.words[page / kPagesPerWord].load(std::memory_order_relaxed) & bits) != bits) return false;
+// Calls body(word, bits) for the pages of [begin, end), which is not empty, until it is false.
+template <class Body>
+bool MappedReads::all_words(uint64_t begin, uint64_t end, Body body) {
+  const uint64_t last = (end - 1) / kPage;
+  for (uint64_t page = begin / kPage; page <= last; page = (page / kPagesPerWord + 1) * kPagesPerWord) {
+    const uint64_t count = std::min(last - page + 1, kPagesPerWord - page % kPagesPerWord);
+    const uint64_t bits = (~uint64_t{0} >> (kPagesPerWord - count)) << page % kPagesPerWord;
+    if (!body(page / kPagesPerWord, bits)) return false;
   }
   return true;
 }
 
+bool MappedReads::knows(const Window& window, uint64_t offset, uint64_t length) const {
+  if (length == 0 || !window.holds(offset, length)) return false;
+  if (window.epoch.load(std::memory_order_relaxed) != epoch_.load(std::memory_order_relaxed)) return false;
+  return all_words(offset, offset + length, [&](uint64_t word, uint64_t bits) {
+    return (window.words[word].load(std::memory_order_relaxed) & bits) == bits;
+  });
+}
+
 void MappedReads::forget(uint64_t begin, uint64_t end) {
   for (end = std::min(end, size_); begin < end;) {
-    const uint64_t until = std::min(end, (begin / kWindow + 1) * kWindow);
+    const uint64_t base = begin / kWindow * kWindow, until = std::min(end, base + kWindow);
     if (Window* const window = find_window(begin); window != nullptr) {
-      const uint64_t last = (until - 1) % kWindow / kPage;
-      for (uint64_t page = begin % kWindow / kPage; page <= last; page = (page / kPagesPerWord + 1) * kPagesPerWord) {
-        window->words[page / kPagesPerWord].fetch_and(~bits_of(page, last), std::memory_order_relaxed);
-      }
+      all_words(begin - base, until - base, [&](uint64_t word, uint64_t bits) {
+        window->words[word].fetch_and(~bits, std::memory_order_relaxed);
+        return true;
+      });
     }
     begin = until;
   }
@@ -137,7 +140,7 @@ void MappedReads::note_read(uint64_t offset, uint64_t length) {
   Window* window = find_window(offset);
   if (window == nullptr) window = make_window(offset / kWindow);
   offset %= kWindow;
-  if (offset >= window->size || length > window->size - offset || window->mapping->lost()) return;
+  if (!window->holds(offset, length) || window->mapping->lost()) return;
   const auto now = Clock::now();
   if (now.time_since_epoch().count() < quiet_until_.load(std::memory_order_relaxed)) return;
   const unsigned epoch = epoch_.load(std::memory_order_relaxed);

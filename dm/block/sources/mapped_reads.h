@@ -54,7 +54,8 @@ class MappedReads {
   // What is known of it are hints, each for itself, so all are relaxed; the window is published by its pointer.
   struct Window {
     std::unique_ptr<SharedMapping> mapping;
-    uint64_t size = 0;                                              // bytes that are mapped
+    uint64_t size = 0;  // bytes that are mapped
+    bool holds(uint64_t offset, uint64_t length) const { return offset < size && length <= size - offset; }
     std::atomic<unsigned> epoch{0};                                 // of what is known
     std::array<std::atomic<uint64_t>, kWindow / kWordBytes> words;  // a bit for each page that is in memory
   };
@@ -63,7 +64,8 @@ class MappedReads {
   Window* make_window(uint64_t index);
   bool still_holds(uint64_t end) const;
   bool knows(const Window& window, uint64_t offset, uint64_t length) const;
-  static uint64_t bits_of(uint64_t page, uint64_t last);
+  template <class Body>
+  static bool all_words(uint64_t begin, uint64_t end, Body body);
   static void look(Window& window, uint64_t offset, uint64_t length);
   void start_anew(Clock::time_point now);
 

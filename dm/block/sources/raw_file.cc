@@ -25,8 +25,7 @@
 namespace acrn {
 namespace {
 
-constexpr int kDontCache = 0x80;           // RWF_DONTCACHE, which older headers do not have
-constexpr uint64_t kLargeRead = 64 << 10;  // bytes: smaller ones have been tried without waiting
+constexpr int kDontCache = 0x80;  // RWF_DONTCACHE, which older headers do not have
 
 int fallocate_retried(int fd, int mode, uint64_t offset, uint64_t length) {
   while (::fallocate(fd, mode, static_cast<off_t>(offset), static_cast<off_t>(length)) != 0) {
@@ -120,11 +119,11 @@ int RawFile::transfer_flags(const BlockRequest& request) const {
 }
 
 int RawFile::read(const BlockRequest& request) {
-  const bool large = mapped_ != nullptr && request.length > kLargeRead;
+  if (mapped_ == nullptr || request.length <= kMostTried) return transfer(request);
   LapTimer timer;
-  if (large && read_mapped(request, timer)) return 0;
+  if (read_mapped(request, timer)) return 0;
   const int error = transfer(request);
-  if (large && error == 0) mapped_->note_read(request.offset, request.length);
+  if (error == 0) mapped_->note_read(request.offset, request.length);
   return error;
 }
 
@@ -199,10 +198,9 @@ RawFile::Bytes RawFile::discardable(const BlockRequest& request) const {
 }
 
 int RawFile::remove(const BlockRequest& request) {
-  const uint64_t end = request.offset + request.length;
-  note_removal(request.offset, end);
+  note_removal(request);
   const int error = request.op == BlockOp::kDiscard ? discard(request) : write_zeroes(request);
-  note_removal(request.offset, end);
+  note_removal(request);
   return error;
 }
 

@@ -37,9 +37,11 @@ class RawFile {
   // EIO. The size of the file never changes by this.
   int execute(const BlockRequest& request);
 
+  // Transfers of more are not tried by an event loop.
+  static constexpr uint64_t kMostTried = 64 << 10;  // bytes: about 10 us
+
   // Carries out a kRead by copying what is in memory, without a system call. False: not done, and whatever it wrote
-  // into the vectors is of no meaning.
-  // `timer` was looked at just before.
+  // into the vectors is of no meaning. `timer` was looked at a short time ago.
   bool read_mapped(const BlockRequest& request, LapTimer& timer) {
     return mapped_ != nullptr && is_inside(request) &&
            mapped_->read(request.iov, request.offset, request.length, timer);
@@ -77,11 +79,11 @@ class RawFile {
   Bytes discardable(const BlockRequest& request) const;
   // Passes on the result (0 or errno) of an fsync, or of a synchronous-data write, and remembers a lost sync.
   int note_sync(int error);
-  // Before and after a discard, or zeroes that may unmap.
-  void note_removal(uint64_t begin, uint64_t end) {
-    if (mapped_ != nullptr) mapped_->forget(begin, end);
-  }
   int note_stable_write(int error);
+  // Before and after a kDiscard, or a kWriteZeroes that may unmap.
+  void note_removal(const BlockRequest& request) {
+    if (mapped_ != nullptr) mapped_->forget(request.offset, request.offset + request.length);
+  }
 
   int fd() const { return fd_.fd(); }
   BlockInfo info() const;

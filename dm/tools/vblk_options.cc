@@ -139,6 +139,11 @@ constexpr VblkOption kBench[] = {
      .argument = "",
      .help = "the file leaves the page cache before each round",
      .target = &Line::cold},
+    {.names = "--kick-times",
+     .argument = "",
+     .help = "print how long kicks hold up the thread that kicks",
+     .target = &Line::time_kicks,
+     .manual = "Measure how long each kick holds up the thread that kicks, which would be a virtual CPU."},
 };
 
 constexpr VblkCommand kCommands[] = {

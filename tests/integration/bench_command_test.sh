@@ -86,6 +86,13 @@ else
   echo 'skipped: a host that forbids io_uring (a sanitizer is loaded first)'
 fi
 
+# --- how long a kick takes
+bench -s "$disk" --kick-times
+expect_contains 'kick times' "$out" 'a kick holds up its thread for '
+bench -s "$disk" --kick-times --json
+positive kick_p50_us 'kick times'
+positive kick_p999_us 'kick times'
+
 # --- one direct method, its old name, direct I/O, write-through, a window, cold caches
 bench -s "$disk" --baseline
 expect_equal '--baseline: exit code' "$status" 0

@@ -13,8 +13,13 @@ namespace {
 // One job: its queue, and what is in flight there.
 class QueueLoad {
  public:
-  QueueLoad(DriverQueue& queue, uint32_t block, WriteTracker* ledger, BenchRound& round)
-      : queue_(queue), block_(block), ledger_(ledger), round_(round), requests_(queue.depth()) {}
+  QueueLoad(DriverQueue& queue, const BenchOptions& options, WriteTracker* ledger, BenchRound& round)
+      : queue_(queue),
+        block_(options.block),
+        time_kicks_(options.time_kicks),
+        ledger_(ledger),
+        round_(round),
+        requests_(queue.depth()) {}
 
   Result<void> run(BenchPattern pattern, double seconds) {
     const auto end = BenchClock::now() + bench_duration(seconds);
@@ -71,7 +76,7 @@ class QueueLoad {
     const auto begin = BenchClock::now();
     unsigned in_flight = 0;
     for (unsigned tag = 0; tag < queue_.depth(); tag++) in_flight += next(static_cast<uint16_t>(tag), begin) ? 1 : 0;
-    queue_.kick();
+    kick();
     while (in_flight > 0) {
       auto now = BenchClock::time_point{};
       const bool answered = queue_.reap([&](const DriverCompletion& done) {
@@ -80,12 +85,22 @@ class QueueLoad {
         if (!next(done.tag, now)) in_flight--;
       });
       if (!answered) return Error{ErrorKind::kInternal, "bench: the device does not answer"};
-      queue_.kick();
+      kick();
     }
     round_.seconds = std::chrono::duration<double>(BenchClock::now() - begin).count();
     round_.kicks = queue_.counters().kicks - before.kicks;
     round_.interrupts = queue_.counters().interrupts - before.interrupts;
     return {};
+  }
+
+  void kick() {
+    if (!time_kicks_) return queue_.kick();
+    const uint64_t before = queue_.counters().kicks;
+    const auto begin = BenchClock::now();
+    queue_.kick();
+    // The device may have wanted none.
+    if (queue_.counters().kicks == before) return;
+    round_.kick_time.add(static_cast<uint64_t>((BenchClock::now() - begin).count()));
   }
 
   void finish(const DriverCompletion& done, BenchClock::time_point now) {
@@ -107,6 +122,7 @@ class QueueLoad {
 
   DriverQueue& queue_;
   uint32_t block_;
+  bool time_kicks_;
   WriteTracker* ledger_;
   BenchRound& round_;
   std::vector<Request> requests_;
@@ -131,7 +147,7 @@ Result<BenchRound> DeviceLoad::run(double seconds, uint64_t seed, const BenchTic
   return run_jobs(
       jobs_,
       [&](unsigned job, BenchRound& round) {
-        QueueLoad load(driver_.queue(job), options_.block, ledger_, round);
+        QueueLoad load(driver_.queue(job), options_, ledger_, round);
         return load.run(BenchPattern(options_, blocks_, seed, job, jobs_), seconds);
       },
       tick);
@@ -141,7 +157,7 @@ Result<BenchRound> DeviceLoad::read_back(const BenchTick& tick) {
   return run_jobs(
       jobs_,
       [&](unsigned job, BenchRound& round) {
-        QueueLoad load(driver_.queue(job), options_.block, ledger_, round);
+        QueueLoad load(driver_.queue(job), options_, ledger_, round);
         return load.read_back(blocks_ * job / jobs_, blocks_ * (job + 1) / jobs_);
       },
       tick);

@@ -106,7 +106,7 @@ Result<void> check_verify(const BenchOptions& options) {
 }  // namespace
 
 Result<BenchOptions> parse_bench_options(const BenchText& text) {
-  BenchOptions options{.verify = text.verify, .cold = text.cold, .json = text.json};
+  BenchOptions options{.verify = text.verify, .cold = text.cold, .time_kicks = text.time_kicks, .json = text.json};
   if (auto ok = parse_pattern(text, options); !ok) return ok.error();
   if (auto ok = parse_sizes(text, options); !ok) return ok.error();
   if (auto ok = number("--qd", text.depth, 1, kMaxDepth, options.depth); !ok) return ok.error();

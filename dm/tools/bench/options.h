@@ -22,6 +22,7 @@ struct BenchOptions {
   double seconds = 5, ramp = 0;  // of the device, and of each direct method
   bool verify = false;
   bool cold = false;  // the file leaves the page cache before each round
+  bool time_kicks = false;
   DirectMethod direct = DirectMethod::kNone;
   uint64_t seed = 1;
   bool json = false;
@@ -34,7 +35,7 @@ struct BenchOptions {
 struct BenchText {
   std::string rw = "randread", read_percent = "50", block = "4k", depth = "16", jobs, size, seconds = "5", ramp = "0",
               direct, seed = "1";
-  bool verify = false, cold = false, json = false;
+  bool verify = false, cold = false, time_kicks = false, json = false;
 };
 
 // Errors are kUsage and name the option, its value and what would be right.

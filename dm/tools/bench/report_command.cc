@@ -24,6 +24,10 @@ Json describe(const BenchSeries& series, uint32_t block) {
             {"requests", total.latency.count()},
             {"errors", total.errors},
             {"round_iops", series.iops}};
+  if (const LatencyHistogram& kicks = total.kick_time; kicks.count() != 0) {
+    json["kick_p50_us"] = kicks.microseconds(0.5);
+    json["kick_p999_us"] = kicks.microseconds(0.999);
+  }
   if (!total.first_error.empty()) json["first_error"] = total.first_error;
   return json;
 }
@@ -96,6 +100,10 @@ void print_bench_table(const BenchReport& report) {
   if (const BenchSide* const best = report.best_direct()) {
     const Ratios to = ratios(report.device.series, best->series);
     fmt::print("ratio to {}: IOPS {:.2f}, CPU per request {:.2f}, p99 {:.2f}\n", best->name, to.iops, to.cpu, to.p99);
+  }
+  if (const LatencyHistogram& kicks = report.device.series.total.kick_time; kicks.count() != 0) {
+    fmt::print("a kick holds up its thread for {:.1f} us (p50), {:.1f} us (p99), {:.1f} us (p99.9)\n",
+               kicks.microseconds(0.5), kicks.microseconds(0.99), kicks.microseconds(0.999));
   }
   if (report.read_back) {
     fmt::print("verified: {} blocks read back, {} reads checked before\n", *report.read_back,

@@ -31,6 +31,7 @@ class LatencyHistogram {
     }
     return 0;
   }
+  double microseconds(double quantile) const { return static_cast<double>(percentile(quantile)) / 1e3; }
 
  private:
   // 32 buckets for each power of two.
@@ -59,7 +60,8 @@ inline double median(std::vector<double> values) {
 
 // What was counted in one round, or in one job's part of it.
 struct BenchRound {
-  LatencyHistogram latency;  // of the requests that succeeded
+  LatencyHistogram latency;    // of the requests that succeeded
+  LatencyHistogram kick_time;  // how long kicks held up the thread that kicked, where that was asked for
   double seconds = 0;
   double cpu_seconds = 0;  // of the whole process, like the next
   uint64_t context_switches = 0;
@@ -85,6 +87,7 @@ struct BenchRound {
  private:
   void add_counts(const BenchRound& other) {
     latency.merge(other.latency);
+    kick_time.merge(other.kick_time);
     kicks += other.kicks;
     interrupts += other.interrupts;
     errors += other.errors;
@@ -107,7 +110,7 @@ struct BenchSeries {
   double kicks_per_io() const { return per_io(static_cast<double>(total.kicks)); }
   double interrupts_per_io() const { return per_io(static_cast<double>(total.interrupts)); }
   double context_switches_per_io() const { return per_io(static_cast<double>(total.context_switches)); }
-  double microseconds(double quantile) const { return static_cast<double>(total.latency.percentile(quantile)) / 1e3; }
+  double microseconds(double quantile) const { return total.latency.microseconds(quantile); }
 
  private:
   double per_io(double value) const { return value / std::max<double>(1, static_cast<double>(total.latency.count())); }

@@ -63,17 +63,21 @@ ACRN_BLK_API void acrn_blk_free(acrn_blk* blk);
 /* What was wrong with the last [control] call that failed; never NULL. Valid until the next one. */
 ACRN_BLK_API const char* acrn_blk_error(const acrn_blk* blk);
 
-/* What goes wrong: the first three times of each kind, and then each time its count doubles. */
+/* What goes wrong: the first three times of each kind, and then each time its count doubles; ACRN_BLK_REQUEST_HELD each
+ * time. */
 enum acrn_blk_event_kind {
-  ACRN_BLK_GUEST_ERROR = 1,   /* the driver breaks a rule; what comes of it is up to the driver */
-  ACRN_BLK_QUEUE_STOPPED = 2, /* so that a queue is stopped until its driver resets it */
-  ACRN_BLK_DISK_ERROR = 3     /* the disk fails a request, and the driver is told */
+  ACRN_BLK_GUEST_ERROR = 1,    /* the driver breaks a rule; what comes of it is up to the driver */
+  ACRN_BLK_QUEUE_STOPPED = 2,  /* so that a queue is stopped until its driver resets it */
+  ACRN_BLK_DISK_ERROR = 3,     /* the disk fails a request, and the driver is told, unless the next one follows */
+  ACRN_BLK_REQUEST_HELD = 4,   /* `werror` or `rerror` holds it, until acrn_blk_quiesce() and acrn_blk_resume() */
+  ACRN_BLK_REQUEST_OVERDUE = 5 /* the disk has not carried it out within `io_timeout` */
 };
 struct acrn_blk_event {
   int kind;         /* one of those, or of a later version */
   const char* name; /* of the rule or operation, as in acrn_blk_stats(); "queue". Valid during the call */
-  uint64_t count;   /* how often, this time included: a rule since the handle was made, an operation for each queue */
-  uint64_t value;   /* what breaks the rule; the number of the queue; an errno */
+  uint64_t count;   /* how often, this time included: a rule since the handle was made, an operation for each queue;
+                       how many a queue holds */
+  uint64_t value;   /* what breaks the rule; the number of the queue; an errno; milliseconds */
 };
 typedef void acrn_blk_event_callback(void* context, const struct acrn_blk_event* event);
 /* Once, before acrn_blk_create_*(), or -EINVAL. The callback comes on any thread.  [control] */

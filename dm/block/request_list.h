@@ -13,6 +13,8 @@ namespace acrn {
 class RequestFifo {
  public:
   bool empty() const { return head_ == nullptr; }
+  // The oldest request, or null.
+  BlockRequest* front() const { return head_; }
   void push(BlockRequest& request) {
     request.engine_next = nullptr;
     (tail_ == nullptr ? head_ : tail_->engine_next) = &request;

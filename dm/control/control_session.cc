@@ -85,6 +85,18 @@ Result<Json> resize(ControlTarget& target, const Json& arguments) {
   return Json{{"slot", full_name(address.value())}, {"bytes", size.value()}};
 }
 
+Result<Json> limits(ControlTarget& target, const Json& arguments) {
+  if (!arguments.is_string()) {
+    return usage_error(R"(limits: the slot is missing; give "arguments": "9" or "9,iops=2000,bps=0")");
+  }
+  const std::vector<std::string> fields = split_fields(arguments.get_ref<const std::string&>());
+  const auto address = parse_slot_address(fields[0]);
+  if (!address) return usage_error(concat("limits: ", address.error().message));
+  const auto limits = target.limits(address.value(), std::span(fields).subspan(1));
+  if (!limits) return Error{limits.error().kind, concat("limits: ", limits.error().message)};
+  return Json{{"slot", full_name(address.value())}, {"limits", to_json(limits.value())}};
+}
+
 Result<Json> stats(ControlTarget& target, const Json& arguments) {
   std::string only;
   if (!arguments.empty()) {
@@ -122,12 +134,13 @@ struct Command {
   Result<Json> (*run)(ControlTarget& target, const Json& arguments);
 };
 
-constexpr std::array<Command, 8> kCommands{{
+constexpr std::array<Command, 9> kCommands{{
     {"blkrescan", "\"<slot>,<path>[,opts]\"", "gives a nodisk slot its disk", blkrescan},
     {"resize", "\"<slot>\"", "follows the new size of a served file", resize},
+    {"limits", "\"<slot>[,<limit>=<n>...]\"", "what a disk may be asked for in a second, and changes of it", limits},
     {"stats", "\"<slot>\" or none", "counts of every function, or of one", stats},
     {"pause", "", "lets the virtual CPUs rest", pause},
-    {"resume", "", "lets them run again", resume},
+    {"resume", "", "lets them run again, and tries again what is held of failed requests", resume},
     {"stop", "", "ends the virtual machine", stop},
     {"status", "", "name, UUID and state of the virtual machine", status},
     {"help", "", "this list", help},

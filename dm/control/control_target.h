@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,8 @@ class ControlTarget {
   virtual Result<void> blkrescan(const RescanRequest& request) = 0;
   // Follows the size of a served file; returns bytes.
   virtual Result<uint64_t> resize(PciAddress address) = 0;
+  // The limits of the disk in that slot, once the changes are made, see parse_limits().
+  virtual Result<DiskLimits> limits(PciAddress address, std::span<const std::string> changes) = 0;
   virtual std::vector<DeviceReport> stats() = 0;
   // Both are done when they return, and nothing happens if it is so already.
   virtual Result<void> pause() = 0;

@@ -20,7 +20,8 @@ class BlockDevice final : public Device {
                                    {.memory = environment.memory,
                                     .shared_loop = environment.shared_loop,
                                     .queue_loop = environment.queue_loop,
-                                    .poll_nanoseconds = environment.virtio.poll_nanoseconds.value_or(0)});
+                                    .poll_nanoseconds = environment.virtio.poll_nanoseconds.value_or(0),
+                                    .throttles = environment.throttles});
     if (!disk) return disk.error();
     std::unique_ptr<BlockDevice> device(new BlockDevice(std::move(disk).value(), environment, pin));
     if (auto opened = device->disk_->open(); !opened) return opened.error();
@@ -103,8 +104,8 @@ Result<std::unique_ptr<BareDevice>> create_bare(const PciSlotConfig& slot, const
   return BareBlockDevice::create(slot, environment);
 }
 
-Result<std::unique_ptr<BareDisk>> create_disk(const PciSlotConfig& slot, EventLoop& loop) {
-  return ExportedDisk::create(full_name(slot.address), *block_options(slot), loop);
+Result<std::unique_ptr<BareDisk>> create_disk(const PciSlotConfig& slot, EventLoop& loop, ThrottleGroups* throttles) {
+  return ExportedDisk::create(full_name(slot.address), *block_options(slot), loop, throttles);
 }
 
 }  // namespace acrn::block_device

@@ -3,6 +3,7 @@
 #include "acrn/virtio/virtio_spec.h"
 #include "dm/devices/block_device.h"
 #include "dm/devices/block_device_options.h"
+#include "dm/devices/device_report.h"
 #include "dm/ident/disk_serial.h"
 
 namespace acrn::block_device {
@@ -60,8 +61,14 @@ void to_json(const PciSlotConfig& slot, const DeviceFacts& device, Json& json) {
       {"kick", word_of(kKickWords, options.kick)},
       {"iothreads", options.iothreads},
       {"iothread_cpus", options.iothread_cpus},
+      {"poll_us", options.poll ? Json(*options.poll) : Json()},
       {"queues", options.queues},
       {"queue_size", options.queue_size},
+      {"limits", acrn::to_json(options.limits)},
+      {"throttle_group", options.throttle_group.empty() ? Json() : Json(options.throttle_group)},
+      {"io_timeout", options.io_timeout},
+      {"werror", word_of(kWriteErrorWords, options.write_errors)},
+      {"rerror", word_of(kReadErrorWords, options.read_errors)},
       {"lock", options.lock},
       {"serial", options.serial.value_or(disk_serial(facts.identity))},
       {"features", blk_feature_names(device.function.features)},

@@ -16,8 +16,11 @@ using Text = std::string_view;
 
 constexpr uint64_t kMaxBytes = std::numeric_limits<int64_t>::max();  // what an off_t can reach
 constexpr uint32_t kMaxSector = 1 << 20;
-constexpr uint32_t kMostReconnect = 86400;  // seconds
-constexpr size_t kMaxSerial = 20;           // VIRTIO_BLK_ID_BYTES
+constexpr uint32_t kMostSeconds = 86400;
+constexpr uint32_t kLongestPoll = 1000;             // microseconds
+constexpr uint64_t kMostRequests = 1'000'000'000;   // a second
+constexpr uint64_t kMostBytes = uint64_t{1} << 40;  // a second
+constexpr size_t kMaxSerial = 20;                   // VIRTIO_BLK_ID_BYTES
 
 bool printable(Text text) {
   return std::all_of(text.begin(), text.end(), [](char c) { return c >= 0x20 && c <= 0x7e; });
@@ -98,6 +101,12 @@ bool accept_iothread(BlockOptions& options, Text value) {
   return true;
 }
 
+bool accept_poll(BlockOptions& options, Text value) {
+  const auto time = parse_number32(value, 0, kLongestPoll);
+  if (time) options.poll = *time;
+  return time.has_value();
+}
+
 bool accept_queues(BlockOptions& options, Text value) {
   const auto queues = parse_number32(value, 1, kMaxQueues);
   if (queues) options.queues = *queues;
@@ -146,10 +155,34 @@ bool accept_text(BlockOptions& options, Text value) {
 
 bool accept_snapshot(BlockOptions& options, Text) { return options.snapshot = true; }
 
-bool accept_reconnect(BlockOptions& options, Text value) {
-  const auto time = parse_number32(value, 0, kMostReconnect);
-  if (time) options.reconnect = *time;
+template <unsigned BlockOptions::*member>
+bool accept_seconds(BlockOptions& options, Text value) {
+  const auto time = parse_number32(value, 0, kMostSeconds);
+  if (time) options.*member = *time;
   return time.has_value();
+}
+
+// A number of requests, or of bytes.
+std::optional<uint64_t> parse_amount(LimitKind kind, Text value) {
+  if (!counts_bytes(kind)) return parse_number(value, 0, kMostRequests);
+  const auto bytes = parse_size(value, 1);
+  return bytes && *bytes <= kMostBytes ? bytes : std::nullopt;
+}
+
+template <LimitKind kind>
+bool accept_limit(BlockOptions& options, Text value) {
+  const auto rate = parse_amount(kind, value);
+  if (!rate) return false;
+  options.limits[kind].rate = *rate;
+  if (*rate == 0) options.limits[kind] = {};
+  return true;
+}
+
+template <LimitKind kind>
+bool accept_burst(BlockOptions& options, Text value) {
+  const auto burst = parse_amount(kind, value);
+  if (burst) options.limits[kind].burst = *burst;
+  return burst && *burst != 0;
 }
 
 bool accept_writethru(BlockOptions& options, Text) { return !(options.writeback = false); }
@@ -159,6 +192,33 @@ bool accept_nocache(BlockOptions& options, Text) { return options.nocache = true
 bool accept_dontcache(BlockOptions& options, Text) { return options.dontcache = true; }
 // ACRN's ordering of adjacent requests, which nothing here needs to be told to leave out.
 bool accept_nothing(BlockOptions&, Text) { return true; }
+
+constexpr Text kRateExpects = "a number, 0 to 1000000000, like 2000; 0: no limit";
+constexpr Text kBytesExpects = "bytes up to 1024G, like 20M; 0: no limit";
+constexpr Text kBurstExpects = "a number of requests, 1 to 1000000000, like 500";
+constexpr Text kBytesBurstExpects = "bytes up to 1024G, like 4M";
+
+template <LimitKind kind>
+constexpr Row limit_row(Text key, Text help) {
+  return {.key = key,
+          .value = ValueRule::kRequired,
+          .accept = accept_limit<kind>,
+          .kind = "a limit",
+          .expects = counts_bytes(kind) ? kBytesExpects : kRateExpects,
+          .argument = "<n>",
+          .help = help};
+}
+
+template <LimitKind kind>
+constexpr Row burst_row(Text key, Text help) {
+  return {.key = key,
+          .value = ValueRule::kRequired,
+          .accept = accept_burst<kind>,
+          .kind = "a burst",
+          .expects = counts_bytes(kind) ? kBytesBurstExpects : kBurstExpects,
+          .argument = "<n>",
+          .help = help};
+}
 
 constexpr Row kRows[] = {
     {.key = "writethru",
@@ -240,6 +300,13 @@ constexpr Row kRows[] = {
      .argument = "<K>[@<cpus>[/<cpus>...]]",
      .help = "K event loops for the queues, 1 without a number, and the host CPUs of each",
      .manual = "K event loops for the queues, 1 without a number, and the host CPUs of each, like 2@0:1/2-3."},
+    {.key = "poll",
+     .value = ValueRule::kRequired,
+     .accept = accept_poll,
+     .kind = "a time to poll",
+     .expects = "microseconds, 0 to 1000, like poll=200",
+     .argument = "<us>",
+     .help = "the longest that a loop of the disk's own polls for kicks before it sleeps; 0: it never does"},
     {.key = "mq",
      .value = ValueRule::kRequired,
      .accept = accept_queues,
@@ -312,12 +379,58 @@ constexpr Row kRows[] = {
      .help = "writes go to a temporary file that is gone at the end; the image is not changed"},
     {.key = "reconnect",
      .value = ValueRule::kRequired,
-     .accept = accept_reconnect,
+     .accept = accept_seconds<&BlockOptions::reconnect>,
      .kind = "a time",
      .expects = "seconds, 0 to 86400, like reconnect=60",
      .argument = "<seconds>",
      .default_value = "30",
      .help = "how long requests wait for a server that was lost before they fail; 0: they fail at once"},
+    limit_row<LimitKind::kRequests>("iops", "requests in a second"),
+    limit_row<LimitKind::kReads>("iops_rd", "reads in a second"),
+    limit_row<LimitKind::kWrites>("iops_wr", "writes in a second, with flushes, discards and zeroes"),
+    limit_row<LimitKind::kBytes>("bps", "bytes read and written in a second"),
+    limit_row<LimitKind::kBytesRead>("bps_rd", "bytes read in a second"),
+    limit_row<LimitKind::kBytesWritten>("bps_wr", "bytes written in a second"),
+    burst_row<LimitKind::kRequests>("iops_burst", "what of iops= may be saved up"),
+    burst_row<LimitKind::kReads>("iops_rd_burst", "what of iops_rd= may be saved up"),
+    burst_row<LimitKind::kWrites>("iops_wr_burst", "what of iops_wr= may be saved up"),
+    burst_row<LimitKind::kBytes>("bps_burst", "what of bps= may be saved up"),
+    burst_row<LimitKind::kBytesRead>("bps_rd_burst", "what of bps_rd= may be saved up"),
+    burst_row<LimitKind::kBytesWritten>("bps_wr_burst", "what of bps_wr= may be saved up"),
+    {.key = "throttle_group",
+     .value = ValueRule::kRequired,
+     .accept = accept_text<&BlockOptions::throttle_group>,
+     .kind = "a group",
+     .expects = "a name that slots share, like throttle_group=gold",
+     .argument = "<name>",
+     .help = "slots of one name share one set of limits"},
+    {.key = "io_timeout",
+     .value = ValueRule::kRequired,
+     .accept = accept_seconds<&BlockOptions::io_timeout>,
+     .kind = "a time",
+     .expects = "seconds, 0 to 86400, like io_timeout=10",
+     .argument = "<seconds>",
+     .default_value = "30",
+     .help = "after how long a request that is not done is told of; 0: never"},
+    {.key = "werror",
+     .value = ValueRule::kRequired,
+     .accept = accept_choice<&BlockOptions::write_errors, kWriteErrorWords>,
+     .kind = "an error policy",
+     .expects = "werror=report, werror=enospc or werror=stop",
+     .argument = "report|enospc|stop",
+     .default_value = "report",
+     .help = "what a failed write does: the guest is told, or the request is held until resume, for want of space or "
+             "always",
+     .words = "report enospc stop"},
+    {.key = "rerror",
+     .value = ValueRule::kRequired,
+     .accept = accept_choice<&BlockOptions::read_errors, kReadErrorWords>,
+     .kind = "an error policy",
+     .expects = "rerror=report or rerror=stop",
+     .argument = "report|stop",
+     .default_value = "report",
+     .help = "what a failed read does: the guest is told, or the request is held until resume",
+     .words = "report stop"},
     {.key = "conf",
      .value = ValueRule::kRequired,
      .accept = accept_text<&BlockOptions::conf>,
@@ -386,6 +499,14 @@ std::string_view server_of(const BlockSource& source) {
   return std::holds_alternative<RbdName>(source) ? "Ceph" : "";
 }
 
+Result<void> check_bursts(const DiskLimits& limits) {
+  for (size_t i = 0; i < limits.limits.size(); i++) {
+    if (limits.limits[i].burst == 0 || limits.limits[i].rate != 0) continue;
+    return usage_error(concat(kLimitNames[i], "_burst: of no limit; give ", kLimitNames[i], "=, or leave it out"));
+  }
+  return {};
+}
+
 // What single options cannot see.
 Result<void> check_together(BlockOptions& options) {
   const auto& range = options.range;
@@ -430,6 +551,8 @@ Result<void> check_together(BlockOptions& options) {
   if (!std::holds_alternative<RbdName>(options.source) && !(options.conf.empty() && options.id.empty())) {
     return usage_error(concat(options.conf.empty() ? "id" : "conf", ": for a disk of Ceph's; leave it out"));
   }
+  if (auto checked = check_bursts(options.limits); !checked) return checked;
+  if (options.poll && options.iothreads == 0) options.iothreads = options.queues;
   options.iothreads = std::min(options.iothreads, options.queues);
   if (options.iothread_cpus.size() > options.iothreads) options.iothread_cpus.resize(options.iothreads);
   return {};
@@ -455,8 +578,9 @@ Result<void> apply_fields(std::span<const std::string> fields, BlockOptions& opt
 }
 
 // What a guest has read of a slot before it has a disk, and how its queues are served.
-constexpr std::array<Text, 9> kSettledByTheSlot{"writethru", "writeback", "ro", "sectorsize", "discard",
-                                                "kick",      "iothread",  "mq", "queue_size"};
+constexpr std::array<Text, 14> kSettledByTheSlot{"writethru",      "writeback",  "ro",     "sectorsize", "discard",
+                                                 "kick",           "iothread",   "poll",   "mq",         "queue_size",
+                                                 "throttle_group", "io_timeout", "werror", "rerror"};
 
 Result<void> check_settled(Text field, const BlockOptions& slot) {
   const Text key = split_key(field).key;
@@ -494,6 +618,22 @@ Result<BlockOptions> parse_rescan_options(std::span<const std::string> fields, c
     if (const auto checked = check_settled(field, slot); !checked) return checked.error();
   }
   return options;
+}
+
+Result<DiskLimits> parse_limits(std::span<const std::string> fields, const DiskLimits& now) {
+  BlockOptions options;
+  options.limits = now;
+  for (const std::string& field : fields) {
+    const Text key = split_key(field).key;
+    std::vector<Text> known;
+    for (const Row& row : kRows) {
+      if (row.kind == "a limit" || row.kind == "a burst") known.push_back(row.key);
+    }
+    if (std::find(known.begin(), known.end(), key) == known.end()) return unknown_word(key, "a limit", known);
+    if (auto applied = apply_option<BlockOptions>(kRows, field, options); !applied) return applied.error();
+  }
+  if (auto checked = check_bursts(options.limits); !checked) return checked.error();
+  return options.limits;
 }
 
 std::string source_text(const BlockSource& source) {

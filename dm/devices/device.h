@@ -23,6 +23,7 @@
 #include "acrn/pci/pci_function.h"
 #include "acrn/virtio/guest_rules.h"
 #include "acrn/virtio/virtio_device.h"
+#include "dm/block/filters/throttle_group.h"
 #include "dm/block/open.h"
 #include "dm/devices/slot.h"
 #include "dm/event/epoll_loop.h"
@@ -39,6 +40,12 @@ struct VirtioOptions {
   std::optional<uint32_t> poll_nanoseconds = {};  // --virtio_poll
 };
 
+// The limits of a slot: of its group in `groups`, if it names one there.
+inline std::shared_ptr<ThrottleGroup> find_throttle(ThrottleGroups* groups, const BlockOptions& options) {
+  if (groups != nullptr) return groups->find(options.throttle_group, options.limits);
+  return std::make_shared<ThrottleGroup>(options.limits);
+}
+
 // What a machine or a server gives a PCI device to live on. All of it outlives the device.
 struct DeviceEnvironment {
   const GuestMemory& memory;
@@ -46,6 +53,7 @@ struct DeviceEnvironment {
   EventLoop& shared_loop;  // for queues without iothreads
   VirtioOptions virtio = {};
   LoopOptions queue_loop = kQueueLoop;  // of iothreads
+  ThrottleGroups* throttles = nullptr;  // null: slots share no limits
 };
 
 // What only a disk can do.
@@ -61,6 +69,10 @@ class DiskControl {
   // Returns when everything that the guest has written is on stable storage; at once for a slot without a disk and a
   // read-only one. Not on a loop that serves the device.
   virtual Result<void> flush() = 0;
+  // Its limits, which hold from when they are set. Any thread.
+  virtual ThrottledDisk& throttled() = 0;
+  // Tries again what is held of failed requests (ErrorPolicy). Not on a loop that serves the device.
+  virtual void retry_held() = 0;
 
  protected:
   ~DiskControl() = default;
@@ -72,6 +84,7 @@ struct VirtioEnvironment {
   EventLoop& shared_loop;               // for queues without iothreads
   LoopOptions queue_loop = kQueueLoop;  // of iothreads
   uint32_t poll_nanoseconds = 0;        // see VirtioBlkOptions
+  ThrottleGroups* throttles = nullptr;  // null: slots share no limits
   DeviceEvents* events = nullptr;       // who is told what goes wrong
 };
 
@@ -140,7 +153,8 @@ struct DeviceRow {
   Result<std::unique_ptr<BareDevice>> (*create_bare)(const PciSlotConfig& slot,
                                                      const VirtioEnvironment& environment) = nullptr;
   // The disk alone; what is asked of it goes over that loop. Null: there is no such.
-  Result<std::unique_ptr<BareDisk>> (*create_disk)(const PciSlotConfig& slot, EventLoop& loop) = nullptr;
+  Result<std::unique_ptr<BareDisk>> (*create_disk)(const PciSlotConfig& slot, EventLoop& loop,
+                                                   ThrottleGroups* throttles) = nullptr;
   // Adds what `--dry_run` says of it to the slot's JSON. Null: there is nothing to add.
   void (*to_json)(const PciSlotConfig& slot, const DeviceFacts& facts, nlohmann::ordered_json& json) = nullptr;
   bool servable = false;           // by --serve

@@ -18,13 +18,17 @@ struct DeviceReport {
   std::string emulation;  // "virtio-blk"
   std::string source;     // a path, "ram:<bytes>" or "nodisk"; empty for a bridge
   std::vector<QueueStats> queues;
+  DiskLimits limits;
+  uint64_t delayed = 0;                                               // requests that had to wait for them
   using Counts = std::vector<std::pair<std::string_view, uint64_t>>;  // by name; no zeroes
   Counts guest_errors, vmm_errors;  // rules that the guest broke, and the VMM that has it
 };
 
 // Adds what a disk has counted.
-inline void add_counts(const DiskControl& disk, DeviceReport& report) {
+inline void add_counts(DiskControl& disk, DeviceReport& report) {
   report.queues = disk.stats();
+  report.limits = disk.throttled().group().limits();
+  report.delayed = disk.throttled().delayed();
   for (size_t i = 0; i < kGuestRules; i++) {
     const auto rule = static_cast<GuestRule>(i);
     auto& counts = is_vmms(rule) ? report.vmm_errors : report.guest_errors;
@@ -35,6 +39,8 @@ inline void add_counts(const DiskControl& disk, DeviceReport& report) {
 // As `stats` of the control socket shows it (docs/control.md), and as one line of text. A path need not be UTF-8, JSON
 // must be: bytes that are not come out as U+FFFD.
 nlohmann::ordered_json to_json(const DeviceReport& report);
+// Those there are: by name, a rate and a burst that was given.
+nlohmann::ordered_json to_json(const DiskLimits& limits);
 std::string to_text(const nlohmann::ordered_json& json);
 std::string to_text(const DeviceReport& report);
 

@@ -1,5 +1,6 @@
 #include <nlohmann/json.hpp>
 
+#include "acrn/base/concat.h"
 #include "acrn/base/errno_name.h"
 #include "dm/devices/device_report.h"
 
@@ -33,6 +34,7 @@ Json queue_json(const QueueStats& stats) {
           {"bytes_read", stats.bytes_read},
           {"bytes_written", stats.bytes_written},
           {"errors", {{"ioerr", stats.io_errors}, {"unsupp", stats.unsupported}, {"host", host_errors_json(stats)}}},
+          {"overdue", stats.overdue},
           {"stopped", stats.stopped},
           {"stops", stats.stops},
           {"kicks", stats.kicks},
@@ -49,12 +51,26 @@ Json counts_json(const DeviceReport::Counts& counts) {
 
 }  // namespace
 
+Json to_json(const DiskLimits& limits) {
+  Json json = Json::object();
+  for (size_t i = 0; i < limits.limits.size(); i++) {
+    const RateLimit& limit = limits.limits[i];
+    if (limit.rate != 0) json[std::string(kLimitNames[i])] = limit.rate;
+    if (limit.burst != 0) json[concat(kLimitNames[i], "_burst")] = limit.burst;
+  }
+  return json;
+}
+
 Json to_json(const DeviceReport& report) {
   Json queues = Json::array();
   for (const QueueStats& stats : report.queues) queues.push_back(queue_json(stats));
   Json json = {{"slot", report.slot}, {"emulation", report.emulation}};
   if (!report.source.empty()) json["source"] = report.source;
   json["queues"] = std::move(queues);
+  if (!report.queues.empty()) {
+    json["limits"] = to_json(report.limits);
+    json["delayed"] = report.delayed;
+  }
   json["mistakes"] = counts_json(report.guest_errors);
   json["vmm_mistakes"] = counts_json(report.vmm_errors);
   return json;

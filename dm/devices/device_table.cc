@@ -53,8 +53,9 @@ Result<std::unique_ptr<BareDevice>> create_bare_device(const PciSlotConfig& slot
   return device;
 }
 
-Result<std::unique_ptr<BareDisk>> create_bare_disk(const PciSlotConfig& slot, EventLoop& loop) {
-  auto disk = slot.device->create_disk(slot, loop);
+Result<std::unique_ptr<BareDisk>> create_bare_disk(const PciSlotConfig& slot, EventLoop& loop,
+                                                   ThrottleGroups* throttles) {
+  auto disk = slot.device->create_disk(slot, loop, throttles);
   if (!disk) return in_slot(slot, disk.error());
   return disk;
 }

@@ -30,13 +30,14 @@ class Flush final : public BlockRequest, private BlockSink {
 }  // namespace
 
 Result<std::unique_ptr<BareDisk>> ExportedDisk::create(const std::string& slot, const BlockOptions& options,
-                                                       EventLoop& loop) {
+                                                       EventLoop& loop, ThrottleGroups* throttles) {
   auto opened = open_disk(options, slot);
   if (!opened) return opened.error();
   if (opened.value().backend == nullptr) {
     return Error{ErrorKind::kUsage, "nodisk: there is nothing to export; name a disk"};
   }
-  return std::unique_ptr<BareDisk>(new ExportedDisk(slot, options, loop, std::move(opened.value().backend)));
+  return std::unique_ptr<BareDisk>(
+      new ExportedDisk(slot, options, loop, std::move(opened.value().backend), find_throttle(throttles, options)));
 }
 
 std::string ExportedDisk::source() const { return source_text(options_.source); }

@@ -13,6 +13,7 @@
 #include "acrn/block/blockif.h"
 #include "acrn/virtio/guest_rules.h"
 #include "dm/block/disk_map.h"
+#include "dm/block/filters/throttle.h"
 #include "dm/devices/device.h"
 
 namespace acrn {
@@ -21,8 +22,8 @@ namespace acrn {
 class ExportedDisk final : public BareDisk, public DiskControl {
  public:
   // Opens the disk of slot "0:9:0". `loop` outlives it. Errors: as of open_disk(); kUsage for a slot without a disk.
-  static Result<std::unique_ptr<BareDisk>> create(const std::string& slot, const BlockOptions& options,
-                                                  EventLoop& loop);
+  static Result<std::unique_ptr<BareDisk>> create(const std::string& slot, const BlockOptions& options, EventLoop& loop,
+                                                  ThrottleGroups* throttles);
 
   BlockBackend& backend() override { return *backend_; }
   DiskMap* map() override { return map_.get(); }
@@ -37,10 +38,17 @@ class ExportedDisk final : public BareDisk, public DiskControl {
   // Clients see the new size when they connect.
   Result<uint64_t> resize() override { return backend_->refresh_size(); }
   Result<void> flush() override;
+  ThrottledDisk& throttled() override { return throttled_; }
+  void retry_held() override {}  // its clients are told of every error
 
  private:
-  ExportedDisk(std::string slot, const BlockOptions& options, EventLoop& loop, std::unique_ptr<BlockBackend> backend)
-      : slot_(std::move(slot)), options_(options), loop_(loop), backend_(std::move(backend)) {
+  ExportedDisk(std::string slot, const BlockOptions& options, EventLoop& loop, std::unique_ptr<BlockBackend> backend,
+               std::shared_ptr<ThrottleGroup> throttle)
+      : slot_(std::move(slot)),
+        options_(options),
+        loop_(loop),
+        throttled_(std::move(throttle)),
+        backend_(make_filter_throttle(std::move(backend), throttled_)) {
     // Others are asked over a network, which a loop does not wait for.
     if (std::holds_alternative<FilePath>(options.source)) map_ = open_disk_map(options);
   }
@@ -48,6 +56,7 @@ class ExportedDisk final : public BareDisk, public DiskControl {
   const std::string slot_;
   const BlockOptions options_;
   EventLoop& loop_;
+  ThrottledDisk throttled_;
   const std::unique_ptr<BlockBackend> backend_;
   std::unique_ptr<DiskMap> map_;
   const GuestErrors guest_errors_{""};  // there is no guest

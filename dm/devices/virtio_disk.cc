@@ -1,10 +1,12 @@
 #include "dm/devices/virtio_disk.h"
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
 #include "acrn/base/concat.h"
 #include "dm/base/host_cpus.h"
+#include "dm/block/filters/throttle.h"
 #include "dm/devices/block_device_options.h"
 #include "dm/ident/disk_serial.h"
 
@@ -21,6 +23,9 @@ VirtioBlkOptions virtio_blk_options(const BlockOptions& options, const std::stri
                           .physical_block = options.physical_sector.value_or(0),
                           .discard = options.discard.has_value(),
                           .kick = options.kick,
+                          .io_timeout = std::chrono::seconds(options.io_timeout),
+                          .write_errors = options.write_errors,
+                          .read_errors = options.read_errors,
                           .poll_nanoseconds = poll_nanoseconds};
   if (options.discard) {
     device.max_discard_sectors = options.discard->max_sectors;
@@ -38,16 +43,19 @@ Result<void> check_iothreads(const BlockOptions& options) {
   return {};
 }
 
-VirtioDisk::VirtioDisk(std::string slot, const BlockOptions& options, DeviceEvents* events)
+VirtioDisk::VirtioDisk(std::string slot, const BlockOptions& options, std::shared_ptr<ThrottleGroup> throttle,
+                       DeviceEvents* events)
     : slot_(std::move(slot)),
       options_(options),
       guest_errors_("virtio-blk " + slot_, events),
+      throttled_(std::move(throttle)),
       source_(source_text(NoDisk{})) {}
 
 Result<std::unique_ptr<VirtioDisk>> VirtioDisk::create(const std::string& slot, const BlockOptions& options,
                                                        const VirtioEnvironment& environment) {
   if (auto checked = check_iothreads(options); !checked) return checked.error();
-  std::unique_ptr<VirtioDisk> disk(new VirtioDisk(slot, options, environment.events));
+  std::unique_ptr<VirtioDisk> disk(
+      new VirtioDisk(slot, options, find_throttle(environment.throttles, options), environment.events));
   auto loops = disk->make_loops(environment);
   if (!loops) return loops.error();
   VirtioBlkOptions blk = virtio_blk_options(options, "virtio-blk " + slot, environment.poll_nanoseconds);
@@ -63,11 +71,13 @@ Result<std::unique_ptr<VirtioDisk>> VirtioDisk::create(const std::string& slot, 
 // Without `iothread` several queues have a loop each, so that each vCPU can borrow its own (docs/adr/0031).
 Result<std::vector<EventLoop*>> VirtioDisk::make_loops(const VirtioEnvironment& environment) {
   const unsigned wanted = options_.iothreads != 0 || options_.queues == 1 ? options_.iothreads : options_.queues;
+  LoopOptions waiting = environment.queue_loop;
+  if (options_.poll) waiting.longest_poll = std::chrono::microseconds(*options_.poll);
   std::vector<EventLoop*> loops;
   for (unsigned i = 0; i < std::min(wanted, options_.queues); i++) {
     std::vector<unsigned> cpus;
     if (i < options_.iothread_cpus.size()) cpus = options_.iothread_cpus[i];
-    auto loop = EpollLoop::create(concat("iothread", i, " ", slot_), cpus, environment.queue_loop);
+    auto loop = EpollLoop::create(concat("iothread", i, " ", slot_), cpus, waiting);
     if (!loop) return loop.error();
     iothreads_.push_back(std::move(loop).value());
     loops.push_back(iothreads_.back().get());
@@ -85,7 +95,8 @@ Result<void> VirtioDisk::attach(const BlockOptions& options) {
   auto opened = open_disk(options, slot_);
   if (!opened) return opened.error();
   const std::string serial = options.serial.value_or(disk_serial(opened.value().facts.identity));
-  if (auto attached = device_->attach(std::move(opened.value().backend), serial); !attached) return attached;
+  auto backend = make_filter_throttle(std::move(opened.value().backend), throttled_);
+  if (auto attached = device_->attach(std::move(backend), serial); !attached) return attached;
   MutexLock lock(mutex_);
   source_ = source_text(options.source);
   return {};
@@ -110,7 +121,9 @@ Result<void> VirtioDisk::rescan(std::span<const std::string> disk) {
   }
   const auto options = parse_rescan_options(disk, options_);
   if (!options) return Error{options.error().kind, concat("blkrescan ", slot_, ": ", options.error().message)};
-  return attach(options.value());
+  if (auto attached = attach(options.value()); !attached) return attached;
+  if (options.value().limits != options_.limits) throttled_.group().set(options.value().limits);
+  return {};
 }
 
 }  // namespace acrn

@@ -46,15 +46,19 @@ class VirtioDisk final : public DiskControl {
   Result<void> rescan(std::span<const std::string> disk) override;
   Result<uint64_t> resize() override { return device_->resize(); }
   Result<void> flush() override { return device_->flush(); }
+  ThrottledDisk& throttled() override { return throttled_; }
+  void retry_held() override { device_->retry_held(); }
 
  private:
-  VirtioDisk(std::string slot, const BlockOptions& options, DeviceEvents* events);
+  VirtioDisk(std::string slot, const BlockOptions& options, std::shared_ptr<ThrottleGroup> throttle,
+             DeviceEvents* events);
   Result<std::vector<EventLoop*>> make_loops(const VirtioEnvironment& environment);
   Result<void> attach(const BlockOptions& options);
 
   const std::string slot_;
   const BlockOptions options_;
   GuestErrors guest_errors_;
+  ThrottledDisk throttled_;
   mutable Mutex mutex_;  // leaf
   std::string source_ ACRN_GUARDED_BY(mutex_);
   std::vector<std::unique_ptr<EpollLoop>> iothreads_;

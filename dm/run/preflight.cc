@@ -31,10 +31,32 @@ Result<void> check_exclusive(const std::vector<PciSlotConfig>& slots, const std:
   return {};
 }
 
+// Slots of one group that disagree about its limits.
+Result<void> check_groups(const std::vector<PciSlotConfig>& slots) {
+  std::map<std::string, const PciSlotConfig*> groups;  // who gave the limits
+  for (const PciSlotConfig& slot : slots) {
+    const BlockOptions* const disk = block_options(slot);
+    if (disk == nullptr || disk->throttle_group.empty() || !disk->limits.any()) continue;
+    const auto [first, fresh] = groups.emplace(disk->throttle_group, &slot);
+    if (fresh || block_options(*first->second)->limits == disk->limits) continue;
+    return in_slot(slot, {ErrorKind::kUsage,
+                          concat("throttle_group=", disk->throttle_group, ": slot ", short_name(first->second->address),
+                                 " gives it other limits; give them once")});
+  }
+  return {};
+}
+
 // A server of disks has nothing to give before there is one.
 Result<void> check_exports(const DmConfig& config, const std::vector<DeviceFacts>& facts) {
   if (!config.serve || config.serve->server->create_block == nullptr) return {};
   for (size_t i = 0; i < facts.size(); i++) {
+    const BlockOptions* const disk = block_options(config.slots[i]);
+    if (disk != nullptr && (disk->write_errors != ErrorPolicy::kReport || disk->read_errors != ErrorPolicy::kReport)) {
+      return in_slot(config.slots[i],
+                     {ErrorKind::kUsage,
+                      concat(disk->read_errors != ErrorPolicy::kReport ? "rerror" : "werror", ": clients of --serve ",
+                             config.serve->server->name, " are told of every error; leave it out")});
+    }
     if (!facts[i].disk || facts[i].disk->info.size != 0) continue;
     return in_slot(config.slots[i],
                    {ErrorKind::kUsage, concat("nodisk: --serve ", config.serve->server->name,
@@ -52,6 +74,7 @@ Result<std::vector<DeviceFacts>> inspect_slots(const DmConfig& config) {
     facts.push_back(std::move(found).value());
     bars.insert(bars.end(), facts.back().function.bars.begin(), facts.back().function.bars.end());
   }
+  if (auto grouped = check_groups(config.slots); !grouped) return grouped.error();
   if (auto exclusive = check_exclusive(config.slots, facts); !exclusive) return exclusive.error();
   if (auto exported = check_exports(config, facts); !exported) return exported.error();
   for (const PciSlotConfig& slot : config.slots) {

@@ -9,6 +9,7 @@
 #include "acrn/base/concat.h"
 #include "acrn/base/log.h"
 #include "dm/base/errno_text.h"
+#include "dm/devices/block_device_options.h"
 #include "dm/run/preflight.h"
 #include "dm/run/serve_runner.h"
 #include "dm/run/vm_runner.h"
@@ -59,6 +60,27 @@ Result<void> Runner::blkrescan(const RescanRequest& request) {
 Result<uint64_t> Runner::resize(PciAddress address) {
   const auto disk = find_disk(devices_, address);
   return disk ? disk.value()->resize() : disk.error();
+}
+
+Result<DiskLimits> Runner::limits(PciAddress address, std::span<const std::string> changes) {
+  const auto disk = find_disk(devices_, address);
+  if (!disk) return disk.error();
+  ThrottleGroup& group = disk.value()->throttled().group();
+  auto limits = parse_limits(changes, group.limits());
+  if (limits && !changes.empty()) group.set(limits.value());
+  return limits;
+}
+
+void Runner::retry_held() {
+  for (const RunningDevice& each : devices_) {
+    if (DiskControl* const disk = each.device->disk(); disk != nullptr) disk->retry_held();
+  }
+}
+
+void Runner::lift_limits() {
+  for (const RunningDevice& each : devices_) {
+    if (DiskControl* const disk = each.device->disk(); disk != nullptr) disk->throttled().group().set({});
+  }
 }
 
 std::vector<DeviceReport> Runner::stats() {

@@ -42,18 +42,22 @@ class Runner : protected ControlTarget {
 
   Result<void> make_control_server();
   Result<void> flush_all();  // the first error
+  void retry_held();         // of failed requests
+  void lift_limits();        // what waits for them must not hold up the end
   void end(Result<int> outcome);
   bool finished() const { return finished_; }
 
   // The control socket's commands, on the loop like everything else.
   Result<void> blkrescan(const RescanRequest& request) override;
   Result<uint64_t> resize(PciAddress address) override;
+  Result<DiskLimits> limits(PciAddress address, std::span<const std::string> changes) override;
   std::vector<DeviceReport> stats() override;
   void stop() override;
   MachineStatus status() override;
 
   const DmConfig& config_;
   EpollLoop& loop_;
+  ThrottleGroups throttles_;
   std::vector<RunningDevice> devices_;
   std::unique_ptr<ControlServer> control_server_;
 

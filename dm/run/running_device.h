@@ -29,7 +29,7 @@ inline DeviceReport report_device(const RunningDevice& running) {
   DeviceReport report{.slot = full_name(running.slot.address),
                       .emulation = std::string(running.slot.device->name),
                       .source = running.device->source()};
-  if (const DiskControl* const disk = running.device->disk(); disk != nullptr) add_counts(*disk, report);
+  if (DiskControl* const disk = running.device->disk(); disk != nullptr) add_counts(*disk, report);
   return report;
 }
 

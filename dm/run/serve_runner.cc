@@ -53,7 +53,8 @@ Result<void> ServeRunner::add_function(const PciSlotConfig& slot, std::unique_pt
                                       .msi = server.msi(),
                                       .shared_loop = *loop,
                                       .virtio = virtio_options(config_),
-                                      .queue_loop = row.queue_loop};
+                                      .queue_loop = row.queue_loop,
+                                      .throttles = &throttles_};
   served_.push_back({std::move(loop), std::move(made).value(), {}});
   auto device = create_device(slot, environment, server.pin());
   if (!device) return device.error();
@@ -79,7 +80,8 @@ Result<void> ServeRunner::add_bare(const PciSlotConfig& slot, std::unique_ptr<Ep
   const VirtioEnvironment environment{.memory = server.memory(),
                                       .shared_loop = *loop,
                                       .queue_loop = row.queue_loop,
-                                      .poll_nanoseconds = config_.virtio_poll.value_or(0)};
+                                      .poll_nanoseconds = config_.virtio_poll.value_or(0),
+                                      .throttles = &throttles_};
   served_.push_back({std::move(loop), std::move(made).value(), {}});
   auto created = create_bare_device(slot, environment);
   if (!created) return created.error();
@@ -98,7 +100,7 @@ Result<void> ServeRunner::add_disk(const PciSlotConfig& slot, std::unique_ptr<Ep
   BlockServer& server = *made.value();
   EpollLoop& its_loop = *loop;
   served_.push_back({std::move(loop), std::move(made).value(), {}});
-  auto created = create_bare_disk(slot, its_loop);
+  auto created = create_bare_disk(slot, its_loop, &throttles_);
   if (!created) return created.error();
   BareDisk& disk = *created.value();
   served_.back().serve = [&server, &disk](const std::string& path, const std::function<void()>&) {
@@ -110,6 +112,7 @@ Result<void> ServeRunner::add_disk(const PciSlotConfig& slot, std::unique_ptr<Ep
 
 // All at once: what keeps one of them from coming to rest keeps no other from being flushed.
 Result<void> ServeRunner::halt() {
+  lift_limits();
   std::vector<Result<void>> results(devices_.size());
   std::vector<Thread> threads(devices_.size());
   for (size_t i = 0; i < devices_.size(); i++) {
@@ -131,7 +134,8 @@ Result<void> ServeRunner::pause() {
 }
 
 Result<void> ServeRunner::resume() {
-  return Error{ErrorKind::kUsage, "resume: there are no virtual CPUs here; ask the VMM that has them"};
+  retry_held();
+  return {};
 }
 
 }  // namespace acrn

@@ -16,6 +16,7 @@ VmRunner::~VmRunner() {
 
 Result<void> VmRunner::halt() {
   if (machine_) machine_->stop();
+  lift_limits();
   return flush_all();
 }
 
@@ -60,7 +61,8 @@ Result<void> VmRunner::make_devices() {
   const DeviceEnvironment environment{.memory = machine_->memory(),
                                       .msi = machine_->msi(),
                                       .shared_loop = *queue_loop_,
-                                      .virtio = virtio_options(config_)};
+                                      .virtio = virtio_options(config_),
+                                      .throttles = &throttles_};
   for (const PciSlotConfig& slot : config_.slots) {
     auto device = create_device(slot, environment, machine_->pci_pin(slot.address));
     if (!device) return device.error();
@@ -120,6 +122,7 @@ Result<void> VmRunner::pause() {
 
 Result<void> VmRunner::resume() {
   if (finished()) return Error{ErrorKind::kUsage, "the VM has ended"};
+  retry_held();
   if (!std::exchange(paused_, false)) return {};
   if (reset_asked_) {
     restart();

@@ -4,6 +4,7 @@
 #include "dm/block/engines/pool.h"
 #include "dm/block/engines/uring.h"
 #include "dm/block/filters/align.h"
+#include "dm/block/filters/throttle.h"
 #include "dm/block/sources/ram_disk.h"
 #include "tests/contract/block_backend_contract.h"
 #include "tests/contract/block_rig.h"
@@ -132,6 +133,19 @@ struct alignment_over_memory {
   }
 };
 
+// Requests that pass at once, wait, or wait behind others.
+struct limits_over_memory {
+  static DiskLimits limits() {
+    DiskLimits limits;
+    limits[LimitKind::kRequests] = {20'000, 3};
+    limits[LimitKind::kBytes] = {uint64_t{1} << 30, 0};
+    return limits;
+  }
+  ThrottledDisk throttled{std::make_shared<ThrottleGroup>(limits())};
+  std::unique_ptr<BlockBackend> backend =
+      make_filter_throttle(std::move(make_ram_disk({.size = kContractSize})).value(), throttled);
+};
+
 ACRN_BLOCK_CONTRACT(pool_on_a_file);
 ACRN_BLOCK_CONTRACT(pool_on_a_tmpfs);
 ACRN_BLOCK_CONTRACT(pool_without_inline_reads);
@@ -150,6 +164,7 @@ using nocache_with_whatever_suits_on_4k = nocache_on_a_4k_loop_device<BlockEngin
 ACRN_BLOCK_CONTRACT(nocache_with_workers_on_4k);
 ACRN_BLOCK_CONTRACT(nocache_with_whatever_suits_on_4k);
 ACRN_BLOCK_CONTRACT(alignment_over_memory);
+ACRN_BLOCK_CONTRACT(limits_over_memory);
 
 }  // namespace
 }  // namespace acrn::test

@@ -16,8 +16,13 @@ class NoMachine final : public acrn::ControlTarget {
     return acrn::Error{acrn::ErrorKind::kNoInput, "no \xff file\n"};
   }
   acrn::Result<uint64_t> resize(acrn::PciAddress address) override { return uint64_t{address.slot} << 20; }
+  acrn::Result<acrn::DiskLimits> limits(acrn::PciAddress, std::span<const std::string> changes) override {
+    return acrn::parse_limits(changes, {});
+  }
   std::vector<acrn::DeviceReport> stats() override {
-    return {{"0:9:0", "virtio-blk", "/a\xc3.img", {acrn::QueueStats{.kicks = 3}}, {{"kick-before-ring", 1}}, {}}};
+    acrn::DeviceReport report{"0:9:0", "virtio-blk", "/a\xc3.img", {acrn::QueueStats{.kicks = 3}}};
+    report.guest_errors = {{"kick-before-ring", 1}};
+    return {report};
   }
   acrn::Result<void> pause() override { return {}; }
   acrn::Result<void> resume() override { return {}; }

@@ -13,6 +13,7 @@
 #include "dm/base/log_setup.h"
 #include "dm/control/control_server.h"
 #include "dm/control/control_session.h"
+#include "dm/devices/block_device_options.h"
 #include "dm/devices/device_table.h"
 #include "dm/loopback/raw_guest.h"
 #include "dm/run/running_device.h"
@@ -50,6 +51,14 @@ class LoopbackTarget final : public ControlTarget {
   Result<uint64_t> resize(PciAddress address) override {
     const auto disk = find_disk(devices_, address);
     return disk ? disk.value()->resize() : disk.error();
+  }
+  Result<DiskLimits> limits(PciAddress address, std::span<const std::string> changes) override {
+    const auto disk = find_disk(devices_, address);
+    if (!disk) return disk.error();
+    ThrottleGroup& group = disk.value()->throttled().group();
+    auto limits = parse_limits(changes, group.limits());
+    if (limits) group.set(limits.value());
+    return limits;
   }
   std::vector<DeviceReport> stats() override {
     std::vector<DeviceReport> reports;
@@ -264,7 +273,7 @@ TEST(what_is_no_request_gets_an_error_and_the_next_request_is_served) {
       {R"({"command": 5})", "the command is missing"},
       {R"({"comand": "status"})", "'comand' is not a member"},
       {R"({"command": "statsu"})", "did you mean stat"},
-      {R"({"command": ""})", "known: blkrescan, resize, stats, pause, resume, stop, status, help"},
+      {R"({"command": ""})", "known: blkrescan, resize, limits, stats, pause, resume, stop, status, help"},
       {R"({"command": "stop", "arguments": "9"})", "stop: it takes no arguments"},
       {R"({"command": "resize"})", "the slot is missing"},
       {R"({"command": "resize", "arguments": 9})", "the slot is missing"},
@@ -272,6 +281,8 @@ TEST(what_is_no_request_gets_an_error_and_the_next_request_is_served) {
       {R"({"command": "resize", "arguments": "32"})", "'32' is not a slot"},
       {R"({"command": "resize", "arguments": "9"})", "no function in slot 9:0"},
       {R"({"command": "stats", "arguments": "9"})", "no function in slot 0:9:0"},
+      {R"({"command": "limits"})", "the slot is missing"},
+      {R"({"command": "limits", "arguments": "9,iops=5"})", "no function in slot 9:0"},
       {R"({"command": "blkrescan"})", "slot and path are missing"},
       {R"({"command": "blkrescan", "arguments": {}})", "slot and path are missing"},
       {R"({"command": "blkrescan", "arguments": "7"})", "the path is missing"},
@@ -440,6 +451,18 @@ TEST(the_examples_of_the_manual_are_answered_as_it_says) {
   EXPECT(examples >= 6);
 }
 
+TEST(limits_are_looked_at_and_changed_one_by_one) {
+  Rig rig({"9,virtio-blk,ram:1M,iops=100,iops_burst=200"});
+  Client client(rig.path);
+  EXPECT_CONTAINS(client.ask(R"({"command": "limits", "arguments": "9"})"),
+                  R"("limits":{"iops":100,"iops_burst":200}})");
+  EXPECT_CONTAINS(client.ask(R"({"command": "limits", "arguments": "9,iops=0,bps=1M"})"),
+                  R"("limits":{"bps":1048576}})");
+  EXPECT_CONTAINS(client.ask(R"({"command": "limits", "arguments": "9,iops=many"})"), "limits: iops=many: not a limit");
+  EXPECT_CONTAINS(client.ask(R"({"command": "limits", "arguments": "9,ro"})"), "limits: 'ro' is not a limit");
+  EXPECT_CONTAINS(client.ask(R"({"command": "stats", "arguments": "9"})"), R"("limits":{"bps":1048576},"delayed":0)");
+}
+
 // No queue interrupt is under way any more, and none is remembered.
 void acknowledge(Rig& rig, RawGuest& guest) {
   for (int i = 0; i < 2; i++) rig.target.shared_loop().run([] {});
@@ -483,9 +506,8 @@ TEST(the_guest_sees_a_disk_that_comes_by_blkrescan_and_grows_by_resize) {
   EXPECT_CONTAINS(stats,
                   R"("slot":"0:9:0","emulation":"virtio-blk","source":")" + rig.directory.path("disk, \\\"one\\\""));
   EXPECT_CONTAINS(stats, R"("requests":{"read":0,"write":3,"flush":0,)");
-  EXPECT_CONTAINS(
-      stats,
-      R"("bytes_read":0,"bytes_written":1024,"errors":{"ioerr":1,"unsupp":0,"host":{}},"stopped":false,"stops":0)");
+  EXPECT_CONTAINS(stats, R"("bytes_read":0,"bytes_written":1024,"errors":{"ioerr":1,"unsupp":0,"host":{}},)"
+                         R"("overdue":0,"stopped":false,"stops":0)");
   EXPECT_CONTAINS(stats, R"("mistakes":{"sector-past-end":1})");
   EXPECT_CONTAINS(client.run("stats"),
                   R"({"slot":"0:0:0","emulation":"hostbridge","queues":[],"mistakes":{},"vmm_mistakes":{}})");

@@ -107,6 +107,7 @@ class FaultChannel final : public BlockChannel {
       held_count_++;
     });
   }
+  void cancel_waiting() override { below_->cancel_waiting(); }
 
  private:
   void pass_on(BlockRequest& request) {

@@ -168,6 +168,44 @@ TEST(block_flags_are_set) {
   EXPECT(block_of("d,aio=threads").engine == BlockEngine::kThreads);
 }
 
+TEST(a_time_to_poll_gives_a_disk_loops_of_its_own) {
+  EXPECT(!block_of("d").poll);
+  EXPECT_EQ(block_of("d,poll=0").poll.value_or(1), 0u);
+  EXPECT_EQ(block_of("d,poll=200,mq=3").iothreads, 3u);
+  EXPECT_EQ(block_of("d,poll=200,mq=3,iothread=2").iothreads, 2u);
+}
+
+TEST(limits_are_rates_with_bursts) {
+  const BlockOptions options = block_of("d,iops=2000,iops_burst=5000,bps_rd=20M,throttle_group=gold");
+  EXPECT(options.limits[LimitKind::kRequests] == (RateLimit{2000, 5000}));
+  EXPECT(options.limits[LimitKind::kBytesRead] == (RateLimit{20 << 20, 0}));
+  EXPECT_EQ(options.throttle_group, "gold");
+  EXPECT(!block_of("d,iops=5,iops=0").limits.any());
+  EXPECT_EQ(block_error_of("d,bps_wr_burst=5"), "bps_wr_burst: of no limit; give bps_wr=, or leave it out");
+  EXPECT_EQ(block_error_of("d,throttle_group="),
+            "throttle_group: the value is missing; give a name that slots share, like throttle_group=gold");
+}
+
+TEST(limits_are_changed_one_by_one) {
+  const DiskLimits now = block_of("d,iops=2000,iops_burst=5000,bps=1M").limits;
+  const auto change = [&](std::vector<std::string> fields) { return parse_limits(fields, now); };
+  EXPECT(change({}).value() == now);
+  EXPECT(change({"iops=0"}).value() == block_of("d,bps=1M").limits);
+  EXPECT(change({"bps=2M", "bps_wr=5"}).value() == block_of("d,iops=2000,iops_burst=5000,bps=2M,bps_wr=5").limits);
+  EXPECT_EQ(change({"iop=1"}).error().message, "'iop' is not a limit; did you mean iops?");
+  EXPECT_EQ(change({"ro"}).error().message.substr(0, 20), "'ro' is not a limit;");
+  EXPECT_EQ(change({"iops=x"}).error().message,
+            "iops=x: not a limit; give a number, 0 to 1000000000, like 2000; 0: no limit");
+  EXPECT_EQ(change({"bps_rd_burst=5"}).error().message, "bps_rd_burst: of no limit; give bps_rd=, or leave it out");
+}
+
+TEST(errors_of_writes_and_reads_have_a_policy_each) {
+  EXPECT(block_of("d").write_errors == ErrorPolicy::kReport);
+  EXPECT(block_of("d,werror=enospc,rerror=stop").write_errors == ErrorPolicy::kEnospc);
+  EXPECT(block_of("d,werror=stop,rerror=stop").read_errors == ErrorPolicy::kStop);
+  EXPECT_EQ(block_of("d,io_timeout=0").io_timeout, 0u);
+}
+
 TEST(block_values_are_read) {
   EXPECT_EQ(block_of("d,sectorsize=4096").logical_sector, 4096u);
   EXPECT(!block_of("d,sectorsize=4096").physical_sector);
@@ -256,6 +294,14 @@ TEST(bad_block_values_have_their_own_message) {
        "not a number of I/O threads; give 1 to 64, and CPUs for no more threads than that, like iothread=2 "
        "or iothread=2@0:1/2-3",
        {"0", "65", "x", "2@", "@0", "1@0/1", "1@0:0", "1@2-1", "1@1024", "1@a", "1@0/", "2@/0", "1@0@1"}},
+      {"poll", "not a time to poll; give microseconds, 0 to 1000, like poll=200", {"1001", "x", "-1", "10us"}},
+      {"iops", "not a limit; give a number, 0 to 1000000000, like 2000; 0: no limit", {"1000000001", "1K", "x", "-1"}},
+      {"bps_wr", "not a limit; give bytes up to 1024G, like 20M; 0: no limit", {"1025G", "x", "1T"}},
+      {"iops_rd_burst", "not a burst; give a number of requests, 1 to 1000000000, like 500", {"0", "1K"}},
+      {"bps_burst", "not a burst; give bytes up to 1024G, like 4M", {"0", "x"}},
+      {"io_timeout", "not a time; give seconds, 0 to 86400, like io_timeout=10", {"86401", "1s"}},
+      {"werror", "not an error policy; give werror=report, werror=enospc or werror=stop", {"ignore", "Stop"}},
+      {"rerror", "not an error policy; give rerror=report or rerror=stop", {"enospc", "ignore"}},
       {"mq", "not a number of queues; give 1 to 64, like mq=2", {"0", "65", "2x", "-1", "+2", "1.0"}},
       {"queue_size",
        "not a ring size; give a power of two from 2 to 1024, like queue_size=128",
@@ -291,10 +337,13 @@ TEST(unknown_block_options_name_the_nearest_known_one) {
   EXPECT_EQ(block_error_of("disk.img,discardfoo"), "'discardfoo' is not an option; did you mean discard?");
   EXPECT_EQ(block_error_of("disk.img,writethrough"), "'writethrough' is not an option; did you mean writethru?");
   EXPECT_EQ(block_error_of("disk.img,r"), "'r' is not an option; did you mean ro?");
-  EXPECT_EQ(block_error_of("disk.img,RO"),
-            "'RO' is not an option; known: writethru, writeback, ro, nocache, dontcache, "
-            "no_bst_block, sectorsize, range, discard, aio, map, kick, iothread, mq, queue_size, serial, lock, format, "
-            "reader, backing, key, snapshot, reconnect, conf, id");
+  EXPECT_EQ(
+      block_error_of("disk.img,RO"),
+      "'RO' is not an option; known: writethru, writeback, ro, nocache, dontcache, "
+      "no_bst_block, sectorsize, range, discard, aio, map, kick, iothread, poll, mq, queue_size, serial, lock, format, "
+      "reader, backing, key, snapshot, reconnect, iops, iops_rd, iops_wr, bps, bps_rd, bps_wr, iops_burst, "
+      "iops_rd_burst, iops_wr_burst, bps_burst, bps_rd_burst, bps_wr_burst, throttle_group, io_timeout, werror, "
+      "rerror, conf, id");
   EXPECT_EQ(block_error_of("disk.img,queuesize=5"), "'queuesize' is not an option; did you mean queue_size?");
   EXPECT_EQ(block_error_of("disk.img,ro,"), "an option is empty; remove a comma (a comma in a path is written twice)");
 }
@@ -569,7 +618,7 @@ TEST(a_default_value_in_the_table_is_what_holds_without_the_option) {
     defaults++;
     EXPECT(block_of(concat("disk.img,", row.key, "=", row.default_value)) == block_of("disk.img"));
   }
-  EXPECT_EQ(defaults, 11u);
+  EXPECT_EQ(defaults, 14u);
 }
 
 TEST(map_on_is_for_what_has_a_page_cache_of_ours) {

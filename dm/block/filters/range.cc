@@ -34,6 +34,7 @@ class RangeChannel final : public BlockChannel {
     }
     finish_refused();
   }
+  void cancel_waiting() override { below_->cancel_waiting(); }
 
  private:
   bool translate(BlockRequest& request) const {

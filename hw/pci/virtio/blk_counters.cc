@@ -12,6 +12,12 @@ namespace acrn {
 
 static_assert(kDiskOperationNames.size() == static_cast<size_t>(BlockOp::kWriteZeroes) + 1);
 
+std::string where_text(const BlockRequest& request, uint64_t disk_offset) {
+  if (request.op == BlockOp::kFlush) return "";
+  return concat(" of ", request.length >> VIRTIO_BLK_SECTOR_SHIFT, " sectors at sector ",
+                disk_offset >> VIRTIO_BLK_SECTOR_SHIFT);
+}
+
 void BlkCounters::record_host_error(std::string_view name, DeviceEvents* events, const BlockRequest& request,
                                     uint64_t disk_offset) {
   const auto operation = static_cast<size_t>(request.op), error = static_cast<size_t>(request.error);
@@ -21,11 +27,7 @@ void BlkCounters::record_host_error(std::string_view name, DeviceEvents* events,
   if (events != nullptr) {
     events->tell({DeviceEvent::Kind::kDiskError, kDiskOperationNames[operation].data(), counter.value(), error});
   }
-  const std::string where = request.op == BlockOp::kFlush
-                                ? std::string()
-                                : concat(" of ", request.length >> VIRTIO_BLK_SECTOR_SHIFT, " sectors at sector ",
-                                         disk_offset >> VIRTIO_BLK_SECTOR_SHIFT);
-  log(LogLevel::kError, concat(name, ": ", kDiskOperationNames[operation], where,
+  log(LogLevel::kError, concat(name, ": ", kDiskOperationNames[operation], where_text(request, disk_offset),
                                " failed: ", std::generic_category().message(request.error), " (",
                                errno_name(request.error), ", number ", counter.value(), ")"));
 }
@@ -35,6 +37,7 @@ QueueStats BlkCounters::snapshot() const {
                    .bytes_written = bytes_written.value(),
                    .io_errors = io_errors.value(),
                    .unsupported = unsupported.value(),
+                   .overdue = overdue.value(),
                    .stopped = stopped.load(std::memory_order_relaxed),
                    .stops = stops.value(),
                    .kicks = kicks.value(),

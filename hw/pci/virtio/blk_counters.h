@@ -4,6 +4,7 @@
 
 #include <array>
 #include <atomic>
+#include <string>
 #include <string_view>
 
 #include "acrn/block/blockif.h"
@@ -21,11 +22,14 @@ class LoopCounter {
   std::atomic<uint64_t> value_{0};
 };
 
+// " of 8 sectors at sector 2048", for the log; empty for a flush. `disk_offset` in bytes.
+std::string where_text(const BlockRequest& request, uint64_t disk_offset);
+
 struct BlkCounters {
   static constexpr size_t kErrnos = 134;  // 0 is for what is above
 
   std::array<LoopCounter, kDiskRequestNames.size()> requests;
-  LoopCounter bytes_read, bytes_written, io_errors, unsupported, stops;
+  LoopCounter bytes_read, bytes_written, io_errors, unsupported, overdue, stops;
   std::array<std::array<LoopCounter, kErrnos>, kDiskOperationNames.size()> host_errors;
   std::array<LoopCounter, kLatencyBuckets> latency;
   LoopCounter kicks, polls, interrupts;

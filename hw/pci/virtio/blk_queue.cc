@@ -1,5 +1,6 @@
 #include "hw/pci/virtio/blk_queue.h"
 
+#include <cerrno>
 #include <utility>
 
 #include "acrn/base/check.h"
@@ -18,6 +19,7 @@ BlkQueue::BlkQueue(unsigned index, uint16_t size, const BlkSerial& serial, const
       guest_errors_(guest_errors),
       loop_(loop),
       policy_(device.kick),
+      overdue_(slots_, device, counters_, guest_errors.name(), loop),
       serial_(serial),
       ring_(guest_errors),
       slots_(size, device.max_discard_segments),
@@ -66,6 +68,7 @@ void BlkQueue::close() {
   poll_timer_.reset();
   channel_.reset();
   leftover_timer_.close();
+  overdue_.close();
   kicked_.reset();
 }
 
@@ -128,14 +131,52 @@ void BlkQueue::resume(const std::shared_ptr<const MemoryMap>& map) {
   }
   enter(State::kRunning);
   if (device_.poll_nanoseconds != 0) start_timer();
+  retry_held();
   serve(Site::kLoop);  // what came in between
+}
+
+void BlkQueue::retry_held() {
+  ACRN_CHECK(loop_.is_current());
+  if (!running() || held_ == 0) return;
+  read_features();
+  batch_.set_batch_time(Clock::now());
+  for (unsigned head = 0; head < ring_.size(); head++) {
+    BlkSlot& slot = slots_[static_cast<uint16_t>(head)];
+    if (!std::exchange(slot.held, false)) continue;
+    held_--;
+    in_flight_++;
+    slot.start_time = batch_.batch_time();
+    carry_out(slot);
+  }
+  batch_.flush(channel_.get());
+  completions_.flush();
+  if (ring_.broken()) record_broken_ring();
+  if (in_flight_ != 0) overdue_.watch();
 }
 
 void BlkQueue::drain(State phase, std::function<void()> drained) {
   poll_timer_.reset();
   enter(phase);
   drained_ = std::move(drained);
+  if (phase == State::kStopping) answer_held();
+  if (channel_ != nullptr) channel_->cancel_waiting();
+  completions_.flush();
   if (in_flight_ == 0) end_drain();  // else batch_done() does it
+}
+
+// A driver that takes its ring back, or whose ring is gone already, is not going to see a retry.
+void BlkQueue::answer_held() {
+  for (unsigned head = 0; held_ != 0; head++) {
+    BlkSlot& slot = slots_[static_cast<uint16_t>(head)];
+    if (!std::exchange(slot.held, false)) continue;
+    held_--;
+    if (!ring_.running()) {
+      ring_.abandon(std::move(slot.chain));
+      continue;
+    }
+    in_flight_++;
+    finish(slot, VIRTIO_BLK_S_IOERR, 1);
+  }
 }
 
 void BlkQueue::end_drain() {
@@ -217,6 +258,7 @@ void BlkQueue::serve(Site site) {
   TurnResult result = process_available(site, limits);
   if (ring_.broken()) record_broken_ring();
   result.in_flight = in_flight_;
+  if (in_flight_ != 0) overdue_.watch();
   result.needs_loop = in_flight_ != 0 && needs_own_thread_;
   if (in_flight_ == 0 && result.chains != 0) {
     const auto published = completions_.published_at();
@@ -281,20 +323,26 @@ void BlkQueue::start_request(DescChain chain) {
     guest_errors_.record(GuestRule::kHeadInFlight, chain.head());
     return ring_.drop_without_status(std::move(chain));
   }
-  const bool good = ring_.read_chain(chain.head(), slot.buffers);
-  if (slot.buffers.status == nullptr) {
-    if (good) guest_errors_.record(GuestRule::kStatusMissing, chain.head());
-    return ring_.drop_without_status(std::move(chain));
-  }
   slot.chain = std::move(chain);
+  slot.retried = false;
   slot.start_time = batch_.batch_time();
   in_flight_++;
+  carry_out(slot);
+}
+
+void BlkQueue::carry_out(BlkSlot& slot) {
+  const bool good = ring_.read_chain(slot.chain.head(), slot.buffers);
+  if (slot.buffers.status == nullptr) {
+    if (good) guest_errors_.record(GuestRule::kStatusMissing, slot.chain.head());
+    in_flight_--;
+    return ring_.drop_without_status(std::move(slot.chain));
+  }
   if (!good) {
-    counters_.count(DiskRequestKind::kOther);
+    if (!slot.retried) counters_.count(DiskRequestKind::kOther);
     return finish(slot, VIRTIO_BLK_S_IOERR, 1);
   }
   const ParsedRequest request = parse_request(slot.buffers);
-  counters_.count(request.broken ? DiskRequestKind::kOther : kind_of(request.header.type));
+  if (!slot.retried) counters_.count(request.broken ? DiskRequestKind::kOther : kind_of(request.header.type));
   if (request.broken) return refuse(slot, {VIRTIO_BLK_S_IOERR, *request.broken, slot.chain.head()});
   if (channel_ == nullptr && request.header.type != VIRTIO_BLK_T_GET_ID) {
     return refuse(slot, {VIRTIO_BLK_S_IOERR, GuestRule::kNoMedium, request.header.type});
@@ -347,18 +395,36 @@ void BlkQueue::submit(BlkSlot& slot) {
 
 void BlkQueue::request_done(BlockRequest& request) {
   BlkSlot& slot = static_cast<BlkSlot&>(request);  // the sink of slots alone
-  if (slot.error != 0) {
-    counters_.record_host_error(guest_errors_.name(), device_.events, slot, slot.disk_offset);
-    return finish(slot, VIRTIO_BLK_S_IOERR, 1);
-  }
+  if (slot.error != 0) return fail(slot);
   const bool segments = slot.op == BlockOp::kDiscard || slot.op == BlockOp::kWriteZeroes;
   if (segments && slot.prepare_segment(device_.write_through())) {
     BlockRequest* next = &slot;
-    return channel_->submit({&next, 1});
+    channel_->submit({&next, 1});
+    if (draining()) channel_->cancel_waiting();
+    return;
   }
   if (slot.op == BlockOp::kRead) counters_.bytes_read.add(slot.length);
   if (slot.op == BlockOp::kWrite) counters_.bytes_written.add(slot.length);
   finish(slot, VIRTIO_BLK_S_OK, slot.written_if_ok);
+}
+
+void BlkQueue::fail(BlkSlot& slot) {
+  const bool cancelled = slot.error == ECANCELED && draining();
+  if (!cancelled) counters_.record_host_error(guest_errors_.name(), device_.events, slot, slot.disk_offset);
+  if (state() == State::kStopping || !(cancelled || device_.holds(slot.op, slot.error))) {
+    return finish(slot, VIRTIO_BLK_S_IOERR, 1);
+  }
+  hold(slot);
+  if (!cancelled && device_.events != nullptr) {
+    device_.events->tell({DeviceEvent::Kind::kRequestHeld, kDiskOperationNames[static_cast<size_t>(slot.op)].data(),
+                          held_, static_cast<uint64_t>(slot.error)});
+  }
+}
+
+void BlkQueue::hold(BlkSlot& slot) {
+  slot.held = slot.retried = true;
+  held_++;
+  in_flight_--;
 }
 
 void BlkQueue::refuse(BlkSlot& slot, const BlkRefusal& refusal) {
@@ -368,6 +434,7 @@ void BlkQueue::refuse(BlkSlot& slot, const BlkRefusal& refusal) {
 
 // The status byte is the last byte written; the used entry follows it, and the index after that.
 void BlkQueue::finish(BlkSlot& slot, uint8_t status, uint32_t written) {
+  if (slot.overdue) overdue_.record_end(slot);
   copy_to_shared(slot.buffers.status, &status, 1);
   slot.chain.complete(written);
   in_flight_--;

@@ -6,6 +6,9 @@
 // (on_tick()), when a kick's leftover was not taken by another one (on_leftover()), and in resume(). TurnPolicy says
 // how long it may be and who looks next.
 //
+// A request that failed may be held until it is tried again, from the chain on, which is read anew then
+// (docs/adr/0035): hold() and retry_held().
+//
 // A request's life: serve -> process_available -> take_chains -> start_request -> dispatch -> transfer, flush, get_id
 // or start_segments -> the batch -> the channel -> request_done (for each segment of a list) -> finish -> the publisher
 // -> the driver. A request that needs no disk, or is refused, goes from its place in that chain directly to finish.
@@ -26,6 +29,7 @@
 #include "hw/pci/virtio/completion_publisher.h"
 #include "hw/pci/virtio/host_flush.h"
 #include "hw/pci/virtio/leftover_timer.h"
+#include "hw/pci/virtio/overdue_requests.h"
 #include "hw/pci/virtio/submit_batch.h"
 #include "hw/pci/virtio/turn_policy.h"
 #include "hw/pci/virtio/virtqueue.h"
@@ -63,6 +67,8 @@ class BlkQueue final : private BlockSink, private Poller {
   Result<void> open_channel(BlockBackend& backend);
   void use_channel(const BlkSerial& serial);
   void drop_channel() { opened_channel_.reset(); }
+  // Tries again what was held (ErrorPolicy).
+  void retry_held();
   // Tells `done` with 0 or an errno when every write that has completed is on stable storage; at once without a disk.
   void flush_disk(std::function<void(int)> done);
   // Lets go of disk and doorbell, before destruction. Nothing in flight.
@@ -95,6 +101,7 @@ class BlkQueue final : private BlockSink, private Poller {
   void start_timer();
   void drain(State phase, std::function<void()> drained);
   void end_drain();
+  void answer_held();
 
   // Turns.
   void on_kick(Site site);
@@ -114,6 +121,7 @@ class BlkQueue final : private BlockSink, private Poller {
 
   // Requests.
   void start_request(DescChain chain);
+  void carry_out(BlkSlot& slot);
   void dispatch(BlkSlot& slot, const ParsedRequest& request);
   void transfer(BlkSlot& slot, const ParsedRequest& request);
   void flush(BlkSlot& slot);
@@ -122,6 +130,8 @@ class BlkQueue final : private BlockSink, private Poller {
   void submit(BlkSlot& slot);
   void refuse(BlkSlot& slot, const BlkRefusal& refusal);
   void finish(BlkSlot& slot, uint8_t status, uint32_t written);
+  void fail(BlkSlot& slot);
+  void hold(BlkSlot& slot);
   void request_done(BlockRequest& request) override;
   void batch_done() override;
 
@@ -143,6 +153,7 @@ class BlkQueue final : private BlockSink, private Poller {
   bool loop_polls_ = false;              // the loop calls poll() and prepare_sleep(), since the first start()
   TurnPolicy policy_;
   LeftoverTimer leftover_timer_;
+  OverdueRequests overdue_;
 
   std::unique_ptr<BlockChannel> opened_channel_;  // not used yet
   bool needs_own_thread_ = false;                 // of the opened one's disk
@@ -153,6 +164,7 @@ class BlkQueue final : private BlockSink, private Poller {
   Virtqueue ring_;
   BlkSlots slots_;
   unsigned in_flight_ = 0;
+  unsigned held_ = 0;  // slots; not in flight
   BlkCounters counters_;
   SubmitBatch batch_;
   CompletionPublisher completions_;

@@ -17,7 +17,10 @@
 namespace acrn {
 
 struct BlkSlot : BlockRequest {
-  DescChain chain;  // pending: the slot is taken
+  DescChain chain;       // pending: the slot is taken
+  bool held = false;     // it failed, and waits to be tried again
+  bool retried = false;  // it was held before
+  bool overdue = false;  // its time limit has passed
   ChainBuffers buffers;
   std::chrono::steady_clock::time_point start_time;
   uint64_t disk_offset = 0;                         // bytes: `offset`, which a channel may change
@@ -56,6 +59,8 @@ class BlkSlots {
 
   // By the head of a chain; below `size`.
   BlkSlot& operator[](uint16_t head) { return slots_[head]; }
+  auto begin() { return slots_.begin(); }
+  auto end() { return slots_.end(); }
 
  private:
   std::vector<BlkSlot> slots_;

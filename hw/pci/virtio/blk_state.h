@@ -3,9 +3,12 @@
 
 #include <array>
 #include <atomic>
+#include <cerrno>
+#include <chrono>
 #include <cstdint>
 
 #include "acrn/block/block_options.h"
+#include "acrn/block/blockif.h"
 #include "acrn/virtio/device_events.h"
 #include "acrn/virtio/virtio_spec.h"
 #include "hw/pci/virtio/blk_request.h"
@@ -24,7 +27,15 @@ struct BlkState {
   uint32_t poll_nanoseconds = 0;    // 0: kicks
   uint32_t max_discard_sectors = 0;
   uint32_t max_discard_segments = 0;
+  std::chrono::milliseconds io_timeout{0};  // until a request is told of; 0: never
+  ErrorPolicy write_errors = ErrorPolicy::kReport, read_errors = ErrorPolicy::kReport;
   DeviceEvents* events = nullptr;  // null: nobody asks
+
+  // Whether a request that failed so is held, see ErrorPolicy.
+  bool holds(BlockOp op, int error) const {
+    const ErrorPolicy policy = op == BlockOp::kRead ? read_errors : write_errors;
+    return policy == ErrorPolicy::kStop || (policy == ErrorPolicy::kEnospc && (error == ENOSPC || error == EDQUOT));
+  }
 
   // True: a write completes only when it is on stable storage.
   bool write_through() const {

@@ -52,6 +52,9 @@ VirtioBlk::VirtioBlk(const VirtioBlkOptions& options, const GuestMemory& memory,
   state_.writeback = options.writeback;
   state_.kick = options.kick;
   state_.poll_nanoseconds = options.poll_nanoseconds;
+  state_.io_timeout = options.io_timeout;
+  state_.write_errors = options.write_errors;
+  state_.read_errors = options.read_errors;
   state_.events = options.events;
   const DiscardLimits limits = virtio_blk_discard_limits(options, 0);
   state_.max_discard_sectors = limits.max_sectors;
@@ -152,6 +155,10 @@ Result<void> VirtioBlk::flush() {
   return Error{
       ErrorKind::kIo,
       concat(options_.name, ": what was written could not be made stable: ", std::generic_category().message(error))};
+}
+
+void VirtioBlk::retry_held() {
+  on_queues([](BlkQueue& queue) { queue.retry_held(); });
 }
 
 void VirtioBlk::describe_medium(const BlockInfo& info) {

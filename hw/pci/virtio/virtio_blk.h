@@ -3,6 +3,7 @@
 // from the control side at any time. Reads of the configuration are from any thread.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <latch>
 #include <memory>
@@ -35,6 +36,8 @@ struct VirtioBlkOptions {
   uint32_t max_discard_segments = 0;  // 0: default
   uint32_t discard_alignment = 0;     // 512-byte sectors; 0: what the backend says
   KickMode kick = KickMode::kAuto;
+  std::chrono::milliseconds io_timeout{0};  // until a request that is not done is told of; 0: never
+  ErrorPolicy write_errors = ErrorPolicy::kReport, read_errors = ErrorPolicy::kReport;
   uint32_t poll_nanoseconds = 0;   // between two looks at a running queue; 0: looks when it is kicked
   std::string serial = {};         // the ID before attach(), up to 20 bytes
   DeviceEvents* events = nullptr;  // who is told what the disk fails; outlives the device
@@ -65,6 +68,8 @@ class VirtioBlk final : public VirtioDevice {
   // Returns when everything that was written is on stable storage; at once for a read-only disk or none. Not on a
   // loop of the device.
   Result<void> flush();
+  // Tries again what is held of failed requests (ErrorPolicy). Not on a loop of the device.
+  void retry_held();
   // What the queue has done. Any thread. `queue` < queue_count().
   QueueStats stats(unsigned queue) const { return queues_[queue]->stats(); }
 

@@ -123,6 +123,8 @@ class Virtqueue {
   // For a chain without a status byte that could say that it failed. It never gets a used entry, since a driver could
   // take that for success; the queue is broken.
   void drop_without_status(DescChain chain);
+  // For a chain that is not done when the ring is gone: nobody is told of it.
+  static void abandon(DescChain chain) { chain.queue_ = nullptr; }
   // The queue yields nothing more until it is set up again.
   bool broken() const { return broken_; }
 

@@ -10,6 +10,8 @@
 #include <variant>
 #include <vector>
 
+#include "acrn/block/disk_limits.h"
+
 namespace acrn {
 
 // kAuto: whichever suits the disk and the cache mode.
@@ -18,6 +20,10 @@ enum class BlockEngine : uint8_t { kAuto, kThreads, kIoUring };
 enum class KickMode : uint8_t { kAuto, kInline, kLoop };
 // Whether what is in the page cache is read by a mapping. kAuto: where that keeps nobody waiting.
 enum class MapMode : uint8_t { kAuto, kOn, kOff };
+
+// What becomes of a request that the host cannot carry out. kReport: its status says so. kEnospc: it is held where
+// there is no space left, which may change. kStop: it is held. Reads have no kEnospc.
+enum class ErrorPolicy : uint8_t { kReport, kEnospc, kStop };
 
 // How a file holds the disk's bytes, and QEMU's names for that, in the same order.
 enum class ImageFormat : uint8_t { kRaw, kQcow2, kVmdk, kVdi, kVpc, kVhdx, kLuks };
@@ -84,6 +90,7 @@ struct BlockOptions {
   KickMode kick = KickMode::kAuto;
   unsigned iothreads = 0;                            // 0: the loop shared by all devices
   std::vector<std::vector<unsigned>> iothread_cpus;  // host CPUs of the n-th iothread; empty: not pinned
+  std::optional<uint32_t> poll;                      // microseconds: a loop's longest poll; absent: the loop's own
   unsigned queues = 1;
   unsigned queue_size = 64;  // ring entries, power of two; the most, where a driver chooses
   unsigned segments = 0;     // the most that a driver is told of; 0: as many as fit into that ring
@@ -95,7 +102,11 @@ struct BlockOptions {
   std::string key;              // the file that holds the passphrase of a LUKS image
   bool snapshot = false;        // writes go to a temporary file
   unsigned reconnect = 30;      // seconds that requests wait for a server that was lost
-  std::string conf, id;         // Ceph's configuration file and client; empty: Ceph's own
+  DiskLimits limits;
+  std::string throttle_group;  // of slots that share their limits; empty: the disk's own
+  unsigned io_timeout = 30;    // seconds until a request that is not done is told of; 0: never
+  ErrorPolicy write_errors = ErrorPolicy::kReport, read_errors = ErrorPolicy::kReport;
+  std::string conf, id;  // Ceph's configuration file and client; empty: Ceph's own
 
   bool operator==(const BlockOptions&) const = default;
 };

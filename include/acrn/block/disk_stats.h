@@ -37,6 +37,7 @@ struct QueueStats {
   std::array<uint64_t, kDiskRequestNames.size()> requests{};  // by DiskRequestKind, as they were taken
   uint64_t bytes_read = 0, bytes_written = 0;                 // of those that succeeded
   uint64_t io_errors = 0, unsupported = 0;                    // answered with status 1 and 2
+  uint64_t overdue = 0;                                       // not done within io_timeout, whatever became of them
   std::vector<HostErrorCount> host_errors;                    // what of status 1 the host is to blame for; no zeroes
   bool stopped = false;  // until the driver resets it, since it was given what cannot be answered
   uint64_t stops = 0;    // how often that has been

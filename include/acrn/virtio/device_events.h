@@ -7,14 +7,16 @@ namespace acrn {
 
 struct DeviceEvent {
   enum class Kind : uint8_t {
-    kGuestError = 1,    // the driver, or its VMM, broke a rule
-    kQueueStopped = 2,  // for that, until its driver resets it
-    kDiskError = 3,     // the disk failed a request
+    kGuestError = 1,      // the driver, or its VMM, broke a rule
+    kQueueStopped = 2,    // for that, until its driver resets it
+    kDiskError = 3,       // the disk failed a request
+    kRequestHeld = 4,     // and it is held until it is tried again; told of each
+    kRequestOverdue = 5,  // the disk has not carried it out within a time limit
   };
   Kind kind;
   const char* name;  // of the rule, or of the operation; "queue"
-  uint64_t count;    // so often since the start, this one included
-  uint64_t value;    // what broke the rule; the queue; an errno
+  uint64_t count;    // so often since the start, this one included; of kRequestHeld: how many the queue holds
+  uint64_t value;    // what broke the rule; the queue; an errno; of kRequestOverdue: milliseconds
 };
 
 class DeviceEvents {

@@ -1,0 +1,112 @@
+#include "dm/block/filters/throttle.h"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <utility>
+
+#include "acrn/base/concat.h"
+#include "acrn/base/log.h"
+#include "dm/block/request_list.h"
+
+namespace acrn {
+namespace {
+
+// Passes the requests themselves on; only cancelled ones end here.
+class ThrottleChannel final : public BlockChannel {
+ public:
+  ThrottleChannel(std::unique_ptr<BlockChannel> below, ThrottledDisk& disk, EventLoop& loop)
+      : below_(std::move(below)), disk_(disk), loop_(loop) {}
+
+  void submit(std::span<BlockRequest* const> batch) override {
+    if (waiting_.empty() && !disk_.group().limited()) [[likely]]
+      return below_->submit(batch);
+    for (BlockRequest* request : batch) waiting_.push(*request);
+    waiting_count_ += batch.size();
+    if (passing_) return;  // a sink submits more, which the outer call finds
+    pass_on(nullptr);
+    disk_.count_delayed(std::min(batch.size(), waiting_count_));
+  }
+
+  void cancel_waiting() override {
+    below_->cancel_waiting();
+    waiting_count_ = 0;
+    while (BlockRequest* const request = waiting_.pop()) {
+      request->error = ECANCELED;
+      request->sink->request_done(*request);
+    }
+  }
+
+ private:
+  // What may pass now; a timer looks again at the rest. `sinks`, if any, are told of a group that has ended.
+  void pass_on(SinkGroup* sinks) {
+    passing_ = true;
+    ThrottleGroup::Duration sleep{0};
+    while (!waiting_.empty() && sleep == ThrottleGroup::Duration::zero()) {
+      std::array<BlockRequest*, 32> group;
+      const size_t count = disk_.group().admit(disk_, waiting_, group, std::chrono::steady_clock::now(), sleep);
+      waiting_count_ -= count;
+      for (BlockRequest* request : std::span(group).first(count)) {
+        if (sinks != nullptr) sinks->note(*request->sink);
+      }
+      if (count != 0) below_->submit(std::span(group).first(count));
+    }
+    passing_ = false;
+    if (!waiting_.empty()) look_again(sleep);
+  }
+
+  void look_again(ThrottleGroup::Duration sleep) {
+    if (timer_ == nullptr) {
+      auto timer = loop_.make_timer([this] {
+        SinkGroup sinks;
+        pass_on(&sinks);
+        sinks.end();
+      });
+      if (!timer) return give_up(timer.error());
+      timer_ = std::move(timer).value();
+    }
+    timer_->start_once(static_cast<uint64_t>(sleep.count()));
+  }
+
+  // A limit that cannot be held must not become a request that is never done.
+  void give_up(const Error& error) {
+    log(LogLevel::kWarning, concat(error.message, "; requests pass without a limit"));
+    waiting_count_ = 0;
+    while (BlockRequest* request = waiting_.pop()) below_->submit({&request, 1});
+  }
+
+  const std::unique_ptr<BlockChannel> below_;
+  ThrottledDisk& disk_;
+  EventLoop& loop_;
+  RequestFifo waiting_;
+  size_t waiting_count_ = 0;
+  std::unique_ptr<Timer> timer_;  // since the first one had to wait
+  bool passing_ = false;
+};
+
+class FilterThrottle final : public BlockBackend {
+ public:
+  FilterThrottle(std::unique_ptr<BlockBackend> below, ThrottledDisk& disk) : below_(std::move(below)), disk_(disk) {}
+
+  BlockInfo info() const override { return below_->info(); }
+  Result<std::unique_ptr<BlockChannel>> open_channel(EventLoop& loop, unsigned depth) override {
+    auto channel = below_->open_channel(loop, depth);
+    if (!channel) return channel.error();
+    return std::unique_ptr<BlockChannel>(std::make_unique<ThrottleChannel>(std::move(channel).value(), disk_, loop));
+  }
+  Result<uint64_t> refresh_size() override { return below_->refresh_size(); }
+  void on_new_size(const std::function<void()>& changed) override { below_->on_new_size(changed); }
+
+ private:
+  const std::unique_ptr<BlockBackend> below_;
+  ThrottledDisk& disk_;
+};
+
+}  // namespace
+
+std::unique_ptr<BlockBackend> make_filter_throttle(std::unique_ptr<BlockBackend> below, ThrottledDisk& disk) {
+  return std::make_unique<FilterThrottle>(std::move(below), disk);
+}
+
+}  // namespace acrn

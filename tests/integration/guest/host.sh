@@ -58,7 +58,7 @@ case $verb in
     places=("$@")
     owner=$PPID # CTest: the machine ends with it
     rm -rf "$folder/skipped" "$folder/direct" "$root" "$folder/tools"
-    (need busybox-static cpio kmod e2fsprogs socat fio) 2>"$folder/why" || skip "$(tail -n 1 "$folder/why")"
+    (need busybox-static cpio kmod e2fsprogs dmsetup socat fio) 2>"$folder/why" || skip "$(tail -n 1 "$folder/why")"
     if "$guest_dir/kvm_usable.sh" "$(program kvm_probe)" 2>/dev/null; then
       : >"$folder/direct"
     else
@@ -67,7 +67,7 @@ case $verb in
     kernel=$("$guest_dir/get_kernel.sh" linux-image-cloud-amd64 "$guest_cache" 2>"$folder/why") ||
       skip "$(tail -n 1 "$folder/why")"
 
-    "$guest_dir/make_root.sh" "$root" --file mkfs.ext4 --file e2fsck --file debugfs --file socat \
+    "$guest_dir/make_root.sh" "$root" --file mkfs.ext4 --file e2fsck --file debugfs --file socat --file dmsetup \
       --file "$(program acrn-dm):/usr/bin/acrn-dm" --file "$(program kvm_probe):/usr/bin/kvm_probe" \
       --file "$(program libslow_sync.so):/guest/libslow_sync.so" \
       --file "$(program libhsm_on_kvm.so):/guest/libhsm_on_kvm.so"
@@ -99,7 +99,7 @@ case $verb in
 
     # One processor: on two of them a guest has crashed with a timer interrupt taken twice, for a reason not found yet.
     [ -e "$folder/direct" ] || exec "$guest_dir/emulated_host.sh" start --root "$root" --state "$state" --cpus 1 \
-      --memory 1536M --owner "$owner"
+      --memory 1536M --module loop --module dm-mod --owner "$owner"
     ;;
   run)
     [ $# -ge 1 ] || usage 64

@@ -116,15 +116,25 @@ prepare() {
 # shellcheck disable=SC2016
 request() { timeout -k 1 10 bash -c 'cat >"$1"' - "$state/agent.in"; }
 
-# The agent says that it is there. $1: in seconds.
-wait_ready() {
+# The agent says that it is there within so many seconds, or this fails.
+ready_within() {
   local line='' end=$((SECONDS + $1)) in
   exec {in}<>"$state/agent.out"
   while [ "$line" != @ready ]; do
     read -r -t 0.2 -u "$in" line || alive qemu || broken "the machine ended before it was ready"
-    [ "$SECONDS" -lt "$end" ] || broken "the machine is not ready after $1 s"
+    [ "$SECONDS" -lt "$end" ] || return 1
   done
   exec {in}>&-
+}
+# boot <seconds>: launch(), until it is ready. Now and then such a machine stands still before its kernel has said anything; it
+# is launched once more then.
+boot() {
+  launch
+  ready_within $(($1 / 2)) && return
+  kill -KILL "$(process qemu)" 2>/dev/null || true
+  ended qemu 30 && ended supervisor 30 || broken "the machine is not ready after $(($1 / 2)) s, and does not end"
+  launch
+  ready_within "$1" || broken "the machine is not ready after $1 s"
 }
 
 # job <script> <seconds> <agent|pipe|terminal>: runs it, passes its output on, leaves $status.
@@ -211,15 +221,17 @@ case $verb in
     # Words that a terminal needs, and nothing else, go through a terminal.
     if [ -t 0 ] && [ -t 1 ]; then
       where=terminal
-      "${qemu[@]}" <&0 2>"$state/qemu.log" &
+      exec {in}<&0
     else
       where=pipe
       mkfifo "$state/stdin"
       exec {in}<>"$state/stdin"
-      "${qemu[@]}" <&"$in" 2>"$state/qemu.log" &
     fi
-    echo $! >"$state/qemu.pid"
-    wait_ready 60
+    launch() {
+      "${qemu[@]}" <&"$in" 2>"$state/qemu.log" &
+      echo $! >"$state/qemu.pid"
+    }
+    boot 60
     if [ $where = pipe ]; then
       # The end of the input, to a terminal: twice, in case that the last line has no line feed.
       (setpriv --pdeathsig TERM cat && printf '\004\004') <&0 >&"$in" 2>/dev/null &
@@ -237,14 +249,17 @@ case $verb in
     ! alive qemu || die 64 "there is a machine in $state already"
     rm -f "$state"/{agent.in,agent.out,disk.img,console,qemu.log,qemu.pid,supervisor.pid,status}
     prepare null,id=terminal
-    setsid "$self" supervise "$state" "$owner" "$(starttime "$owner")" "$lifetime" "${qemu[@]}" \
-      </dev/null >>"$state/qemu.log" 2>&1 &
+    launch() {
+      rm -f "$state/qemu.pid"
+      setsid "$self" supervise "$state" "$owner" "$(starttime "$owner")" "$lifetime" "${qemu[@]}" \
+        </dev/null >>"$state/qemu.log" 2>&1 &
+      for ((i = 0; i < 100; ++i)); do
+        [ ! -s "$state/qemu.pid" ] || break
+        sleep 0.05
+      done
+    }
     trap end_machine EXIT
-    for ((i = 0; i < 100; ++i)); do
-      [ ! -s "$state/qemu.pid" ] || break
-      sleep 0.05
-    done
-    wait_ready "${timeout:-60}"
+    boot "${timeout:-60}"
     trap - EXIT
     ;;
   supervise) # internal: <state> <owner> <its start time> <lifetime> <QEMU...>

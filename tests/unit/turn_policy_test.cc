@@ -35,12 +35,12 @@ TEST(a_turn_takes_what_usually_fits_into_its_time) {
        192},
       {"chains of 10 us on the loop", 10us, Site::kLoop, 64, 64, 50},
       {"on the loop nothing is added to empty the ring", 10us, Site::kLoop, 55, 64, 50},
-      {"chains of 4 us in a kick", 4us, Site::kKick, 64, 64, 16},
-      {"a kick empties a ring with half as many again", 4us, Site::kKick, 24, 64, 24},
-      {"but not one with more than that", 4us, Site::kKick, 25, 64, 16},
+      {"chains of 4 us in a kick", 4us, Site::kKick, 64, 64, 10},
+      {"a kick empties a ring with half as many again", 4us, Site::kKick, 15, 64, 15},
+      {"but not one with more than that", 4us, Site::kKick, 16, 64, 10},
       {"slow chains: one at least", 5ms, Site::kKick, 64, 64, 1},
       {"slow chains on the loop", 5ms, Site::kLoop, 64, 64, 1},
-      {"an index of a hostile driver", 4us, Site::kKick, 65535, 64, 16},
+      {"an index of a hostile driver", 4us, Site::kKick, 65535, 64, 10},
   };
   for (const Case& each : cases) {
     TurnPolicy policy(KickMode::kAuto);
@@ -52,7 +52,7 @@ TEST(a_turn_takes_what_usually_fits_into_its_time) {
 TEST(a_kick_ends_earlier_than_a_turn_of_the_loop_and_submits_earlier) {
   const TurnPolicy policy(KickMode::kAuto);
   const TurnLimits kick = policy.begin(Site::kKick, 1, kRing, kNow), loop = policy.begin(Site::kLoop, 1, kRing, kNow);
-  EXPECT(kick.deadline == kNow + 128us);
+  EXPECT(kick.deadline == kNow + 80us);
   EXPECT(loop.deadline == kNow + 1000us);
   EXPECT_EQ(kick.flush_bytes, uint64_t{128} << 10);
   EXPECT_EQ(loop.flush_bytes, UINT64_MAX);
@@ -70,8 +70,8 @@ TEST(what_a_turn_leaves_over_is_for_the_next_kick_or_the_loop) {
       {"nothing", Site::kKick, {.chains = 64, .duration = 64us}, Next::kDone},
       {"nothing on the loop", Site::kLoop, {.chains = 64, .duration = 64us}, Next::kDone},
       {"nothing, though it was late", Site::kKick, {.chains = 8, .past_deadline = true, .duration = 8us}, Next::kDone},
-      {"a little", Site::kKick, {.chains = 64, .remaining = 32, .duration = 64us}, Next::kNextKick},
-      {"more than half a kick", Site::kKick, {.chains = 64, .remaining = 33, .duration = 64us}, Next::kWakeLoop},
+      {"a little", Site::kKick, {.chains = 64, .remaining = 20, .duration = 64us}, Next::kNextKick},
+      {"more than half a kick", Site::kKick, {.chains = 64, .remaining = 21, .duration = 64us}, Next::kWakeLoop},
       {"a little, and it was late",
        Site::kKick,
        {.chains = 8, .remaining = 1, .past_deadline = true, .duration = 8us},
@@ -133,16 +133,16 @@ TEST(the_loop_polls_for_kicks_unless_they_do_all_of_it_and_not_for_the_medium) {
 TEST(the_average_follows_and_one_turn_that_was_interrupted_says_little) {
   const auto quota = [](const TurnPolicy& policy) { return policy.begin(Site::kKick, 0xffff, 1024, kNow).chains; };
   TurnPolicy policy(KickMode::kAuto);
-  EXPECT_EQ(quota(policy), 64u);  // 1 us each, before anything is known
+  EXPECT_EQ(quota(policy), 40u);  // 1 us each, before anything is known
   policy.end(Site::kLoop, {.chains = 1, .duration = 10ms});
-  EXPECT_EQ(quota(policy), 56u);  // counted as 2 us
+  EXPECT_EQ(quota(policy), 35u);  // counted as 2 us
   policy.end(Site::kLoop, {.chains = 0, .duration = 10ms});
   policy.end(Site::kLoop, {.chains = 1, .in_flight = 1});
-  EXPECT_EQ(quota(policy), 56u);  // these say nothing
+  EXPECT_EQ(quota(policy), 35u);  // these say nothing
   learn(policy, 2us);
-  EXPECT_EQ(quota(policy), 32u);
+  EXPECT_EQ(quota(policy), 20u);
   learn(policy, 500ns);
-  EXPECT(quota(policy) >= 126 && quota(policy) <= 128);
+  EXPECT(quota(policy) >= 78 && quota(policy) <= 80);
 }
 
 }  // namespace acrn

@@ -40,7 +40,7 @@ class TurnPolicy {
   // A turn takes as many chains as usually take this long, and begins none after twice as long. On the loop, other
   // queues have their turns then; a kick keeps a virtual CPU waiting.
   static constexpr std::chrono::nanoseconds kLongestTurn = std::chrono::microseconds(500);
-  static constexpr std::chrono::nanoseconds kLongestKick = std::chrono::microseconds(64);
+  static constexpr std::chrono::nanoseconds kLongestKick = std::chrono::microseconds(40);
   static constexpr unsigned kRingsPerTurn = 2;            // at most, however fast; in a kick half as many more
   static constexpr uint64_t kKickFlushBytes = 128 << 10;  // since a kick's time is short
 

@@ -1,6 +1,7 @@
 // acrn-dm: arguments to configuration, configuration to a machine, errors to one line and an exit code.
 #include <poll.h>
 #include <pthread.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -60,6 +61,14 @@ sigset_t end_signals() {
   std::_Exit(128 + signal);
 }
 
+// A queue takes about seven descriptors, and what a shell allows is often 1024.
+void allow_many_descriptors() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 // Returns when it has ended. Signals are taken from here, so that no start and no disk can hold them up.
 void await_end(Runner& runner, int signal_fd) {
   bool asked = false;
@@ -81,6 +90,7 @@ int launch(const DmConfig& config) {
   // Neither a console that went away nor a full quota of its file is a reason to end a VM.
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGXFSZ, SIG_IGN);
+  allow_many_descriptors();
   const UniqueFd signal_fd(::signalfd(-1, &signals, SFD_CLOEXEC));
   auto loop = EpollLoop::create("control", {});
   if (!loop) return report(loop.error());

@@ -21,7 +21,8 @@ class BlockDevice final : public Device {
                                     .shared_loop = environment.shared_loop,
                                     .queue_loop = environment.queue_loop,
                                     .poll_nanoseconds = environment.virtio.poll_nanoseconds.value_or(0),
-                                    .throttles = environment.throttles});
+                                    .throttles = environment.throttles,
+                                    .events = environment.events});
     if (!disk) return disk.error();
     std::unique_ptr<BlockDevice> device(new BlockDevice(std::move(disk).value(), environment, pin));
     if (auto opened = device->disk_->open(); !opened) return opened.error();

@@ -54,6 +54,7 @@ struct DeviceEnvironment {
   VirtioOptions virtio = {};
   LoopOptions queue_loop = kQueueLoop;  // of iothreads
   ThrottleGroups* throttles = nullptr;  // null: slots share no limits
+  DeviceEvents* events = nullptr;       // who is told what goes wrong
 };
 
 // What only a disk can do.
@@ -62,6 +63,8 @@ class DiskControl {
   // One for each queue. Any thread.
   virtual std::vector<QueueStats> stats() const = 0;
   virtual const GuestErrors& guest_errors() const = 0;
+  // Bytes; 0 without a disk. Any thread.
+  virtual uint64_t size() const = 0;
   // Gives a `nodisk` slot its disk: <path>[,opt...], see parse_rescan_options().
   virtual Result<void> rescan(std::span<const std::string> disk) = 0;
   // Follows the size of the served file; returns bytes.

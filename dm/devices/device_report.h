@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -22,10 +23,13 @@ struct DeviceReport {
   uint64_t delayed = 0;                                               // requests that had to wait for them
   using Counts = std::vector<std::pair<std::string_view, uint64_t>>;  // by name; no zeroes
   Counts guest_errors, vmm_errors;  // rules that the guest broke, and the VMM that has it
+  std::optional<uint64_t> bytes;    // of a disk: its size
+  std::optional<uint64_t> clients;  // of one that is served: how many there are now
 };
 
 // Adds what a disk has counted.
 inline void add_counts(DiskControl& disk, DeviceReport& report) {
+  report.bytes = disk.size();
   report.queues = disk.stats();
   report.limits = disk.throttled().group().limits();
   report.delayed = disk.throttled().delayed();

@@ -10,11 +10,26 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 // The buckets that hold something, by the upper end of each in microseconds.
-Json latency_json(const QueueStats& stats) {
+Json buckets_json(const Latency& latency) {
   Json json = Json::object();
   for (size_t i = 0; i < kLatencyBuckets; i++) {
-    if (stats.latency[i] == 0) continue;
-    json[i + 1 == kLatencyBuckets ? std::string("more") : std::to_string(uint64_t{1} << i)] = stats.latency[i];
+    if (latency.buckets[i] == 0) continue;
+    json[i + 1 == kLatencyBuckets ? std::string("more") : std::to_string(uint64_t{1} << i)] = latency.buckets[i];
+  }
+  return json;
+}
+
+// Of each operation that was returned, each stage.
+Json latency_json(const QueueStats& stats) {
+  Json json = Json::object();
+  for (size_t kind = 0; kind < kDiskRequestNames.size(); kind++) {
+    if (stats.latency_of(kind, LatencyStage::kAll).count() == 0) continue;
+    Json& stages = json[std::string(kDiskRequestNames[kind])];
+    for (size_t stage = 0; stage < kLatencyStageNames.size(); stage++) {
+      const Latency& latency = stats.latency[kind][stage];
+      stages[std::string(kLatencyStageNames[stage])] = {{"sum_ns", latency.nanoseconds},
+                                                        {"us_below", buckets_json(latency)}};
+    }
   }
   return json;
 }
@@ -40,7 +55,10 @@ Json queue_json(const QueueStats& stats) {
           {"kicks", stats.kicks},
           {"polls", stats.polls},
           {"interrupts", stats.interrupts},
-          {"latency_us_below", latency_json(stats)}};
+          {"in_flight", stats.in_flight},
+          {"held", stats.held},
+          {"latency_us_below", buckets_json(stats.latency_of(LatencyStage::kEngine))},
+          {"latency", latency_json(stats)}};
 }
 
 Json counts_json(const DeviceReport::Counts& counts) {
@@ -66,6 +84,8 @@ Json to_json(const DeviceReport& report) {
   for (const QueueStats& stats : report.queues) queues.push_back(queue_json(stats));
   Json json = {{"slot", report.slot}, {"emulation", report.emulation}};
   if (!report.source.empty()) json["source"] = report.source;
+  if (report.bytes) json["bytes"] = *report.bytes;
+  if (report.clients) json["clients"] = *report.clients;
   json["queues"] = std::move(queues);
   if (!report.queues.empty()) {
     json["limits"] = to_json(report.limits);

@@ -34,6 +34,7 @@ class ExportedDisk final : public BareDisk, public DiskControl {
   // There are no queues.
   std::vector<QueueStats> stats() const override { return {}; }
   const GuestErrors& guest_errors() const override { return guest_errors_; }
+  uint64_t size() const override { return backend_->info().size; }
   Result<void> rescan(std::span<const std::string> disk) override;
   // Clients see the new size when they connect.
   Result<uint64_t> resize() override { return backend_->refresh_size(); }

@@ -42,7 +42,8 @@ class HostEvents final : public acrn::DeviceEvents {
     context_ = context;
   }
   void tell(const acrn::DeviceEvent& event) override {
-    if (callback_ == nullptr) return;
+    // The interface has no such event: the host hears of a new size by the interrupt of the configuration.
+    if (callback_ == nullptr || event.kind == acrn::DeviceEvent::Kind::kResized) return;
     const acrn_blk_event told{static_cast<int>(event.kind), event.name, event.count, event.value};
     callback_(context_, &told);
   }

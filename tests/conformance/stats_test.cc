@@ -59,7 +59,15 @@ TEST(requests_are_counted_by_kind_bytes_and_result) {
   EXPECT_EQ(stats.unsupported, 1u);
   EXPECT_EQ(stats.stops, 0u);
   EXPECT_EQ(sum(stats.requests), 11u);
-  EXPECT_EQ(sum(stats.latency), 11u);
+  for (const auto stage : {LatencyStage::kRing, LatencyStage::kEngine, LatencyStage::kAll}) {
+    EXPECT_EQ(stats.latency_of(stage).count(), 11u);
+    for (size_t kind = 0; kind < stats.requests.size(); kind++) {
+      EXPECT_EQ(stats.latency_of(kind, stage).count(), stats.requests[kind]);
+    }
+  }
+  EXPECT_EQ(stats.latency_of(LatencyStage::kAll).nanoseconds,
+            stats.latency_of(LatencyStage::kRing).nanoseconds + stats.latency_of(LatencyStage::kEngine).nanoseconds);
+  EXPECT_EQ(stats.in_flight, 0u);
   // A request that comes while the queue still looks for more needs no kick of its own, nor has each its interrupt.
   EXPECT(stats.kicks >= 1 && stats.kicks <= 12);
   EXPECT_EQ(stats.polls, 0u);
@@ -141,7 +149,7 @@ TEST(the_counts_are_read_while_the_queue_works_and_never_fall) {
   std::atomic<bool> stop{false}, fell{false};
   std::thread watcher([&] {
     for (uint64_t before = 0; !stop;) {
-      const uint64_t now = sum(bench.device().stats(0).latency);
+      const uint64_t now = bench.device().stats(0).latency_of(LatencyStage::kAll).count();
       if (now < before) fell = true;
       before = now;
     }
@@ -152,6 +160,44 @@ TEST(the_counts_are_read_while_the_queue_works_and_never_fall) {
   watcher.join();
   EXPECT(answered && !fell);
   EXPECT_EQ(requests(bench.device().stats(0), DiskRequestKind::kFlush), 3000u);
+}
+
+TEST(requests_in_flight_are_those_that_the_driver_has_not_back) {
+  DeviceFixture bench;
+  RawGuest guest = bench.guest();
+  bench.faults().hold(BlockOp::kRead);
+  for (uint16_t head = 0; head < 5; head++) {
+    ready_request(guest, head, VIRTIO_BLK_T_IN, head, kSector);
+    guest.offer(head);
+  }
+  guest.kick();
+  bench.faults().wait_for_held(5);
+  EXPECT_EQ(bench.device().stats(0).in_flight, 5u);
+  EXPECT_EQ(bench.device().stats(0).latency_of(LatencyStage::kAll).count(), 0u);
+  bench.faults().release();
+  EXPECT_EQ(reap(guest, 5).size(), 5u);
+  bench.settle();
+  EXPECT_EQ(bench.device().stats(0).in_flight, 0u);
+}
+
+// The time of a held request is the engine's, not the ring's.
+TEST(the_time_that_the_disk_takes_is_not_the_rings) {
+  DeviceFixture bench;
+  RawGuest guest = bench.guest();
+  bench.disk().set_hook([](const BlockRequest&) {
+    const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(20);
+    while (std::chrono::steady_clock::now() < end) {
+    }
+  });
+  std::vector<std::byte> data(kSector);
+  EXPECT_EQ(guest.request(VIRTIO_BLK_T_IN, 0, data)->status, VIRTIO_BLK_S_OK);
+  bench.settle();
+  const QueueStats stats = bench.device().stats(0);
+  const auto read = static_cast<size_t>(DiskRequestKind::kRead);
+  const uint64_t engine = stats.latency_of(read, LatencyStage::kEngine).nanoseconds;
+  EXPECT(engine >= 20'000'000);
+  EXPECT_EQ(stats.latency_of(read, LatencyStage::kAll).nanoseconds,
+            engine + stats.latency_of(read, LatencyStage::kRing).nanoseconds);
 }
 
 TEST(a_host_flush_reaches_the_disk_beside_what_the_guest_has_in_flight) {

@@ -33,15 +33,18 @@ class Bench final : private VirtioInterruptSink {
       auto chain = ring_.pop();
       EXPECT(chain.has_value());
       chain->complete(1);
-      publisher.add(CompletionPublisher::Clock::now(), in_flight);
+      const auto now = CompletionPublisher::Clock::now();
+      publisher.add(DiskRequestKind::kWrite, {now, now}, in_flight);
     }
   }
   void refuse_interrupts() { avail_.store16(kRingFlags, VRING_AVAIL_F_NO_INTERRUPT, __ATOMIC_RELAXED); }
   uint16_t used_index() const { return used_.load16(kRingIndex, __ATOMIC_ACQUIRE); }
   uint64_t times() const {
-    uint64_t sum = 0;
-    for (const LoopCounter& bucket : counters_.latency) sum += bucket.value();
-    return sum;
+    const QueueStats stats = counters_.snapshot();
+    const auto write = static_cast<size_t>(DiskRequestKind::kWrite);
+    const uint64_t count = stats.latency_of(write, LatencyStage::kEngine).count();
+    EXPECT_EQ(stats.latency_of(LatencyStage::kAll).count(), count);
+    return count;
   }
   uint64_t counted_interrupts() const { return counters_.interrupts.value(); }
 

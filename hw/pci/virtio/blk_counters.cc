@@ -32,6 +32,12 @@ void BlkCounters::record_host_error(std::string_view name, DeviceEvents* events,
                                errno_name(request.error), ", number ", counter.value(), ")"));
 }
 
+Latency LatencyCounter::value() const {
+  Latency latency{.nanoseconds = nanoseconds_.value()};
+  for (size_t i = 0; i < buckets_.size(); i++) latency.buckets[i] = buckets_[i].value();
+  return latency;
+}
+
 QueueStats BlkCounters::snapshot() const {
   QueueStats stats{.bytes_read = bytes_read.value(),
                    .bytes_written = bytes_written.value(),
@@ -40,11 +46,16 @@ QueueStats BlkCounters::snapshot() const {
                    .overdue = overdue.value(),
                    .stopped = stopped.load(std::memory_order_relaxed),
                    .stops = stops.value(),
+                   .in_flight = in_flight,
+                   .held = held,
                    .kicks = kicks.value(),
                    .polls = polls.value(),
                    .interrupts = interrupts.value()};
   for (size_t i = 0; i < requests.size(); i++) stats.requests[i] = requests[i].value();
-  for (size_t i = 0; i < latency.size(); i++) stats.latency[i] = latency[i].value();
+  for (size_t kind = 0; kind < latency.size(); kind++) {
+    for (size_t stage = 0; stage < latency[kind].size(); stage++)
+      stats.latency[kind][stage] = latency[kind][stage].value();
+  }
   for (size_t operation = 0; operation < host_errors.size(); operation++) {
     for (size_t error = 0; error < kErrnos; error++) {
       const uint64_t count = host_errors[operation][error].value();

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <string>
 #include <string_view>
 
@@ -24,6 +25,38 @@ class LoopCounter {
 
 // " of 8 sectors at sector 2048", for the log; empty for a flush. `disk_offset` in bytes.
 std::string where_text(const BlockRequest& request, uint64_t disk_offset);
+// How many there are now. The same threads.
+class LoopGauge {
+ public:
+  operator unsigned() const { return value_.load(std::memory_order_relaxed); }
+  void operator++(int) { value_.store(*this + 1, std::memory_order_relaxed); }
+  void operator--(int) { value_.store(*this - 1, std::memory_order_relaxed); }
+
+ private:
+  std::atomic<unsigned> value_{0};
+};
+
+class LatencyCounter {
+ public:
+  void add(std::chrono::nanoseconds time) {
+    const auto nanoseconds = static_cast<uint64_t>(time.count());
+    buckets_[latency_bucket(nanoseconds)].add();
+    nanoseconds_.add(nanoseconds);
+  }
+  Latency value() const;
+
+ private:
+  std::array<LoopCounter, kLatencyBuckets> buckets_;
+  LoopCounter nanoseconds_;
+};
+
+// When a request was where.
+struct RequestTimes {
+  using Time = std::chrono::steady_clock::time_point;
+
+  Time waiting_since{};  // in the ring, as far as the device knows
+  Time taken{};
+};
 
 struct BlkCounters {
   static constexpr size_t kErrnos = 134;  // 0 is for what is above
@@ -31,11 +64,19 @@ struct BlkCounters {
   std::array<LoopCounter, kDiskRequestNames.size()> requests;
   LoopCounter bytes_read, bytes_written, io_errors, unsupported, overdue, stops;
   std::array<std::array<LoopCounter, kErrnos>, kDiskOperationNames.size()> host_errors;
-  std::array<LoopCounter, kLatencyBuckets> latency;
+  std::array<std::array<LatencyCounter, kLatencyStageNames.size()>, kDiskRequestNames.size()> latency;
   LoopCounter kicks, polls, interrupts;
+  LoopGauge in_flight, held;
   std::atomic<bool> stopped{false};
 
   void count(DiskRequestKind kind) { requests[static_cast<size_t>(kind)].add(); }
+  // One was returned, which the driver was shown at `shown`.
+  void count_times(DiskRequestKind kind, const RequestTimes& times, RequestTimes::Time shown) {
+    auto& stages = latency[static_cast<size_t>(kind)];
+    stages[static_cast<size_t>(LatencyStage::kRing)].add(times.taken - times.waiting_since);
+    stages[static_cast<size_t>(LatencyStage::kEngine)].add(shown - times.taken);
+    stages[static_cast<size_t>(LatencyStage::kAll)].add(shown - times.waiting_since);
+  }
   // Counts a failed request by operation and errno, and tells some of them to the log and to `events`, which may be
   // null. `name` says in the log whose it is, `disk_offset` (bytes) where it was.
   void record_host_error(std::string_view name, DeviceEvents* events, const BlockRequest& request,

@@ -81,6 +81,7 @@ bool BlkQueue::start(const std::shared_ptr<const MemoryMap>& map, const QueueSet
     return false;
   }
   counters_.stopped.store(false, std::memory_order_relaxed);
+  left_.reset();
   enter(State::kRunning);
   if (!loop_polls_) loop_polls_ = loop_.add_poller(*this);
   if (device_.poll_nanoseconds != 0) start_timer();
@@ -145,7 +146,7 @@ void BlkQueue::retry_held() {
     if (!std::exchange(slot.held, false)) continue;
     held_--;
     in_flight_++;
-    slot.start_time = batch_.batch_time();
+    slot.times = {batch_.batch_time(), batch_.batch_time()};
     carry_out(slot);
   }
   batch_.flush(channel_.get());
@@ -255,6 +256,7 @@ void BlkQueue::serve(Site site) {
   const TurnLimits limits = policy_.begin(site, ring_.waiting(), ring_.size(), start);
   batch_.set_flush_bytes(limits.flush_bytes);
   batch_.set_batch_time(start);
+  waiting_since_ = std::exchange(left_, std::nullopt).value_or(start);
   TurnResult result = process_available(site, limits);
   if (ring_.broken()) record_broken_ring();
   result.in_flight = in_flight_;
@@ -280,11 +282,15 @@ TurnResult BlkQueue::process_available(Site site, const TurnLimits& limits) {
       return result;
     }
     if (result.past_deadline || result.chains >= limits.chains) result.remaining = ring_.waiting();
-    if (result.remaining != 0) return result;
+    if (result.remaining != 0) {
+      left_ = batch_.batch_time();
+      return result;
+    }
     // A loop that polls looks again, and calls prepare_sleep() before it no longer does.
     if (loop_polls_ && site == Site::kLoop) return result;
     if (!ring_.enable_kicks(KickPoint::kNextChain)) return result;
-    batch_.set_batch_time(Clock::now());
+    waiting_since_ = Clock::now();  // the ring was empty until now
+    batch_.set_batch_time(waiting_since_);
   }
 }
 
@@ -325,7 +331,7 @@ void BlkQueue::start_request(DescChain chain) {
   }
   slot.chain = std::move(chain);
   slot.retried = false;
-  slot.start_time = batch_.batch_time();
+  slot.times = {waiting_since_, batch_.batch_time()};
   in_flight_++;
   carry_out(slot);
 }
@@ -338,16 +344,21 @@ void BlkQueue::carry_out(BlkSlot& slot) {
     return ring_.drop_without_status(std::move(slot.chain));
   }
   if (!good) {
-    if (!slot.retried) counters_.count(DiskRequestKind::kOther);
+    count(slot, DiskRequestKind::kOther);
     return finish(slot, VIRTIO_BLK_S_IOERR, 1);
   }
   const ParsedRequest request = parse_request(slot.buffers);
-  if (!slot.retried) counters_.count(request.broken ? DiskRequestKind::kOther : kind_of(request.header.type));
+  count(slot, request.broken ? DiskRequestKind::kOther : kind_of(request.header.type));
   if (request.broken) return refuse(slot, {VIRTIO_BLK_S_IOERR, *request.broken, slot.chain.head()});
   if (channel_ == nullptr && request.header.type != VIRTIO_BLK_T_GET_ID) {
     return refuse(slot, {VIRTIO_BLK_S_IOERR, GuestRule::kNoMedium, request.header.type});
   }
   dispatch(slot, request);
+}
+
+void BlkQueue::count(BlkSlot& slot, DiskRequestKind kind) {
+  slot.kind = kind;
+  if (!slot.retried) counters_.count(kind);
 }
 
 void BlkQueue::dispatch(BlkSlot& slot, const ParsedRequest& request) {
@@ -440,7 +451,7 @@ void BlkQueue::finish(BlkSlot& slot, uint8_t status, uint32_t written) {
   in_flight_--;
   if (status == VIRTIO_BLK_S_IOERR) counters_.io_errors.add();
   if (status == VIRTIO_BLK_S_UNSUPP) counters_.unsupported.add();
-  completions_.add(slot.start_time, in_flight_);
+  completions_.add(slot.kind, slot.times, in_flight_);
 }
 
 void BlkQueue::batch_done() {

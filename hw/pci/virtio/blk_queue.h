@@ -18,6 +18,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 
 #include "acrn/block/blockif.h"
 #include "acrn/event/event_loop.h"
@@ -122,6 +123,7 @@ class BlkQueue final : private BlockSink, private Poller {
   // Requests.
   void start_request(DescChain chain);
   void carry_out(BlkSlot& slot);
+  void count(BlkSlot& slot, DiskRequestKind kind);
   void dispatch(BlkSlot& slot, const ParsedRequest& request);
   void transfer(BlkSlot& slot, const ParsedRequest& request);
   void flush(BlkSlot& slot);
@@ -163,9 +165,11 @@ class BlkQueue final : private BlockSink, private Poller {
 
   Virtqueue ring_;
   BlkSlots slots_;
-  unsigned in_flight_ = 0;
-  unsigned held_ = 0;  // slots; not in flight
   BlkCounters counters_;
+  LoopGauge& in_flight_ = counters_.in_flight;
+  LoopGauge& held_ = counters_.held;       // slots; not in flight
+  Clock::time_point waiting_since_{};      // when the turn found what it takes from the ring
+  std::optional<Clock::time_point> left_;  // when the last turn left chains in the ring
   SubmitBatch batch_;
   CompletionPublisher completions_;
 };

@@ -2,7 +2,6 @@
 // carries it out. BlkSlots: those of a queue, with all the memory that they need. On the queue's loop.
 #pragma once
 
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -11,6 +10,7 @@
 #include <vector>
 
 #include "acrn/block/blockif.h"
+#include "hw/pci/virtio/blk_counters.h"
 #include "hw/pci/virtio/blk_request.h"
 #include "hw/pci/virtio/virtqueue.h"
 
@@ -22,7 +22,8 @@ struct BlkSlot : BlockRequest {
   bool retried = false;  // it was held before
   bool overdue = false;  // its time limit has passed
   ChainBuffers buffers;
-  std::chrono::steady_clock::time_point start_time;
+  DiskRequestKind kind = DiskRequestKind::kOther;
+  RequestTimes times;
   uint64_t disk_offset = 0;                         // bytes: `offset`, which a channel may change
   uint32_t written_if_ok = 0;                       // used length of a success
   std::span<VirtioBlkDiscardWriteZeroes> segments;  // preallocated

@@ -30,9 +30,9 @@ class CompletionPublisher {
   // When the driver was shown the last one.
   Clock::time_point published_at() const { return published_at_; }
 
-  // One more chain is on the used ring. Its request was taken at `start_time`; `in_flight` others are not done.
-  void add(Clock::time_point start_time, unsigned in_flight) {
-    start_times_[unpublished_++] = start_time;
+  // One more chain is on the used ring, of a request of that kind; `in_flight` others are not done.
+  void add(DiskRequestKind kind, const RequestTimes& times, unsigned in_flight) {
+    done_[unpublished_++] = {kind, times};
     uninterrupted_++;
     if (unpublished_ < kPublishGroup) return;
     publish();
@@ -50,9 +50,7 @@ class CompletionPublisher {
     if (unpublished_ == 0) return;
     ring_.publish();
     published_at_ = Clock::now();
-    for (unsigned i = 0; i < unpublished_; i++) {
-      counters_.latency[latency_bucket(static_cast<uint64_t>((published_at_ - start_times_[i]).count()))].add();
-    }
+    for (unsigned i = 0; i < unpublished_; i++) counters_.count_times(done_[i].kind, done_[i].times, published_at_);
     unpublished_ = 0;
   }
   void interrupt() {
@@ -69,7 +67,11 @@ class CompletionPublisher {
   unsigned unpublished_ = 0;    // completed, used.idx not moved yet
   unsigned uninterrupted_ = 0;  // completed since the driver's wish for an interrupt was looked at
   Clock::time_point published_at_;
-  std::array<Clock::time_point, kPublishGroup> start_times_;  // of those not published
+  struct Done {
+    DiskRequestKind kind;
+    RequestTimes times;
+  };
+  std::array<Done, kPublishGroup> done_;  // those not published
 };
 
 }  // namespace acrn

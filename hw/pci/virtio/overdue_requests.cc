@@ -10,7 +10,7 @@ namespace acrn {
 namespace {
 
 std::chrono::milliseconds waited(const BlkSlot& slot) {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - slot.start_time);
+  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - slot.times.taken);
 }
 
 std::string seconds(std::chrono::milliseconds time) {

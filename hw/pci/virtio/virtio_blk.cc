@@ -175,6 +175,10 @@ void VirtioBlk::describe_medium(const BlockInfo& info) {
 }
 
 void VirtioBlk::notify_config_change() {
+  const uint64_t bytes = capacity();
+  if (options_.events != nullptr && told_capacity_.exchange(bytes) != bytes) {
+    options_.events->tell({DeviceEvent::Kind::kResized, "disk", ++capacity_changes_, bytes});
+  }
   if (VirtioInterruptSink* sink = interrupts_.load(); sink != nullptr) sink->config_interrupt();
 }
 

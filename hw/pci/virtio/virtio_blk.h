@@ -3,6 +3,7 @@
 // from the control side at any time. Reads of the configuration are from any thread.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <functional>
 #include <latch>
@@ -40,7 +41,7 @@ struct VirtioBlkOptions {
   ErrorPolicy write_errors = ErrorPolicy::kReport, read_errors = ErrorPolicy::kReport;
   uint32_t poll_nanoseconds = 0;   // between two looks at a running queue; 0: looks when it is kicked
   std::string serial = {};         // the ID before attach(), up to 20 bytes
-  DeviceEvents* events = nullptr;  // who is told what the disk fails; outlives the device
+  DeviceEvents* events = nullptr;  // who is told what becomes of the disk; outlives the device
 };
 
 // The device's feature bits for these options (device.md 6); pure.
@@ -63,6 +64,8 @@ class VirtioBlk final : public VirtioDevice {
   // Refused while there is one already.
   Result<void> attach(std::unique_ptr<BlockBackend> backend, std::string_view serial);
   bool has_disk() const;
+  // Bytes; 0 without a disk. Any thread.
+  uint64_t capacity() const { return state_.capacity << VIRTIO_BLK_SECTOR_SHIFT; }
   // Looks how large the disk is now and tells the guest; returns bytes.
   Result<uint64_t> resize();
   // Returns when everything that was written is on stable storage; at once for a read-only disk or none. Not on a
@@ -130,6 +133,7 @@ class VirtioBlk final : public VirtioDevice {
   VirtioBlkConfig config_ ACRN_GUARDED_BY(mutex_){};
   bool attaching_ ACRN_GUARDED_BY(mutex_) = false;
   CapacitySnapshot capacity_seen_ ACRN_GUARDED_BY(mutex_);
+  std::atomic<uint64_t> told_capacity_{0}, capacity_changes_{0};  // of the events; publish nothing else
 
   std::unique_ptr<BlockBackend> backend_;  // set once, by attach(); outlives the queues' channels
   std::vector<std::unique_ptr<BlkQueue>> queues_;

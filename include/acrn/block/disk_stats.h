@@ -17,12 +17,34 @@ enum class DiskRequestKind : uint8_t { kRead, kWrite, kFlush, kDiscard, kWriteZe
 inline constexpr std::array<std::string_view, 7> kDiskRequestNames{"read",         "write",  "flush", "discard",
                                                                    "write_zeroes", "get_id", "other"};
 
-// Times from taking a request to showing its completion: bucket 0 is below 1 us, bucket n is [2^(n-1), 2^n) us, and
-// the last one is everything above 2^23 us (8.4 s).
+// Parts of the time that a request takes, each from a look at the clock that serves several requests:
+// kRing: from when the device began to look at the ring, or left the request there, until it took it. How long it had
+// been there before is not known: a driver's kick does not say.
+// kEngine: from then until the driver was shown that it is done: checks, filters, the engine, the disk.
+// kAll: both together.
+enum class LatencyStage : uint8_t { kRing, kEngine, kAll };
+inline constexpr std::array<std::string_view, 3> kLatencyStageNames{"ring", "engine", "all"};
+
+// Bucket 0 is below 1 us, bucket n is [2^(n-1), 2^n) us, and the last one is everything above 2^23 us (8.4 s).
 inline constexpr size_t kLatencyBuckets = 25;
 constexpr size_t latency_bucket(uint64_t nanoseconds) {
   return std::min<size_t>(static_cast<size_t>(std::bit_width(nanoseconds / 1000)), kLatencyBuckets - 1);
 }
+
+struct Latency {
+  std::array<uint64_t, kLatencyBuckets> buckets{};
+  uint64_t nanoseconds = 0;  // the sum
+
+  uint64_t count() const {
+    uint64_t sum = 0;
+    for (const uint64_t bucket : buckets) sum += bucket;
+    return sum;
+  }
+  void add(const Latency& other) {
+    for (size_t i = 0; i < buckets.size(); i++) buckets[i] += other.buckets[i];
+    nanoseconds += other.nanoseconds;
+  }
+};
 
 // What a host may fail to do for a disk; in the order of BlockOp.
 inline constexpr std::array<std::string_view, 5> kDiskOperationNames{"read", "write", "flush", "discard",
@@ -41,10 +63,21 @@ struct QueueStats {
   std::vector<HostErrorCount> host_errors;                    // what of status 1 the host is to blame for; no zeroes
   bool stopped = false;  // until the driver resets it, since it was given what cannot be answered
   uint64_t stops = 0;    // how often that has been
-  std::array<uint64_t, kLatencyBuckets> latency{};  // of everything that was returned
-  uint64_t kicks = 0;                               // runs of the kick's handler; several kicks may be one run
-  uint64_t polls = 0;                               // looks at the ring by the timer
-  uint64_t interrupts = 0;                          // sent, or pending while they are masked
+  // Of everything that was returned, by DiskRequestKind and LatencyStage.
+  std::array<std::array<Latency, kLatencyStageNames.size()>, kDiskRequestNames.size()> latency{};
+  uint64_t in_flight = 0;   // taken and not returned, now
+  uint64_t held = 0;        // beside those: failed, and waiting to be tried again
+  uint64_t kicks = 0;       // runs of the kick's handler; several kicks may be one run
+  uint64_t polls = 0;       // looks at the ring by the timer
+  uint64_t interrupts = 0;  // sent, or pending while they are masked
+
+  const Latency& latency_of(size_t kind, LatencyStage stage) const { return latency[kind][static_cast<size_t>(stage)]; }
+  // Of all kinds together.
+  Latency latency_of(LatencyStage stage) const {
+    Latency sum;
+    for (size_t kind = 0; kind < latency.size(); kind++) sum.add(latency_of(kind, stage));
+    return sum;
+  }
 };
 
 }  // namespace acrn

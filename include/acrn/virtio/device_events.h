@@ -1,4 +1,5 @@
-// DeviceEvents: what goes wrong in a device, for a host that acts on it and does not read a log.
+// DeviceEvents: what goes wrong in a device, and what becomes of its disk, for a host that acts on it and does not read
+// a log.
 #pragma once
 
 #include <cstdint>
@@ -12,16 +13,17 @@ struct DeviceEvent {
     kDiskError = 3,       // the disk failed a request
     kRequestHeld = 4,     // and it is held until it is tried again; told of each
     kRequestOverdue = 5,  // the disk has not carried it out within a time limit
+    kResized = 6,         // the disk has another size than before; told of each
   };
   Kind kind;
-  const char* name;  // of the rule, or of the operation; "queue"
+  const char* name;  // of the rule, or of the operation; "queue"; "disk"
   uint64_t count;    // so often since the start, this one included; of kRequestHeld: how many the queue holds
-  uint64_t value;    // what broke the rule; the queue; an errno; of kRequestOverdue: milliseconds
+  uint64_t value;    // what broke the rule; the queue; an errno; of kRequestOverdue: milliseconds; bytes
 };
 
 class DeviceEvents {
  public:
-  // Those that are worth telling (acrn/base/log.h). Any thread, also while it is the loop of a queue; takes no lock
+  // Errors that are worth telling (acrn/base/log.h). Any thread, also while it is the loop of a queue; takes no lock
   // that is held across a call of the device.
   virtual void tell(const DeviceEvent& event) = 0;
 

@@ -14,6 +14,7 @@
 #include "dm/hypervisor/factory.h"
 #include "dm/ident/vm_uuid.h"
 #include "dm/server/server_table.h"
+#include "dm/socket/listening_place.h"
 
 namespace acrn {
 
@@ -50,6 +51,7 @@ struct DmConfig {
   bool windows = false;
   bool debug_exit = false;
   std::optional<std::string> cmd_monitor;  // the control socket's path
+  std::optional<ListeningPlace> metrics;   // where its counts are read by HTTP
   std::optional<ServeConfig> serve;        // no machine: the disks are for other VMMs
   LoggerSetting logger;
   bool dry_run = false;

@@ -81,6 +81,13 @@ bool accept_monitor(DmConfig& config, Text value) {
   return value.size() <= kMaxSocketPath && accept_path<&DmConfig::cmd_monitor>(config, value);
 }
 
+bool accept_metrics(DmConfig& config, Text value) {
+  config.metrics = parse_listening_place(value);
+  if (!config.metrics) return false;
+  const auto* const path = std::get_if<std::string>(&*config.metrics);
+  return path == nullptr || path->size() <= kMaxSocketPath;
+}
+
 std::optional<int>* channel_level(LoggerSetting& setting, Text channel) {
   if (channel == "console") return &setting.console;
   if (channel == "disk") return &setting.disk;
@@ -227,6 +234,16 @@ constexpr CommandOption kOptions[] = {
      .kind = "a socket path",
      .expects = "a path of 1 to 107 bytes, like --cmd_monitor /run/acrn/vm1.sock",
      .manual = "The JSON control socket, for its owner only.",
+     .words = kPathWord},
+    {.names = "--metrics",
+     .argument = "<socket>|[127.0.0.1:]<port>|[::1]:<port>",
+     .help = "counts and latencies for Prometheus, by HTTP, on a socket or a port of this host alone",
+     .example = "--metrics 127.0.0.1:9110",
+     .accept = accept_metrics,
+     .kind = "a place for metrics",
+     .expects = "the path of a socket, or a port of 127.0.0.1 or [::1], like --metrics 127.0.0.1:9110",
+     .manual = "Counts and latencies as OpenMetrics text at /metrics, by HTTP: on a UNIX socket for its owner only, or "
+               "on a TCP port of the loopback address, which every user of this host reaches and no other host.",
      .words = kPathWord},
     {.names = "--serve",
      .argument = "vfio-user|vhost-user|nbd=<dir>",

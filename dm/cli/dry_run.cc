@@ -67,6 +67,7 @@ Json machine_json(const DmConfig& config) {
       {"windows", config.windows},
       {"debugexit", config.debug_exit},
       {"cmd_monitor", optional_json(config.cmd_monitor)},
+      {"metrics", config.metrics ? Json(to_text(*config.metrics)) : Json(nullptr)},
   };
 }
 

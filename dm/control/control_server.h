@@ -6,6 +6,7 @@
 #include <string>
 
 #include "acrn/base/result.h"
+#include "dm/control/control_event.h"
 #include "dm/control/control_target.h"
 #include "dm/event/epoll_loop.h"
 
@@ -17,8 +18,9 @@ class ControlServer {
   static constexpr size_t kMaxUnread = 1 << 20;  // bytes of replies that a client may leave before it is dropped
 
   // Listens at `path`; errors as of ListeningSocket::create().
-  // Loop and target outlive the server.
-  static Result<std::unique_ptr<ControlServer>> create(EpollLoop& loop, const std::string& path, ControlTarget& target);
+  // Loop, target and events outlive the server. `events`: what clients may subscribe to; null: nothing happens.
+  static Result<std::unique_ptr<ControlServer>> create(EpollLoop& loop, const std::string& path, ControlTarget& target,
+                                                       EventBuffer* events = nullptr);
   // What of that can be refused without an effect.
   static Result<void> check(const std::string& path);
   // Drops the clients. The path is removed if it still is this server's.

@@ -1,5 +1,6 @@
 #include "dm/control/control_session.h"
 
+#include <algorithm>
 #include <array>
 #include <nlohmann/json.hpp>
 #include <span>
@@ -7,6 +8,7 @@
 #include "acrn/base/concat.h"
 #include "dm/base/one_line.h"
 #include "dm/cli/option_table.h"
+#include "dm/control/open_metrics.h"
 
 namespace acrn {
 namespace {
@@ -125,20 +127,49 @@ Result<Json> status(ControlTarget& target, const Json&) {
   return Json{{"vm", status.vm_name}, {"uuid", status.uuid}, {"state", status.paused ? "paused" : "running"}};
 }
 
+Result<Json> metrics(ControlTarget& target, const Json&) {
+  return Json{{"text", render_metrics(target.status(), target.stats(), MetricsFormat::kOpenMetrics)}};
+}
+
+// Names of events; without any, all of them. It replaces what was asked for before.
+Result<Json> subscribe(ControlEventSet& events, const Json& arguments) {
+  ControlEventSet wanted;
+  if (arguments.is_null()) wanted.set();
+  if (!arguments.is_null() && !arguments.is_array()) {
+    return usage_error(R"(subscribe: give names of events, like "arguments": ["io_error", "paused"], or none for all)");
+  }
+  for (const Json& name : arguments) {
+    const auto text = name.is_string() ? name.get_ref<const std::string&>() : name.dump();
+    const auto known = std::find(kControlEventNames.begin(), kControlEventNames.end(), text);
+    if (known == kControlEventNames.end()) return unknown_word(shown(text), "an event", kControlEventNames);
+    wanted.set(static_cast<size_t>(known - kControlEventNames.begin()));
+  }
+  events = wanted;
+  Json names = Json::array();
+  for (size_t i = 0; i < kControlEventNames.size(); i++) {
+    if (events.test(i)) names.push_back(kControlEventNames[i]);
+  }
+  return Json{{"events", std::move(names)}};
+}
+
 Result<Json> help(ControlTarget& target, const Json& arguments);
 
 struct Command {
   std::string_view name;
   std::string_view arguments;  // what they look like; empty: there are none
   std::string_view help;
+  // One of the two: what is asked of the machine, or what the client wants for itself.
   Result<Json> (*run)(ControlTarget& target, const Json& arguments);
+  Result<Json> (*set_events)(ControlEventSet& events, const Json& arguments) = nullptr;
 };
 
-constexpr std::array<Command, 9> kCommands{{
+constexpr std::array<Command, 11> kCommands{{
     {"blkrescan", "\"<slot>,<path>[,opts]\"", "gives a nodisk slot its disk", blkrescan},
     {"resize", "\"<slot>\"", "follows the new size of a served file", resize},
     {"limits", "\"<slot>[,<limit>=<n>...]\"", "what a disk may be asked for in a second, and changes of it", limits},
     {"stats", "\"<slot>\" or none", "counts of every function, or of one", stats},
+    {"metrics", "", "all counts as OpenMetrics text", metrics},
+    {"subscribe", "[\"<event>\", ...] or none", "lines for what happens from now on", nullptr, subscribe},
     {"pause", "", "lets the virtual CPUs rest", pause},
     {"resume", "", "lets them run again, and tries again what is held of failed requests", resume},
     {"stop", "", "ends the virtual machine", stop},
@@ -156,7 +187,7 @@ Result<Json> help(ControlTarget&, const Json&) {
   return Json{{"commands", std::move(commands)}};
 }
 
-Result<Json> run(const Json& request, ControlTarget& target) {
+Result<Json> run(const Json& request, ControlTarget& target, ControlEventSet& events) {
   for (const auto& [key, value] : request.items()) {
     if (key != "id" && key != "command" && key != "arguments") {
       return usage_error(concat("'", shown(key), "' is not a member of a request; give id, command and arguments"));
@@ -175,6 +206,7 @@ Result<Json> run(const Json& request, ControlTarget& target) {
     if (command.arguments.empty() && !none) {
       return usage_error(concat(name, ": it takes no arguments; leave them out"));
     }
+    if (command.set_events != nullptr) return command.set_events(events, none ? Json() : arguments);
     return command.run(target, none ? Json() : arguments);
   }
   return unknown_word(shown(name), "a command", known);
@@ -197,12 +229,12 @@ std::string reply_text(const Json* id, const Result<Json>& result) {
 
 std::string control_refusal(std::string_view error) { return reply_text(nullptr, usage_error(std::string(error))); }
 
-std::string control_reply(std::string_view line, ControlTarget& target) {
+std::string control_reply(std::string_view line, ControlTarget& target, ControlEventSet& events) {
   const Result<Json> request = parse_json(line);
   if (!request) return control_refusal(request.error().message);
   const Json& json = request.value();
   if (!json.is_object()) return control_refusal(R"(not an object; give a line like {"command": "status"})");
-  return reply_text(json.contains("id") ? &json["id"] : nullptr, run(json, target));
+  return reply_text(json.contains("id") ? &json["id"] : nullptr, run(json, target, events));
 }
 
 std::optional<std::string_view> ControlSession::next_line() {
@@ -228,7 +260,8 @@ std::optional<std::string> ControlSession::next() {
     const auto line = next_line();
     if (!line) return std::nullopt;
     if (broken_) return control_refusal(concat("a line is longer than ", kMaxLine, " bytes; good bye")) + "\n";
-    if (line->find_first_not_of(" \t\r") != std::string_view::npos) return control_reply(*line, target_) + "\n";
+    if (line->find_first_not_of(" \t\r") != std::string_view::npos)
+      return control_reply(*line, target_, events_) + "\n";
   }
   return std::nullopt;
 }

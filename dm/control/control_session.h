@@ -6,16 +6,19 @@
 #include <string>
 #include <string_view>
 
+#include "dm/control/control_event.h"
 #include "dm/control/control_target.h"
+#include "dm/control/text_session.h"
 
 namespace acrn {
 
-// Carries out one request, without its newline, and returns the reply, without one.
-std::string control_reply(std::string_view line, ControlTarget& target);
+// Carries out one request, without its newline, and returns the reply, without one. `events`: what the client wants to
+// be told of, which a request may change.
+std::string control_reply(std::string_view line, ControlTarget& target, ControlEventSet& events);
 // The reply to what is no request at all.
 std::string control_refusal(std::string_view error);
 
-class ControlSession {
+class ControlSession final : public TextSession {
  public:
   static constexpr size_t kMaxLine = 64 * 1024;  // bytes, without the newline
   static constexpr unsigned kMaxDepth = 16;      // objects and arrays inside each other
@@ -23,18 +26,21 @@ class ControlSession {
   // The target outlives the session.
   explicit ControlSession(ControlTarget& target) : target_(target) {}
 
-  void add(std::string_view bytes) { input_ += bytes; }
-  // No more bytes will come: what is left is a line.
-  void finish() { finished_ = true; }
-  // Carries out the next request. Returns its reply with a newline; nothing: no whole line is there.
-  std::optional<std::string> next();
-  // A line was too long. Where the next one would begin is anybody's guess, so the client is to go.
-  bool broken() const { return broken_; }
+  void add(std::string_view bytes) override { input_ += bytes; }
+  // What is left is a line.
+  void finish() override { finished_ = true; }
+  // Each reply is a line, with its newline.
+  std::optional<std::string> next() override;
+  // A line was too long. Where the next one would begin is anybody's guess.
+  bool is_over() const override { return broken_; }
+  bool wants(ControlEventKind kind) const { return events_.test(static_cast<size_t>(kind)); }
+  bool wants_any() const { return events_.any(); }
 
  private:
   std::optional<std::string_view> next_line();
 
   ControlTarget& target_;
+  ControlEventSet events_;
   std::string input_;
   size_t begin_ = 0;    // of the first line not taken yet
   size_t scanned_ = 0;  // up to here there is no newline

@@ -9,6 +9,7 @@
 #include "dm/base/folder.h"
 #include "dm/block/sources/byte_lock.h"
 #include "dm/control/control_server.h"
+#include "dm/control/metrics_server.h"
 #include "dm/devices/block_device_options.h"
 #include "dm/devices/device_table.h"
 #include "dm/machine/pci_setup.h"
@@ -129,6 +130,13 @@ Result<void> check_sockets(const DmConfig& config) {
   if (config.cmd_monitor) {
     if (auto checked = ControlServer::check(*config.cmd_monitor); !checked) return checked;
     if (auto added = paths.add(*config.cmd_monitor, "--cmd_monitor"); !added) return added;
+  }
+  if (config.metrics) {
+    if (auto checked = MetricsServer::check(*config.metrics); !checked) return checked;
+    const auto* const path = std::get_if<std::string>(&*config.metrics);
+    if (path != nullptr) {
+      if (auto added = paths.add(*path, "--metrics"); !added) return added;
+    }
   }
   for (const PciSlotConfig& slot : config.slots) {
     if (!config.serve || !slot.device->servable) continue;

@@ -40,13 +40,26 @@ void Runner::start() {
   notify_ready();
 }
 
-Result<void> Runner::make_control_server() {
-  if (!config_.cmd_monitor) return {};
-  auto server = ControlServer::create(loop_, *config_.cmd_monitor, *this);
-  if (!server) return server.error();
-  control_server_ = std::move(server).value();
+Result<void> Runner::make_monitors() {
+  if (config_.cmd_monitor) {
+    auto server = ControlServer::create(loop_, *config_.cmd_monitor, *this, &events_);
+    if (!server) return server.error();
+    control_server_ = std::move(server).value();
+  }
+  if (config_.metrics) {
+    auto server = MetricsServer::create(loop_, *config_.metrics, *this);
+    if (!server) return server.error();
+    metrics_server_ = std::move(server).value();
+  }
   return {};
 }
+
+void Runner::end_monitors() {
+  control_server_.reset();
+  metrics_server_.reset();
+}
+
+SlotEvents& Runner::add_events(PciAddress address) { return slot_events_.emplace_back(full_name(address), events_); }
 
 void Runner::request_stop() {
   loop_.post([this] { end(0); });

@@ -1,9 +1,10 @@
-// Runner: what acrn-dm was asked to run, from its start to its end: the configured devices, the control socket, and
-// what uses the devices, which is the derived class's.
+// Runner: what acrn-dm was asked to run, from its start to its end: the configured devices, the control socket and the
+// metrics, and what uses the devices, which is the derived class's.
 //
 // Threads: lives on the control loop; start() and destruction happen there. Requests come from any thread.
 #pragma once
 
+#include <deque>
 #include <memory>
 #include <vector>
 
@@ -11,8 +12,10 @@
 #include "acrn/base/unique_fd.h"
 #include "dm/cli/command_line.h"
 #include "dm/control/control_server.h"
+#include "dm/control/metrics_server.h"
 #include "dm/event/epoll_loop.h"
 #include "dm/run/running_device.h"
+#include "dm/run/slot_events.h"
 
 namespace acrn {
 
@@ -40,7 +43,11 @@ class Runner : protected ControlTarget {
   // that failed.
   virtual Result<void> halt() = 0;
 
-  Result<void> make_control_server();
+  // The sockets through which others look at it, and their end, before that of the devices.
+  Result<void> make_monitors();
+  void end_monitors();
+  // Who is told of what happens in that slot, and outlives its device.
+  SlotEvents& add_events(PciAddress address);
   Result<void> flush_all();  // the first error
   void retry_held();         // of failed requests
   void lift_limits();        // what waits for them must not hold up the end
@@ -58,10 +65,13 @@ class Runner : protected ControlTarget {
   const DmConfig& config_;
   EpollLoop& loop_;
   ThrottleGroups throttles_;
+  EventBuffer events_;
+  std::deque<SlotEvents> slot_events_;
   std::vector<RunningDevice> devices_;
-  std::unique_ptr<ControlServer> control_server_;
 
  private:
+  std::unique_ptr<ControlServer> control_server_;
+  std::unique_ptr<MetricsServer> metrics_server_;
   UniqueFd ended_fd_;  // eventfd
   Result<int> outcome_ = 0;
   bool finished_ = false;

@@ -9,7 +9,7 @@
 namespace acrn {
 
 ServeRunner::~ServeRunner() {
-  control_server_.reset();
+  end_monitors();
   for (Served& served : served_) served.server->stop();
   devices_.clear();
 }
@@ -20,7 +20,7 @@ Result<void> ServeRunner::try_start() {
     if (!slot.device->servable) continue;
     if (auto added = add(slot); !added) return added.error();
   }
-  if (auto made = make_control_server(); !made) return made.error();
+  if (auto made = make_monitors(); !made) return made.error();
   for (size_t i = 0; i < served_.size(); i++) {
     const PciAddress address = devices_[i].slot.address;
     const std::string path = serve_socket(config_, address);
@@ -54,7 +54,8 @@ Result<void> ServeRunner::add_function(const PciSlotConfig& slot, std::unique_pt
                                       .shared_loop = *loop,
                                       .virtio = virtio_options(config_),
                                       .queue_loop = row.queue_loop,
-                                      .throttles = &throttles_};
+                                      .throttles = &throttles_,
+                                      .events = &watch_clients(slot, server)};
   served_.push_back({std::move(loop), std::move(made).value(), {}});
   auto device = create_device(slot, environment, server.pin());
   if (!device) return device.error();
@@ -64,6 +65,13 @@ Result<void> ServeRunner::add_function(const PciSlotConfig& slot, std::unique_pt
   };
   devices_.push_back({slot, std::move(device).value()});
   return {};
+}
+
+// Who is told of the slot, its clients included.
+SlotEvents& ServeRunner::watch_clients(const PciSlotConfig& slot, Server& server) {
+  SlotEvents& events = add_events(slot.address);
+  server.on_client([&events](bool connected) { events.tell_client(connected); });
+  return events;
 }
 
 Error ServeRunner::cannot_serve(const PciSlotConfig& slot) const {
@@ -81,7 +89,8 @@ Result<void> ServeRunner::add_bare(const PciSlotConfig& slot, std::unique_ptr<Ep
                                       .shared_loop = *loop,
                                       .queue_loop = row.queue_loop,
                                       .poll_nanoseconds = config_.virtio_poll.value_or(0),
-                                      .throttles = &throttles_};
+                                      .throttles = &throttles_,
+                                      .events = &watch_clients(slot, server)};
   served_.push_back({std::move(loop), std::move(made).value(), {}});
   auto created = create_bare_device(slot, environment);
   if (!created) return created.error();
@@ -98,6 +107,7 @@ Result<void> ServeRunner::add_disk(const PciSlotConfig& slot, std::unique_ptr<Ep
   auto made = config_.serve->server->create_block(full_name(slot.address), *loop);
   if (!made) return made.error();
   BlockServer& server = *made.value();
+  watch_clients(slot, server);
   EpollLoop& its_loop = *loop;
   served_.push_back({std::move(loop), std::move(made).value(), {}});
   auto created = create_bare_disk(slot, its_loop, &throttles_);
@@ -127,6 +137,12 @@ Result<void> ServeRunner::halt() {
     if (!result) return result;
   }
   return {};
+}
+
+std::vector<DeviceReport> ServeRunner::stats() {
+  std::vector<DeviceReport> reports = Runner::stats();
+  for (size_t i = 0; i < reports.size(); i++) reports[i].clients = slot_events_[i].clients();
+  return reports;
 }
 
 Result<void> ServeRunner::pause() {

@@ -23,8 +23,10 @@ class ServeRunner final : public Runner {
   Result<void> add_function(const PciSlotConfig& slot, std::unique_ptr<EpollLoop> loop);
   Result<void> add_bare(const PciSlotConfig& slot, std::unique_ptr<EpollLoop> loop);
   Result<void> add_disk(const PciSlotConfig& slot, std::unique_ptr<EpollLoop> loop);
+  SlotEvents& watch_clients(const PciSlotConfig& slot, Server& server);
   Error cannot_serve(const PciSlotConfig& slot) const;
 
+  std::vector<DeviceReport> stats() override;
   Result<void> pause() override;
   Result<void> resume() override;
 

@@ -8,7 +8,7 @@ namespace acrn {
 
 VmRunner::~VmRunner() {
   // The machine holds on to devices, the devices to the machine's lines: with its vCPUs stopped it uses none of them.
-  control_server_.reset();
+  end_monitors();
   board_.clear();
   lines_.clear();
   devices_.clear();
@@ -28,7 +28,7 @@ Result<void> VmRunner::try_start() {
        {&VmRunner::make_machine, &VmRunner::make_devices, &VmRunner::make_board, &VmRunner::make_serial_ports}) {
     if (auto made = (this->*step)(); !made) return made.error();
   }
-  if (auto made = make_control_server(); !made) return made.error();
+  if (auto made = make_monitors(); !made) return made.error();
   return machine_->boot(*kernel_);
 }
 
@@ -58,12 +58,13 @@ Result<void> VmRunner::make_devices() {
   auto loop = EpollLoop::create("queues", {}, kQueueLoop);
   if (!loop) return loop.error();
   queue_loop_ = std::move(loop).value();
-  const DeviceEnvironment environment{.memory = machine_->memory(),
-                                      .msi = machine_->msi(),
-                                      .shared_loop = *queue_loop_,
-                                      .virtio = virtio_options(config_),
-                                      .throttles = &throttles_};
+  DeviceEnvironment environment{.memory = machine_->memory(),
+                                .msi = machine_->msi(),
+                                .shared_loop = *queue_loop_,
+                                .virtio = virtio_options(config_),
+                                .throttles = &throttles_};
   for (const PciSlotConfig& slot : config_.slots) {
+    environment.events = &add_events(slot.address);
     auto device = create_device(slot, environment, machine_->pci_pin(slot.address));
     if (!device) return device.error();
     machine_->attach(slot.address, device.value()->function());
@@ -116,7 +117,9 @@ Result<void> VmRunner::pause() {
   if (finished()) return Error{ErrorKind::kUsage, "the VM has ended"};
   if (!machine_->traits().resumes)
     return Error{ErrorKind::kUnavailable, "this hypervisor cannot resume what it has paused"};
-  if (!std::exchange(paused_, true)) machine_->pause();
+  if (std::exchange(paused_, true)) return {};
+  machine_->pause();
+  events_.add({.kind = ControlEventKind::kPaused});
   return {};
 }
 
@@ -124,6 +127,7 @@ Result<void> VmRunner::resume() {
   if (finished()) return Error{ErrorKind::kUsage, "the VM has ended"};
   retry_held();
   if (!std::exchange(paused_, false)) return {};
+  events_.add({.kind = ControlEventKind::kResumed});
   if (reset_asked_) {
     restart();
   } else {

@@ -60,14 +60,23 @@ void ClientSocket::stop() {
     finished_ = nullptr;
     acceptor_.reset();
     ended_.reset();
+    if (connection_ == nullptr) return;
     connection_.reset();
+    tell(false);
   });
+}
+
+void ClientSocket::tell(bool connected) {
+  if (on_client_) on_client_(connected);
 }
 
 void ClientSocket::accept(UniqueFd client, int error) {
   // The next client may be quicker than the news of the last one's end. What that one leaves has to go first.
   ended_.reset();
-  if (connection_ != nullptr && connection_->hung_up()) connection_.reset();
+  if (connection_ != nullptr && connection_->hung_up()) {
+    connection_.reset();
+    tell(false);
+  }
   if (error != 0 || connection_ != nullptr) {
     log(LogLevel::kDebug,
         concat(name_, ": a client was turned away: ", error != 0 ? errno_text(error) : "there is one already"));
@@ -76,6 +85,7 @@ void ClientSocket::accept(UniqueFd client, int error) {
   auto session = make_session_(peer_process(client.fd()));
   connection_ = Connection::create(*loop_, std::move(client), std::move(session),
                                    [this](std::string_view why) { client_gone(why); });
+  if (connection_ != nullptr) tell(true);
 }
 
 void ClientSocket::client_gone(std::string_view why) {
@@ -86,6 +96,7 @@ void ClientSocket::client_gone(std::string_view why) {
   }
   // It is in the middle of its handler.
   ended_ = std::move(connection_);
+  tell(false);
   loop_->post([this] {
     ended_.reset();
     if (acceptor_ != nullptr) acceptor_->retry();

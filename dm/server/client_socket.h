@@ -32,6 +32,8 @@ class ClientSocket {
   // Serves clients at that path; or, on a socket that the process was started with and whose peer is there, that one,
   // and calls `finished` on the loop when it has left, for there cannot be another.
   Result<void> serve(const std::string& path, MakeSession make_session, std::function<void()> finished);
+  // `told` hears of each client, when it has come and when it has left. On the loop; before serve().
+  void on_client(std::function<void(bool connected)> told) { on_client_ = std::move(told); }
   // The client is dropped and the path removed.
   void stop();
 
@@ -39,12 +41,14 @@ class ClientSocket {
   explicit ClientSocket(std::string name) : name_(std::move(name)) {}
   void accept(UniqueFd client, int error);
   void client_gone(std::string_view why);
+  void tell(bool connected);
 
   const std::string name_;
   std::unique_ptr<EpollLoop> loop_;
   // On the loop.
   MakeSession make_session_;
   std::function<void()> finished_;  // if there cannot be another client
+  std::function<void(bool connected)> on_client_;
   std::unique_ptr<Connection> connection_, ended_;
   std::unique_ptr<Acceptor> acceptor_;
   uint64_t misbehaved_ = 0;  // clients that were dropped

@@ -25,6 +25,9 @@ class Server {
  public:
   virtual ~Server() = default;
 
+  // `told` hears of each client that is served, when it has come and when it has left, on a loop of the server's.
+  // Before serve(). A server that does not tell is none the worse.
+  virtual void on_client(std::function<void(bool connected)> /*told*/) {}
   // The clients are dropped and the path removed: returns when the device is at rest. It may go then.
   virtual void stop() = 0;
 };

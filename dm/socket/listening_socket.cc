@@ -1,5 +1,7 @@
 #include "dm/socket/listening_socket.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -82,7 +84,47 @@ Result<void> make_room(const Wish& wish, const sockaddr_un& address) {
   return {};
 }
 
+// A TCP socket that has the port, and does not listen yet: nobody can connect to it.
+Result<UniqueFd> bind_port(const Wish& wish, const LoopbackPort& place) {
+  UniqueFd socket(::socket(place.ipv6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!socket) return wish.refuse(errno_text(errno));
+  const int on = 1;  // connections of a server that has ended keep its port for a while
+  ::setsockopt(socket.fd(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+  sockaddr_in ipv4{};
+  ipv4.sin_family = AF_INET;
+  ipv4.sin_port = htons(place.port);
+  ipv4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  sockaddr_in6 ipv6{};
+  ipv6.sin6_family = AF_INET6;
+  ipv6.sin6_port = htons(place.port);
+  ipv6.sin6_addr = in6addr_loopback;
+  // SAFETY: both are a sockaddr to the socket calls.
+  const auto* const address =
+      place.ipv6 ? reinterpret_cast<const sockaddr*>(&ipv6) : reinterpret_cast<const sockaddr*>(&ipv4);
+  const socklen_t size = place.ipv6 ? sizeof(ipv6) : sizeof(ipv4);
+  if (::bind(socket.fd(), address, size) != 0) return wish.refuse(errno_text(errno));
+  return socket;
+}
+
 }  // namespace
+
+Result<ListeningSocket> ListeningSocket::create_at(std::string_view option, const ListeningPlace& place,
+                                                   std::string_view advice) {
+  if (const auto* path = std::get_if<std::string>(&place)) return create(option, *path, advice);
+  const std::string name = to_text(place);
+  const Wish wish{option, name, advice};
+  auto socket = bind_port(wish, std::get<LoopbackPort>(place));
+  if (!socket) return socket.error();
+  if (::listen(socket.value().fd(), kBacklog) != 0) return wish.refuse(errno_text(errno));
+  return ListeningSocket(std::move(socket).value(), "", {});
+}
+
+Result<void> ListeningSocket::check_at(std::string_view option, const ListeningPlace& place, std::string_view advice) {
+  if (const auto* path = std::get_if<std::string>(&place)) return check(option, *path, advice);
+  const std::string name = to_text(place);
+  auto socket = bind_port({option, name, advice}, std::get<LoopbackPort>(place));
+  return socket ? Result<void>() : socket.error();
+}
 
 Result<ListeningSocket> ListeningSocket::create(std::string_view option, const std::string& path,
                                                 std::string_view advice) {

@@ -77,6 +77,7 @@ refused 64 '--cpu_affinity 0,1: 2 host CPUs for 3 vCPUs' --cpu_affinity 0,1 --cp
 refused 64 '--hypervisor xen: not a hypervisor; give acrn or kvm' --hypervisor xen
 refused 64 '--virtio_poll 0: not a polling interval' --virtio_poll 0
 refused 64 "--cmd_monitor '': not a socket path" --cmd_monitor ''
+refused 64 '--metrics 0.0.0.0:9110: not a place for metrics; give the path of a socket, or a port of 127.0.0.1 or [::1], like --metrics 127.0.0.1:9110' --metrics 0.0.0.0:9110
 refused 64 '--logger_setting disk,level=9: not a logger setting' --logger_setting disk,level=9
 refused 64 '--memsiz: unknown option; did you mean --memsize?' --memsiz 1G
 refused 64 '--windows=yes: --windows takes no value' --windows=yes
@@ -176,6 +177,7 @@ accepted '"start_bytes": 8192' -s 9,virtio-blk,disk.img,range=2/4,sectorsize=409
 accepted '"serial": "MY DISK"' -s '9,virtio-blk,disk.img,serial=MY DISK'
 accepted '"subsystem_vendor": "108e"' --windows -s 9,virtio-blk,nodisk
 accepted '"emulation": "hostbridge"'
+accepted '"metrics": "127.0.0.1:9110"' --metrics 9110
 accepted '"disk": 5' --logger_setting disk,level=5
 
 long=$files
@@ -286,6 +288,9 @@ alike 66 '-s 9:0: virtio-blk missing.img: cannot be opened' -s 9,virtio-blk,miss
 alike 66 '--cmd_monitor none/c.sock: No such file or directory; give the path of a new socket' --cmd_monitor none/c.sock
 alike 66 '--cmd_monitor disk.img: there is something that is not a socket' --cmd_monitor disk.img
 alike 66 '--cmd_monitor disk.img/c.sock: Not a directory' --cmd_monitor disk.img/c.sock
+alike 66 '--metrics none/m.sock: No such file or directory; give the path of a new socket or a free port' --metrics none/m.sock
+alike 66 '--metrics disk.img: there is something that is not a socket' --metrics disk.img
+alike 64 "--metrics ./dir/new: --cmd_monitor makes that already" --cmd_monitor dir/new --metrics ./dir/new
 alike 66 '--serve none/vm1.9.0.sock: No such file or directory' --serve vfio-user=none -s 9,virtio-blk,disk.img
 alike 66 '--serve disk.img/vm1.9.0.sock: Not a directory' --serve vfio-user=disk.img -s 9,virtio-blk,disk.img
 alike 64 "slot 9:0 here/vm1.9.0.sock: --cmd_monitor makes that already" --cmd_monitor "$files/dir/vm1.9.0.sock" --serve vfio-user=here -s 9,virtio-blk,disk.img
@@ -295,7 +300,7 @@ alike 66 "--serve /proc/vm1.9.0.sock: Operation not permitted" --serve vfio-user
 alike 66 '-l com1: none/console: No such file or directory' -l com1,none/console
 alike 66 '-l com1: dir: it is a directory' -l com1,dir
 alike 66 '-l com2: disk.img/console: Not a directory' -l com2,disk.img/console
-right -l com1,dir/console -l com2,pty -l com3,fifo --cmd_monitor dir/c.sock
+right -l com1,dir/console -l com2,pty -l com3,fifo --cmd_monitor dir/c.sock --metrics dir/m.sock
 if chattr +a other.img 2>/dev/null; then
   before=$(snapshot)
   alike 66 '-s 9:0: virtio-blk other.img: cannot be opened for writing: Operation not permitted; add ro' -s 9,virtio-blk,other.img

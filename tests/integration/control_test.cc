@@ -1,10 +1,13 @@
 // The control socket, by real sockets, over disks of the loopback board (docs/control-socket.md).
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include <cstring>
+#include <deque>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -17,6 +20,7 @@
 #include "dm/devices/device_table.h"
 #include "dm/loopback/raw_guest.h"
 #include "dm/run/running_device.h"
+#include "dm/run/slot_events.h"
 #include "tests/support/must.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/test.h"
@@ -32,9 +36,10 @@ using namespace test;  // NOLINT(google-build-using-namespace)
 class LoopbackTarget final : public ControlTarget {
  public:
   explicit LoopbackTarget(const std::vector<std::string>& slots) {
-    const DeviceEnvironment environment{.memory = board_->memory(), .msi = board_->msi(), .shared_loop = *shared_};
+    DeviceEnvironment environment{.memory = board_->memory(), .msi = board_->msi(), .shared_loop = *shared_};
     for (const std::string& text : slots) {
       const PciSlotConfig slot = must(parse_slot(text));
+      environment.events = &slot_events_.emplace_back(full_name(slot.address), events_);
       auto device = must(create_device(slot, environment, board_->pin(slot.address)));
       board_->bus().attach(slot.address, device->function());
       devices_.push_back({slot, std::move(device)});
@@ -42,6 +47,7 @@ class LoopbackTarget final : public ControlTarget {
   }
   LoopbackMachine& board() { return *board_; }
   EpollLoop& shared_loop() { return *shared_; }
+  EventBuffer& events() { return events_; }
   bool stopped() const { return stopped_; }
 
   Result<void> blkrescan(const RescanRequest& request) override {
@@ -66,6 +72,7 @@ class LoopbackTarget final : public ControlTarget {
     return reports;
   }
   Result<void> pause() override {
+    if (!paused_) events_.add({.kind = ControlEventKind::kPaused});
     paused_ = true;
     return {};
   }
@@ -77,6 +84,8 @@ class LoopbackTarget final : public ControlTarget {
   MachineStatus status() override { return {"vm1", "615db82a-e189-4b4f-8dbb-d321343e4ab3", paused_}; }
 
  private:
+  EventBuffer events_;
+  std::deque<SlotEvents> slot_events_;
   std::unique_ptr<LoopbackMachine> board_ = must(LoopbackMachine::create(64 << 20));
   std::unique_ptr<EpollLoop> shared_ = must(EpollLoop::create("shared", {}));
   std::vector<RunningDevice> devices_;
@@ -134,7 +143,7 @@ struct Rig {
   explicit Rig(const std::vector<std::string>& slots = {}) : target(slots) {
     static const bool quiet = setup_logging({.console = 1}, "").ok();
     EXPECT(quiet);
-    server = must(ControlServer::create(*loop, path, target));
+    server = must(ControlServer::create(*loop, path, target, &target.events()));
   }
 };
 
@@ -273,7 +282,12 @@ TEST(what_is_no_request_gets_an_error_and_the_next_request_is_served) {
       {R"({"command": 5})", "the command is missing"},
       {R"({"comand": "status"})", "'comand' is not a member"},
       {R"({"command": "statsu"})", "did you mean stat"},
-      {R"({"command": ""})", "known: blkrescan, resize, limits, stats, pause, resume, stop, status, help"},
+      {R"({"command": ""})",
+       "known: blkrescan, resize, limits, stats, metrics, subscribe, pause, resume, stop, status, help"},
+      {R"({"command": "metrics", "arguments": "9"})", "metrics: it takes no arguments"},
+      {R"({"command": "subscribe", "arguments": "paused"})", "subscribe: give names of events, like"},
+      {R"({"command": "subscribe", "arguments": ["pause"]})", "'pause' is not an event; did you mean paused?"},
+      {R"({"command": "subscribe", "arguments": [[7]]})", "'[7]' is not an event"},
       {R"({"command": "stop", "arguments": "9"})", "stop: it takes no arguments"},
       {R"({"command": "resize"})", "the slot is missing"},
       {R"({"command": "resize", "arguments": 9})", "the slot is missing"},
@@ -422,6 +436,7 @@ std::string comparable(std::string text, const std::string& path) {
     for (auto& queue : json["result"]["functions"][0]["queues"]) {
       for (const char* count : {"kicks", "interrupts"}) queue[count] = 0;
       queue["latency_us_below"].clear();
+      queue["latency"].clear();
     }
   }
   return json.dump();
@@ -511,6 +526,124 @@ TEST(the_guest_sees_a_disk_that_comes_by_blkrescan_and_grows_by_resize) {
   EXPECT_CONTAINS(stats, R"("mistakes":{"sector-past-end":1})");
   EXPECT_CONTAINS(client.run("stats"),
                   R"({"slot":"0:0:0","emulation":"hostbridge","queues":[],"mistakes":{},"vmm_mistakes":{}})");
+}
+
+// --- metrics and events
+
+TEST(metrics_are_a_text_that_ends) {
+  Rig rig({"0,hostbridge", "9,virtio-blk,ram:1M"});
+  const auto reply = nlohmann::json::parse(Client(rig.path).run("metrics"));
+  const auto text = reply["result"]["text"].get<std::string>();
+  EXPECT(text.ends_with("\n# EOF\n"));
+  EXPECT_CONTAINS(text, "acrn_disk_size_bytes{vm=\"vm1\",slot=\"0:9:0\"} 1048576\n");
+}
+
+// The next event, without its time.
+nlohmann::json event_of(Client& client) {
+  auto json = nlohmann::json::parse(client.line().value_or("null"));
+  EXPECT(json.is_object() && json["time"].is_number());
+  json.erase("time");
+  return json;
+}
+
+TEST(a_client_is_told_of_what_it_asked_for_and_of_nothing_before) {
+  Rig rig({"9,virtio-blk,nodisk"});
+  Client all(rig.path), some(rig.path), none(rig.path);
+  const std::string path = rig.directory.file("disk.img", 1 << 20);
+  EXPECT_CONTAINS(all.run("pause"), R"("ok":true)");
+  EXPECT_CONTAINS(all.run("resume"), R"("ok":true)");
+  EXPECT_CONTAINS(all.run("subscribe"), R"({"ok":true,"result":{"events":["io_error","guest_error","queue_stopped",)");
+  EXPECT_EQ(some.run("subscribe", R"(["resized", "resized"])"), R"({"ok":true,"result":{"events":["resized"]}})");
+  EXPECT_CONTAINS(none.run("pause"), R"("ok":true)");
+  EXPECT_CONTAINS(none.run("blkrescan", "\"9," + path + "\""), R"("ok":true)");
+  std::filesystem::resize_file(path, 2 << 20);
+  EXPECT_CONTAINS(none.run("resize", R"("9")"), R"("ok":true)");
+  EXPECT_CONTAINS(none.run("resize", R"("9")"), R"("ok":true)");  // to the size that it has
+  EXPECT_EQ(event_of(all), nlohmann::json::parse(R"({"event":"paused"})"));
+  for (Client* client : {&all, &some}) {
+    EXPECT_EQ(event_of(*client), nlohmann::json::parse(R"({"event":"resized","slot":"0:9:0","bytes":1048576})"));
+    EXPECT_EQ(event_of(*client), nlohmann::json::parse(R"({"event":"resized","slot":"0:9:0","bytes":2097152})"));
+  }
+  // Requests go on, and a later subscription replaces the first.
+  EXPECT_EQ(all.run("subscribe", R"(["paused"])"), R"({"ok":true,"result":{"events":["paused"]}})");
+  EXPECT_CONTAINS(some.run("status"), R"("state":"paused")");
+}
+
+TEST(a_guest_that_breaks_a_rule_is_an_event_with_the_running_count) {
+  Rig rig({"9,virtio-blk,ram:1M"});
+  RawGuest guest = must(RawGuest::start(rig.target.board(), {0, 9, 0}));
+  Client client(rig.path);
+  EXPECT_CONTAINS(client.run("subscribe", R"(["guest_error", "queue_stopped"])"), R"("ok":true)");
+  std::vector<std::byte> data(512);
+  for (int i = 0; i < 9; i++) guest.request(VIRTIO_BLK_T_IN, 1 << 20, data);
+  for (const int count : {1, 2, 3, 4, 8}) {  // thinned out as in the log
+    EXPECT_EQ(event_of(client), (nlohmann::json{{"event", "guest_error"},
+                                                {"slot", "0:9:0"},
+                                                {"rule", "sector-past-end"},
+                                                {"value", 1 << 20},
+                                                {"count", count}}));
+  }
+  const RawGuest::Piece no_status[] = {{guest.header(VIRTIO_BLK_T_IN, 0), 16, false}};
+  guest.chain(0, no_status);
+  guest.offer(0);
+  guest.kick();
+  EXPECT_EQ(event_of(client)["rule"].get<std::string>(), "status-missing");
+  EXPECT_EQ(event_of(client), nlohmann::json::parse(R"({"event":"queue_stopped","slot":"0:9:0","queue":0,"count":1})"));
+}
+
+// No file of this process may be longer, as long as it lives.
+class LongestFile {
+ public:
+  explicit LongestFile(rlim_t bytes) : before_(::signal(SIGXFSZ, SIG_IGN)) {
+    EXPECT(::getrlimit(RLIMIT_FSIZE, &limit_) == 0);
+    const rlimit lower{bytes, limit_.rlim_max};
+    EXPECT(::setrlimit(RLIMIT_FSIZE, &lower) == 0);
+  }
+  ~LongestFile() {
+    ::setrlimit(RLIMIT_FSIZE, &limit_);
+    ::signal(SIGXFSZ, before_);
+  }
+
+ private:
+  rlimit limit_{};
+  void (*before_)(int);
+};
+
+TEST(a_request_that_the_host_fails_is_an_event_with_its_errno) {
+  Rig rig({"7,virtio-blk,nodisk"});
+  const std::string path = rig.directory.file("disk.img", 1 << 20);
+  Client client(rig.path);
+  EXPECT_CONTAINS(client.run("blkrescan", "\"7," + path + "\""), R"("ok":true)");
+  EXPECT_CONTAINS(client.run("subscribe", R"(["io_error"])"), R"("ok":true)");
+  RawGuest guest = must(RawGuest::start(rig.target.board(), {0, 7, 0}));
+  std::vector<std::byte> data(512);
+  {
+    const LongestFile limit(512 << 10);
+    EXPECT_EQ(guest.request(VIRTIO_BLK_T_OUT, 2000, data)->status, VIRTIO_BLK_S_IOERR);
+  }
+  EXPECT_EQ(
+      event_of(client),
+      nlohmann::json::parse(R"({"event":"io_error","slot":"0:7:0","operation":"write","error":"EFBIG","count":1})"));
+}
+
+// COVERS(input): control socket: a client that never reads
+TEST(a_subscriber_that_never_reads_is_dropped_and_the_others_are_told) {
+  Rig rig;
+  Client deaf(rig.path), other(rig.path);
+  EXPECT_CONTAINS(deaf.run("subscribe"), R"("ok":true)");
+  EXPECT_CONTAINS(other.run("subscribe", R"(["paused", "resumed"])"), R"("ok":true)");
+  // Far more than what a socket holds, and what the server keeps.
+  for (int i = 0; i < 100'000; i++) {
+    rig.target.events().add({.kind = ControlEventKind::kResized, .slot = "0:9:0", .value = 7});
+    if (i % 500 == 0) rig.loop->run([] {});
+  }
+  EXPECT_CONTAINS(other.run("status"), R"("ok":true)");
+  rig.target.events().add({.kind = ControlEventKind::kResumed});
+  for (std::string event; event != "resumed";) event = event_of(other)["event"].get<std::string>();  // some may be lost
+  // What the socket held is still there; then it is over.
+  unsigned lines = 0;
+  while (deaf.line()) lines++;
+  EXPECT(lines < 100'000);
 }
 
 // Rows Q12 and B22: while a guest does nothing but kick, or send what nobody can answer, the socket answers.

@@ -364,6 +364,7 @@ TEST(defaults_of_the_command_line_are_those_of_the_manual) {
   EXPECT_EQ(config.memory, uint64_t{256} << 20);
   EXPECT_EQ(config.vcpus, 1u);
   EXPECT(!config.kernel && !config.ramdisk && !config.hypervisor && !config.virtio_poll && !config.cmd_monitor);
+  EXPECT(!config.metrics);
   EXPECT(!config.virtio_msi && !config.windows && !config.debug_exit && !config.dry_run);
   EXPECT(config.bootargs.empty() && config.serial_ports.empty() && config.cpu_affinity.empty());
   EXPECT(!config.logger.console && !config.logger.disk && !config.logger.kmsg);
@@ -399,6 +400,8 @@ TEST(every_option_is_read_in_its_short_and_long_form) {
                                      "--debugexit",
                                      "--cmd_monitor",
                                      "/m.sock",
+                                     "--metrics",
+                                     "[::1]:9110",
                                      "--logger_setting",
                                      "console,level=4;disk,level=5;kmsg,level=1",
                                      "--dry_run",
@@ -417,6 +420,7 @@ TEST(every_option_is_read_in_its_short_and_long_form) {
   EXPECT(config.virtio_msi && config.windows && config.debug_exit && config.dry_run);
   EXPECT_EQ(config.virtio_poll.value_or(0), 1000000u);
   EXPECT_EQ(*config.cmd_monitor, "/m.sock");
+  EXPECT_EQ(to_text(*config.metrics), "[::1]:9110");
   EXPECT(config.logger.console == 4 && config.logger.disk == 5 && config.logger.kmsg == 1);
   EXPECT(config_of({"--virtio_msi", "--hypervisor=acrn", "vm1"}).hypervisor == HypervisorKind::kAcrn);
 }
@@ -492,6 +496,11 @@ TEST(bad_values_of_the_command_line_have_their_own_message) {
       {"--cmd_monitor",
        "not a socket path; give a path of 1 to 107 bytes, like --cmd_monitor /run/acrn/vm1.sock",
        {std::string(108, 'x')}},
+      {"--metrics",
+       "not a place for metrics; give the path of a socket, or a port of 127.0.0.1 or [::1], like --metrics "
+       "127.0.0.1:9110",
+       {"0", "65536", "0.0.0.0:9110", "10.0.0.1:9110", ":9110", "[::]:9110", "::1:9110", "localhost:9110",
+        "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:0", std::string(108, 'x')}},
       {"--logger_setting",
        "not a logger setting; give console, disk or kmsg with level=1 to 5, like "
        "\"console,level=4;disk,level=5\"",
@@ -505,8 +514,18 @@ TEST(bad_values_of_the_command_line_have_their_own_message) {
   }
 }
 
+TEST(metrics_are_at_a_path_or_at_a_port_of_this_host) {
+  const std::pair<const char*, const char*> rows[] = {
+      {"9110", "127.0.0.1:9110"},     {"127.0.0.1:1", "127.0.0.1:1"},
+      {"[::1]:65535", "[::1]:65535"}, {"/run/acrn/m.sock", "/run/acrn/m.sock"},
+      {"./9110", "./9110"},           {"./a:9110", "./a:9110"},
+      {"metrics", "metrics"}};
+  for (const auto& [text, place] : rows) EXPECT_EQ(to_text(*config_of({"--metrics", text, "vm1"}).metrics), place);
+}
+
 TEST(empty_values_are_shown_as_such) {
-  for (const char* option : {"-m", "-k", "-r", "-l", "-U", "--cpus", "--cmd_monitor", "--logger_setting"}) {
+  for (const char* option :
+       {"-m", "-k", "-r", "-l", "-U", "--cpus", "--cmd_monitor", "--metrics", "--logger_setting"}) {
     EXPECT_CONTAINS(error_of({option, "", "vm1"}), concat(option, " '': not a"));
   }
   EXPECT_CONTAINS(error_of({"--kernel=", "vm1"}), "-k '': not a path; give the path of a bzImage");

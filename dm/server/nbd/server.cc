@@ -74,7 +74,9 @@ void NbdServer::accept(UniqueFd socket, int error) {
                                facts_of(disk_->info(), options_, map_ != nullptr), map_,
                                {.writeback = options_.writeback, .discard = options_.discard.has_value()},
                                [this](std::string_view why) { client_gone(why); });
-  if (client != nullptr) clients_.push_back(std::move(client));
+  if (client == nullptr) return;
+  clients_.push_back(std::move(client));
+  if (on_client_) on_client_(true);
 }
 
 void NbdServer::client_gone(std::string_view why) {
@@ -91,7 +93,8 @@ void NbdServer::client_gone(std::string_view why) {
 }
 
 void NbdServer::remove_clients() {
-  std::erase_if(clients_, [](const auto& client) { return client->is_gone(); });
+  const size_t gone = std::erase_if(clients_, [](const auto& client) { return client->is_gone(); });
+  for (size_t i = 0; i < gone && on_client_; i++) on_client_(false);
   if (clients_.empty() && all_gone_ != nullptr) std::exchange(all_gone_, nullptr)->count_down();
 }
 

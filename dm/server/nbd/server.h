@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <latch>
 #include <memory>
 #include <string>
@@ -30,6 +31,7 @@ class NbdServer final : public BlockServer {
   ~NbdServer() override { stop(); }
 
   Result<void> serve(BlockBackend& disk, DiskMap* map, const BlockOptions& options, const std::string& path) override;
+  void on_client(std::function<void(bool connected)> told) override { on_client_ = std::move(told); }
   void stop() override;
 
  private:
@@ -46,6 +48,7 @@ class NbdServer final : public BlockServer {
   DiskMap* map_ = nullptr;
   std::unique_ptr<Acceptor> acceptor_;
   std::vector<std::unique_ptr<Client>> clients_;
+  std::function<void(bool connected)> on_client_;
   std::latch* all_gone_ = nullptr;  // for who waits for the last client's end
   uint64_t misbehaved_ = 0;         // clients that were dropped
 };

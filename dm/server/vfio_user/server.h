@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "acrn/base/result.h"
 #include "dm/server/client_socket.h"
@@ -28,6 +29,7 @@ class VfioUserServer final : public PciServer {
   IrqPin& pin() override { return interrupts_.pin(); }
 
   Result<void> serve(PciFunction& function, const std::string& path, std::function<void()> finished) override;
+  void on_client(std::function<void(bool connected)> told) override { socket_->on_client(std::move(told)); }
   void stop() override { socket_->stop(); }
 
  private:

@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "acrn/base/result.h"
 #include "acrn/mem/guest_memory.h"
@@ -28,6 +29,7 @@ class VhostUserServer final : public VirtioServer {
   const GuestMemory& memory() const override { return memory_; }
   Result<void> serve(VirtioDevice& device, GuestErrors& guest_errors, const std::string& path,
                      std::function<void()> finished) override;
+  void on_client(std::function<void(bool connected)> told) override { socket_->on_client(std::move(told)); }
   void stop() override { socket_->stop(); }
 
  private:

@@ -73,13 +73,19 @@ std::vector<Entry> block_entries() {
 }
 
 bool Command::has(const Entry& option) const {
-  return std::any_of(options.begin(), options.end(), [&](const Entry& each) { return each.names == option.names; });
+  return std::any_of(options.begin(), options.end(),
+                     [&](const Entry& each) { return each.names == option.names && each.help == option.help; });
 }
 
 std::vector<Command> vblk_entries() {
   std::vector<Command> commands;
   for (const VblkCommand& row : vblk_commands()) {
-    Command command{.name = row.name, .help = row.help, .manual = row.manual, .disks = row.disks, .options = {}};
+    Command command{.name = row.name,
+                    .help = row.help,
+                    .manual = row.manual,
+                    .disks = row.disks,
+                    .operand = row.operand,
+                    .options = {}};
     for (const auto& group : row.options) {
       for (const VblkOption& option : group) command.options.push_back(entry_of(option));
     }

@@ -26,10 +26,10 @@ std::vector<Entry> acrn_dm_entries();
 std::vector<Entry> block_entries();
 
 struct Command {
-  std::string_view name, help, manual, disks;
+  std::string_view name, help, manual, disks, operand;
   std::vector<Entry> options;
 
-  bool has(const Entry& option) const;
+  bool has(const Entry& option) const;  // with that meaning
 };
 std::vector<Command> vblk_entries();
 

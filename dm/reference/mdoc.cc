@@ -123,14 +123,20 @@ std::string table_items(std::span<const Row> table) {
 std::string emulations() { return table_items<DeviceRow>(device_table()); }
 std::string servers() { return table_items<ServerRow>(server_table()); }
 
+// So many commands may lack an option that is called one of every command's.
+constexpr size_t kFew = 3;
+
 std::string vblk_synopsis() {
   const std::vector<Command> commands = vblk_entries();
   std::vector<std::string> lines;
   for (const Command& command : commands) {
-    lines.push_back(concat(".Nm\n.Cm ", command.name, "\n.Op Ar options"));
-    for (const std::string_view disk : split_at(command.disks, ' ')) lines.push_back(concat(".Fl s Ar ", disk));
+    lines.push_back(concat(".Nm\n.Cm ", command.name, command.operand.empty() ? "\n.Op Ar options" : ""));
+    for (const std::string_view disk : split_at(command.disks, ' ')) {
+      if (!disk.empty()) lines.push_back(concat(".Fl s Ar ", disk));
+    }
+    if (!command.operand.empty()) lines.push_back(concat(".Ar ", command.operand));
     for (const Entry& option : command.options) {
-      if (owners(commands, option).size() + 1 >= commands.size()) continue;  // of nearly all: "options"
+      if (owners(commands, option).size() + kFew >= commands.size()) continue;  // of nearly all: "options"
       const std::string argument = macros_of(option.written_argument());
       lines.push_back(concat(".Op ", flag(option.name()), argument.empty() ? "" : " ", argument));
     }
@@ -148,16 +154,17 @@ std::string vblk_commands() {
 
 // Whose options they are, as the beginning of a sentence's line.
 std::string owned_by(const std::vector<Command>& commands, std::vector<std::string_view> names) {
-  if (names.size() == commands.size()) return "every command";
-  if (names.size() + 1 == commands.size()) {
-    for (const Command& command : commands) {
-      const bool lacks = std::find(names.begin(), names.end(), command.name) == names.end();
-      if (lacks) return concat("every command but\n.Cm ", command.name);
-    }
+  const auto listed = [](std::vector<std::string_view> list) {
+    const std::string_view last = list.back();
+    list.pop_back();
+    return list.empty() ? concat("\n.Cm ", last) : concat("\n.Cm ", join(list, " , "), "\nand\n.Cm ", last);
+  };
+  std::vector<std::string_view> others;
+  for (const Command& command : commands) {
+    if (std::find(names.begin(), names.end(), command.name) == names.end()) others.push_back(command.name);
   }
-  const std::string_view last = names.back();
-  names.pop_back();
-  return names.empty() ? concat("\n.Cm ", last) : concat("\n.Cm ", join(names, " , "), "\nand\n.Cm ", last);
+  if (others.empty()) return "every command";
+  return others.size() <= kFew ? concat("every command but", listed(others)) : listed(std::move(names));
 }
 
 // A list for each set of commands that shares options.

@@ -7,6 +7,7 @@
 
 #include "acrn/base/result.h"
 #include "dm/tools/bench/options.h"
+#include "dm/tools/monitor/options.h"
 #include "dm/tools/session.h"
 
 namespace acrn {
@@ -28,5 +29,7 @@ Result<void> run_discard(const SessionOptions& session, const RequestOptions& op
 Result<void> run_zero(const SessionOptions& session, const RequestOptions& options);
 Result<void> run_bench(const SessionOptions& session, const BenchOptions& options);
 Result<void> run_check(const SessionOptions& session, bool json);
+Result<void> run_top(const TopOptions& options);
+Result<void> run_report(const ReportOptions& options);
 
 }  // namespace acrn

@@ -80,6 +80,9 @@ void add_commands(CLI::App& app, VblkCommandLine& line) {
   for (const VblkCommand& command : vblk_commands()) {
     CLI::App* const added = app.add_subcommand(std::string(command.name), std::string(command.help));
     added->footer(concat("example: vblk ", command.name, " ", command.example));
+    if (!command.operand.empty()) {
+      added->add_option(std::string(command.operand), line.socket, "the control socket of --cmd_monitor");
+    }
     for (const auto& group : command.options) {
       for (const VblkOption& option : group) add_option(*added, option, line);
     }
@@ -102,6 +105,14 @@ Result<void> run_command(std::string_view name, const SessionOptions& session, c
   if (name == "discard") return run_request<run_discard>(session, line);
   if (name == "zero") return run_request<run_zero>(session, line);
   if (name == "check") return run_check(session, line.json);
+  if (name == "top") {
+    const auto options = parse_top_options(line, line.count, line.json);
+    return options ? run_top(options.value()) : options.error();
+  }
+  if (name == "report") {
+    const auto options = parse_report_options(line);
+    return options ? run_report(options.value()) : options.error();
+  }
   ACRN_CHECK(name == "bench");
   const auto options = parse_bench_options(line);
   return options ? run_bench(session, options.value()) : options.error();

@@ -146,6 +146,33 @@ constexpr VblkOption kBench[] = {
      .manual = "Measure how long each kick holds up the thread that kicks, which would be a virtual CPU."},
 };
 
+constexpr VblkOption kTop[] = {
+    {.names = "--interval",
+     .argument = "<seconds>",
+     .help = "from one look to the next, 0.1 to 3600 (default 1)",
+     .target = &Line::interval,
+     .manual = "Seconds from one look to the next, 0.1 to 3600; 1 by default."},
+    {.names = "--count",
+     .argument = "<n>",
+     .help = "end after so many intervals",
+     .target = &Line::count,
+     .manual = "End after so many intervals; by default it goes on."},
+};
+
+constexpr VblkOption kReport[] = {
+    {.names = "--html",
+     .argument = "<file>",
+     .help = "the page to write; - for stdout",
+     .target = &Line::html,
+     .manual = "The page to write; a hyphen for standard output.",
+     .words = kPathWord},
+    {.names = "--seconds",
+     .argument = "<n>",
+     .help = "how long to look, 1 to 3600 (default 10)",
+     .target = &Line::sample_seconds,
+     .manual = "How long to look, 1 to 3600 seconds; 10 by default."},
+};
+
 constexpr VblkCommand kCommands[] = {
     {.name = "info",
      .help = "the function as a driver sees it",
@@ -205,6 +232,23 @@ constexpr VblkCommand kCommands[] = {
          "Try the device against the specifications, clause by clause. The first 64 sectors are written to, and put "
          "back at the end.",
      .options = {kEvery, kJson}},
+    {.name = "top",
+     .help = "a running machine's disks, live: rates, latencies, errors",
+     .example = "/run/acrn/vm1.sock",
+     .manual =
+         "Show what the disks of a running machine do, by its control socket: rates, latencies, requests in flight "
+         "and errors. On a terminal until q is pressed; elsewhere a line for each disk and interval.",
+     .disks = "",
+     .operand = "socket",
+     .options = {kTop, kJson}},
+    {.name = "report",
+     .help = "the same over some seconds, as a page with plots",
+     .example = "/run/acrn/vm1.sock --html report.html",
+     .manual = "Look at a running machine for some seconds, by its control socket, and write one HTML page: rates over "
+               "time, latencies of each operation, errors and configuration.",
+     .disks = "",
+     .operand = "socket",
+     .options = {kReport}},
 };
 
 }  // namespace

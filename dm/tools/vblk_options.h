@@ -10,11 +10,12 @@
 #include <vector>
 
 #include "dm/tools/bench/options.h"
+#include "dm/tools/monitor/options.h"
 
 namespace acrn {
 
 // The command line as text; values are checked by us, so that every message is ours. `json` is of every command.
-struct VblkCommandLine : BenchText {
+struct VblkCommandLine : BenchText, MonitorText {
   std::vector<std::string> slots, connect;
   std::string interrupts = "msix";
   bool no_event_index = false, no_indirect = false, single_msi = false, windows = false;
@@ -40,6 +41,7 @@ struct VblkCommand {
   std::string_view name, help, example;
   std::string_view manual;                                  // sentences for the manual page
   std::string_view disks = "slot";                          // what the manual page calls each disk that it takes
+  std::string_view operand = {};                            // the same of a control socket; empty: it takes none
   std::array<std::span<const VblkOption>, 4> options = {};  // in groups that commands share
 };
 

@@ -97,7 +97,7 @@ expect_candidate 'vblk co' copy
 expect_candidate 'vblk bench --base' --baseline
 expect_candidate 'vblk bench --direct-baseline pre' preadv
 expect_candidate 'vblk info -s 3,virtio-blk,di' 3,virtio-blk,disk.img
-for command in info copy convert read write flush discard zero bench check; do expect_candidate "vblk $command" "$command"; done
+for command in info copy convert read write flush discard zero bench check top report; do expect_candidate "vblk $command" "$command"; done
 
 # --- zsh: what a line becomes by a tab
 expect_zsh() {

@@ -59,7 +59,23 @@ void Runner::end_monitors() {
   metrics_server_.reset();
 }
 
-SlotEvents& Runner::add_events(PciAddress address) { return slot_events_.emplace_back(full_name(address), events_); }
+SlotEvents& Runner::add_events(PciAddress address) {
+  const std::string slot = full_name(address);
+  return slot_events_.emplace_back(slot, events_, [this, slot](const DeviceEvent& event) {
+    if (held_posted_.exchange(true)) return;
+    std::string what = concat("slot ", slot, ": a ", event.name, " that failed is held (",
+                              errno_text(static_cast<int>(event.value)), ")");
+    loop_.post([alive = std::weak_ptr(alive_), this, what = std::move(what)] {
+      if (alive.expired()) return;
+      held_posted_ = false;
+      if (!finished_) request_held(what);
+    });
+  });
+}
+
+void Runner::request_held(const std::string& what) {
+  log(LogLevel::kWarning, concat(what, "; `resume` of the control socket tries it again"));
+}
 
 void Runner::request_stop() {
   loop_.post([this] { end(0); });

@@ -4,6 +4,7 @@
 // Threads: lives on the control loop; start() and destruction happen there. Requests come from any thread.
 #pragma once
 
+#include <atomic>
 #include <deque>
 #include <memory>
 #include <vector>
@@ -39,6 +40,8 @@ class Runner : protected ControlTarget {
   Runner(const DmConfig& config, EpollLoop& loop) : config_(config), loop_(loop) {}
 
   virtual Result<void> try_start() = 0;
+  // A failed request is held (ErrorPolicy). `what` says whose and why.
+  virtual void request_held(const std::string& what);
   // Returns when nothing uses the devices any more and every disk is flushed: the first error. Also after a start
   // that failed.
   virtual Result<void> halt() = 0;
@@ -72,7 +75,9 @@ class Runner : protected ControlTarget {
  private:
   std::unique_ptr<ControlServer> control_server_;
   std::unique_ptr<MetricsServer> metrics_server_;
-  UniqueFd ended_fd_;  // eventfd
+  UniqueFd ended_fd_;                     // eventfd
+  std::atomic<bool> held_posted_{false};  // request_held() will be called; publishes nothing else
+  const std::shared_ptr<bool> alive_ = std::make_shared<bool>();  // for what is posted and may come too late
   Result<int> outcome_ = 0;
   bool finished_ = false;
 };

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <utility>
 
@@ -14,13 +15,19 @@ namespace acrn {
 // Of one slot. Any thread.
 class SlotEvents final : public DeviceEvents {
  public:
+  // Called when a request is held, as tell() is.
+  using OnHeld = std::function<void(const DeviceEvent& event)>;
+
   // `slot`: "0:9:0". The buffer outlives it.
-  SlotEvents(std::string slot, EventBuffer& buffer) : slot_(std::move(slot)), buffer_(buffer) {}
+  SlotEvents(
+      std::string slot, EventBuffer& buffer, OnHeld on_held = [](const DeviceEvent&) {})
+      : slot_(std::move(slot)), buffer_(buffer), on_held_(std::move(on_held)) {}
   const std::string& slot() const { return slot_; }
 
   void tell(const DeviceEvent& event) override {
     buffer_.add(
         {.kind = kind_of(event.kind), .slot = slot_, .name = event.name, .count = event.count, .value = event.value});
+    if (event.kind == DeviceEvent::Kind::kRequestHeld) on_held_(event);
   }
   // A client of the server has come, or left.
   void tell_client(bool connected) {
@@ -45,6 +52,7 @@ class SlotEvents final : public DeviceEvents {
 
   const std::string slot_;
   EventBuffer& buffer_;
+  const OnHeld on_held_;
   std::atomic<uint64_t> clients_{0};  // publishes nothing else
 };
 

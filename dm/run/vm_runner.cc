@@ -113,6 +113,13 @@ void VmRunner::restart() {
   if (auto booted = machine_->boot(*kernel_); !booted) failed(booted.error());
 }
 
+void VmRunner::request_held(const std::string& what) {
+  if (paused_) return;  // for another one
+  if (const auto paused = pause(); !paused) return Runner::request_held(what);
+  log(LogLevel::kWarning,
+      concat("VM ", config_.vm_name, " is paused, since ", what, "; `resume` of the control socket tries it again"));
+}
+
 Result<void> VmRunner::pause() {
   if (finished()) return Error{ErrorKind::kUsage, "the VM has ended"};
   if (!machine_->traits().resumes)

@@ -33,6 +33,7 @@ class VmRunner final : public Runner, private PowerControl {
   void request_power_off() override { request_stop(); }
   void request_debug_exit(uint8_t value) override;
 
+  void request_held(const std::string& what) override;
   Result<void> pause() override;
   Result<void> resume() override;
   MachineStatus status() override;

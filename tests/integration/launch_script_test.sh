@@ -47,7 +47,17 @@ if command -v systemd-analyze >/dev/null; then
   cp "$unit" "$work/acrn-dm@vm1.service"
   run systemd-analyze verify --man=no "$work/acrn-dm@vm1.service"
   expect_equal "the unit, by systemd: $err" "$status" 0
+  sed "s|^ExecStart=acrn-dm|ExecStart=$work/prefix/bin/acrn-dm|" "$(dirname "$script")/acrn-dm-serve@.service" >"$work/acrn-dm-serve@vm1.service"
+  run systemd-analyze verify --man=no "$work/acrn-dm-serve@vm1.service"
+  expect_equal "the unit of a server, by systemd: $err" "$status" 0
+  expect_equal "the unit of a server, by systemd" "$err" ''
 else
   echo 'systemd has not looked at the unit: there is no systemd-analyze here'
+fi
+if command -v apparmor_parser >/dev/null; then
+  run apparmor_parser -QK "$(dirname "$script")/apparmor/acrn-dm"
+  expect_equal "the profile, by AppArmor: $err" "$status" 0
+else
+  echo 'AppArmor has not looked at the profile: there is no apparmor_parser here'
 fi
 finish

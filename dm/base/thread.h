@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <signal.h>
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -14,7 +15,8 @@
 
 namespace acrn {
 
-// While it lives, this thread blocks all signals but those of a crash, and threads that it starts do so for good.
+// While it lives, this thread blocks all signals but those of a crash and that of run_on_every_thread(), and threads
+// that it starts do so for good.
 class SignalsBlocked {
  public:
   SignalsBlocked();
@@ -38,8 +40,17 @@ class Thread {
   // instruction it blocks all signals but those of a crash, which are the thread's own.
   enum class Inherit : uint8_t { kStarter, kProcess };
 
+  // What it is there for, as far as that decides which system calls it makes (dm/sandbox). kControl: whatever is none
+  // of the others. kLink: makes connections to the server of a disk.
+  enum class Kind : uint8_t { kControl, kQueue, kVcpu, kWorker, kLink };
+
   // `name` names it; 15 characters are shown.
-  Result<void> start(const std::string& name, std::function<void()> body, Inherit inherit = Inherit::kStarter);
+  Result<void> start(const std::string& name, std::function<void()> body, Inherit inherit = Inherit::kStarter,
+                     Kind kind = Kind::kControl);
+  // Of the thread that asks; kControl for one that is none of ours. Async-signal-safe.
+  static Kind current_kind();
+  // Each thread that starts from now on calls it before its body.
+  static void set_start_hook(void (*hook)()) { start_hook_.store(hook, std::memory_order_release); }
   // Host CPUs to run on. False, with errno: they cannot be used.
   bool pin(const std::vector<unsigned>& cpus);
   void kill(int signal) { pthread_kill(handle_, signal); }
@@ -50,6 +61,10 @@ class Thread {
  private:
   static void* main(void* self);
 
+  static inline std::atomic<void (*)()> start_hook_{nullptr};  // release and acquire: what it uses is there
+
+  std::string name_;
+  Kind kind_ = Kind::kControl;
   std::function<void()> body_;
   pthread_t handle_{};
   bool joinable_ = false;

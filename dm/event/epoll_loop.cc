@@ -35,7 +35,10 @@ Result<std::unique_ptr<EpollLoop>> EpollLoop::create(const std::string& name, co
   auto notifier = loop->make_notifier([raw = loop.get()] { raw->run_posted(); });
   if (!notifier) return notifier.error();
   loop->posted_notifier_ = std::move(notifier).value();
-  if (auto started = loop->thread_.start(name, [raw = loop.get()] { raw->serve(); }); !started) return started.error();
+  const auto serve = [raw = loop.get()] { raw->serve(); };
+  if (auto started = loop->thread_.start(name, serve, Thread::Inherit::kStarter, options.kind); !started) {
+    return started.error();
+  }
   if (!cpus.empty() && !loop->thread_.pin(cpus)) {
     return Error{ErrorKind::kUsage,
                  concat("iothread ", name, ": the host CPUs asked for cannot be used: ", errno_text(errno))};

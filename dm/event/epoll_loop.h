@@ -30,6 +30,7 @@ namespace acrn {
 struct LoopOptions {
   std::chrono::nanoseconds longest_poll{0};  // before it sleeps; 0: it never polls
   bool allow_borrow = false;                 // by others while it sleeps, see EventLoop::try_borrow()
+  Thread::Kind kind = Thread::Kind::kControl;
 };
 
 class EpollLoop final : public EventLoop {

@@ -204,7 +204,7 @@ bool EnginePool::add_worker() {
   Thread& thread = threads_[workers_];
   const std::string name = concat(name_.substr(0, 12), "/w", workers_);
   if (auto started = thread.start(
-          name, [this] { work(); }, Thread::Inherit::kProcess);
+          name, [this] { work(); }, Thread::Inherit::kProcess, Thread::Kind::kWorker);
       !started) {
     const bool first = next_start_ == Clock::time_point();
     next_start_ = Clock::now() + kNextStart;

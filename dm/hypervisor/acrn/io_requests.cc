@@ -89,7 +89,8 @@ Result<void> IoRequests::start(uint16_t vmid, ExitHandler& exits) {
   vmid_ = vmid;
   exits_ = &exits;
   install_kick_handler();
-  return thread_.start("acrn requests", [this] { serve(); });
+  const auto body = [this] { serve(); };
+  return thread_.start("acrn requests", body, Thread::Inherit::kStarter, Thread::Kind::kVcpu);
 }
 
 void IoRequests::pause() {

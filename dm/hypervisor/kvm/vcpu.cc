@@ -108,7 +108,9 @@ Result<void> Vcpu::enter_at(const BootState& boot) {
 Result<void> Vcpu::start(ExitHandler& exits, std::optional<unsigned> pin) {
   install_kick_handler();
   exits_ = &exits;
-  if (auto started = thread_.start(concat("vcpu", index_), [this] { serve(); }); !started) return started.error();
+  const auto body = [this] { serve(); };
+  auto started = thread_.start(concat("vcpu", index_), body, Thread::Inherit::kStarter, Thread::Kind::kVcpu);
+  if (!started) return started.error();
   if (!pin || thread_.pin({*pin})) return {};
   return Error{ErrorKind::kUsage, concat("--cpu_affinity: host CPU ", *pin, " cannot be used: ", errno_text(errno))};
 }

@@ -22,7 +22,8 @@
 namespace acrn::nbd {
 
 inline constexpr size_t kMostClients = 16;
-inline constexpr LoopOptions kLoop{.longest_poll = std::chrono::microseconds(50), .allow_borrow = false};
+inline constexpr LoopOptions kLoop{
+    .longest_poll = std::chrono::microseconds(50), .allow_borrow = false, .kind = Thread::Kind::kQueue};
 
 class NbdServer final : public BlockServer {
  public:

@@ -17,7 +17,8 @@ namespace acrn::vfio_user {
 
 // A kick is a message for which a virtual CPU of the client waits, about 100 us: to poll for several times as long is
 // cheaper than one. It is not served before its answer, so the server's thread has no use for the loop.
-inline constexpr LoopOptions kQueueLoop{.longest_poll = std::chrono::microseconds(400), .allow_borrow = false};
+inline constexpr LoopOptions kQueueLoop{
+    .longest_poll = std::chrono::microseconds(400), .allow_borrow = false, .kind = Thread::Kind::kQueue};
 
 class VfioUserServer final : public PciServer {
  public:

@@ -19,7 +19,8 @@ namespace acrn::vhost_user {
 inline constexpr unsigned kUsualQueueSize = 128, kLeastQueueSize = 256;
 
 // Kicks are eventfds, so they come to the loop itself.
-inline constexpr LoopOptions kQueueLoop{.longest_poll = std::chrono::microseconds(50), .allow_borrow = false};
+inline constexpr LoopOptions kQueueLoop{
+    .longest_poll = std::chrono::microseconds(50), .allow_borrow = false, .kind = Thread::Kind::kQueue};
 
 class VhostUserServer final : public VirtioServer {
  public:

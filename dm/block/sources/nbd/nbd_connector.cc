@@ -20,7 +20,7 @@ void NbdConnector::start() {
     finished_ = true;
     done_.notify();
   };
-  const auto started = thread_.start("nbd connect", connect, Thread::Inherit::kProcess);
+  const auto started = thread_.start("nbd connect", connect, Thread::Inherit::kProcess, Thread::Kind::kLink);
   if (started) return;
   outcome_ = started.error();
   finished_ = true;

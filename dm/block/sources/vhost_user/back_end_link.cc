@@ -28,7 +28,9 @@ Result<std::unique_ptr<BackEndLink>> BackEndLink::create(BackEndPlace place,
   link->stop_ = UniqueFd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!link->stop_) return Error{ErrorKind::kInternal, concat("eventfd: ", errno_text(errno))};
   const auto body = [raw = link.get()] { raw->run(); };
-  if (auto started = link->thread_.start("back end", body, Thread::Inherit::kProcess); !started) return started.error();
+  if (auto started = link->thread_.start("back end", body, Thread::Inherit::kProcess, Thread::Kind::kLink); !started) {
+    return started.error();
+  }
   return link;
 }
 

@@ -5,6 +5,7 @@
 
 #include <liburing.h>
 
+#include <atomic>
 #include <initializer_list>
 #include <span>
 
@@ -19,14 +20,21 @@ class IoRing {
   IoRing(const IoRing&) = delete;
   IoRing& operator=(const IoRing&) = delete;
 
-  // With the first of `setups` (IORING_SETUP flags) that the kernel knows. Returns 0 or an errno.
-  int start(unsigned entries, std::initializer_list<unsigned> setups);
+  // With the first of `setups` (IORING_SETUP flags) that the kernel knows. If `operations` names any, the ring takes
+  // those only, without flags, and no files, for good (IORING_REGISTER_RESTRICTIONS; not before Linux 5.10). Returns 0
+  // or an errno.
+  int start(unsigned entries, std::initializer_list<unsigned> setups,
+            std::initializer_list<io_uring_op> operations = {});
   bool started() const { return started_; }
+  // From now on start() returns EPERM: io_uring_setup() would be the end of a confined process (dm/sandbox). Any
+  // thread.
+  static void forbid_new() { forbidden_.store(true, std::memory_order_relaxed); }
   // Whether the kernel knows all of these operations.
   bool supports(std::initializer_list<io_uring_op> operations);
 
   // The kernel signals this eventfd when something completes. Returns 0 or an errno.
   int set_eventfd(int event) { return -io_uring_register_eventfd(&ring_, event); }
+  int clear_eventfd() { return -io_uring_unregister_eventfd(&ring_); }
   // Makes `file` the ring's file 0, for IOSQE_FIXED_FILE. Returns 0 or an errno.
   int register_file(int file) { return -io_uring_register_files(&ring_, &file, 1); }
 
@@ -54,6 +62,9 @@ class IoRing {
 
  private:
   static int error_of(int result) { return result < 0 ? -result : 0; }
+  int restrict_to(std::initializer_list<io_uring_op> operations);
+
+  static inline std::atomic<bool> forbidden_{false};  // relaxed: it stands for itself
 
   io_uring ring_{};
   bool started_ = false;

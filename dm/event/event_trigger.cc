@@ -9,6 +9,7 @@
 #include <array>
 #include <cerrno>
 #include <string_view>
+#include <vector>
 
 #include "acrn/base/concat.h"
 #include "dm/base/io_ring.h"
@@ -18,24 +19,67 @@ namespace {
 
 constexpr uint64_t kOne = 1;
 
+// Rings that are made before the process gives up making any, and are used again and again.
+class SpareRings {
+ public:
+  void reserve(unsigned count) {
+    MutexLock lock(mutex_);
+    for (kept_ += count; rings_.size() < kept_;) {
+      auto ring = std::make_unique<IoRing>();
+      if (start(*ring) != 0) return;
+      rings_.push_back(std::move(ring));
+    }
+  }
+  // `error`: an errno when it returns none.
+  std::unique_ptr<IoRing> take(int& error) {
+    MutexLock lock(mutex_);
+    error = 0;
+    std::unique_ptr<IoRing> ring;
+    if (!rings_.empty()) {
+      ring = std::move(rings_.back());
+      rings_.pop_back();
+      return ring;
+    }
+    ring = std::make_unique<IoRing>();
+    error = start(*ring);
+    if (error != 0) ring.reset();
+    return ring;
+  }
+  void give_back(std::unique_ptr<IoRing> ring) {
+    MutexLock lock(mutex_);
+    if (rings_.size() < kept_ && ring->queued() == 0 && ring->clear_eventfd() == 0) rings_.push_back(std::move(ring));
+  }
+
+ private:
+  static int start(IoRing& ring) { return ring.start(1, {0}, {IORING_OP_NOP}); }
+
+  Mutex mutex_;  // leaf
+  size_t kept_ ACRN_GUARDED_BY(mutex_) = 0;
+  std::vector<std::unique_ptr<IoRing>> rings_ ACRN_GUARDED_BY(mutex_);
+};
+
+SpareRings& spare_rings() {
+  static auto* const rings = new SpareRings;  // never destroyed: a trigger may outlive what is static
+  return *rings;
+}
+
 class RingTrigger final : public EventTrigger {
  public:
+  explicit RingTrigger(std::unique_ptr<IoRing> ring) : ring_(std::move(ring)) {}
+  ~RingTrigger() override { spare_rings().give_back(std::move(ring_)); }
   // 0 or an errno.
-  int start(int event) {
-    const int error = ring_.start(1, {0});
-    return error == 0 ? ring_.set_eventfd(event) : error;
-  }
+  int start(int event) { return ring_->set_eventfd(event); }
 
   void signal() override {
     // A NOP is complete when submit returns, so there is room for the next one.
     // None: the last one is still there, since the kernel was short of memory.
-    if (io_uring_sqe* const entry = ring_.next_entry(); entry != nullptr) io_uring_prep_nop(entry);
-    ring_.submit();
-    ring_.release(ring_.completed());
+    if (io_uring_sqe* const entry = ring_->next_entry(); entry != nullptr) io_uring_prep_nop(entry);
+    ring_->submit();
+    ring_->release(ring_->completed());
   }
 
  private:
-  IoRing ring_;
+  std::unique_ptr<IoRing> ring_;
 };
 
 class SocketTrigger final : public EventTrigger {
@@ -87,12 +131,16 @@ bool is_unnamed_socket(int fd) {
   return peer.sun_family == AF_UNIX && size == sizeof(peer.sun_family);
 }
 
+void EventTrigger::reserve(unsigned count) { spare_rings().reserve(count); }
+
 std::unique_ptr<EventTrigger> EventTrigger::create(UniqueFd event, int& error) {
   error = EINVAL;
   if (!is_eventfd(event.fd())) return nullptr;
-  auto ring = std::make_unique<RingTrigger>();
-  error = ring->start(event.fd());
-  if (error == 0) return ring;
+  if (auto ring = spare_rings().take(error); ring != nullptr) {
+    auto trigger = std::make_unique<RingTrigger>(std::move(ring));
+    error = trigger->start(event.fd());
+    if (error == 0) return trigger;
+  }
   if (error != ENOSYS && error != EPERM) return nullptr;
   auto writer = std::make_unique<WriteTrigger>(std::move(event));
   error = writer->start();

@@ -23,6 +23,9 @@ class EventTrigger {
   static std::unique_ptr<EventTrigger> create(UniqueFd event, int& error);
   // The same for a socket of a pair, which a peer has in place of one: it is sent what an eventfd would be written.
   static std::unique_ptr<EventTrigger> create_for_socket(UniqueFd socket, int& error);
+  // Makes what `count` triggers at a time need, before the process can make no ring any more (IoRing::forbid_new()).
+  // Those beyond that number write to their eventfds. Any thread.
+  static void reserve(unsigned count);
   virtual ~EventTrigger() = default;
   // One thread at a time. Does not block.
   virtual void signal() = 0;

@@ -28,6 +28,9 @@ constexpr unsigned kMaxOps = 256;
 constexpr unsigned kSubmitGroup = 8;
 // Adjacent requests of a group go to the kernel as one transfer of at most so many bytes (docs/adr/0032).
 constexpr uint64_t kMostJoined = 64 << 10;
+// What the kernel is asked for, and no ring does anything else.
+constexpr auto kOperations = {IORING_OP_READ,   IORING_OP_READV, IORING_OP_WRITE,
+                              IORING_OP_WRITEV, IORING_OP_FSYNC, IORING_OP_FALLOCATE};
 constexpr unsigned kReapGroup = 32, kReapGroups = 8;  // completions looked at together, and how often in a turn
 
 int result_of(int res) { return res < 0 ? -res : 0; }
@@ -35,9 +38,11 @@ int result_of(int res) { return res < 0 ? -res : 0; }
 // A ring for the calling thread. Returns 0 or an errno.
 int start_ring(IoRing& ring, unsigned entries) {
   // The kernel's newest way that spares interruptions of the thread, then an older one, then any.
-  return ring.start(entries, {IORING_SETUP_SUBMIT_ALL | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
-                                  IORING_SETUP_TASKRUN_FLAG,
-                              IORING_SETUP_SUBMIT_ALL | IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG, 0});
+  return ring.start(
+      entries,
+      {IORING_SETUP_SUBMIT_ALL | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
+       IORING_SETUP_SUBMIT_ALL | IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG, 0},
+      kOperations);
 }
 
 }  // namespace
@@ -45,9 +50,7 @@ int start_ring(IoRing& ring, unsigned entries) {
 int EngineUring::unavailable() {
   IoRing ring;
   if (const int error = start_ring(ring, kMaxOps); error != 0) return error;
-  const bool complete = ring.supports(
-      {IORING_OP_READ, IORING_OP_READV, IORING_OP_WRITE, IORING_OP_WRITEV, IORING_OP_FSYNC, IORING_OP_FALLOCATE});
-  return complete ? 0 : EOPNOTSUPP;
+  return ring.supports(kOperations) ? 0 : EOPNOTSUPP;
 }
 
 class EngineUring::Channel final : public BlockChannel, private Poller {

@@ -35,9 +35,10 @@ Runner::~Runner() { ACRN_CHECK(loop_.is_current() && finished_); }
 void Runner::start() {
   ACRN_CHECK(loop_.is_current());
   if (auto checked = preflight(config_); !checked) return end(checked.error());
+  ReadyNotice ready;
   if (auto started = try_start(); !started) return end(started.error());
   log(LogLevel::kInfo, concat("VM ", config_.vm_name, config_.serve ? " is served" : " runs"));
-  notify_ready();
+  ready.send();
 }
 
 Result<void> Runner::make_monitors() {
@@ -83,7 +84,8 @@ void Runner::request_stop() {
 
 Result<void> Runner::blkrescan(const RescanRequest& request) {
   const auto disk = find_disk(devices_, request.address);
-  return disk ? disk.value()->rescan(request.disk) : disk.error();
+  if (!disk) return disk.error();
+  return disk.value()->rescan(request.disk);
 }
 
 Result<uint64_t> Runner::resize(PciAddress address) {

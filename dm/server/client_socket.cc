@@ -32,6 +32,14 @@ ClientSocket::~ClientSocket() {
   loop_.reset();  // with what a client that has left had posted
 }
 
+Result<void> ClientSocket::bind(const std::string& path) {
+  if (InheritedSockets::has_connected(path)) return {};
+  auto socket = ListeningSocket::create(kOption, path, kAdvice);
+  if (!socket) return socket.error();
+  socket_.emplace(std::move(socket).value());
+  return {};
+}
+
 Result<void> ClientSocket::serve(const std::string& path, MakeSession make_session, std::function<void()> finished) {
   bool served = false;
   if (UniqueFd connected = InheritedSockets::take_connected(path)) {
@@ -42,11 +50,12 @@ Result<void> ClientSocket::serve(const std::string& path, MakeSession make_sessi
       served = connection_ != nullptr;
     });
   } else {
-    auto socket = ListeningSocket::create(kOption, path, kAdvice);
-    if (!socket) return socket.error();
+    if (!socket_) {
+      if (auto bound = bind(path); !bound) return bound;
+    }
     loop_->run([&] {
       make_session_ = std::move(make_session);
-      acceptor_ = Acceptor::create(*loop_, std::move(socket).value(),
+      acceptor_ = Acceptor::create(*loop_, *std::exchange(socket_, std::nullopt),
                                    [this](UniqueFd client, int error) { accept(std::move(client), error); });
       served = acceptor_ != nullptr;
     });

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "acrn/base/result.h"
@@ -29,6 +30,8 @@ class ClientSocket {
   ~ClientSocket();
 
   EpollLoop& loop() { return *loop_; }
+  // Makes the socket at `path`; no client gets in before serve(). Errors as of ListeningSocket::create().
+  Result<void> bind(const std::string& path);
   // Serves clients at that path; or, on a socket that the process was started with and whose peer is there, that one,
   // and calls `finished` on the loop when it has left, for there cannot be another.
   Result<void> serve(const std::string& path, MakeSession make_session, std::function<void()> finished);
@@ -45,6 +48,7 @@ class ClientSocket {
 
   const std::string name_;
   std::unique_ptr<EpollLoop> loop_;
+  std::optional<ListeningSocket> socket_;  // between bind() and serve()
   // On the loop.
   MakeSession make_session_;
   std::function<void()> finished_;  // if there cannot be another client

@@ -112,22 +112,32 @@ void InheritedSockets::take_environment() {
 
 bool InheritedSockets::has(const std::string& path) { return find(path) != sockets.end(); }
 
+bool InheritedSockets::has_connected(const std::string& path) {
+  const auto found = find(path);
+  return found != sockets.end() && found->connected;
+}
+
 UniqueFd InheritedSockets::take_listening(const std::string& path) { return take(path, false); }
 
 UniqueFd InheritedSockets::take_connected(const std::string& path) { return take(path, true); }
 
-void notify_ready() {
+ReadyNotice::ReadyNotice() {
   const std::string_view place = variable("NOTIFY_SOCKET");
   sockaddr_un address{};
   if (place.empty() || place.size() >= sizeof(address.sun_path)) return;
   address.sun_family = AF_UNIX;
   std::memcpy(address.sun_path, place.data(), place.size());
   if (place[0] == '@') address.sun_path[0] = '\0';  // abstract
-  const UniqueFd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  const std::string_view ready = "READY=1";
+  UniqueFd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   const auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + place.size());
   // SAFETY: as above.
-  ::sendto(socket.fd(), ready.data(), ready.size(), MSG_NOSIGNAL, reinterpret_cast<const sockaddr*>(&address), size);
+  if (::connect(socket.fd(), reinterpret_cast<const sockaddr*>(&address), size) == 0) socket_ = std::move(socket);
+}
+
+void ReadyNotice::send() {
+  constexpr std::string_view kReady = "READY=1";
+  if (socket_) ::send(socket_.fd(), kReady.data(), kReady.size(), MSG_NOSIGNAL);
+  socket_.reset();
 }
 
 }  // namespace acrn

@@ -20,13 +20,21 @@ class InheritedSockets {
   // Whether there is one for that place: bound at that path, or of the name of the path's last part, also without
   // ".sock".
   static bool has(const std::string& path);
+  static bool has_connected(const std::string& path);  // and a client has its other end already
   // One that listens.
   static UniqueFd take_listening(const std::string& path);
   // One whose other end a client has already.
   static UniqueFd take_connected(const std::string& path);
 };
 
-// Tells systemd that the service is ready (sd_notify(3)), if it asked.
-void notify_ready();
+// Tells systemd that the service is ready (sd_notify(3)), if it asked. Made while the process may still make sockets.
+class ReadyNotice {
+ public:
+  ReadyNotice();
+  void send();
+
+ private:
+  UniqueFd socket_;
+};
 
 }  // namespace acrn

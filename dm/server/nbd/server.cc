@@ -34,15 +34,23 @@ Result<std::unique_ptr<BlockServer>> NbdServer::create(const std::string& slot, 
 
 Result<void> NbdServer::check(const std::string& path) { return ListeningSocket::check(kOption, path, kAdvice); }
 
-Result<void> NbdServer::serve(BlockBackend& disk, DiskMap* map, const BlockOptions& options, const std::string& path) {
+Result<void> NbdServer::bind(const std::string& path) {
   auto socket = ListeningSocket::create(kOption, path, kAdvice);
   if (!socket) return socket.error();
+  socket_.emplace(std::move(socket).value());
+  return {};
+}
+
+Result<void> NbdServer::serve(BlockBackend& disk, DiskMap* map, const BlockOptions& options, const std::string& path) {
+  if (!socket_) {
+    if (auto bound = bind(path); !bound) return bound;
+  }
   bool served = false;
   loop_.run([&] {
     disk_ = &disk;
     map_ = map;
     options_ = options;
-    acceptor_ = Acceptor::create(loop_, std::move(socket).value(),
+    acceptor_ = Acceptor::create(loop_, *std::exchange(socket_, std::nullopt),
                                  [this](UniqueFd client, int error) { accept(std::move(client), error); });
     served = acceptor_ != nullptr;
   });

@@ -7,6 +7,7 @@
 #include <functional>
 #include <latch>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -31,6 +32,7 @@ class NbdServer final : public BlockServer {
   static Result<void> check(const std::string& path);
   ~NbdServer() override { stop(); }
 
+  Result<void> bind(const std::string& path) override;
   Result<void> serve(BlockBackend& disk, DiskMap* map, const BlockOptions& options, const std::string& path) override;
   void on_client(std::function<void(bool connected)> told) override { on_client_ = std::move(told); }
   void stop() override;
@@ -43,6 +45,7 @@ class NbdServer final : public BlockServer {
 
   const std::string name_;
   EpollLoop& loop_;
+  std::optional<ListeningSocket> socket_;  // between bind() and serve()
   // On the loop.
   BlockBackend* disk_ = nullptr;
   BlockOptions options_;

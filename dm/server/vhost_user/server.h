@@ -31,6 +31,7 @@ class VhostUserServer final : public VirtioServer {
   Result<void> serve(VirtioDevice& device, GuestErrors& guest_errors, const std::string& path,
                      std::function<void()> finished) override;
   void on_client(std::function<void(bool connected)> told) override { socket_->on_client(std::move(told)); }
+  Result<void> bind(const std::string& path) override { return socket_->bind(path); }
   void stop() override { socket_->stop(); }
 
  private:

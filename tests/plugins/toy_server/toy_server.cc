@@ -19,6 +19,7 @@ class ToyServer final : public PciServer {
   MsiSink& msi() override { return machine_->msi(); }
   IrqPin& pin() override { return machine_->pin(kAddress); }
 
+  Result<void> bind(const std::string&) override { return {}; }
   Result<void> serve(PciFunction& function, const std::string& path, std::function<void()>) override {
     machine_->bus().attach(kAddress, function);
     const auto found = GuestFunction::probe(*machine_, kAddress);

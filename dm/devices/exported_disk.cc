@@ -5,11 +5,15 @@
 
 #include "acrn/base/concat.h"
 #include "dm/base/errno_text.h"
+#include "dm/block/filters/kept_channels.h"
 #include "dm/block/open.h"
 #include "dm/devices/block_device_options.h"
 
 namespace acrn {
 namespace {
+
+// Of a disk that can open none later: one for each client that a server has, and one for a flush.
+constexpr unsigned kMostChannels = 17, kDepth = 64;
 
 // A flush that somebody waits for.
 class Flush final : public BlockRequest, private BlockSink {
@@ -36,8 +40,12 @@ Result<std::unique_ptr<BareDisk>> ExportedDisk::create(const std::string& slot, 
   if (opened.value().backend == nullptr) {
     return Error{ErrorKind::kUsage, "nodisk: there is nothing to export; name a disk"};
   }
+  std::unique_ptr<BlockBackend> backend = std::move(opened.value().backend);
+  if (backend->info().needs_own_thread) {  // io_uring
+    backend = make_kept_channels(std::move(backend), loop, kMostChannels, kDepth);
+  }
   return std::unique_ptr<BareDisk>(
-      new ExportedDisk(slot, options, loop, std::move(opened.value().backend), find_throttle(throttles, options)));
+      new ExportedDisk(slot, options, loop, std::move(backend), find_throttle(throttles, options)));
 }
 
 std::string ExportedDisk::source() const { return source_text(options_.source); }

@@ -57,6 +57,7 @@ Result<MemoryRegion> region_of(const Mapping& mapping, Gpa base, uint64_t size) 
   if (mapping.address == MAP_FAILED) {
     return Error{ErrorKind::kInternal, concat("guest RAM of ", size, " bytes: ", errno_text(errno))};
   }
+  ::madvise(mapping.address, mapping.size, MADV_DONTDUMP);  // what a guest keeps is in no core file
   std::shared_ptr<const void> owner(
       mapping.address, [length = mapping.size](const void* address) { ::munmap(const_cast<void*>(address), length); });
   return MemoryRegion{base, size, mapping.ram, std::move(owner)};

@@ -94,6 +94,7 @@ std::unique_ptr<SharedMapping> SharedMapping::map(int fd, uint64_t begin, uint64
     guard->taken = false;
     return nullptr;
   }
+  ::madvise(address, whole, MADV_DONTDUMP);  // what a guest or a disk keeps is in no core file
   guard->lost = false;
   guard->size = whole;
   guard->begin = address_of(address);

@@ -4,6 +4,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 cmake --preset release >/dev/null
 cmake --build --preset release --target acrn-reference -- --quiet
-page=$(build/release/dm/reference/acrn-reference docs/options.md)
-printf '%s\n' "$page" >docs/options.md
+for file in docs/options.md docs/confinement.md; do
+  page=$(build/release/dm/reference/acrn-reference "$file")
+  printf '%s\n' "$page" >"$file"
+done
 python3 docs/conformance.py

@@ -23,6 +23,7 @@ uint64_t bits_of(LandlockRules::Access access) {
   switch (access) {
     case LandlockRules::Access::kRead: return kRead;
     case LandlockRules::Access::kRun: return kRead | kRun;
+    case LandlockRules::Access::kRemove: return LANDLOCK_ACCESS_FS_REMOVE_FILE;
     case LandlockRules::Access::kReadWrite: break;
   }
   return kRead | kWrite;

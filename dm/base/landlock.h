@@ -1,4 +1,4 @@
-// LandlockRules: which files a process of ours may open, as Linux's Landlock takes it (landlock(7)).
+// LandlockRules: which files a process or a thread of ours may open, as Linux's Landlock takes it (landlock(7)).
 #pragma once
 
 #include <cstdint>
@@ -10,15 +10,17 @@ namespace acrn {
 
 class LandlockRules {
  public:
-  enum class Access : uint8_t { kRead, kReadWrite, kRun };
+  enum class Access : uint8_t { kRead, kReadWrite, kRun, kRemove };
 
   // Nothing is allowed yet. Without Landlock in the host nothing is forbidden either, and fd() is -1.
   LandlockRules();
-  // That file, or all below that folder: to read; to write, too; to read and run. What does not exist is left out.
+  // That file, or all below that folder: to read; to write, too; to read and run. Below that folder: to remove what is
+  // no folder. What does not exist is left out.
   void allow(const std::string& path, Access access);
   int fd() const { return rules_.fd(); }
 
-  // For a child between fork and exec: from now on these rules hold, for good. False, with errno.
+  // For a child between fork and exec, or one thread: from now on these rules hold, for good. Nobody outside can be
+  // traced any more. Async-signal-safe. False, with errno.
   static bool restrict_self(int rules);
 
  private:

@@ -3,6 +3,7 @@
 #include "dm/devices/device_table.h"
 #include "dm/reference/entries.h"
 #include "dm/reference/fragments.h"
+#include "dm/sandbox/system_calls.h"
 
 namespace acrn::reference {
 namespace {
@@ -38,10 +39,20 @@ std::string emulations() {
   return text;
 }
 
+std::string system_call_table() {
+  std::string text = "| system call | arguments | threads | only with | why |\n|---|---|---|---|---|";
+  for (const SystemCall& call : system_calls()) {
+    text += concat("\n| ", code(call.name), " | ", words_of_rule(call.rule), " | ", words_of_threads(call.threads),
+                   " | ", words_of_parts(call.parts), " | ", prose(call.why), " |");
+  }
+  return text;
+}
+
 constexpr Fragment kFragments[] = {
     {"options", options},
     {"virtio-blk", block_options},
     {"emulations", emulations},
+    {"system-calls", system_call_table},
 };
 
 }  // namespace

@@ -37,6 +37,10 @@ int acrn_kvm_set_msrs(int vcpu, const struct kvm_msr_entry* entries, unsigned co
   return result;
 }
 
+_Static_assert(KVM_SET_CPUID2 == ACRN_KVM_SET_CPUID2 && KVM_SET_MSRS == ACRN_KVM_SET_MSRS &&
+                   KVM_SET_GSI_ROUTING == ACRN_KVM_SET_GSI_ROUTING,
+               "the numbers of the header");
+
 int acrn_kvm_set_gsi_routing(int vm, const struct kvm_irq_routing_entry* entries, unsigned count) {
   struct kvm_irq_routing* list = calloc(1, sizeof(*list) + count * sizeof(*entries));
   if (list == NULL) return -1;

@@ -8,6 +8,11 @@
 extern "C" {
 #endif
 
+/* Their numbers, which C++ may compute wrongly. */
+#define ACRN_KVM_SET_CPUID2 0x4008ae90u
+#define ACRN_KVM_SET_MSRS 0x4008ae89u
+#define ACRN_KVM_SET_GSI_ROUTING 0x4008ae6au
+
 /* All return what ioctl() does, or -1 with ENOMEM. */
 
 /* `*count` is the room in `entries`, and then how many there are. */

@@ -23,6 +23,7 @@
 #include "dm/cli/command_line.h"
 #include "dm/cli/dry_run.h"
 #include "dm/mem/bus_errors.h"
+#include "dm/run/confinement.h"
 #include "dm/run/preflight.h"
 #include "dm/run/runner.h"
 #include "dm/serial/terminal.h"
@@ -87,6 +88,7 @@ void await_end(Runner& runner, int signal_fd) {
 int launch(const DmConfig& config) {
   const sigset_t signals = end_signals();
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);  // before there is another thread
+  prepare_sandbox(config);
   // Neither a console that went away nor a full quota of its file is a reason to end a VM.
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGXFSZ, SIG_IGN);

@@ -23,6 +23,7 @@ constexpr std::string_view kHelp =
     "  --blk-file=<path>       the disk, as in -s of acrn-dm\n"
     "  --read-only             do not write to it\n"
     "  --num-queues=<n>        queues that the VMM may use (default 16)\n"
+    "  --sandbox=<mode>        on, log or off, as of acrn-dm (default on)\n"
     "  --print-capabilities    print them as JSON\n"
     "  -h, --help  -v, --version\n"
     "A write is complete in the page cache, and stable after the guest's flush.\n"
@@ -32,17 +33,18 @@ constexpr std::string_view kCapabilities = R"({"type": "block", "features": ["re
                                            "\n";
 
 struct Wanted {
-  std::optional<std::string> socket_path, fd, file, queues;
+  std::optional<std::string> socket_path, fd, file, queues, sandbox;
   bool read_only = false, capabilities = false, help = false, version = false;
 };
 
 Result<Wanted> split(const std::vector<std::string>& arguments) {
   using Text = std::optional<std::string> Wanted::*;
   using Flag = bool Wanted::*;
-  constexpr std::array<std::pair<std::string_view, Text>, 4> kTexts{{{"--socket-path", &Wanted::socket_path},
+  constexpr std::array<std::pair<std::string_view, Text>, 5> kTexts{{{"--socket-path", &Wanted::socket_path},
                                                                      {"--fd", &Wanted::fd},
                                                                      {"--blk-file", &Wanted::file},
-                                                                     {"--num-queues", &Wanted::queues}}};
+                                                                     {"--num-queues", &Wanted::queues},
+                                                                     {"--sandbox", &Wanted::sandbox}}};
   constexpr std::array<std::pair<std::string_view, Flag>, 6> kFlags{{{"--read-only", &Wanted::read_only},
                                                                      {"--print-capabilities", &Wanted::capabilities},
                                                                      {"--help", &Wanted::help},
@@ -84,6 +86,10 @@ Result<DmConfig> make_config(const Wanted& wanted) {
   const auto queues = parse_number(wanted.queues.value_or("16"), 1, kMaxQueues);
   if (!queues) return usage_error(concat("--num-queues=", *wanted.queues, ": give a number from 1 to ", kMaxQueues));
   DmConfig config;
+  if (wanted.sandbox) config.sandbox = choice_of(kSandboxWords, *wanted.sandbox);
+  if (wanted.sandbox && !config.sandbox) {
+    return usage_error(concat("--sandbox=", *wanted.sandbox, ": give on, log or off"));
+  }
   config.vm_name = kName;
   config.serve.emplace();
   const ServerTable servers = server_table();

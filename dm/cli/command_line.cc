@@ -332,6 +332,13 @@ void adapt_to_server(DmConfig& config) {
   }
 }
 
+SandboxMode sandbox_mode(const DmConfig& config) {
+  if (config.sandbox) return *config.sandbox;
+  if (!kCanBeConfined) return SandboxMode::kOff;
+  if (config.serve) return SandboxMode::kOn;
+  return chosen_hypervisor({.kind = config.hypervisor}) == HypervisorKind::kKvm ? SandboxMode::kOn : SandboxMode::kOff;
+}
+
 std::string serve_socket(const DmConfig& config, const PciAddress& address) {
   if (!config.serve->socket.empty()) return config.serve->socket;
   const std::string bus = address.bus == 0 ? "" : concat(unsigned{address.bus}, ".");

@@ -13,6 +13,7 @@
 #include "dm/devices/slot.h"
 #include "dm/hypervisor/factory.h"
 #include "dm/ident/vm_uuid.h"
+#include "dm/sandbox/sandbox_mode.h"
 #include "dm/server/server_table.h"
 #include "dm/socket/listening_place.h"
 
@@ -53,12 +54,18 @@ struct DmConfig {
   std::optional<std::string> cmd_monitor;  // the control socket's path
   std::optional<ListeningPlace> metrics;   // where its counts are read by HTTP
   std::optional<ServeConfig> serve;        // no machine: the disks are for other VMMs
+  std::optional<SandboxMode> sandbox;      // absent: see sandbox_mode()
+  std::vector<std::string> sandbox_paths;  // where files may be opened once the process is confined
+  std::optional<std::string> user;         // who it becomes then; absent: it stays who it is
   LoggerSetting logger;
   bool dry_run = false;
 };
 
 // Where a slot's disk is served: <folder>/<vmname>.[<bus>.]<slot>.<function>.sock
 std::string serve_socket(const DmConfig& config, const PciAddress& address);
+
+// What --sandbox stands for: on with --serve and under KVM. Looks which hypervisor the host has.
+SandboxMode sandbox_mode(const DmConfig& config);
 
 // What the server's clients need of the disks, whatever their options say.
 void adapt_to_server(DmConfig& config);

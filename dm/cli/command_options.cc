@@ -88,6 +88,16 @@ bool accept_metrics(DmConfig& config, Text value) {
   return path == nullptr || path->size() <= kMaxSocketPath;
 }
 
+bool accept_sandbox(DmConfig& config, Text value) {
+  config.sandbox = choice_of(kSandboxWords, value);
+  return config.sandbox.has_value();
+}
+
+bool accept_sandbox_path(DmConfig& config, Text value) {
+  config.sandbox_paths.emplace_back(value);
+  return !value.empty();
+}
+
 std::optional<int>* channel_level(LoggerSetting& setting, Text channel) {
   if (channel == "console") return &setting.console;
   if (channel == "disk") return &setting.disk;
@@ -255,6 +265,38 @@ constexpr CommandOption kOptions[] = {
      .manual = "Make no machine: serve each disk on a UNIX socket, <dir>/<vmname>.<slot>.<function>.sock, for another "
                "VMM to plug in, or for NBD clients, until SIGTERM. The options of a machine are errors with it.",
      .words = kServerWord},
+    {.names = "--sandbox",
+     .argument = "on|log|off",
+     .help = "confine the process once all is open; default: on with --serve and under KVM",
+     .example = "--sandbox log",
+     .accept = accept_sandbox,
+     .kind = "a way to confine the process",
+     .expects = "on, log or off, like --sandbox log",
+     .manual =
+         "Once everything is open, give up capabilities, files and system calls that are not needed: on with --serve "
+         "and under KVM. With log a system call that is not allowed is carried out, and the kernel's log has a line "
+         "of it.",
+     .words = "on log off"},
+    {.names = "--sandbox-path",
+     .argument = "<path>",
+     .help = "a folder or file that blkrescan may open all the same; give it once for each",
+     .example = "--sandbox-path /var/lib/images",
+     .accept = accept_sandbox_path,
+     .kind = "a path",
+     .expects = "a folder or a file, like --sandbox-path /var/lib/images",
+     .manual =
+         "A folder, or a file, that may be opened once the process is confined, which is for blkrescan; may be given "
+         "more than once.",
+     .words = kPathWord},
+    {.names = "--user",
+     .argument = "<name>",
+     .help = "who the process becomes once all is open",
+     .example = "--user nobody",
+     .accept = accept_path<&DmConfig::user>,
+     .kind = "a user",
+     .expects = "a user of this host, like --user nobody",
+     .manual = "The user that the process becomes once everything is open, which only root can. The sockets are that "
+               "user's."},
     {.names = "--logger_setting",
      .argument = "<channel>,level=<n>[;...]",
      .help = "levels 1 (error) to 5 (debug) of console, disk (/var/log/acrn-dm/<vmname>.log) and kmsg; default: "

@@ -90,6 +90,9 @@ std::string dry_run(const DmConfig& config, std::span<const DeviceFacts> facts) 
   for (size_t i = 0; i < config.slots.size(); i++) slots.push_back(slot_json(config.slots[i], facts[i], config));
   Json json = machine_json(config);
   add_servers(config, json);
+  json["sandbox"] = word_of(kSandboxWords, sandbox_mode(config));
+  json["sandbox_paths"] = config.sandbox_paths;
+  json["user"] = optional_json(config.user);
   json["logger"] = logger_json(config.logger);
   json["slots"] = std::move(slots);
   // A path need not be UTF-8, JSON must be: bytes that are not come out as U+FFFD.

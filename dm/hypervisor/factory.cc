@@ -9,10 +9,6 @@
 namespace acrn {
 namespace {
 
-HypervisorKind kind_of(const HypervisorOptions& options) {
-  return options.kind.value_or(has_hsm() ? HypervisorKind::kAcrn : HypervisorKind::kKvm);
-}
-
 Result<std::unique_ptr<Hypervisor>> create_kvm(const HypervisorOptions& options) {
   const KvmOptions kvm_options{.vcpus = options.vcpus, .cpu_affinity = options.cpu_affinity};
   {
@@ -48,12 +44,17 @@ Result<std::unique_ptr<Hypervisor>> create_acrn(const HypervisorOptions& options
 
 }  // namespace
 
+HypervisorKind chosen_hypervisor(const HypervisorOptions& options) {
+  return options.kind.value_or(has_hsm() ? HypervisorKind::kAcrn : HypervisorKind::kKvm);
+}
+
 Result<std::unique_ptr<Hypervisor>> create_hypervisor(const HypervisorOptions& options, EventLoop& loop) {
-  return kind_of(options) == HypervisorKind::kAcrn ? create_acrn(options, loop) : create_kvm(options);
+  return chosen_hypervisor(options) == HypervisorKind::kAcrn ? create_acrn(options, loop) : create_kvm(options);
 }
 
 Result<void> check_affinity(const HypervisorOptions& options) {
-  if (kind_of(options) == HypervisorKind::kKvm) return check_host_cpus(options.cpu_affinity, "--cpu_affinity");
+  if (chosen_hypervisor(options) == HypervisorKind::kKvm)
+    return check_host_cpus(options.cpu_affinity, "--cpu_affinity");
   const auto bitmap = acrn_affinity(options);
   return bitmap ? Result<void>() : bitmap.error();
 }

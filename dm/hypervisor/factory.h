@@ -25,6 +25,9 @@ struct HypervisorOptions {
   std::vector<unsigned> cpu_affinity;  // host CPU of the n-th vCPU; empty: not pinned
 };
 
+// The one that a VM will have.
+HypervisorKind chosen_hypervisor(const HypervisorOptions& options);
+
 // Whether the CPUs of --cpu_affinity are there, as that hypervisor counts them.
 Result<void> check_affinity(const HypervisorOptions& options);
 

@@ -13,6 +13,7 @@
 #include "dm/devices/block_device_options.h"
 #include "dm/devices/device_table.h"
 #include "dm/machine/pci_setup.h"
+#include "dm/run/confinement.h"
 #include "dm/serial/serial_endpoints.h"
 
 namespace acrn {
@@ -176,6 +177,7 @@ Result<std::vector<DeviceFacts>> preflight(const DmConfig& config) {
   auto facts = inspect_slots(config);
   if (!facts) return facts;
   if (auto checked = check_sockets(config); !checked) return checked.error();
+  if (auto checked = check_sandbox(config); !checked) return checked.error();
   return facts;
 }
 

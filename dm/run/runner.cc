@@ -10,6 +10,7 @@
 #include "acrn/base/log.h"
 #include "dm/base/errno_text.h"
 #include "dm/devices/block_device_options.h"
+#include "dm/run/confinement.h"
 #include "dm/run/preflight.h"
 #include "dm/run/serve_runner.h"
 #include "dm/run/vm_runner.h"
@@ -85,6 +86,7 @@ void Runner::request_stop() {
 Result<void> Runner::blkrescan(const RescanRequest& request) {
   const auto disk = find_disk(devices_, request.address);
   if (!disk) return disk.error();
+  if (auto checked = check_late_disk(config_, request.disk); !checked) return checked;
   return disk.value()->rescan(request.disk);
 }
 

@@ -4,6 +4,7 @@
 #include "acrn/base/log.h"
 #include "dm/base/thread.h"
 #include "dm/devices/device_table.h"
+#include "dm/run/confinement.h"
 #include "dm/run/preflight.h"
 
 namespace acrn {
@@ -21,6 +22,11 @@ Result<void> ServeRunner::try_start() {
     if (auto added = add(slot); !added) return added.error();
   }
   if (auto made = make_monitors(); !made) return made.error();
+  for (size_t i = 0; i < served_.size(); i++) {
+    if (auto bound = served_[i].server->bind(serve_socket(config_, devices_[i].slot.address)); !bound) return bound;
+  }
+  reserve_for_sandbox(config_);
+  if (auto entered = enter_sandbox(config_); !entered) return entered;
   for (size_t i = 0; i < served_.size(); i++) {
     const PciAddress address = devices_[i].slot.address;
     const std::string path = serve_socket(config_, address);

@@ -2,6 +2,7 @@
 
 #include "acrn/base/concat.h"
 #include "acrn/base/log.h"
+#include "dm/run/confinement.h"
 #include "dm/run/preflight.h"
 
 namespace acrn {
@@ -29,6 +30,8 @@ Result<void> VmRunner::try_start() {
     if (auto made = (this->*step)(); !made) return made.error();
   }
   if (auto made = make_monitors(); !made) return made.error();
+  reserve_for_sandbox(config_);
+  if (auto entered = enter_sandbox(config_); !entered) return entered;
   return machine_->boot(*kernel_);
 }
 

@@ -31,7 +31,7 @@ while :; do
   usleep 100000
 done
 END
-start control --cmd_monitor control.sock -s 9,virtio-blk,disk.img,writeback -s 10,virtio-blk,nodisk
+start control --cmd_monitor control.sock --sandbox-path . -s 9,virtio-blk,disk.img,writeback -s 10,virtio-blk,nodisk
 if await control @ready; then
   ok 'status' control.sock '{"command": "status"}'
   expect_contains 'status' "$reply" '"state":"running"'

@@ -38,10 +38,11 @@ class LoopGauge {
 
 class LatencyCounter {
  public:
-  void add(std::chrono::nanoseconds time) {
+  // So many that took that time each.
+  void add(std::chrono::nanoseconds time, uint64_t count) {
     const auto nanoseconds = static_cast<uint64_t>(time.count());
-    buckets_[latency_bucket(nanoseconds)].add();
-    nanoseconds_.add(nanoseconds);
+    buckets_[latency_bucket(nanoseconds)].add(count);
+    nanoseconds_.add(nanoseconds * count);
   }
   Latency value() const;
 
@@ -56,6 +57,7 @@ struct RequestTimes {
 
   Time waiting_since{};  // in the ring, as far as the device knows
   Time taken{};
+  bool operator==(const RequestTimes&) const = default;
 };
 
 struct BlkCounters {
@@ -70,12 +72,12 @@ struct BlkCounters {
   std::atomic<bool> stopped{false};
 
   void count(DiskRequestKind kind) { requests[static_cast<size_t>(kind)].add(); }
-  // One was returned, which the driver was shown at `shown`.
-  void count_times(DiskRequestKind kind, const RequestTimes& times, RequestTimes::Time shown) {
+  // So many were returned, which the driver was shown at `shown`.
+  void count_times(DiskRequestKind kind, const RequestTimes& times, RequestTimes::Time shown, uint64_t count) {
     auto& stages = latency[static_cast<size_t>(kind)];
-    stages[static_cast<size_t>(LatencyStage::kRing)].add(times.taken - times.waiting_since);
-    stages[static_cast<size_t>(LatencyStage::kEngine)].add(shown - times.taken);
-    stages[static_cast<size_t>(LatencyStage::kAll)].add(shown - times.waiting_since);
+    stages[static_cast<size_t>(LatencyStage::kRing)].add(times.taken - times.waiting_since, count);
+    stages[static_cast<size_t>(LatencyStage::kEngine)].add(shown - times.taken, count);
+    stages[static_cast<size_t>(LatencyStage::kAll)].add(shown - times.waiting_since, count);
   }
   // Counts a failed request by operation and errno, and tells some of them to the log and to `events`, which may be
   // null. `name` says in the log whose it is, `disk_offset` (bytes) where it was.

@@ -50,8 +50,15 @@ class CompletionPublisher {
     if (unpublished_ == 0) return;
     ring_.publish();
     published_at_ = Clock::now();
-    for (unsigned i = 0; i < unpublished_; i++) counters_.count_times(done_[i].kind, done_[i].times, published_at_);
+    count_times();
     unpublished_ = 0;
+  }
+  // Those of a group were mostly taken together, and are of one kind.
+  void count_times() {
+    for (unsigned i = 0, next; i < unpublished_; i = next) {
+      for (next = i + 1; next < unpublished_ && done_[next] == done_[i];) next++;
+      counters_.count_times(done_[i].kind, done_[i].times, published_at_, next - i);
+    }
   }
   void interrupt() {
     uninterrupted_ = 0;
@@ -70,6 +77,7 @@ class CompletionPublisher {
   struct Done {
     DiskRequestKind kind;
     RequestTimes times;
+    bool operator==(const Done&) const = default;
   };
   std::array<Done, kPublishGroup> done_;  // those not published
 };

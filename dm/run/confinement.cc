@@ -36,7 +36,7 @@ PartSet parts_of(const DmConfig& config) {
   } else {
     parts |= chosen_hypervisor({.kind = config.hypervisor}) == HypervisorKind::kKvm ? kKvmPart : kAcrnPart;
   }
-  if (config.cmd_monitor) parts |= kControlSocketPart;
+  if (config.cmd_monitor || config.metrics) parts |= kControlSocketPart;
   if (!config.serial_ports.empty()) parts |= kTerminalPart;
   if (!config.sandbox_paths.empty()) parts |= kPathsPart;
   for (const PciSlotConfig& slot : config.slots) {
@@ -48,6 +48,9 @@ PartSet parts_of(const DmConfig& config) {
 std::vector<std::string> sockets_of(const DmConfig& config) {
   std::vector<std::string> sockets;
   if (config.cmd_monitor) sockets.push_back(*config.cmd_monitor);
+  if (config.metrics) {
+    if (const auto* const path = std::get_if<std::string>(&*config.metrics); path != nullptr) sockets.push_back(*path);
+  }
   for (const PciSlotConfig& slot : config.slots) {
     if (config.serve && slot.device->servable) sockets.push_back(serve_socket(config, slot.address));
   }

@@ -282,9 +282,10 @@ std::string words_of_threads(ThreadSet threads) {
 }
 
 std::string words_of_parts(PartSet parts) {
-  constexpr std::array<std::string_view, 11> kNames = {"KVM",    "ACRN",      "`--serve`",       "`--cmd_monitor`",
-                                                       "`-l`",   "`nbd:`",    "`nbd:` over TCP", "`vhost-user:`",
-                                                       "`rbd:`", "`format=`", "`--sandbox-path`"};
+  constexpr std::array<std::string_view, 11> kNames = {
+      "KVM",    "ACRN",      "`--serve`",       "`--cmd_monitor`, `--metrics`",
+      "`-l`",   "`nbd:`",    "`nbd:` over TCP", "`vhost-user:`",
+      "`rbd:`", "`format=`", "`--sandbox-path`"};
   return words(parts, kNames);
 }
 

@@ -326,6 +326,7 @@ TEST(a_signal_in_the_wait_for_requests_changes_nothing) {
   for (const bool error : {false, true}) {
     AcrnRig rig({}, {.interrupt_is_error = error});
     rig.running();
+    EXPECT(rig.answers());  // the thread has its name by now
     for (unsigned i = 0; i < 20; i++) {
       EXPECT_EQ(::syscall(SYS_tgkill, ::getpid(), requests_thread(), vcpu_signal()), 0);
       EXPECT(rig.answers());

@@ -36,7 +36,7 @@ if await control @ready; then
   ok 'status' control.sock '{"command": "status"}'
   expect_contains 'status' "$reply" '"state":"running"'
   ok 'stats' control.sock '{"command": "stats", "arguments": "9"}'
-  expect_above 'reads' "$(echo "$reply" | sed -n 's/.*"read":\([0-9]*\).*/\1/p')" 0
+  expect_above 'reads' "$(echo "$reply" | sed -n 's/.*"requests":{"read":\([0-9]*\).*/\1/p')" 0
   expect_equal 'bytes read' "$(($(echo "$reply" | sed -n 's/.*"bytes_read":\([0-9]*\).*/\1/p') >= 4194304))" 1
   expect_contains 'latency' "$(echo "$reply" | sed -n 's/.*"latency_us_below":{\("[0-9]*":[1-9]\).*/histogram \1/p')" histogram
   ok 'blkrescan' control.sock '{"command": "blkrescan", "arguments": "10,later.img"}'

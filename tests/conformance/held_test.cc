@@ -1,6 +1,7 @@
 // Requests that are held: failed ones, where the error policy says so, and those that a limit keeps waiting. Nothing
 // that a guest was told is lost, and no driver has to wait for them when it takes its ring back.
 // COVERS(include/acrn/block/block_options.h): a request that failed is held as werror and rerror say
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <chrono>
@@ -128,7 +129,8 @@ TEST(a_list_of_segments_that_failed_in_its_middle_is_carried_out_from_its_start)
   const auto outcome = guest.segments(VIRTIO_BLK_T_WRITE_ZEROES, list);
   operator_thread.join();
   EXPECT_EQ(outcome->status, VIRTIO_BLK_S_OK);
-  for (uint64_t i = 0; i < 24 * kSector; i++) EXPECT(bench.disk().content()[i] == std::byte{0});
+  const auto content = bench.disk().content();
+  EXPECT(std::all_of(content.begin(), content.begin() + 24 * kSector, [](std::byte b) { return b == std::byte{0}; }));
 }
 
 TEST(a_reset_ends_what_is_held) {

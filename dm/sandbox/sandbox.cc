@@ -4,17 +4,18 @@
 #include <linux/capability.h>
 #include <malloc.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <array>
 #include <atomic>
 #include <cerrno>
+#include <cstdlib>
 #include <ctime>
 
 #include "acrn/base/concat.h"
 #include "acrn/base/log.h"
-#include "dm/base/errno_text.h"
 #include "dm/base/every_thread.h"
 #include "dm/base/folder.h"
 #include "dm/base/io_ring.h"
@@ -28,6 +29,7 @@ using Access = LandlockRules::Access;
 
 constexpr size_t kKinds = 5;                             // of threads
 constexpr int kArenasPerCpu = 8;                         // as glibc has them
+constexpr size_t kHeapPiece = 64 << 10;                  // bytes: of the heap, not a mapping of its own
 constexpr int kSetMdwe = 65;                             // PR_SET_MDWE, Linux 6.3
 constexpr unsigned long kRefuseExecGain = 1, kOurs = 2;  // children are not concerned: Linux 6.6
 
@@ -56,6 +58,21 @@ void narrow_filter() {
   if (!filter.empty() && !load_filter(filter, false)) for_threads->failed.store(true, std::memory_order_relaxed);
 }
 
+// The C library looks some things up in files when it first needs them: the time zone; how many processors there are,
+// by which it limits the number of its heaps; and, when it first gives memory of a thread's heap back, how the kernel
+// overcommits memory.
+void settle_c_library() {
+  ::tzset();
+  ::mallopt(M_ARENA_MAX, kArenasPerCpu * static_cast<int>(::sysconf(_SC_NPROCESSORS_ONLN)));
+  Thread thread;
+  const auto give_back = [] {
+    std::array<void*, 16> pieces{};
+    for (void*& piece : pieces) piece = std::malloc(kHeapPiece);
+    for (void* const piece : pieces) std::free(piece);
+  };
+  if (thread.start("heap", give_back, Thread::Inherit::kProcess)) thread.join();
+}
+
 LandlockRules rules_of(const SandboxPlan& plan) {
   LandlockRules rules;
   for (const std::string& path : plan.paths) rules.allow(path, Access::kReadWrite);
@@ -77,11 +94,17 @@ Result<void> make_filters(const SandboxPlan& plan, SeccompFilter& whole) {
   return {};
 }
 
-// Sockets are for their owner only, who is another one now.
+// Sockets are for their owner only, who is another one now. Nothing but a socket is given away, whoever may have put it
+// there.
+void give_away(const std::string& path, const SandboxUser& user) {
+  const UniqueFd file(::open(path.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+  struct stat status {};
+  if (!file || ::fstat(file.fd(), &status) != 0 || !S_ISSOCK(status.st_mode)) return;
+  [[maybe_unused]] const int kept = ::fchownat(file.fd(), "", user.user, user.group, AT_EMPTY_PATH);
+}
+
 Result<void> become(const SandboxPlan& plan) {
-  for (const std::string& socket : plan.sockets) {
-    [[maybe_unused]] const int kept = ::lchown(socket.c_str(), plan.user->user, plan.user->group);
-  }
+  for (const std::string& socket : plan.sockets) give_away(socket, *plan.user);
   return plan.user->become();
 }
 
@@ -122,10 +145,7 @@ Result<void> enter_sandbox(const SandboxPlan& plan) {
   const LandlockRules rules = rules_of(plan);
   for_threads->rules = rules.fd();
   if (rules.fd() < 0) miss("Landlock (Linux 5.13)");
-  // What the C library would look up in files when it first needs it: the time zone, and how many processors there are,
-  // by which it limits the number of its heaps.
-  ::tzset();
-  ::mallopt(M_ARENA_MAX, kArenasPerCpu * static_cast<int>(::sysconf(_SC_NPROCESSORS_ONLN)));
+  settle_c_library();
 
   auto threads = run_on_every_thread(drop_rights);
   if (!threads) return threads.error();
@@ -136,7 +156,7 @@ Result<void> enter_sandbox(const SandboxPlan& plan) {
     Thread::set_start_hook(narrow_filter);
     run_on_threads_again(threads.value(), narrow_filter);
   } else {
-    miss(concat("filters of system calls (seccomp: ", errno_text(errno), ")"));
+    miss("filters of system calls (CONFIG_SECCOMP_FILTER, Linux 4.14)");
   }
   if (for_threads->failed.load(std::memory_order_relaxed)) miss("some of it for some threads");
   if (!missing.empty()) {

@@ -12,6 +12,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
@@ -38,6 +39,8 @@
 #include "dm/base/io_ring.h"
 #include "dm/base/landlock.h"
 #include "dm/base/thread.h"
+#include "dm/event/event_trigger.h"
+#include "dm/mem/peer_mapping.h"
 #include "tests/support/must.h"
 #include "tests/support/temp_dir.h"
 
@@ -458,6 +461,60 @@ TEST(all_threads_become_the_user) {
     });
     EXPECT_EQ(end, kNothing);
   }
+}
+
+TEST(a_confined_process_signals_the_eventfds_of_clients_that_come_later) {
+  skip_without_filters();
+  constexpr unsigned kReserved = 2;
+  IoRing ring;
+  if (ring.start(1, {0}) != 0) SKIP("this host has no io_uring for us");
+  EventTrigger::reserve(kReserved);
+  const Prey prey;
+  const int end = attack(Kind::kControl, prey.loot(), plan_of(kServerPart), [](const Loot&) {
+    for (unsigned client = 0; client < 3; client++) {
+      // One more than was reserved: it is written to, as where a host has no io_uring.
+      std::array<UniqueFd, kReserved + 1> events;
+      std::array<std::unique_ptr<EventTrigger>, kReserved + 1> triggers;
+      for (size_t i = 0; i < events.size(); i++) {
+        events[i] = UniqueFd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+        int error = 0;
+        triggers[i] = EventTrigger::create(UniqueFd(::fcntl(events[i].fd(), F_DUPFD_CLOEXEC, 0)), error);
+        if (triggers[i] == nullptr) return 1;
+      }
+      for (size_t i = 0; i < events.size(); i++) {
+        for (size_t times = 0; times <= i; times++) triggers[i]->signal();
+        eventfd_t value = 0;
+        if (::eventfd_read(events[i].fd(), &value) != 0 || value != i + 1) return 2;
+      }
+    }
+    return kNothing;
+  });
+  EXPECT_EQ(end, kNothing);
+}
+
+TEST(a_confined_process_is_told_how_a_client_has_mapped_its_memory) {
+  skip_without_filters();
+  const Prey prey;
+  const UniqueFd file(::memfd_create("ram", MFD_CLOEXEC)), other(::memfd_create("other", MFD_CLOEXEC));
+  EXPECT_EQ(::ftruncate(file.fd(), 8192), 0);
+  EXPECT_EQ(::ftruncate(other.fd(), 8192), 0);
+  void* const alone = ::mmap(nullptr, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE, file.fd(), 0);
+  void* const shared = ::mmap(nullptr, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, other.fd(), 0);
+  const pid_t child = ::fork();
+  EXPECT(child >= 0);
+  if (child == 0) {
+    prepare_sandbox();
+    if (!start_mapping_observer(confine_observer)) ::_exit(kNotConfined);
+    // Theirs go, so that what is found is the parent's.
+    ::munmap(alone, 8192);
+    ::munmap(shared, 8192);
+    if (!enter_sandbox(plan_of(kServerPart))) ::_exit(kNotConfined);
+    const bool found = is_mapped_privately(prey.loot().victim, file.fd(), 0, 8192);
+    ::_exit(found && !is_mapped_privately(prey.loot().victim, other.fd(), 0, 8192) ? kNothing : 1);
+  }
+  EXPECT_EQ(end_of(child), kNothing);
+  ::munmap(alone, 8192);
+  ::munmap(shared, 8192);
 }
 
 TEST(a_user_that_is_not_there_is_refused_by_name) {

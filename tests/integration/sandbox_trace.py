@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """What a confined process was seen to do, against the table of docs/confinement.md.
 
-usage: sandbox_trace.py <confinement.md> <trace>...
+usage: sandbox_trace.py <confinement.md> <with> <trace>...
 
-A trace is what `strace -f` writes. From the moment at which the filter is loaded each system call has to be in a row
-of the table, with a thread of that kind. Arguments are the kernel's to look at: a call that is refused ends the process.
+A trace is what `strace -f` writes, of a process that was started with what <with> names, as the page does:
+"--serve,--cmd_monitor". From the moment at which the filter is loaded each system call has to be in a row of the table
+that is for such a process, with a thread of that kind. Arguments are the kernel's to look at: a call that is refused ends the
+process.
 """
 import re
 import sys
@@ -20,7 +22,7 @@ def kind_of(name):
     return next((kind for begin, kind in KINDS.items() if name.startswith(begin)), "control")
 
 
-def table_of(page):
+def table_of(page, parts):
     rows = {}
     inside = False
     with open(page, encoding="utf-8") as file:
@@ -28,7 +30,8 @@ def table_of(page):
             if line.startswith("<!--"):
                 inside = line.startswith("<!-- generated: system-calls")
             cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
-            if inside and len(cells) >= 5 and cells[0].startswith("`"):
+            needed = {part.strip("`") for part in cells[3].split(", ")} if len(cells) >= 5 else set()
+            if inside and cells[0].startswith("`") and (needed == {""} or needed & parts):
                 threads = set(cells[2].split(", "))
                 rows.setdefault(cells[0].strip("`"), set()).update(ALL | threads if "all" in threads else threads)
     return rows
@@ -55,8 +58,8 @@ def calls_of(trace):
                 yield kind_of(names.get(thread, "main")), call
 
 
-def main(page, traces):
-    table = table_of(page)
+def main(page, parts, traces):
+    table = table_of(page, set(parts.split(",")))
     if len(table) < 50:
         print(f"FAILED: {page}: the table has {len(table)} system calls")
         return 1
@@ -73,4 +76,4 @@ def main(page, traces):
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], sys.argv[2:]))
+    sys.exit(main(sys.argv[1], sys.argv[2], sys.argv[3:]))

@@ -368,6 +368,17 @@ TEST(defaults_of_the_command_line_are_those_of_the_manual) {
   EXPECT(!config.virtio_msi && !config.windows && !config.debug_exit && !config.dry_run);
   EXPECT(config.bootargs.empty() && config.serial_ports.empty() && config.cpu_affinity.empty());
   EXPECT(!config.logger.console && !config.logger.disk && !config.logger.kmsg);
+  EXPECT(!config.sandbox && config.sandbox_paths.empty() && !config.user);
+}
+
+TEST(a_process_is_confined_where_that_was_tried) {
+  const SandboxMode usual = kCanBeConfined ? SandboxMode::kOn : SandboxMode::kOff;
+  EXPECT(sandbox_mode(config_of({"--hypervisor", "kvm", "vm1"})) == usual);
+  EXPECT(sandbox_mode(config_of({"--serve", "nbd=.", "-s", "9,virtio-blk,a.img", "vm1"})) == usual);
+  EXPECT(sandbox_mode(config_of({"--hypervisor", "acrn", "vm1"})) == SandboxMode::kOff);
+  EXPECT(sandbox_mode(config_of({"--hypervisor", "acrn", "--sandbox", "on", "vm1"})) == SandboxMode::kOn);
+  EXPECT(sandbox_mode(config_of({"--hypervisor", "kvm", "--sandbox", "off", "vm1"})) == SandboxMode::kOff);
+  EXPECT(sandbox_mode(config_of({"--sandbox", "off", "--sandbox", "log", "vm1"})) == SandboxMode::kLog);
 }
 
 TEST(every_option_is_read_in_its_short_and_long_form) {
@@ -402,6 +413,13 @@ TEST(every_option_is_read_in_its_short_and_long_form) {
                                      "/m.sock",
                                      "--metrics",
                                      "[::1]:9110",
+                                     "--sandbox",
+                                     "log",
+                                     "--sandbox-path",
+                                     "/images",
+                                     "--sandbox-path=other.img",
+                                     "--user",
+                                     "nobody",
                                      "--logger_setting",
                                      "console,level=4;disk,level=5;kmsg,level=1",
                                      "--dry_run",
@@ -421,6 +439,9 @@ TEST(every_option_is_read_in_its_short_and_long_form) {
   EXPECT_EQ(config.virtio_poll.value_or(0), 1000000u);
   EXPECT_EQ(*config.cmd_monitor, "/m.sock");
   EXPECT_EQ(to_text(*config.metrics), "[::1]:9110");
+  EXPECT(config.sandbox == SandboxMode::kLog);
+  EXPECT(config.sandbox_paths == (std::vector<std::string>{"/images", "other.img"}));
+  EXPECT_EQ(*config.user, "nobody");
   EXPECT(config.logger.console == 4 && config.logger.disk == 5 && config.logger.kmsg == 1);
   EXPECT(config_of({"--virtio_msi", "--hypervisor=acrn", "vm1"}).hypervisor == HypervisorKind::kAcrn);
 }
@@ -501,6 +522,9 @@ TEST(bad_values_of_the_command_line_have_their_own_message) {
        "127.0.0.1:9110",
        {"0", "65536", "0.0.0.0:9110", "10.0.0.1:9110", ":9110", "[::]:9110", "::1:9110", "localhost:9110",
         "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:0", std::string(108, 'x')}},
+      {"--sandbox",
+       "not a way to confine the process; give on, log or off, like --sandbox log",
+       {"yes", "On", "1", "on "}},
       {"--logger_setting",
        "not a logger setting; give console, disk or kmsg with level=1 to 5, like "
        "\"console,level=4;disk,level=5\"",
@@ -524,8 +548,8 @@ TEST(metrics_are_at_a_path_or_at_a_port_of_this_host) {
 }
 
 TEST(empty_values_are_shown_as_such) {
-  for (const char* option :
-       {"-m", "-k", "-r", "-l", "-U", "--cpus", "--cmd_monitor", "--metrics", "--logger_setting"}) {
+  for (const char* option : {"-m", "-k", "-r", "-l", "-U", "--cpus", "--cmd_monitor", "--metrics", "--logger_setting",
+                             "--sandbox", "--sandbox-path", "--user"}) {
     EXPECT_CONTAINS(error_of({option, "", "vm1"}), concat(option, " '': not a"));
   }
   EXPECT_CONTAINS(error_of({"--kernel=", "vm1"}), "-k '': not a path; give the path of a bzImage");

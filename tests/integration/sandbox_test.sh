@@ -1,0 +1,156 @@
+#!/bin/bash
+# Confined programs do all that they can be asked to, and no more: their calls are traced, and looked up in the table of
+# docs/confinement.md, which is the one of the program.
+# usage: sandbox_test.sh <acrn-dm> <vblk> <source directory> <acrn-reference>
+. "$(dirname "$0")/lib.sh"
+tests=$(realpath "$(dirname "$0")")
+dm=$1 vblk=$2 page=$3/docs/confinement.md reference=$4
+cd "$work" || exit 1
+run "$dm" --dry_run --sandbox on --serve nbd=. -s 9,virtio-blk,ram:1M vm1
+case $err in *'built with a sanitizer'*) echo 'skipped: a build with a sanitizer is not confined'; exit 77 ;; esac
+pid=
+trap '[ -z "$pid" ] || kill -9 "$pid" 2>/dev/null; rm -rf "$work"' EXIT
+
+# --- the page has the table of the program
+run "$reference" "$page"
+difference=$(diff "$page" "$work/stdout") || fail "confinement.md is not what the table says; run docs/refresh.sh: $difference"
+
+# traced <what it is started with, as the page says it> <option>...: in the background; leaves $pid. Waits for $awaited.
+parts='' traces=0
+traced() {
+  parts=$1 traces=$((traces + 1))
+  shift
+  rm -f "$awaited"
+  if [ -n "$strace" ]; then
+    strace -D -f -qq -o "trace.$traces" "$dm" "$@" 2>log &
+  else
+    "$dm" "$@" 2>log &
+  fi
+  pid=$!
+  for ((tries = 0; tries < 400; tries++)); do
+    if [ -S "$awaited" ] || ! kill -0 "$pid" 2>/dev/null; then return; fi
+    read -rt 0.05 <> <(:)
+  done
+}
+# stopped <what>: it ends in good order, and was seen to do nothing that is not in the table.
+stopped() {
+  local status=0
+  kill -TERM "$pid"
+  wait "$pid" || status=$?
+  pid=
+  expect_equal "$1: exit status of SIGTERM (159: a call was refused)" "$status" 0
+  expect_equal "$1: sockets left" "$(find . -type s)" ''
+  [ -n "$strace" ] || return
+  # The tracer ends a little later than what it traces.
+  for ((tries = 0; tries < 100; tries++)); do
+    [ -n "$(find /proc/[0-9]*/cmdline -exec grep -l "trace.$traces" {} + 2>/dev/null)" ] || break
+    read -rt 0.05 <> <(:)
+  done
+  run python3 "$tests/sandbox_trace.py" "$page" "$parts" "trace.$traces"
+  expect_equal "$1: $out$err" "$status" 0
+}
+ask() { printf '%s\n' "$1" | socat -t 5 - UNIX-CONNECT:control; }
+strace=
+if command -v strace python3 >/dev/null && strace -D -f -qq -o trace.0 true 2>/dev/null; then
+  strace=yes
+else
+  echo 'skipped: traces (strace or python3 is not there, or may not trace)'
+fi
+
+truncate -s 16M disk.img direct.img
+head -c 2M /dev/urandom >data
+# --- a virtio device for other VMMs: everything that a driver can ask for
+awaited=control
+for server in vhost-user vfio-user; do
+  traced '--serve,--cmd_monitor' --serve $server=. --cmd_monitor control -s 3,virtio-blk,disk.img,writeback,discard \
+    -s 4,virtio-blk,direct.img,nocache,aio=io_uring,mq=2 -s 5,virtio-blk,ram:8M,iothread vm1
+  for ((tries = 0; tries < 100; tries++)); do [ ! -S vm1.5.0.sock ] || break; read -rt 0.05 <> <(:); done
+  for slot in 3 4 5; do
+    [ $server = vhost-user ] || break # vblk speaks no vfio-user; QEMU does, in vfio_user/
+    run "$vblk" check --connect $server=vm1.$slot.0.sock
+    expect_equal "$server, slot $slot: vblk check ($out$err)" "$status" 0
+    run "$vblk" bench --connect $server=vm1.$slot.0.sock --rw randrw --runtime 1
+    expect_equal "$server, slot $slot: vblk bench ($err)" "$status" 0
+  done
+  truncate -s 32M disk.img
+  if command -v socat >/dev/null; then
+    expect_contains resize "$(ask '{"command": "resize", "arguments": "3"}')" '"ok":true'
+    expect_contains stats "$(ask '{"command": "stats"}')" '"ok":true'
+    expect_contains 'what is no command' "$(ask 'x')" '"ok":false'
+  fi
+  stopped "$server"
+  truncate -s 16M disk.img
+done
+
+# --- an export for NBD clients, several at a time, on worker threads and on io_uring
+if command -v nbdcopy nbdinfo >/dev/null; then
+  awaited=vm1.4.0.sock
+  traced '--serve' --serve nbd=. -s 3,virtio-blk,disk.img,writeback,discard -s 4,virtio-blk,direct.img,nocache vm1
+  for slot in 3 4; do
+    uri="nbd+unix:///?socket=$work/vm1.$slot.0.sock"
+    run nbdcopy --connections=4 data "$uri"
+    expect_equal "nbdcopy to slot $slot ($err)" "$status" 0
+    run nbdcopy --connections=4 "$uri" copy
+    cmp -n 2097152 data copy || fail "nbdcopy from slot $slot"
+    run nbdinfo --map "$uri"
+    expect_equal "nbdinfo of slot $slot ($err)" "$status" 0
+  done
+  stopped 'nbd'
+else
+  echo 'skipped: an export (libnbd-bin is not installed)'
+fi
+
+# --- a disk that comes later, from a folder that was named and from none
+if command -v socat >/dev/null; then
+  mkdir images elsewhere
+  truncate -s 1M images/later.img elsewhere/other.img
+  ln -s ../elsewhere/other.img images/link.img
+  awaited=control
+  traced '--serve,--cmd_monitor,--sandbox-path' --serve vhost-user=. --cmd_monitor control --sandbox-path images \
+    -s 3,virtio-blk,nodisk vm1
+  rescan() { ask "{\"command\": \"blkrescan\", \"arguments\": \"3,$1\"}"; }
+  for other in elsewhere/other.img images/link.img missing.img; do
+    expect_contains "$other" "$(rescan $other)" "a confined process opens only what is in a folder that it was started with"
+  done
+  expect_contains 'an image' "$(rescan images/later.img,format=qcow2)" 'a confined process starts no program'
+  expect_contains 'a server' "$(rescan nbd://localhost)" 'a confined process starts no program and connects to nothing new'
+  expect_contains 'io_uring' "$(rescan images/later.img,nocache,aio=io_uring)" 'aio=io_uring'
+  expect_contains 'a file' "$(rescan images/later.img,nocache)" '"ok":true'
+  run "$vblk" write --connect vhost-user=vm1.3.0.sock <data
+  run "$vblk" check --connect vhost-user=vm1.3.0.sock
+  expect_equal "vblk check ($out$err)" "$status" 0
+  stopped 'a later disk'
+else
+  echo 'skipped: a later disk (socat is not installed)'
+fi
+
+# --- another user
+if [ "$(id -u)" = 0 ] && id nobody >/dev/null 2>&1; then
+  strace=
+  awaited=vm1.3.0.sock
+  chmod 755 .
+  traced '' --serve vhost-user=. --user nobody -s 3,virtio-blk,disk.img,writeback vm1
+  expect_equal 'its user' "$(stat -c %U "/proc/$pid/task")" nobody
+  expect_equal 'the owner of its socket' "$(stat -c %U vm1.3.0.sock)" nobody
+  run "$vblk" check --connect vhost-user=vm1.3.0.sock
+  expect_equal "vblk check ($out$err)" "$status" 0
+  kill -TERM "$pid"
+  wait "$pid"
+  expect_equal 'another user: exit status' $? 0
+  pid=
+  rm -f vm1.3.0.sock # the folder is root's
+else
+  echo 'skipped: another user (only root can become one)'
+fi
+
+# --- what is refused
+refused() {
+  run "$dm" "${@:3}" --serve nbd=. -s 9,virtio-blk,ram:1M vm1
+  expect_equal "$*: exit status" "$status" "$1"
+  expect_contains "$*" "$err" "$2"
+}
+refused 64 '--sandbox yes: not a way to confine the process; give on, log or off, like --sandbox log' --sandbox yes
+refused 64 '--user no-such-user: there is no such user; give one of this host, like --user nobody' --user no-such-user
+refused 66 '--sandbox-path none: there is no such file or folder; name one, like --sandbox-path /var/lib/images' --sandbox-path none
+
+finish

@@ -84,6 +84,7 @@ Observer* observer = nullptr;  // set before there is another thread, and never 
   if (socket != kPlace) ::dup2(socket, kPlace);
   ::close_range(kPlace + 1, ~0u, 0);
   confine();
+  ::send(kPlace, "", 1, MSG_NOSIGNAL);  // it is ready
   Question question;
   while (::recv(kPlace, &question, sizeof(question), 0) == sizeof(question)) {
     const bool answer = look(question);
@@ -104,12 +105,14 @@ bool is_mapped_privately(pid_t process, int fd, uint64_t offset, uint64_t size) 
 bool start_mapping_observer(void (*confine)()) {
   std::array<int, 2> ends{};
   if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) != 0) ends = {-1, -1};
-  const UniqueFd theirs(ends[1]);
+  UniqueFd theirs(ends[1]);
   observer = new Observer(UniqueFd(ends[0]));  // who nobody answers sees nothing
   if (!theirs) return false;
   const pid_t child = ::fork();
   if (child == 0) observe(theirs.fd(), confine);
-  return child > 0;
+  theirs.reset();  // the end of a child that dies is seen
+  char ready = 0;
+  return child > 0 && ::recv(ends[0], &ready, 1, 0) == 1;
 }
 
 }  // namespace acrn

@@ -15,7 +15,7 @@ expect_refused() {
 }
 
 truncate -s 8M disk.img
-serve disks -s 9,virtio-blk,disk.img,writeback -s 10,virtio-blk,nodisk
+serve disks --sandbox-path . -s 9,virtio-blk,disk.img,writeback -s 10,virtio-blk,nodisk
 job guest <<'END'
 fill /dev/vda 256
 echo "@vdb $(cat /sys/block/vdb/size)"

@@ -15,8 +15,7 @@ namespace {
 // Whoever finds that it needs one may start a worker, and a worker may borrow a loop: so what serves a disk makes the
 // same calls, whichever thread it is on. Links make their own, and control threads start threads of all kinds.
 constexpr ThreadSet kServing = kControlThread | kQueueThread | kVcpuThread | kWorkerThread, kAll = kAllThreads,
-                    kControl = kControlThread, kLoops = kControlThread | kQueueThread | kVcpuThread,
-                    kSources = kServing | kLinkThread;
+                    kControl = kControlThread, kSources = kServing | kLinkThread;
 
 constexpr SystemCall kCalls[] = {
     // Memory, threads and time.

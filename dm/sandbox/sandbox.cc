@@ -62,7 +62,7 @@ void narrow_filter() {
 // by which it limits the number of its heaps; and, when it first gives memory of a thread's heap back, how the kernel
 // overcommits memory.
 void settle_c_library() {
-  ::tzset();  // NOLINT(concurrency-mt-unsafe): nobody sets the environment
+  ::tzset();
   // NOLINTNEXTLINE(concurrency-mt-unsafe): the heap's own lock is held
   ::mallopt(M_ARENA_MAX, kArenasPerCpu * static_cast<int>(::sysconf(_SC_NPROCESSORS_ONLN)));
   Thread thread;

@@ -30,6 +30,7 @@ refused 64 '--blk-file: the value is missing' --socket-path=s --blk-file
 refused 64 '--format=raw: not an option of vhost-user-blk' --format=raw
 refused 64 '--fd=x: give the number of a descriptor' --blk-file=disk.img --fd=x
 refused 64 '--num-queues=0: give a number from 1 to' --blk-file=disk.img --socket-path=s --num-queues=0
+refused 64 '--sandbox=maybe: give on, log or off' --blk-file=disk.img --socket-path=s --sandbox=maybe
 refused 64 '--fd: descriptor 0: not a UNIX stream socket that listens or has a peer' --blk-file=disk.img --fd=0
 refused 66 '/none/disk.img: cannot be opened' --blk-file=/none/disk.img --socket-path=s
 expect_equal 'left behind' "$(find . -type s)" ''

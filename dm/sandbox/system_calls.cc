@@ -106,7 +106,7 @@ constexpr SystemCall kCalls[] = {
      .why = "a ring signals another client's eventfd"},
     {.name = "unlink", .threads = kControl, .why = "our sockets, at the end"},
     {.name = "unlink", .threads = kControl | kQueueThread, .parts = kServerPart, .why = "the socket of an NBD export"},
-    // The control socket, and servers.
+    // The control socket, the metrics, and servers.
     {.name = "accept4",
      .threads = kControl | kQueueThread,
      .parts = kServerPart | kControlSocketPart,
@@ -133,6 +133,7 @@ constexpr SystemCall kCalls[] = {
      .threads = kAll,
      .parts = kServerPart | kBackEndPart | kNbdPart | kImagePart | kRbdPart,
      .why = "a client that is dropped, a server that is left"},
+    {.name = "shutdown", .threads = kControl, .parts = kControlSocketPart, .why = "a reader of the metrics is done"},
     {.name = "readlink",
      .threads = kControl,
      .parts = kServerPart | kBackEndPart | kPathsPart,

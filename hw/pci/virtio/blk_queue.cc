@@ -81,6 +81,7 @@ bool BlkQueue::start(const std::shared_ptr<const MemoryMap>& map, const QueueSet
     return false;
   }
   counters_.stopped.store(false, std::memory_order_relaxed);
+  waiting_since_ = Clock::now();  // of chains that an earlier device took
   left_.reset();
   enter(State::kRunning);
   if (!loop_polls_) loop_polls_ = loop_.add_poller(*this);
@@ -256,7 +257,6 @@ void BlkQueue::serve(Site site) {
   const TurnLimits limits = policy_.begin(site, ring_.waiting(), ring_.size(), start);
   batch_.set_flush_bytes(limits.flush_bytes);
   batch_.set_batch_time(start);
-  waiting_since_ = std::exchange(left_, std::nullopt).value_or(start);
   TurnResult result = process_available(site, limits);
   if (ring_.broken()) record_broken_ring();
   result.in_flight = in_flight_;
@@ -283,19 +283,19 @@ TurnResult BlkQueue::process_available(Site site, const TurnLimits& limits) {
     }
     if (result.past_deadline || result.chains >= limits.chains) result.remaining = ring_.waiting();
     if (result.remaining != 0) {
-      left_ = batch_.batch_time();
+      if (ring_.seen() == 0) left_ = batch_.batch_time();
       return result;
     }
     // A loop that polls looks again, and calls prepare_sleep() before it no longer does.
     if (loop_polls_ && site == Site::kLoop) return result;
     if (!ring_.enable_kicks(KickPoint::kNextChain)) return result;
-    waiting_since_ = Clock::now();  // the ring was empty until now
-    batch_.set_batch_time(waiting_since_);
+    batch_.set_batch_time(Clock::now());
   }
 }
 
 void BlkQueue::take_chains(const TurnLimits& limits, TurnResult& result) {
   while (result.chains < limits.chains && !result.past_deadline) {
+    if (ring_.seen() == 0) waiting_since_ = std::exchange(left_, std::nullopt).value_or(batch_.batch_time());
     auto chain = ring_.pop();
     if (!chain) return;
     result.chains++;

@@ -168,8 +168,8 @@ class BlkQueue final : private BlockSink, private Poller {
   BlkCounters counters_;
   LoopGauge& in_flight_ = counters_.in_flight;
   LoopGauge& held_ = counters_.held;       // slots; not in flight
-  Clock::time_point waiting_since_{};      // when the turn found what it takes from the ring
-  std::optional<Clock::time_point> left_;  // when the last turn left chains in the ring
+  Clock::time_point waiting_since_{};      // when the chains were seen that are taken now
+  std::optional<Clock::time_point> left_;  // when a turn left chains that were not seen yet
   SubmitBatch batch_;
   CompletionPublisher completions_;
 };

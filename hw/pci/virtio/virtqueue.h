@@ -115,6 +115,8 @@ class Virtqueue {
     if (!running() || broken_) return 0;
     return taken_left_ + static_cast<uint16_t>(avail_.load16(kRingIndex, __ATOMIC_RELAXED) - next_avail_);
   }
+  // Those of them that pop() has seen already. 0: it looks for new ones.
+  unsigned seen() const { return static_cast<uint16_t>(avail_index_ - next_avail_); }
   // The next available chain.
   std::optional<DescChain> pop();
   // Copies the chain's descriptors once, checks them and resolves its buffers. False: it must not be carried out, for a

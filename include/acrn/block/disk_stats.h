@@ -18,8 +18,8 @@ inline constexpr std::array<std::string_view, 7> kDiskRequestNames{"read",      
                                                                    "write_zeroes", "get_id", "other"};
 
 // Parts of the time that a request takes, each from a look at the clock that serves several requests:
-// kRing: from when the device began to look at the ring, or left the request there, until it took it. How long it had
-// been there before is not known: a driver's kick does not say.
+// kRing: from when the device saw the request in the ring, or ended a turn that left it there, until it took it. How
+// long it had been there before is not known: a driver's kick does not say.
 // kEngine: from then until the driver was shown that it is done: checks, filters, the engine, the disk.
 // kAll: both together.
 enum class LatencyStage : uint8_t { kRing, kEngine, kAll };

@@ -27,7 +27,7 @@ class Server {
 
   // `told` hears of each client that is served, when it has come and when it has left, on a loop of the server's.
   // Before serve(). A server that does not tell is none the worse.
-  virtual void on_client(std::function<void(bool connected)> /*told*/) {}
+  virtual void on_client(const std::function<void(bool connected)>& /*told*/) {}
   // Makes what a confined process cannot make any more: the socket at `path`, at which serve() lets clients in. serve()
   // makes it where this was not called. Errors as of ListeningSocket::create().
   virtual Result<void> bind(const std::string& path) = 0;

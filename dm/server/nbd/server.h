@@ -34,7 +34,7 @@ class NbdServer final : public BlockServer {
 
   Result<void> bind(const std::string& path) override;
   Result<void> serve(BlockBackend& disk, DiskMap* map, const BlockOptions& options, const std::string& path) override;
-  void on_client(std::function<void(bool connected)> told) override { on_client_ = std::move(told); }
+  void on_client(const std::function<void(bool connected)>& told) override { on_client_ = told; }
   void stop() override;
 
  private:

@@ -30,7 +30,7 @@ class VfioUserServer final : public PciServer {
   IrqPin& pin() override { return interrupts_.pin(); }
 
   Result<void> serve(PciFunction& function, const std::string& path, std::function<void()> finished) override;
-  void on_client(std::function<void(bool connected)> told) override { socket_->on_client(std::move(told)); }
+  void on_client(const std::function<void(bool connected)>& told) override { socket_->on_client(told); }
   Result<void> bind(const std::string& path) override { return socket_->bind(path); }
   void stop() override { socket_->stop(); }
 

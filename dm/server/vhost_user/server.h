@@ -30,7 +30,7 @@ class VhostUserServer final : public VirtioServer {
   const GuestMemory& memory() const override { return memory_; }
   Result<void> serve(VirtioDevice& device, GuestErrors& guest_errors, const std::string& path,
                      std::function<void()> finished) override;
-  void on_client(std::function<void(bool connected)> told) override { socket_->on_client(std::move(told)); }
+  void on_client(const std::function<void(bool connected)>& told) override { socket_->on_client(told); }
   Result<void> bind(const std::string& path) override { return socket_->bind(path); }
   void stop() override { socket_->stop(); }
 

@@ -41,6 +41,7 @@ std::vector<Character> characters_of(std::string_view text, bool unicode) {
   std::mbstate_t state{};
   while (!text.empty()) {
     wchar_t wide = 0;
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): the state is ours
     const size_t length = std::mbrtowc(&wide, text.data(), text.size(), &state);
     const bool bad = length == 0 || length > text.size();
     const int columns = bad ? 0 : ::wcwidth(wide);

@@ -90,6 +90,13 @@ std::string legend_of(const std::vector<ChartSeries>& series) {
   return legend;
 }
 
+// The multiples of `step` from 0 to `end`.
+std::vector<double> ticks_to(double end, double step) {
+  std::vector<double> ticks(static_cast<size_t>(end / step + 1.001));
+  for (size_t i = 0; i < ticks.size(); i++) ticks[i] = static_cast<double>(i) * step;
+  return ticks;
+}
+
 }  // namespace
 
 std::string html_escaped(std::string_view text) {
@@ -118,11 +125,11 @@ std::string line_chart(std::string_view title, const std::vector<double>& times,
   const auto x_of = [&](double time) { return kLeft + time / end * kPlotWidth; };
   const auto y_of = [&](double value) { return kTop + kPlotHeight * (1 - value / top); };
   std::string chart = begin_chart(title) + legend_of(series);
-  for (double value = 0; value <= top * 1.001; value += step) {
+  for (const double value : ticks_to(top, step)) {
     chart += rule_at(y_of(value)) + text_at(kLeft - 6, y_of(value) + 4, "end", format(value));
   }
   const double time_step = nice_step(end, 6);
-  for (double time = 0; time <= end * 1.001; time += time_step) {
+  for (const double time : ticks_to(end, time_step)) {
     chart += text_at(x_of(time), kHeight - 6, time + time_step > end * 1.001 ? "end" : "middle",
                      fmt::format("{:g} s", time));
   }
@@ -135,7 +142,7 @@ std::string latency_chart(std::string_view title, std::string_view colour, const
   const double step = nice_step(highest, 3), top = step * std::max(1.0, std::ceil(highest / step));
   const auto y_of = [&](double value) { return kTop + kPlotHeight * (1 - value / top); };
   std::string chart = begin_chart(title);
-  for (double value = 0; value <= top * 1.001; value += step) {
+  for (const double value : ticks_to(top, step)) {
     chart += rule_at(y_of(value)) + text_at(kLeft - 6, y_of(value) + 4, "end", short_number(value));
   }
   constexpr double kBar = kPlotWidth / kLatencyBuckets;

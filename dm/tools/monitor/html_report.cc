@@ -109,6 +109,7 @@ std::vector<DiskRates> intervals_of(const std::vector<MonitorSample>& samples, c
 
 std::vector<double> values_of(const std::vector<DiskRates>& intervals, double (*value)(const DiskRates&)) {
   std::vector<double> values;
+  values.reserve(intervals.size());
   for (const DiskRates& interval : intervals) values.push_back(value(interval));
   return values;
 }
@@ -122,6 +123,7 @@ double latency_of(const DiskRates& interval) {
 
 std::string charts_of(const std::vector<DiskRates>& intervals) {
   std::vector<double> times;
+  times.reserve(intervals.size());
   double time = 0;
   for (const DiskRates& interval : intervals) times.push_back(time += interval.seconds);
   const auto with = [](std::string chart) { return "<div class=\"chart\">" + std::move(chart) + "</div>"; };

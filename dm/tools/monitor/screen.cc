@@ -43,7 +43,7 @@ std::unique_ptr<Screen> Screen::enter() {
   ::sigemptyset(&wanted);
   for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH}) ::sigaddset(&wanted, number);
   UniqueFd signals(::signalfd(-1, &wanted, SFD_CLOEXEC | SFD_NONBLOCK));
-  if (!signals || ::sigprocmask(SIG_BLOCK, &wanted, &mask) != 0) return nullptr;
+  if (!signals || ::pthread_sigmask(SIG_BLOCK, &wanted, &mask) != 0) return nullptr;
   return std::unique_ptr<Screen>(new Screen(before, mask, std::move(signals)));
 }
 
@@ -64,7 +64,7 @@ Screen::~Screen() {
   signalfd_siginfo signal{};
   while (::read(signals_.fd(), &signal, sizeof(signal)) > 0) {
   }
-  ::sigprocmask(SIG_SETMASK, &mask_before_, nullptr);
+  ::pthread_sigmask(SIG_SETMASK, &mask_before_, nullptr);
 }
 
 Screen::Size Screen::size() const {
@@ -96,7 +96,7 @@ Screen::Event Screen::take_event() {
 
 bool output_is_unicode() {
   for (const char* const name : {"LC_ALL", "LC_CTYPE", "LANG"}) {
-    const char* const value = std::getenv(name);
+    const char* const value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): nobody changes it
     if (value == nullptr || *value == '\0') continue;
     const std::string_view locale(value);
     return locale.find("UTF-8") != std::string_view::npos || locale.find("utf8") != std::string_view::npos;

@@ -64,7 +64,7 @@ std::string bar_of(const Latency& latency, bool unicode) {
 
 std::string operation_line(const DiskCounts& counts, size_t kind, std::string_view name, bool unicode) {
   const Latency& all = counts.latency_of(kind, LatencyStage::kAll);
-  const std::string bar = concat("  ", cell(name, kSlotColumns, CutAt::kEnd, false), bar_of(all, unicode));
+  std::string bar = concat("  ", cell(name, kSlotColumns, CutAt::kEnd, false), bar_of(all, unicode));
   if (all.count() == 0) return bar;
   return bar + fmt::format(" p50 {:<6} p99 {:<6} ring {:<6} eng {:<6}", short_time(quantile_of(all, 0.5)),
                            short_time(quantile_of(all, 0.99)),

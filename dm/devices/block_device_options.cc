@@ -621,14 +621,14 @@ Result<BlockOptions> parse_rescan_options(std::span<const std::string> fields, c
 }
 
 Result<DiskLimits> parse_limits(std::span<const std::string> fields, const DiskLimits& now) {
+  std::vector<Text> known;
+  for (const Row& row : kRows) {
+    if (row.kind == "a limit" || row.kind == "a burst") known.push_back(row.key);
+  }
   BlockOptions options;
   options.limits = now;
   for (const std::string& field : fields) {
     const Text key = split_key(field).key;
-    std::vector<Text> known;
-    for (const Row& row : kRows) {
-      if (row.kind == "a limit" || row.kind == "a burst") known.push_back(row.key);
-    }
     if (std::find(known.begin(), known.end(), key) == known.end()) return unknown_word(key, "a limit", known);
     if (auto applied = apply_option<BlockOptions>(kRows, field, options); !applied) return applied.error();
   }

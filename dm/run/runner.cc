@@ -9,7 +9,6 @@
 #include "acrn/base/concat.h"
 #include "acrn/base/log.h"
 #include "dm/base/errno_text.h"
-#include "dm/devices/block_device_options.h"
 #include "dm/run/confinement.h"
 #include "dm/run/preflight.h"
 #include "dm/run/serve_runner.h"
@@ -97,23 +96,23 @@ Result<uint64_t> Runner::resize(PciAddress address) {
 
 Result<DiskLimits> Runner::limits(PciAddress address, std::span<const std::string> changes) {
   const auto disk = find_disk(devices_, address);
-  if (!disk) return disk.error();
-  ThrottleGroup& group = disk.value()->throttled().group();
-  auto limits = parse_limits(changes, group.limits());
-  if (limits && !changes.empty()) group.set(limits.value());
-  return limits;
+  return disk ? change_limits(*disk.value(), changes) : disk.error();
+}
+
+std::vector<DiskControl*> Runner::disks() const {
+  std::vector<DiskControl*> disks;
+  for (const RunningDevice& each : devices_) {
+    if (DiskControl* const disk = each.device->disk(); disk != nullptr) disks.push_back(disk);
+  }
+  return disks;
 }
 
 void Runner::retry_held() {
-  for (const RunningDevice& each : devices_) {
-    if (DiskControl* const disk = each.device->disk(); disk != nullptr) disk->retry_held();
-  }
+  for (DiskControl* const disk : disks()) disk->retry_held();
 }
 
 void Runner::lift_limits() {
-  for (const RunningDevice& each : devices_) {
-    if (DiskControl* const disk = each.device->disk(); disk != nullptr) disk->throttled().group().set({});
-  }
+  for (DiskControl* const disk : disks()) disk->throttled().group().set({});
 }
 
 std::vector<DeviceReport> Runner::stats() {
@@ -143,9 +142,7 @@ void Runner::end(Result<int> outcome) {
 // Also after one that fails.
 Result<void> Runner::flush_all() {
   Result<void> result;
-  for (const RunningDevice& each : devices_) {
-    DiskControl* const disk = each.device->disk();
-    if (disk == nullptr) continue;
+  for (DiskControl* const disk : disks()) {
     if (auto flushed = disk->flush(); !flushed && result.ok()) result = flushed.error();
   }
   return result;

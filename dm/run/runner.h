@@ -51,6 +51,7 @@ class Runner : protected ControlTarget {
   void end_monitors();
   // Who is told of what happens in that slot, and outlives its device.
   SlotEvents& add_events(PciAddress address);
+  std::vector<DiskControl*> disks() const;
   Result<void> flush_all();  // the first error
   void retry_held();         // of failed requests
   void lift_limits();        // what waits for them must not hold up the end

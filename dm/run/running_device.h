@@ -5,6 +5,7 @@
 #include <span>
 
 #include "acrn/base/concat.h"
+#include "dm/devices/block_device_options.h"
 #include "dm/devices/device.h"
 #include "dm/devices/device_report.h"
 
@@ -23,6 +24,14 @@ inline Result<DiskControl*> find_disk(std::span<const RunningDevice> devices, Pc
     return Error{ErrorKind::kUsage, "this slot is not a virtio-blk disk"};
   }
   return Error{ErrorKind::kUsage, concat("there is no function in slot ", short_name(address))};
+}
+
+// The disk's limits, once the changes are made, see parse_limits().
+inline Result<DiskLimits> change_limits(DiskControl& disk, std::span<const std::string> changes) {
+  ThrottleGroup& group = disk.throttled().group();
+  auto limits = parse_limits(changes, group.limits());
+  if (limits && !changes.empty()) group.set(limits.value());
+  return limits;
 }
 
 inline DeviceReport report_device(const RunningDevice& running) {

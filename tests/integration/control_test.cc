@@ -16,7 +16,6 @@
 #include "dm/base/log_setup.h"
 #include "dm/control/control_server.h"
 #include "dm/control/control_session.h"
-#include "dm/devices/block_device_options.h"
 #include "dm/devices/device_table.h"
 #include "dm/loopback/raw_guest.h"
 #include "dm/run/running_device.h"
@@ -60,11 +59,7 @@ class LoopbackTarget final : public ControlTarget {
   }
   Result<DiskLimits> limits(PciAddress address, std::span<const std::string> changes) override {
     const auto disk = find_disk(devices_, address);
-    if (!disk) return disk.error();
-    ThrottleGroup& group = disk.value()->throttled().group();
-    auto limits = parse_limits(changes, group.limits());
-    if (limits) group.set(limits.value());
-    return limits;
+    return disk ? change_limits(*disk.value(), changes) : disk.error();
   }
   std::vector<DeviceReport> stats() override {
     std::vector<DeviceReport> reports;

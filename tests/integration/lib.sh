@@ -4,7 +4,15 @@ export LC_ALL=C.UTF-8
 
 failures=0
 work=$(mktemp -d "${TMPDIR:-/tmp}/acrn-test-XXXXXX") || exit 1
-trap 'chmod -R u+rwx "$work"; rm -rf "$work"' EXIT
+# What runs in the background, by its process, and ends with the script.
+pids=()
+leave() {
+  local pid
+  for pid in "${pids[@]}"; do kill -9 "$pid" 2>/dev/null; done
+  chmod -R u+rwx "$work"
+  rm -rf "$work"
+}
+trap leave EXIT
 
 fail() {
   failures=$((failures + 1))
@@ -17,6 +25,15 @@ run() {
   status=$?
   out=$(cat "$work/stdout")
   err=$(cat "$work/stderr")
+}
+
+# await_socket <path> <pid>: until it is there, or its process is not
+await_socket() {
+  local tries
+  for ((tries = 0; tries < 400; tries++)); do
+    if [ -S "$1" ] || ! kill -0 "$2" 2>/dev/null; then return; fi
+    sleep 0.05
+  done
 }
 
 # expect_contains <what> <text> <part>

@@ -8,12 +8,6 @@ dm=$1
 vblk=$2
 cd "$work" || exit 1
 truncate -s 1M disk.img
-pids=()
-stop_all() {
-  local pid
-  for pid in "${pids[@]}"; do kill -9 "$pid" 2>/dev/null; done
-}
-trap 'stop_all; rm -rf "$work"' EXIT
 
 # await <command...>: until it succeeds
 await() {

@@ -27,10 +27,7 @@ traced() {
     "$dm" "$@" 2>log &
   fi
   pid=$!
-  for ((tries = 0; tries < 400; tries++)); do
-    if [ -S "$awaited" ] || ! kill -0 "$pid" 2>/dev/null; then return; fi
-    read -rt 0.05 <> <(:)
-  done
+  await_socket "$awaited" "$pid"
 }
 # stopped <what>: it ends in good order, and was seen to do nothing that is not in the table.
 stopped() {

@@ -14,10 +14,7 @@ trap '[ -z "$pid" ] || kill -9 "$pid" 2>/dev/null; rm -rf "$work"' EXIT
 serve() {
   "$dm" --serve nbd=. "$@" vm1 >server.log 2>&1 &
   pid=$!
-  for ((tries = 0; tries < 400; tries++)); do
-    if [ -S vm1.9.0.sock ] || ! kill -0 "$pid" 2>/dev/null; then return; fi
-    sleep 0.05
-  done
+  await_socket vm1.9.0.sock "$pid"
 }
 stop() {
   local status=0

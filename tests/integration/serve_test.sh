@@ -7,12 +7,6 @@ dm=$1
 cd "$work" || exit 1
 truncate -s 1M a.img b.img
 mkdir sockets
-pids=()
-stop_all() {
-  local pid
-  for pid in "${pids[@]}"; do kill -9 "$pid" 2>/dev/null; done
-}
-trap 'stop_all; rm -rf "$work"' EXIT
 
 # serve <log> <option>...: in the background; leaves $pid. Returns when the last socket named in $awaited is there.
 serve() {

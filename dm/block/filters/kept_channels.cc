@@ -17,6 +17,7 @@ class LentChannel final : public BlockChannel {
   ~LentChannel() override { home_.push_back(std::move(channel_)); }
 
   void submit(std::span<BlockRequest* const> batch) override { channel_->submit(batch); }
+  void cancel_waiting() override { channel_->cancel_waiting(); }
 
  private:
   Channels& home_;

@@ -27,7 +27,6 @@ class TokenBucket {
     burst_ = std::max(burst, 1.0);
     level_ = was_off ? burst_ : std::min(level_, burst_);
   }
-  bool limits() const { return rate_ != 0; }
 
   // Before the others: what has come by now. `waited`: somebody has waited for it since the last time.
   void refill(Time now, bool waited) {

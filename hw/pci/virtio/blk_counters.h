@@ -25,6 +25,7 @@ class LoopCounter {
 
 // " of 8 sectors at sector 2048", for the log; empty for a flush. `disk_offset` in bytes.
 std::string where_text(const BlockRequest& request, uint64_t disk_offset);
+
 // How many there are now. The same threads.
 class LoopGauge {
  public:

@@ -125,9 +125,10 @@ bool accept_serial(BlockOptions& options, Text value) {
   return true;
 }
 
-bool accept_lock(BlockOptions& options, Text value) {
+template <auto member>
+bool accept_switch(BlockOptions& options, Text value) {
   if (value != "on" && value != "off") return false;
-  options.lock = value == "on";
+  options.*member = value == "on";
   return true;
 }
 
@@ -333,7 +334,7 @@ constexpr Row kRows[] = {
      .help = "the disk's ID, 1 to 20 printable ASCII characters; by default made from what is served"},
     {.key = "lock",
      .value = ValueRule::kRequired,
-     .accept = accept_lock,
+     .accept = accept_switch<&BlockOptions::lock>,
      .kind = "a lock setting",
      .expects = "lock=on or lock=off",
      .argument = "on|off",
@@ -377,6 +378,15 @@ constexpr Row kRows[] = {
     {.key = "snapshot",
      .accept = accept_snapshot,
      .help = "writes go to a temporary file that is gone at the end; the image is not changed"},
+    {.key = "share",
+     .value = ValueRule::kRequired,
+     .accept = accept_switch<&BlockOptions::share>,
+     .kind = "a setting",
+     .expects = "share=on or share=off",
+     .argument = "on|off",
+     .default_value = "off",
+     .help = "the program that serves the disk sees the guest's memory, so that nothing is copied",
+     .words = "on off"},
     {.key = "reconnect",
      .value = ValueRule::kRequired,
      .accept = accept_seconds<&BlockOptions::reconnect>,
@@ -535,6 +545,10 @@ Result<void> check_together(BlockOptions& options) {
     return usage_error(concat("aio: ", server, " has an engine of its own; leave it out"));
   }
   const bool raw = file && options.format == ImageFormat::kRaw && !options.snapshot;
+  const bool over_vhost_user = std::holds_alternative<VhostUserSocket>(options.source) || (file && !raw);
+  if (options.share && (!over_vhost_user || options.reader == ImageReader::kQemuNbd)) {
+    return usage_error("share=on: for vhost-user: and for a format that qemu-storage-daemon reads; leave it out");
+  }
   if (options.map == MapMode::kOn && !raw) {
     return usage_error("map=on: for a raw file or a block device; leave it out");
   }

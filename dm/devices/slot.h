@@ -1,6 +1,7 @@
 // What one `-s` says: where a PCI function sits, what it emulates and with which options. Pure.
 #pragma once
 
+#include <algorithm>
 #include <span>
 #include <string>
 #include <string_view>
@@ -27,6 +28,13 @@ struct PciSlotConfig {
 
 // Null if the slot is no disk.
 inline const BlockOptions* block_options(const PciSlotConfig& slot) { return std::get_if<BlockOptions>(&slot.options); }
+// Whether another process is to see the guest's memory.
+inline bool shares_memory(std::span<const PciSlotConfig> slots) {
+  return std::any_of(slots.begin(), slots.end(), [](const PciSlotConfig& slot) {
+    const BlockOptions* const disk = block_options(slot);
+    return disk != nullptr && disk->share;
+  });
+}
 
 // `text` is <slot>,<emulation>[,<config>] (docs/options.md); the emulation is a row of `devices`. Errors are kUsage.
 Result<PciSlotConfig> parse_slot(std::string_view text, std::span<const DeviceRow> devices);

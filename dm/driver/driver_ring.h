@@ -33,6 +33,7 @@ class DriverRing {
   uint16_t size() const { return size_; }
   uint32_t pfn() const { return static_cast<uint32_t>(raw(base_) >> VIRTIO_PCI_QUEUE_ADDR_SHIFT); }
 
+  uint16_t free_entries() const { return free_count_; }
   // Adds a chain: readable buffers, then writable. The device sees it after expose(). False: no descriptors left.
   bool add(std::span<const GuestBuffer> readable, std::span<const GuestBuffer> writable, uint16_t token);
   // Makes the added chains available. True: the device wants a kick for them.

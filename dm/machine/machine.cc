@@ -17,11 +17,12 @@ Machine::Machine(const Options& options, std::unique_ptr<Hypervisor> hypervisor,
 Result<std::unique_ptr<Machine>> Machine::create(const Options& options, std::unique_ptr<Hypervisor> hypervisor,
                                                  Events events) {
   std::unique_ptr<Machine> machine(new Machine(options, std::move(hypervisor), std::move(events)));
+  const bool file = options.shared_ram || machine->traits_.pins_ram;
   std::vector<MemoryRegion> regions;
   for (const auto& [base, size] :
        {std::pair(uint64_t{0}, options.ram.low), std::pair(kHighRamBase, options.ram.high)}) {
     if (size == 0) continue;
-    auto region = create_guest_ram(Gpa{base}, size, machine->traits_.pins_ram ? RamKind::kFile : RamKind::kPrivate);
+    auto region = create_guest_ram(Gpa{base}, size, file ? RamKind::kFile : RamKind::kPrivate);
     if (!region) return region.error();
     if (auto mapped = machine->hypervisor_->map_ram(region.value()); !mapped) return mapped.error();
     regions.push_back(std::move(region).value());

@@ -24,6 +24,7 @@ class Machine final : private ExitHandler {
  public:
   struct Options {
     RamLayout ram;
+    bool shared_ram = false;   // other processes are to see it
     uint8_t serial_ports = 0;  // bit n: there is a COM(n+1)
   };
   // Where the board's own events go. Any thread.

@@ -1,10 +1,12 @@
 #include "dm/mem/guest_ram.h"
 
+#include <fcntl.h>
 #include <linux/memfd.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <utility>
 
 #include "acrn/base/address.h"
 #include "acrn/base/concat.h"
@@ -15,25 +17,23 @@
 namespace acrn {
 namespace {
 
+// A file that others can cut short would end us by a signal.
+constexpr int kSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
+
 struct Mapping {
   void* address = MAP_FAILED;  // MAP_FAILED, with errno, if there is no such memory
   uint64_t size = 0;           // bytes, from the start that munmap() wants
   std::byte* ram = nullptr;
+  UniqueFd file = {};  // if it maps one, from its beginning
 };
 
-UniqueFd create_file(uint64_t size, unsigned pages) {
-  UniqueFd fd(memfd_create("guest-ram", MFD_CLOEXEC | pages));
-  if (fd && ::ftruncate(fd.fd(), static_cast<off_t>(size)) != 0) fd.reset();
-  return fd;
-}
-
-Mapping map_file(const UniqueFd& file, uint64_t size) {
-  if (!file) return {};
+Mapping map_file(uint64_t size, unsigned pages) {
+  UniqueFd file(memfd_create("guest-ram", MFD_CLOEXEC | MFD_ALLOW_SEALING | pages));
+  if (!file || ::ftruncate(file.fd(), static_cast<off_t>(size)) != 0) return {};
+  if (::fcntl(file.fd(), F_ADD_SEALS, kSeals) != 0) return {};
   void* const address = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, file.fd(), 0);
-  return {address, size, static_cast<std::byte*>(address)};
+  return {address, size, static_cast<std::byte*>(address), std::move(file)};
 }
-
-Mapping map_file(uint64_t size, unsigned pages) { return map_file(create_file(size, pages), size); }
 
 // Mapping reserves the pages, so a host that has too few of them says so here and not by a signal later.
 Mapping map_huge_pages(uint64_t size) {
@@ -53,14 +53,16 @@ Mapping map_anonymous(uint64_t size) {
   return {address, room, ram};
 }
 
-Result<MemoryRegion> region_of(const Mapping& mapping, Gpa base, uint64_t size) {
+Result<MemoryRegion> region_of(Mapping mapping, Gpa base, uint64_t size) {
   if (mapping.address == MAP_FAILED) {
     return Error{ErrorKind::kInternal, concat("guest RAM of ", size, " bytes: ", errno_text(errno))};
   }
   ::madvise(mapping.address, mapping.size, MADV_DONTDUMP);  // what a guest keeps is in no core file
-  std::shared_ptr<const void> owner(
-      mapping.address, [length = mapping.size](const void* address) { ::munmap(const_cast<void*>(address), length); });
-  return MemoryRegion{base, size, mapping.ram, std::move(owner)};
+  const std::shared_ptr<const Mapping> owner(new Mapping(std::move(mapping)), [](const Mapping* unused) {
+    ::munmap(unused->address, unused->size);
+    delete unused;
+  });
+  return MemoryRegion{base, size, owner->ram, owner, owner->file.fd()};
 }
 
 }  // namespace
@@ -75,14 +77,9 @@ Result<MemoryRegion> create_guest_ram(Gpa base, uint64_t size, RamKind kind) {
   } else if (mapping.address == MAP_FAILED) {
     mapping = map_anonymous(size);
   }
-  return region_of(mapping, base, size);
+  return region_of(std::move(mapping), base, size);
 }
 
-Result<SharedRam> create_shared_ram(Gpa base, uint64_t size) {
-  UniqueFd file = create_file(size, MFD_ALLOW_SEALING);
-  auto region = region_of(map_file(file, size), base, size);
-  if (!region) return region.error();
-  return SharedRam{std::move(region).value(), std::move(file)};
-}
+Result<MemoryRegion> create_shared_ram(Gpa base, uint64_t size) { return region_of(map_file(size, 0), base, size); }
 
 }  // namespace acrn

@@ -1,5 +1,6 @@
 #include "dm/mem/shared_mapping.h"
 
+#include <fcntl.h>
 #include <linux/magic.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -27,6 +28,9 @@ namespace {
 
 std::array<SharedMapping::Guard, 32768> guards;
 Mutex guards_mutex;  // leaf
+
+constexpr unsigned kMostKeptFiles = 512;  // of all that others grant: descriptors are needed for other things, too
+std::atomic<unsigned> kept_files{0};
 
 SharedMapping::Guard* take_guard() {
   MutexLock lock(guards_mutex);
@@ -73,7 +77,18 @@ std::unique_ptr<SharedMapping> SharedMapping::create(int fd, uint64_t offset, ui
   if (page == 0) return nullptr;
   // Whole pages: a part of a huge one can be neither unmapped nor replaced.
   const uint64_t begin = offset / page * page, whole = (offset + size + page - 1) / page * page - begin;
-  return map(fd, begin, whole, PROT_READ | PROT_WRITE, offset - begin, error);
+  auto made = map(fd, begin, whole, PROT_READ | PROT_WRITE, offset - begin, error);
+  if (made == nullptr) return nullptr;
+  const int seals = ::fcntl(fd, F_GET_SEALS);
+  if (seals == -1 || (seals & F_SEAL_SHRINK) == 0) return made;
+  if (kept_files++ < kMostKeptFiles) made->file_ = UniqueFd(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
+  if (!made->file_) kept_files--;
+  made->offset_ = offset;
+  return made;
+}
+
+MemoryRegion SharedMapping::region(const std::shared_ptr<const SharedMapping>& mapping, Gpa base, uint64_t size) {
+  return {base, size, mapping->data(), mapping, mapping->file_.fd(), mapping->offset_};
 }
 
 std::unique_ptr<SharedMapping> SharedMapping::create_for_reading(int fd, uint64_t offset, uint64_t size, int& error) {
@@ -103,6 +118,7 @@ std::unique_ptr<SharedMapping> SharedMapping::map(int fd, uint64_t begin, uint64
 }
 
 SharedMapping::~SharedMapping() {
+  if (file_) kept_files--;
   const uintptr_t begin = guard_.begin.exchange(0);
   // SAFETY: as above.
   ::munmap(reinterpret_cast<void*>(begin), guard_.size);  // NOLINT(performance-no-int-to-ptr)

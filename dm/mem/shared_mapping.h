@@ -8,6 +8,9 @@
 #include <cstdint>
 #include <memory>
 
+#include "acrn/base/unique_fd.h"
+#include "acrn/mem/guest_memory.h"
+
 namespace acrn {
 
 class SharedMapping {
@@ -19,7 +22,7 @@ class SharedMapping {
   // errno.
   static bool recover(const void* fault);
 
-  // Maps [offset, offset + size) of `fd`, for reading and writing; in units of 4096. The descriptor is not kept.
+  // Maps [offset, offset + size) of `fd`, for reading and writing; in units of 4096.
   // `error`: an errno when it returns none; EINVAL for what is no plain memory or file, or ends before that range.
   static std::unique_ptr<SharedMapping> create(int fd, uint64_t offset, uint64_t size, int& error);
   // The same of a file or block device of ours that ends behind that range, for reading.
@@ -30,6 +33,8 @@ class SharedMapping {
 
   std::byte* data() const { return data_; }
   bool lost() const;
+  // `mapping` as `size` bytes of a guest's memory; others may be given the file if nobody can shorten it.
+  static MemoryRegion region(const std::shared_ptr<const SharedMapping>& mapping, Gpa base, uint64_t size);
 
   struct Guard;  // what the signal handler reads
 
@@ -42,6 +47,8 @@ class SharedMapping {
 
   std::byte* const data_;
   Guard& guard_;
+  UniqueFd file_;  // if nobody can shorten it
+  uint64_t offset_ = 0;
 };
 
 }  // namespace acrn

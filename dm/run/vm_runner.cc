@@ -44,7 +44,7 @@ Result<LinuxLoader> VmRunner::open_kernel() const {
 Result<void> VmRunner::make_machine() {
   auto hypervisor = create_hypervisor(hypervisor_options(config_), loop_);
   if (!hypervisor) return hypervisor.error();
-  Machine::Options options{.ram = ram_layout(config_.memory)};
+  Machine::Options options{.ram = ram_layout(config_.memory), .shared_ram = shares_memory(config_.slots)};
   for (const SerialPortConfig& port : config_.serial_ports) {
     options.serial_ports = static_cast<uint8_t>(options.serial_ports | 1u << (port.com - 1));
   }

@@ -9,7 +9,7 @@
 #include <optional>
 #include <utility>
 
-#include "dm/socket/sent_descriptor.h"
+#include "dm/socket/sent_descriptors.h"
 
 namespace acrn {
 namespace {
@@ -133,8 +133,8 @@ bool Connection::send() {
     msghdr message{};
     message.msg_iov = &part;
     message.msg_iovlen = 1;
-    std::optional<SentDescriptor> descriptor;
-    if (const int fd = session_->reply_descriptor(); fd >= 0 && sent_ == 0) descriptor.emplace(message, fd);
+    const int fd = session_->reply_descriptor();
+    const SentDescriptors descriptors(message, {&fd, fd >= 0 && sent_ == 0 ? size_t{1} : size_t{0}});
     const ssize_t size = ::sendmsg(socket_.fd(), &message, MSG_NOSIGNAL);
     if (size < 0 && errno == EINTR) continue;
     if (size < 0 && errno != EAGAIN) end("");

@@ -53,7 +53,7 @@ Result<std::unique_ptr<Session>> Session::open(const SessionOptions& options, si
 }
 
 Result<void> Session::make_machine(const SessionOptions& options) {
-  if (options.connect.empty()) {
+  if (options.connect.empty() && !shares_memory(slots_)) {
     auto machine = LoopbackMachine::create(options.ram);
     if (!machine) return machine.error();
     machine_ = std::move(machine).value();
@@ -61,7 +61,7 @@ Result<void> Session::make_machine(const SessionOptions& options) {
     auto ram = create_shared_ram(Gpa{LoopbackMachine::kRamBase}, options.ram);
     if (!ram) return ram.error();
     shared_.emplace(std::move(ram).value());
-    machine_ = std::make_unique<LoopbackMachine>(shared_->region);
+    machine_ = std::make_unique<LoopbackMachine>(*shared_);
   }
   auto loop = EpollLoop::create("virtio", {}, kQueueLoop);
   if (!loop) return loop.error();

@@ -48,7 +48,7 @@ class Session {
   void attach(PciAddress address, std::unique_ptr<Device> device);
   Result<void> add_remote(const std::string& text, const DeviceEnvironment& environment);
 
-  std::optional<SharedRam> shared_;  // while there are disks that others serve
+  std::optional<MemoryRegion> shared_;  // while others serve disks, and see it
   std::unique_ptr<LoopbackMachine> machine_;
   std::unique_ptr<EpollLoop> loop_;
   std::vector<PciSlotConfig> slots_;

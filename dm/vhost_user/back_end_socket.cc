@@ -13,7 +13,7 @@
 
 #include "acrn/base/concat.h"
 #include "dm/base/errno_text.h"
-#include "dm/socket/sent_descriptor.h"
+#include "dm/socket/sent_descriptors.h"
 
 namespace acrn {
 
@@ -89,7 +89,8 @@ Result<void> BackEndSocket::negotiate(uint64_t wanted) {
   return send(SET_OWNER, {});
 }
 
-Result<void> BackEndSocket::send(uint32_t request, std::span<const uint8_t> payload, int file, bool need_reply) {
+Result<void> BackEndSocket::send(uint32_t request, std::span<const uint8_t> payload, std::span<const int> files,
+                                 bool need_reply) {
   need_reply = need_reply && has(kReplyAck);
   Header header{request, kVersion | (need_reply ? kFlagNeedReply : 0), static_cast<uint32_t>(payload.size())};
   const auto end = end_of_wait();
@@ -101,8 +102,7 @@ Result<void> BackEndSocket::send(uint32_t request, std::span<const uint8_t> payl
     msghdr message{};
     message.msg_iov = parts.data();
     message.msg_iovlen = parts.size();
-    std::optional<SentDescriptor> descriptor;
-    if (file >= 0 && done == 0) descriptor.emplace(message, file);
+    const SentDescriptors descriptors(message, done == 0 ? files : std::span<const int>());
     const ssize_t sent = ::sendmsg(socket_.fd(), &message, MSG_NOSIGNAL);
     if (sent > 0) {
       done += static_cast<size_t>(sent);
@@ -117,6 +117,17 @@ Result<void> BackEndSocket::send(uint32_t request, std::span<const uint8_t> payl
   if (!refused) return refused.error();
   if (refused.value() == 0) return {};
   return Error{ErrorKind::kIo, concat("the server refuses request ", request)};
+}
+
+Result<void> BackEndSocket::tell_of_memory(std::span<const MemoryRegionDescription> regions,
+                                           std::span<const int> files) {
+  struct {
+    MemoryTableHead head;
+    std::array<MemoryRegionDescription, kMaxTableRegions> regions;
+  } table{{static_cast<uint32_t>(regions.size()), 0}, {}};
+  std::copy(regions.begin(), regions.end(), table.regions.begin());
+  const size_t used = sizeof(table.head) + regions.size_bytes();
+  return send(SET_MEM_TABLE, bytes_of(table).first(used), files, true);
 }
 
 bool BackEndSocket::receive_all(std::span<uint8_t> to, Clock::time_point end, UniqueFd& file) {

@@ -36,12 +36,19 @@ class BackEndSocket {
 
   // A message. `need_reply`: returns when it has been carried out, where the back end can say so. Errors:
   // kIo: no answer; kNoInput: none of the protocol's.
-  Result<void> send(uint32_t request, std::span<const uint8_t> payload, int file = -1, bool need_reply = false);
+  Result<void> send(uint32_t request, std::span<const uint8_t> payload, std::span<const int> files = {},
+                    bool need_reply = false);
   // The same with a structure of the wire, and a reply.
   template <class T>
-  Result<void> tell(uint32_t request, const T& payload, int file = -1) {
-    return send(request, bytes_of(payload), file, true);
+  Result<void> tell(uint32_t request, const T& payload) {
+    return send(request, bytes_of(payload), {}, true);
   }
+  template <class T>
+  Result<void> tell(uint32_t request, const T& payload, int file) {
+    return send(request, bytes_of(payload), {&file, 1}, true);
+  }
+  // The memory that it is to see, at most kMaxTableRegions, and the file of each.
+  Result<void> tell_of_memory(std::span<const vhost_user::MemoryRegionDescription> regions, std::span<const int> files);
   // A question whose answer has the question's form; and one that has no payload. `file`: what comes with the answer.
   template <class T>
   Result<T> ask(uint32_t request, const T& payload, UniqueFd* file = nullptr) {

@@ -3,6 +3,7 @@
 #   daemon       qemu-storage-daemon, driven by vblk bench itself (--connect)
 #   vhost-user:  our disk on what such a daemon serves
 #   reader=      our disk on the image, for each program that can read it for us
+#   share=on     the first of them that sees the guest's memory
 #
 #   --rounds N      how often (5)
 #   --seconds S     for each run (1)
@@ -31,7 +32,7 @@ daemons=()
 trap 'kill "${daemons[@]}"; wait; rm -r "$work"' EXIT
 
 dd if=/dev/urandom of="$work/raw" bs=1M count=256 status=none
-for image in daemon source qsd nbd; do qemu-img convert -f raw -O qcow2 "$work/raw" "$work/$image.qcow2"; done
+for image in daemon source qsd nbd share; do qemu-img convert -f raw -O qcow2 "$work/raw" "$work/$image.qcow2"; done
 
 # serve <name>: that image. A daemon has one client at a time.
 serve() {
@@ -47,27 +48,28 @@ serve() {
 }
 serve daemon
 serve source
-ways=(daemon vhost-user: reader=daemon reader=nbd)
+ways=(daemon vhost-user: reader=daemon reader=nbd share=on)
 disks=(--connect "vhost-user=$work/daemon"
        -s "9,virtio-blk,vhost-user:$work/source,writeback"
        -s "9,virtio-blk,$work/qsd.qcow2,format=qcow2,reader=qemu-storage-daemon,writeback"
-       -s "9,virtio-blk,$work/nbd.qcow2,format=qcow2,reader=qemu-nbd,writeback")
+       -s "9,virtio-blk,$work/nbd.qcow2,format=qcow2,reader=qemu-nbd,writeback"
+       -s "9,virtio-blk,$work/share.qcow2,format=qcow2,reader=qemu-storage-daemon,share=on,writeback")
 
 median() { sort -g | sed -n "$(((rounds + 1) / 2))p"; }
-printf "%-20s" requests
-for way in "${ways[@]}"; do printf "%14s" "$way"; done
+printf "%-15s" requests
+for way in "${ways[@]}"; do printf "%13s" "$way"; done
 echo
 for what in 'randread 4k 1' 'randread 4k 16' 'randwrite 4k 1' 'randwrite 4k 16' 'read 64k 4' 'read 1M 4' 'write 1M 4'; do
   read -r rw bs depth <<<"$what"
   for ((round = 0; round < rounds; round++)); do
-    for way in 0 1 2 3; do
+    for way in "${!ways[@]}"; do
       "$vblk" bench "${disks[@]:way * 2:2}" --rw "$rw" --bs "$bs" --qd "$depth" --runtime "$seconds" --ramp 0.2 --json |
         python3 -c 'import json, sys; print(json.load(sys.stdin)["device"]["iops"])' >>"$work/$way"
     done
   done
-  printf "%-20s" "$rw $bs depth $depth"
+  printf "%-15s" "$rw $bs $depth"
   first=''
-  for way in 0 1 2 3; do
+  for way in "${!ways[@]}"; do
     iops=$(median <"$work/$way")
     rm "$work/$way"
     : "${first:=$iops}"

@@ -35,7 +35,7 @@ TEST(guest_ram_is_in_no_core_dump) {
   const auto private_ram = must(create_guest_ram(Gpa{0}, uint64_t{3} << 20));
   const auto file_ram = must(create_guest_ram(Gpa{0}, uint64_t{3} << 20, RamKind::kFile));
   const auto shared_ram = must(create_shared_ram(Gpa{0}, 1 << 20));
-  for (const MemoryRegion* region : {&private_ram, &file_ram, &shared_ram.region}) {
+  for (const MemoryRegion* region : {&private_ram, &file_ram, &shared_ram}) {
     EXPECT_CONTAINS(flags_at(region->host), " dd");
     EXPECT_CONTAINS(flags_at(region->host + region->size - 1), " dd");
   }

@@ -369,8 +369,8 @@ class VhostUserPath final : public AccessPath {
 
  private:
   TempDir folder_;
-  const SharedRam ram_ = must(create_shared_ram(Gpa{LoopbackMachine::kRamBase}, kRam));
-  LoopbackMachine board_{ram_.region};
+  const MemoryRegion ram_ = must(create_shared_ram(Gpa{LoopbackMachine::kRamBase}, kRam));
+  LoopbackMachine board_{ram_};
   std::unique_ptr<EpollLoop> queues_ = must(EpollLoop::create("queues", {})),
                              loop_ = must(EpollLoop::create("front", {}));
   std::unique_ptr<VirtioServer> server_ = must(vhost_user::VhostUserServer::create("0:9:0"));

@@ -3,14 +3,20 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <chrono>
+#include <cstring>
+#include <fstream>
 
 #include "acrn/virtio/virtio_spec.h"
 #include "dm/base/log_setup.h"
 #include "dm/block/open.h"
+#include "dm/mem/guest_ram.h"
 #include "tests/contract/block_backend_contract.h"
 #include "tests/contract/block_rig.h"
 #include "tests/contract/lost_server_contract.h"
+#include "tests/support/in_guest_ram.h"
 #include "tests/support/must.h"
 #include "tests/support/nbd_server.h"
 #include "tests/support/scripted_back_end.h"
@@ -31,6 +37,14 @@ BlockOptions back_end_options(const std::string& socket, unsigned reconnect = 20
   options.queues = 4;
   return options;
 }
+
+// The guest's memory is shared, and requests' data is there.
+std::unique_ptr<BlockBackend> open_sharing(BlockOptions options) {
+  options.share = true;
+  return in_guest_ram(open_backend(options));
+}
+
+std::unique_ptr<BlockBackend> open_backend_of(BlockOptions options) { return open_backend(options); }
 
 struct storage_daemon {
   TempDir dir;
@@ -59,16 +73,32 @@ struct ours_without_discard {
   std::unique_ptr<BlockBackend> backend = open_backend(back_end_options(server.socket()));
 };
 
+struct storage_daemon_that_shares {
+  TempDir dir;
+  VhostUserBackEnd server = VhostUserBackEnd::storage_daemon(dir.file("disk", kContractSize));
+  std::unique_ptr<BlockBackend> backend = open_sharing(back_end_options(server.socket()));
+};
+
+struct ours_that_shares {
+  TempDir dir;
+  VhostUserBackEnd server = VhostUserBackEnd::ours(dir.file("disk", kContractSize) + ",mq=4");
+  std::unique_ptr<BlockBackend> backend = open_sharing(back_end_options(server.socket()));
+};
+
 ACRN_BLOCK_CONTRACT(storage_daemon);
 ACRN_BLOCK_CONTRACT(blocks_of_4096_bytes);
 ACRN_BLOCK_CONTRACT(ours);
 ACRN_BLOCK_CONTRACT(ours_without_discard);
+ACRN_BLOCK_CONTRACT(storage_daemon_that_shares);
+ACRN_BLOCK_CONTRACT(ours_that_shares);
 
 TEST(requests_wait_for_a_storage_daemon_that_is_killed_and_comes_back) {
-  const TempDir dir;
-  VhostUserBackEnd server = VhostUserBackEnd::storage_daemon(dir.file("disk", kContractSize));
-  const auto backend = open_backend(back_end_options(server.socket()));
-  contract::requests_wait_for_a_server_that_is_killed_and_comes_back(server, *backend);
+  for (const auto open : {open_backend_of, open_sharing}) {
+    const TempDir dir;
+    VhostUserBackEnd server = VhostUserBackEnd::storage_daemon(dir.file("disk", kContractSize));
+    const auto backend = open(back_end_options(server.socket()));
+    contract::requests_wait_for_a_server_that_is_killed_and_comes_back(server, *backend);
+  }
 }
 
 TEST(requests_wait_for_our_program_that_is_killed_and_comes_back) {
@@ -96,10 +126,12 @@ TEST(requests_fail_when_the_back_end_does_not_come_back_in_time) {
 }
 
 TEST(a_back_end_that_pauses_delays_and_loses_nothing) {
-  const TempDir dir;
-  VhostUserBackEnd server = VhostUserBackEnd::storage_daemon(dir.file("disk", kContractSize));
-  const auto backend = open_backend(back_end_options(server.socket()));
-  contract::a_server_that_pauses_delays_and_loses_nothing(server, *backend);
+  for (const auto open : {open_backend_of, open_sharing}) {
+    const TempDir dir;
+    VhostUserBackEnd server = VhostUserBackEnd::storage_daemon(dir.file("disk", kContractSize));
+    const auto backend = open(back_end_options(server.socket()));
+    contract::a_server_that_pauses_delays_and_loses_nothing(server, *backend);
+  }
 }
 
 // It takes the 30 s after which a back end counts as lost.
@@ -220,11 +252,63 @@ TEST(a_back_end_that_writes_nonsense_into_its_ring_is_lost_and_its_requests_go_t
   for (const Mischief mischief : {Mischief::kNone, Mischief::kIndexJumps, Mischief::kIdOutOfRange,
                                   Mischief::kIdNotInFlight, Mischief::kSameIdTwice, Mischief::kLengthTooLong,
                                   Mischief::kBadStatus, Mischief::kNoStatus, Mischief::kHangsUp}) {
-    const ScriptedBackEnd server(script(mischief));
-    const auto backend = open_backend(back_end_options(server.socket()));
-    BlockRig rig(*backend);
-    expect_serves(rig);
-    EXPECT_EQ(server.clients() == 1, mischief == Mischief::kNone);
+    for (const auto open : {open_backend_of, open_sharing}) {
+      const ScriptedBackEnd server(script(mischief));
+      const auto backend = open(back_end_options(server.socket()));
+      BlockRig rig(*backend);
+      expect_serves(rig);
+      EXPECT_EQ(server.clients() == 1, mischief == Mischief::kNone);
+    }
+  }
+}
+
+// Regions of guests' RAM that the process has mapped.
+size_t regions_in(pid_t process) {
+  std::ifstream maps("/proc/" + std::to_string(process) + "/maps");
+  size_t count = 0;
+  for (std::string line; std::getline(maps, line);) count += line.find("/memfd:guest-ram") != std::string::npos;
+  return count;
+}
+
+TEST(a_back_end_sees_the_guests_memory_only_if_that_is_said) {
+  const TempDir dir;
+  for (const bool share : {false, true}) {
+    VhostUserBackEnd server = VhostUserBackEnd::storage_daemon(dir.file("disk", kContractSize));
+    BlockOptions options = back_end_options(server.socket());
+    options.share = share;
+    const auto backend = in_guest_ram(open_backend(options));
+    EXPECT_EQ(regions_in(server.process()), share ? 2u : 1u);  // one is what rings and copies are in
+  }
+}
+
+TEST(memory_that_is_replaced_is_no_longer_seen_and_the_new_is) {
+  const TempDir dir;
+  VhostUserBackEnd server = VhostUserBackEnd::storage_daemon(dir.file("disk", kContractSize));
+  BlockOptions options = back_end_options(server.socket());
+  options.share = true;
+  const auto backend = open_backend(options);
+  BlockRig rig(*backend);
+  for (unsigned round = 1; round < 20; round++) {
+    std::vector<MemoryRegion> regions;  // sometimes more than a back end has room for
+    for (unsigned i = 0; i < round; i++) {
+      regions.push_back(must(create_shared_ram(Gpa{uint64_t{i} << 30}, (i + 1) << 20)));
+    }
+    backend->use_memory(std::make_shared<const MemoryMap>(regions));
+    EXPECT_EQ(regions_in(server.process()), 1u + std::min(round, 7u));
+    for (const MemoryRegion& region : regions) {
+      // Of two regions, and of none.
+      std::vector<uint8_t> own(512);
+      const std::array<iovec, 3> place{{{region.host, 3000}, {regions[0].host + 5000, 4680}, {own.data(), own.size()}}};
+      const uint64_t bytes = 8192;
+      const std::vector<uint8_t> wanted = pattern(round, bytes);
+      EXPECT_EQ(rig.run(TestRequest::write(4096, wanted)), 0);
+      TestRequest read(BlockOp::kRead, 4096, bytes);
+      read.iov = place;
+      EXPECT_EQ(rig.run(read), 0);
+      EXPECT(std::memcmp(region.host, wanted.data(), 3000) == 0);
+      EXPECT(std::memcmp(regions[0].host + 5000, wanted.data() + 3000, 4680) == 0);
+      EXPECT(std::memcmp(own.data(), wanted.data() + 7680, 512) == 0);
+    }
   }
 }
 

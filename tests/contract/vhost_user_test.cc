@@ -60,8 +60,8 @@ struct Served {
 
 // A front end that keeps to the rules: a driver's requests are served.
 void expect_serves(Served& served, unsigned seed = 1) {
-  const SharedRam ram = must(create_shared_ram(Gpa{LoopbackMachine::kRamBase}, 16 << 20));
-  LoopbackMachine board(ram.region);
+  const MemoryRegion ram = must(create_shared_ram(Gpa{LoopbackMachine::kRamBase}, 16 << 20));
+  LoopbackMachine board(ram);
   const auto loop = must(EpollLoop::create("front", {}));
   std::unique_ptr<RemoteDevice> remote;
   EXPECT(wait_until([&] {

@@ -110,8 +110,8 @@ class Load {
   const TempDir folder_;
   const std::string image_, options_;
   std::unique_ptr<ServerProcess> server_;
-  const SharedRam ram_ = must(create_shared_ram(Gpa{LoopbackMachine::kRamBase}, 16 << 20));
-  LoopbackMachine board_{ram_.region};
+  const MemoryRegion ram_ = must(create_shared_ram(Gpa{LoopbackMachine::kRamBase}, 16 << 20));
+  LoopbackMachine board_{ram_};
   std::unique_ptr<EpollLoop> loop_ = must(EpollLoop::create("front", {}));
   GuestErrors guest_errors_{"front"};
   RemoteDevice* remote_;  // the function's

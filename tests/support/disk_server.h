@@ -64,6 +64,7 @@ class DiskServer {
     SKIP(command_[0]);
   }
   void signal(int number) const { ::kill(pid_, number); }
+  pid_t process() const { return pid_; }
   void end(int number) {
     if (pid_ == 0) return;
     ::kill(pid_, number);

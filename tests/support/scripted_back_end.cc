@@ -77,8 +77,8 @@ void ScriptedBackEnd::run() {
 }
 
 void ScriptedBackEnd::forget_client() {
-  if (memory_ != nullptr) ::munmap(memory_, region_.size);
-  memory_ = nullptr;
+  for (const Region& region : regions_) ::munmap(region.memory, region.description.size);
+  regions_.clear();
   messages_ = 0;
   ring_ = Ring();
 }
@@ -105,15 +105,17 @@ bool ScriptedBackEnd::handle(int client) {
   msghdr message{};
   message.msg_iov = &part;
   message.msg_iovlen = 1;
-  alignas(cmsghdr) std::array<uint8_t, CMSG_SPACE(sizeof(int))> control{};
+  alignas(cmsghdr) std::array<uint8_t, CMSG_SPACE(kMaxDescriptors * sizeof(int))> control{};
   message.msg_control = control.data();
   message.msg_controllen = control.size();
   if (::recvmsg(client, &message, MSG_CMSG_CLOEXEC | MSG_WAITALL) != sizeof(header)) return false;
-  UniqueFd file;
+  std::vector<UniqueFd> files;
   if (const cmsghdr* const rights = CMSG_FIRSTHDR(&message); rights != nullptr) {
-    int fd;
-    std::memcpy(&fd, CMSG_DATA(rights), sizeof(fd));
-    file = UniqueFd(fd);
+    for (size_t at = 0; CMSG_LEN(at) < rights->cmsg_len; at += sizeof(int)) {
+      int fd;
+      std::memcpy(&fd, CMSG_DATA(rights) + at, sizeof(fd));
+      files.emplace_back(fd);
+    }
   }
   if (header.size > payload.size()) return false;
   if (header.size != 0 && ::recv(client, payload.data(), header.size, MSG_WAITALL) != header.size) return false;
@@ -135,25 +137,44 @@ bool ScriptedBackEnd::handle(int client) {
       store(payload.data() + sizeof(ConfigHead), script_.config);
       return answer(client, header, payload.data(), header.size);
     case SET_MEM_TABLE:
-      region_ = load<MemoryRegionDescription>(payload.data() + sizeof(MemoryTableHead));
-      memory_ =
-          static_cast<std::byte*>(::mmap(nullptr, region_.size, PROT_READ | PROT_WRITE, MAP_SHARED, file.fd(), 0));
+      if (!map(payload.data(), files)) return false;
       break;
     case SET_VRING_NUM: ring_.size = static_cast<uint16_t>(state.value); break;
     case SET_VRING_ADDR: {
       const auto address = load<VringAddress>(payload.data());
-      ring_.desc = at_user(address.desc);
-      ring_.avail = at_user(address.avail);
-      ring_.used = at_user(address.used);
+      ring_.desc = at(address.desc);
+      ring_.avail = at(address.avail);
+      ring_.used = at(address.used);
       break;
     }
-    case SET_VRING_CALL: ring_.call = std::move(file); break;
-    case SET_VRING_KICK: ring_.kick = std::move(file); break;
+    case SET_VRING_CALL: ring_.call = std::move(files.at(0)); break;
+    case SET_VRING_KICK: ring_.kick = std::move(files.at(0)); break;
     default: break;
   }
   if ((header.flags & kFlagNeedReply) == 0) return true;
   const uint64_t fine = 0;
   return answer(client, header, &fine, sizeof(fine));
+}
+
+bool ScriptedBackEnd::map(const std::byte* table, std::span<const UniqueFd> files) {
+  if (load<MemoryTableHead>(table).count != files.size()) return false;
+  table += sizeof(MemoryTableHead);
+  for (const UniqueFd& file : files) {
+    const auto region = load<MemoryRegionDescription>(std::exchange(table, table + sizeof(MemoryRegionDescription)));
+    void* const mapped =
+        ::mmap(nullptr, region.size, PROT_READ | PROT_WRITE, MAP_SHARED, file.fd(), static_cast<off_t>(region.offset));
+    if (mapped == MAP_FAILED) return false;
+    regions_.push_back({region, static_cast<std::byte*>(mapped)});
+  }
+  return true;
+}
+
+std::byte* ScriptedBackEnd::at(uint64_t guest) const {
+  for (auto region = regions_.rbegin(); region != regions_.rend(); ++region) {
+    const auto& [base, size, user, offset] = region->description;
+    if (guest >= base && guest - base < size) return region->memory + (guest - base);
+  }
+  return nullptr;
 }
 
 bool ScriptedBackEnd::answer(int client, const Header& header, const void* bytes, size_t size) {
@@ -191,17 +212,18 @@ bool ScriptedBackEnd::serve_chain(uint16_t head) {
   std::byte* const status = at(chain.back().addr);
   uint32_t length = 1;
   uint8_t outcome = VIRTIO_BLK_S_OK;
-  if (chain.size() == 3) {
-    std::byte* const data = at(chain[1].addr);
-    std::byte* const medium = disk_.data() + header.sector * VIRTIO_BLK_SECTOR_SIZE;
+  std::byte* medium = disk_.data() + header.sector * VIRTIO_BLK_SECTOR_SIZE;
+  for (const VringDesc& part : std::span(chain).subspan(1, chain.size() - 2)) {
+    std::byte* const data = at(part.addr);
     if (header.type == VIRTIO_BLK_T_IN) {
-      std::memcpy(data, medium, chain[1].len);
-      length += chain[1].len;
+      std::memcpy(data, medium, part.len);
+      length += part.len;
     } else if (header.type == VIRTIO_BLK_T_OUT) {
-      std::memcpy(medium, data, chain[1].len);
+      std::memcpy(medium, data, part.len);
     } else {
       outcome = VIRTIO_BLK_S_UNSUPP;
     }
+    medium += part.len;
   }
   const Mischief mischief = script_.always || clients_ == 1 ? script_.mischief : Mischief::kNone;
   if (mischief == Mischief::kBadStatus) outcome = 77;

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <span>
 #include <thread>
 #include <vector>
 
@@ -63,8 +64,8 @@ class ScriptedBackEnd {
   void serve(int client);
   bool handle(int client);
   bool answer(int client, const vhost_user::Header& header, const void* bytes, size_t size);
-  std::byte* at(uint64_t guest) const { return memory_ + (guest - region_.guest); }
-  std::byte* at_user(uint64_t user) const { return memory_ + (user - region_.user); }
+  bool map(const std::byte* table, std::span<const UniqueFd> files);
+  std::byte* at(uint64_t guest) const;  // for a front end of ours, which calls an address what it is in its process
   void forget_client();
   bool serve_ring();
   bool serve_chain(uint16_t head);
@@ -77,8 +78,11 @@ class ScriptedBackEnd {
   std::atomic<unsigned> clients_{0};
   // Of the client.
   unsigned messages_ = 0;
-  std::byte* memory_ = nullptr;
-  vhost_user::MemoryRegionDescription region_{};
+  struct Region {
+    vhost_user::MemoryRegionDescription description;
+    std::byte* memory;
+  };
+  std::vector<Region> regions_;  // of all its tables: the ring stays where it was
   Ring ring_;
   std::thread thread_;
 };

@@ -341,11 +341,22 @@ TEST(unknown_block_options_name_the_nearest_known_one) {
       block_error_of("disk.img,RO"),
       "'RO' is not an option; known: writethru, writeback, ro, nocache, dontcache, "
       "no_bst_block, sectorsize, range, discard, aio, map, kick, iothread, poll, mq, queue_size, serial, lock, format, "
-      "reader, backing, key, snapshot, reconnect, iops, iops_rd, iops_wr, bps, bps_rd, bps_wr, iops_burst, "
+      "reader, backing, key, snapshot, share, reconnect, iops, iops_rd, iops_wr, bps, bps_rd, bps_wr, iops_burst, "
       "iops_rd_burst, iops_wr_burst, bps_burst, bps_rd_burst, bps_wr_burst, throttle_group, io_timeout, werror, "
       "rerror, conf, id");
   EXPECT_EQ(block_error_of("disk.img,queuesize=5"), "'queuesize' is not an option; did you mean queue_size?");
   EXPECT_EQ(block_error_of("disk.img,ro,"), "an option is empty; remove a comma (a comma in a path is written twice)");
+}
+
+TEST(memory_is_shared_only_with_a_program_that_serves_the_disk) {
+  EXPECT(block_of("vhost-user:/run/disk.sock,share=on").share);
+  EXPECT(block_of("disk.qcow2,format=qcow2,share=on").share);
+  EXPECT(!block_of("disk.qcow2,format=qcow2").share);
+  for (const char* const text : {"disk.img,share=on", "ram:1M,share=on", "rbd:rbd/vm1,share=on",
+                                 "nbd://host/vm1,share=on", "disk.qcow2,format=qcow2,reader=qemu-nbd,share=on"}) {
+    EXPECT_EQ(block_error_of(text),
+              "share=on: for vhost-user: and for a format that qemu-storage-daemon reads; leave it out");
+  }
 }
 
 TEST(window_past_what_a_file_can_be_is_an_error) {
@@ -661,7 +672,7 @@ TEST(a_default_value_in_the_table_is_what_holds_without_the_option) {
     defaults++;
     EXPECT(block_of(concat("disk.img,", row.key, "=", row.default_value)) == block_of("disk.img"));
   }
-  EXPECT_EQ(defaults, 14u);
+  EXPECT_EQ(defaults, 15u);
 }
 
 TEST(map_on_is_for_what_has_a_page_cache_of_ours) {
@@ -712,7 +723,10 @@ TEST(each_word_that_a_shell_may_offer_is_accepted) {
     EXPECT_EQ(row.argument.empty(), row.value == ValueRule::kNone);
     if (row.words.empty()) continue;
     for (const std::string_view word : split_at(row.words, ' ')) {
-      block_of(concat("disk.img,", row.key, "=", word, word == "luks" ? ",key=file" : ""));
+      block_of(concat("disk.img,", row.key, "=", word,
+                      word == "luks"       ? ",key=file"
+                      : row.key == "share" ? ",format=qcow2"
+                                           : ""));
     }
   }
   for (const CommandOption& option : command_options()) {

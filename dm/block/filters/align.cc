@@ -147,6 +147,7 @@ class AlignBackend final : public BlockBackend {
   }
   Result<uint64_t> refresh_size() override { return below_->refresh_size(); }
   void on_new_size(const std::function<void()>& changed) override { below_->on_new_size(changed); }
+  void use_memory(const std::shared_ptr<const MemoryMap>& memory) override { below_->use_memory(memory); }
 
   uint64_t size() const { return below_->info().size; }
 

@@ -43,6 +43,7 @@ class KeptChannels final : public BlockBackend {
   BlockInfo info() const override { return below_->info(); }
   Result<uint64_t> refresh_size() override { return below_->refresh_size(); }
   void on_new_size(const std::function<void()>& changed) override { below_->on_new_size(changed); }
+  void use_memory(const std::shared_ptr<const MemoryMap>& memory) override { below_->use_memory(memory); }
 
   Result<std::unique_ptr<BlockChannel>> open_channel(EventLoop& loop, unsigned depth) override {
     ACRN_CHECK(&loop == &loop_ && loop.is_current() && depth <= depth_);

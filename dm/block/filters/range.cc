@@ -80,6 +80,7 @@ class FilterRange final : public BlockBackend {
     return Error{ErrorKind::kNoInput, concat("virtio-blk: the window of bytes ", start_, "..", start_ + size_ - 1,
                                              " ends outside: ", whole.value(), " bytes are left")};
   }
+  void use_memory(const std::shared_ptr<const MemoryMap>& memory) override { below_->use_memory(memory); }
 
  private:
   const std::unique_ptr<BlockBackend> below_;

@@ -97,6 +97,7 @@ class FilterThrottle final : public BlockBackend {
   }
   Result<uint64_t> refresh_size() override { return below_->refresh_size(); }
   void on_new_size(const std::function<void()>& changed) override { below_->on_new_size(changed); }
+  void use_memory(const std::shared_ptr<const MemoryMap>& memory) override { below_->use_memory(memory); }
 
  private:
   const std::unique_ptr<BlockBackend> below_;

@@ -101,7 +101,7 @@ void DmaTable::replace() {
   std::vector<GpaRange> unreachable;
   for (const auto& [address, piece] : pieces_) {
     if (piece.memory != nullptr) {
-      regions.push_back({Gpa{address}, piece.size, piece.memory->data(), piece.memory});
+      regions.push_back(SharedMapping::region(piece.memory, Gpa{address}, piece.size));
     } else {
       unreachable.push_back({Gpa{address}, piece.size});
     }

@@ -89,7 +89,7 @@ bool MemoryTable::lost() const {
 void MemoryTable::replace(Regions regions) {
   std::vector<MemoryRegion> mapped;
   for (const auto& [description, memory] : regions) {
-    mapped.push_back({Gpa{description.guest}, description.size, memory->data(), memory});
+    mapped.push_back(SharedMapping::region(memory, Gpa{description.guest}, description.size));
   }
   device_.suspend();
   memory_.replace(std::make_shared<const MemoryMap>(std::move(mapped)));

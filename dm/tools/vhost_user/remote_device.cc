@@ -30,16 +30,11 @@ struct ConfigMessage {
   std::array<uint8_t, VIRTIO_BLK_CONFIG_SIZE> bytes;
 };
 
-struct TableMessage {
-  MemoryTableHead head;
-  MemoryRegionDescription region;
-};
-
 UniqueFd new_event() { return UniqueFd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)); }
 
 }  // namespace
 
-Result<std::unique_ptr<RemoteDevice>> RemoteDevice::connect(const std::string& path, const SharedRam& ram,
+Result<std::unique_ptr<RemoteDevice>> RemoteDevice::connect(const std::string& path, const MemoryRegion& ram,
                                                             EventLoop& loop) {
   std::unique_ptr<RemoteDevice> device(new RemoteDevice(path, ram, loop));
   MutexLock lock(device->mutex_);
@@ -77,7 +72,8 @@ Result<void> RemoteDevice::open_back_channel() {
     back_channel_ = UniqueFd(ends[0]);
     back_watch_ = loop_.watch_event(back_channel_.fd(), [this] { take_back_messages(); });
   });
-  return server_->send(SET_BACKEND_REQ_FD, {}, servers.fd(), true);
+  const int sent = servers.fd();
+  return server_->send(SET_BACKEND_REQ_FD, {}, {&sent, 1}, true);
 }
 
 // On the loop. All there is to hear is that the configuration has changed.
@@ -127,7 +123,7 @@ Result<void> RemoteDevice::reconnect() {
   for (unsigned index = 0; index < queues_.size(); index++) {
     const auto& setup = queues_[index].setup;
     if (!setup) continue;
-    const auto used = MemoryMap({ram_.region}).slice(setup->ring.used, ring_layout(setup->size).used_bytes);
+    const auto used = MemoryMap({ram_}).slice(setup->ring.used, ring_layout(setup->size).used_bytes);
     const uint16_t base = used ? used->load16(kRingIndex, __ATOMIC_ACQUIRE) : uint16_t{0};
     if (auto started = start(index, base); !started) return started.error();
   }
@@ -139,8 +135,8 @@ Result<void> RemoteDevice::prepare() {
   const uint64_t accepted = accepted_ | (features_ & (kProtocolFeatures | kVersion1));
   if (auto told = server_->tell(SET_FEATURES, accepted); !told) return told.error();
   if (prepared_) return {};
-  const TableMessage table{{1, 0}, {raw(ram_.region.base), ram_.region.size, address_of(ram_.region.host), 0}};
-  if (auto told = server_->tell(SET_MEM_TABLE, table, ram_.file.fd()); !told) return told.error();
+  const MemoryRegionDescription ram{raw(ram_.base), ram_.size, address_of(ram_.host), ram_.file_offset};
+  if (auto told = server_->tell_of_memory({&ram, 1}, {&ram_.file, 1}); !told) return told.error();
   if (has(kInflightShmfd)) {
     if (!inflight_file_) {
       const InflightDescription wanted{0, 0, static_cast<uint16_t>(queues_.size()), queue_size_, {}};
@@ -156,7 +152,7 @@ Result<void> RemoteDevice::prepare() {
 
 Result<void> RemoteDevice::start(unsigned index, uint16_t base) {
   Queue& queue = queues_[index];
-  const auto user = [&](Gpa gpa) { return address_of(ram_.region.host) + (raw(gpa) - raw(ram_.region.base)); };
+  const auto user = [&](Gpa gpa) { return address_of(ram_.host) + (raw(gpa) - raw(ram_.base)); };
   const RingPlace& ring = queue.setup->ring;
   if (auto told = prepare(); !told) return told.error();
   if (auto told = server_->tell(SET_VRING_NUM, VringState{index, queue.setup->size}); !told) return told.error();
@@ -172,7 +168,7 @@ Result<void> RemoteDevice::start(unsigned index, uint16_t base) {
 bool RemoteDevice::start_queue(unsigned index, const QueueSetup& setup) {
   MutexLock lock(mutex_);
   const uint64_t size = ring_layout(setup.size).total_bytes;
-  const MemoryMap map({ram_.region});
+  const MemoryMap map({ram_});
   if (!map.holds(setup.ring.desc, size)) return false;  // of a legacy ring all of it
   queues_[index].setup = setup;
   auto started = start(index, setup.next_avail);
@@ -216,7 +212,7 @@ void RemoteDevice::write_config(unsigned offset, std::span<const uint8_t> from) 
   std::memcpy(message.data(), &head, sizeof(head));
   message.insert(message.end(), from.begin(), from.end());
   MutexLock lock(mutex_);
-  static_cast<void>(server_->send(SET_CONFIG, message, -1, true));
+  static_cast<void>(server_->send(SET_CONFIG, message, {}, true));
 }
 
 }  // namespace acrn

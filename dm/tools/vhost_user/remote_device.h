@@ -28,7 +28,8 @@ class RemoteDevice final : public VirtioDevice {
  public:
   // Connects and negotiates. RAM, loop (which takes the interrupts) and server outlive it. Errors: kNoInput: nobody
   // serves there, or no virtio-blk that we can drive.
-  static Result<std::unique_ptr<RemoteDevice>> connect(const std::string& path, const SharedRam& ram, EventLoop& loop);
+  static Result<std::unique_ptr<RemoteDevice>> connect(const std::string& path, const MemoryRegion& ram,
+                                                       EventLoop& loop);
   ~RemoteDevice() override;
 
   // A server has taken the place of one that has gone: it gets what that one had, and the queues go on.
@@ -62,7 +63,7 @@ class RemoteDevice final : public VirtioDevice {
     std::optional<QueueSetup> setup;  // while it runs
   };
 
-  RemoteDevice(std::string path, const SharedRam& ram, EventLoop& loop)
+  RemoteDevice(std::string path, const MemoryRegion& ram, EventLoop& loop)
       : path_(std::move(path)), ram_(ram), loop_(loop) {}
   Result<void> open() ACRN_REQUIRES(mutex_);
   Result<void> open_queues() ACRN_REQUIRES(mutex_);
@@ -74,7 +75,7 @@ class RemoteDevice final : public VirtioDevice {
   bool has(uint64_t feature) const { return (protocol_features_ & feature) != 0; }
 
   const std::string path_;
-  const SharedRam& ram_;
+  const MemoryRegion& ram_;
   EventLoop& loop_;
   UniqueFd back_channel_;  // the server's messages
   std::unique_ptr<FdWatch> back_watch_;

@@ -97,18 +97,19 @@ void VirtioBlk::on_queues(const std::function<void(BlkQueue&)>& task) {
 Result<void> VirtioBlk::attach(std::unique_ptr<BlockBackend> backend, std::string_view serial) {
   {
     MutexLock lock(mutex_);
-    if (attaching_ || backend_ != nullptr) {
+    if (attaching_ != nullptr || backend_ != nullptr) {
       return Error{ErrorKind::kUsage, options_.name + ": it has a disk already, and one in use is not replaced"};
     }
-    attaching_ = true;
+    attaching_ = backend.get();
   }
+  tell_of_memory();
   Result<void> result;
   on_queues([&](BlkQueue& queue) {
     if (result.ok()) result = queue.open_channel(*backend);
   });
   on_queues([&](BlkQueue& queue) { result.ok() ? queue.use_channel(padded(serial)) : queue.drop_channel(); });
   MutexLock lock(mutex_);
-  attaching_ = false;
+  attaching_ = nullptr;
   if (!result.ok()) return result;
   backend_ = std::move(backend);
   describe_medium(backend_->info());
@@ -121,7 +122,7 @@ Result<void> VirtioBlk::attach(std::unique_ptr<BlockBackend> backend, std::strin
 
 bool VirtioBlk::has_disk() const {
   MutexLock lock(mutex_);
-  return attaching_ || backend_ != nullptr;
+  return attaching_ != nullptr || backend_ != nullptr;
 }
 
 Result<uint64_t> VirtioBlk::resize() {
@@ -214,7 +215,14 @@ void VirtioBlk::drain(std::span<DrainTask> queues, DrainTask::Drain call) {
 
 void VirtioBlk::suspend() { drain(drain_tasks_, &BlkQueue::suspend); }
 
+// No queue has a request with data. The mutex orders those who find a new map while a disk is being attached.
+void VirtioBlk::tell_of_memory() {
+  MutexLock lock(mutex_);
+  if (BlockBackend* const disk = attaching_ != nullptr ? attaching_ : backend_.get()) disk->use_memory(memory_.map());
+}
+
 void VirtioBlk::resume() {
+  tell_of_memory();
   on_queues([map = memory_.map()](BlkQueue& queue) { queue.resume(map); });
 }
 

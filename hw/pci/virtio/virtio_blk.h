@@ -119,6 +119,7 @@ class VirtioBlk final : public VirtioDevice {
 
   void drain(std::span<DrainTask> queues, DrainTask::Drain call);
   void describe_medium(const BlockInfo& info) ACRN_REQUIRES(mutex_);
+  void tell_of_memory();
   void notify_config_change();
   void on_queues(const std::function<void(BlkQueue&)>& task);  // each on its loop, one after the other
 
@@ -131,7 +132,7 @@ class VirtioBlk final : public VirtioDevice {
 
   mutable Mutex mutex_;  // rank 2: the configuration space and which disk there is
   VirtioBlkConfig config_ ACRN_GUARDED_BY(mutex_){};
-  bool attaching_ ACRN_GUARDED_BY(mutex_) = false;
+  BlockBackend* attaching_ ACRN_GUARDED_BY(mutex_) = nullptr;  // while attach() runs
   CapacitySnapshot capacity_seen_ ACRN_GUARDED_BY(mutex_);
   std::atomic<uint64_t> told_capacity_{0}, capacity_changes_{0};  // of the events; publish nothing else
 

@@ -101,6 +101,7 @@ struct BlockOptions {
   bool follow_backing = false;  // the format's header may name files that it is an overlay of
   std::string key;              // the file that holds the passphrase of a LUKS image
   bool snapshot = false;        // writes go to a temporary file
+  bool share = false;           // the server sees the guest's memory
   unsigned reconnect = 30;      // seconds that requests wait for a server that was lost
   DiskLimits limits;
   std::string throttle_group;  // of slots that share their limits; empty: the disk's own

@@ -17,6 +17,8 @@
 
 namespace acrn {
 
+class MemoryMap;
+
 enum class BlockOp : uint8_t { kRead, kWrite, kFlush, kDiscard, kWriteZeroes };
 
 class BlockSink;
@@ -85,6 +87,9 @@ class BlockBackend {
   // `changed` is called, by a thread of the backend's, when the disk may have got another size by itself, which
   // refresh_size() reads. An empty one ends that, and returns when no call is running. Most disks never change so.
   virtual void on_new_size(const std::function<void()>& /*changed*/) {}
+  // I/O vectors lie in `memory` from now on, or in memory of the caller's own. Called while no channel has a request
+  // with data. For a disk whose server is given the guest's memory; most take no notice.
+  virtual void use_memory(const std::shared_ptr<const MemoryMap>& /*memory*/) {}
 };
 
 }  // namespace acrn

@@ -150,6 +150,10 @@ struct MemoryRegion {
   uint64_t size;    // bytes
   std::byte* host;  // mapped for as long as `owner` lives
   std::shared_ptr<const void> owner;
+  // What `host` maps, if another process may be given it: a file that nobody can shorten, open as long as the mapping
+  // is there. -1: none.
+  int file = -1;
+  uint64_t file_offset = 0;  // bytes
 };
 
 struct GpaRange {

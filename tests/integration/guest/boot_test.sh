@@ -1,7 +1,7 @@
 #!/bin/sh
 # A guest's disk, from the driver's first words to its unbinding.
 # COVERS(guest): MSI-X; mkfs, mount, checksums, remount, fsck; serial number; cache type both ways; `vblk_probe` in
-#   the guest; unbind and bind; input on the console
+#   the guest; unbind and bind; input on the console; a back end of vhost-user that sees the guest's memory
 . "${0%/*}/lib.sh"
 
 truncate -s 48M disk.img
@@ -89,7 +89,14 @@ done
 echo "@file $(sum /mnt/file)"
 check 'umount' umount /mnt
 END
-boot files -s $disk
+acrn-dm --serve vhost-user=. -s $disk back 2>back.err &
+back=$!
+tries=0
+until [ -S back.9.0.sock ] || [ $tries = 100 ]; do tries=$((tries + 1)) && usleep 100000; done
+boot files -s 9,virtio-blk,vhost-user:back.9.0.sock,share=on,writeback
+kill $back
+wait $back
+expect_equal "the back end's exit status: $(cat back.err)" $? 0
 expect_clean disk.img
 expect_equal 'the file, seen from the host' "$(sum_in disk.img /file)" "$(said files file)"
 expect_equal 'a small file, seen from the host' "$(debugfs -R 'cat /many/99' disk.img 2>/dev/null)" 99

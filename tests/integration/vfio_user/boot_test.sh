@@ -1,7 +1,8 @@
 #!/bin/sh
 # Two disks of one process, on both of QEMU's machines, by MSI-X and by INTx: a file system, and drivers that come and go.
+# One of them is served, on the second machine, by a back end that sees the guest's memory.
 # COVERS(guest): `pc` with MSI-X and `q35` with INTx, two disks of one process: mkfs, mount, checksums, remount, fsck;
-#   unbind and bind of both drivers
+#   unbind and bind of both drivers; a back end that shares the guest's memory
 . "${0%/*}/lib.sh"
 
 truncate -s 48M disk.img
@@ -35,12 +36,23 @@ done
 END
 script=$(cat boot.files/job)
 for type in pc q35; do
-  [ $type = pc ] && interrupts=PCI-MSI append='' || interrupts=IO-APIC append=pci=nomsi
-  serve disks -s 9,virtio-blk,disk.img,writeback,serial=DISK01 -s 20,virtio-blk,"$ACRN_GUEST/tools.img",ro
+  interrupts=PCI-MSI append='' disk=disk.img
+  if [ $type = q35 ]; then
+    interrupts=IO-APIC append=pci=nomsi disk=vhost-user:back.9.0.sock,share=on
+    setpriv --pdeathsig KILL acrn-dm --serve vhost-user=. -s 9,virtio-blk,disk.img,writeback back 2>back.err &
+    back=$!
+    until_true 100 test -S back.9.0.sock || fail "no back end: $(cat back.err)"
+  fi
+  serve disks -s "9,virtio-blk,$disk,writeback,serial=DISK01" -s 20,virtio-blk,"$ACRN_GUEST/tools.img",ro
   echo "$script" | job $type "interrupts=$interrupts function=0000:00:09.0"
   # shellcheck disable=SC2046
-  boot $type $(plug disks 9) $(plug disks 20)
+  start $type $(plug disks 9) $(plug disks 20)
+  [ $type = pc ] || until_true 300 grep -q /memfd:memory-backend-memfd "/proc/$back/maps" ||
+    fail "the back end does not see the guest's memory: $(grep /memfd "/proc/$back/maps")"
+  ended $type
+  done_well $type
   served disks
+  [ $type = pc ] || kill $back
   expect_clean disk.img
   expect_equal "$type: the file, seen from the host" "$(sum_in disk.img /file)" "$(said $type file)"
 done

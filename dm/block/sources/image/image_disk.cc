@@ -14,7 +14,7 @@ constexpr std::chrono::minutes kPatience{5};  // an image may have to be repaire
 
 using Source = Result<std::unique_ptr<BlockBackend>>;
 
-Source over_nbd(const std::string& socket, RemoteServer server, BlockInfo info) {
+Source over_nbd(const std::string& socket, RemoteServer server, BlockInfo info, bool /*share*/) {
   const std::string uri = concat("nbd+unix:///?socket=", socket);
   const auto found = inspect_nbd(uri, kPatience);
   if (!found) return found.error();
@@ -22,13 +22,13 @@ Source over_nbd(const std::string& socket, RemoteServer server, BlockInfo info) 
   return Source(std::make_unique<NbdSource>(NbdPlace{uri, std::move(server)}, found.value(), info));
 }
 
-Source over_vhost_user(const std::string& socket, RemoteServer server, BlockInfo info) {
+Source over_vhost_user(const std::string& socket, RemoteServer server, BlockInfo info, bool share) {
   auto connection = BackEndConnection::open(socket, kPatience);
   if (!connection) return connection.error();
   const BackEndFacts& facts = connection.value()->facts();
   info.offset_alignment = facts.block;
   const unsigned queues = facts.queues;
-  auto link = BackEndLink::create({socket, queues, std::move(server)}, std::move(connection).value());
+  auto link = BackEndLink::create({socket, queues, share, std::move(server)}, std::move(connection).value());
   if (!link) return link.error();
   return Source(std::make_unique<VhostUserSource>(std::move(link).value(), info));
 }
@@ -45,7 +45,8 @@ Result<std::unique_ptr<ImageDisk>> ImageDisk::open(const std::string& path, cons
   std::unique_ptr<ImageServer> server = std::move(started).value();
   const auto open_source = image.reader == ImageReader::kStorageDaemon ? over_vhost_user : over_nbd;
   const auto words = [raw = server.get()] { return raw->last_words(); };
-  auto source = open_source(server->socket(), {.name = path, .comes_back = false, .last_words = words}, info);
+  auto source =
+      open_source(server->socket(), {.name = path, .comes_back = false, .last_words = words}, info, options.share);
   if (source) return std::unique_ptr<ImageDisk>(new ImageDisk(std::move(server), std::move(source).value()));
   if (server->is_missing()) {
     const bool daemon = image.reader == ImageReader::kStorageDaemon;

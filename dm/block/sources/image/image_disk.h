@@ -24,6 +24,7 @@ class ImageDisk final : public BlockBackend {
     return source_->open_channel(loop, depth);
   }
   Result<uint64_t> refresh_size() override { return info().size; }
+  void use_memory(const std::shared_ptr<const MemoryMap>& memory) override { source_->use_memory(memory); }
 
  private:
   ImageDisk(std::unique_ptr<ImageServer> server, std::unique_ptr<BlockBackend> source)

@@ -64,6 +64,9 @@ Result<DiskPlan> plan_image(const BlockOptions& options, const std::string& path
   DiskFacts& facts = plan.value().facts;
   facts.image = std::move(image).value();
   facts.image->reader = reader_of(options);
+  if (options.share && facts.image->reader != ImageReader::kStorageDaemon) {
+    return misfit(path, "share=on: only qemu-storage-daemon can do that; install qemu-system-common, or leave it out");
+  }
   if (!options.lock) return plan;
   facts.locked.push_back({path, probe.device, probe.inode, 0, kWholeFile, !writes_image(options)});
   for (const ImageInfo::Backing& backing : facts.image->backing) {

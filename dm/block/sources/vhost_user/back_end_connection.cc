@@ -18,14 +18,8 @@ using namespace vhost_user;  // NOLINT(google-build-using-namespace): the names 
 
 namespace {
 
-constexpr uint64_t kMemoryBase = 0x10'0000;  // where the back end sees it; address 0 stays free
-constexpr int kLeaving = 1000;               // ms
-constexpr int kSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
-
-struct TableMessage {
-  MemoryTableHead head;
-  MemoryRegionDescription region;
-};
+constexpr int kLeaving = 1000;  // ms
+constexpr size_t kMostShared = kMaxTableRegions - 1;
 
 Error host_error(const char* what) { return {ErrorKind::kInternal, concat(what, ": ", errno_text(errno))}; }
 
@@ -47,15 +41,11 @@ Result<std::unique_ptr<BackEndConnection>> BackEndConnection::open(const std::st
 Result<void> BackEndConnection::start(unsigned rings) {
   MutexLock lock(mutex_);
   limit_time();
-  auto memory = create_shared_ram(Gpa{kMemoryBase}, uint64_t{rings} * BackEndRing::kBytes);
+  auto memory = create_shared_ram(Gpa{0}, uint64_t{rings} * BackEndRing::kBytes);
   if (!memory) return memory.error();
   memory_ = std::move(memory).value();
-  // A file that others can cut short would end us by a signal.
-  if (::fcntl(memory_.file.fd(), F_ADD_SEALS, kSeals) != 0) return host_error("F_ADD_SEALS");
-  const MemoryRegion& region = memory_.region;
-  const TableMessage table{{1, 0}, {raw(region.base), region.size, address_of(region.host), 0}};
   auto told = socket_.tell(SET_FEATURES, facts_.features);
-  if (told) told = socket_.tell(SET_MEM_TABLE, table, memory_.file.fd());
+  if (told) told = tell_of_memory();
   for (unsigned index = 0; told && index < rings; index++) {
     told = start_ring(index, uint64_t{index} * BackEndRing::kBytes);
   }
@@ -64,13 +54,13 @@ Result<void> BackEndConnection::start(unsigned rings) {
 }
 
 Result<void> BackEndConnection::start_ring(unsigned index, uint64_t offset) {
-  const Gpa base{kMemoryBase + offset};
-  const GuestSlice memory(memory_.region.host + offset, BackEndRing::kBytes);
+  const Gpa base = seen_at(memory_.host + offset);
+  const GuestSlice memory(memory_.host + offset, BackEndRing::kBytes);
   DriverRing ring(base, memory.part(0, BackEndRing::kHeads), BackEndRing::kEntries, false);
   UniqueFd kick(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)), call(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!kick || !call) return host_error("eventfd");
   const RingLayout layout = ring_layout(BackEndRing::kEntries);
-  const uint64_t user = address_of(memory_.region.host + offset);
+  const uint64_t user = raw(base);
   const VringAddress address{index, 0, user, user + layout.used, user + layout.avail, 0};
   auto told = socket_.tell(SET_VRING_NUM, VringState{index, BackEndRing::kEntries});
   if (told) told = socket_.tell(SET_VRING_BASE, VringState{index, 0});
@@ -86,6 +76,35 @@ Result<void> BackEndConnection::start_ring(unsigned index, uint64_t offset) {
   return {};
 }
 
+Result<void> BackEndConnection::share(const std::shared_ptr<const MemoryMap>& guest) {
+  std::vector<MemoryRegion> regions;
+  for (const MemoryRegion& region : guest->regions()) {
+    if (region.file >= 0) regions.push_back(region);
+  }
+  std::sort(regions.begin(), regions.end(), [](const auto& a, const auto& b) { return a.size > b.size; });
+  regions.resize(std::min(regions.size(), kMostShared));
+  MutexLock lock(mutex_);
+  limit_time();
+  shares_ = true;
+  shared_ = std::move(regions);
+  const auto told = tell_of_memory();
+  if (told) return {};
+  shared_.clear();
+  return Error{told.error().kind, concat(path_, ": ", told.error().message)};
+}
+
+Result<void> BackEndConnection::tell_of_memory() {
+  std::vector<MemoryRegionDescription> regions;
+  std::vector<int> files;
+  const auto add = [&](const MemoryRegion& region) {
+    regions.push_back({raw(seen_at(region.host)), region.size, address_of(region.host), region.file_offset});
+    files.push_back(region.file);
+  };
+  add(memory_);
+  for (const MemoryRegion& region : shared_) add(region);
+  return socket_.tell_of_memory(regions, files);
+}
+
 Result<uint64_t> BackEndConnection::size() {
   MutexLock lock(mutex_);
   limit_time();
@@ -98,6 +117,6 @@ void BackEndConnection::leave() {
   ::poll(&its_end, 1, kLeaving);
 }
 
-void BackEndConnection::hang_up() { ::shutdown(socket_fd_, SHUT_RDWR); }
+void BackEndConnection::hang_up() { ::shutdown(socket_fd_, shares_ ? SHUT_WR : SHUT_RDWR); }
 
 }  // namespace acrn

@@ -86,6 +86,7 @@ Result<BackEndFacts> ask_for_facts(BackEndSocket& socket) {
   if (most == 0) most = std::numeric_limits<uint32_t>::max();  // QEMU's has the feature and says 0
   facts.most_data = most / facts.block * facts.block;
   if (facts.most_data == 0) return unfit(concat("the server takes only ", most, " bytes at once, less than a block"));
+  if (has(VIRTIO_BLK_F_SEG_MAX)) facts.segments = std::max(uint32_t{config.seg_max}, 1u);
   if (has(VIRTIO_BLK_F_DISCARD)) add_discard(config, facts);
   if (has(VIRTIO_BLK_F_WRITE_ZEROES)) {
     facts.most_zeroes = bytes_of(config.max_write_zeroes_sectors, facts.block);

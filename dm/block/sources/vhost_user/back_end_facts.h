@@ -19,6 +19,7 @@ struct BackEndFacts {
   uint32_t physical_block = 512;
   uint32_t discard_granularity = 512;
   uint64_t most_data = 0, most_discard = 0, most_zeroes = 0;  // of a request of each kind
+  unsigned segments = 1;                                      // of a request's data
   unsigned queues = 1;
 };
 

@@ -97,20 +97,38 @@ bool BackEndLink::renew() {
     return false;
   }
   if (!made.value()->start(place_.queues)) return false;
+  MutexLock lock(mutex_);
+  for (std::shared_ptr<const MemoryMap> memory; memory != memory_;) {
+    memory = memory_;
+    lock.unlock();
+    if (!made.value()->share(memory)) return false;
+    lock.lock();
+  }
   refused_ = false;
   if (worth_telling(losses_)) log(LogLevel::kInfo, concat("virtio-blk ", server().name, ": the server is back"));
-  MutexLock lock(mutex_);
   connection_ = std::move(made).value();
   notify_all();
   return true;
+}
+
+void BackEndLink::use_memory(const std::shared_ptr<const MemoryMap>& memory) {
+  if (!place_.share) return;
+  std::shared_ptr<BackEndConnection> current;
+  {
+    MutexLock lock(mutex_);
+    memory_ = memory;
+    current = connection_;
+  }
+  if (current == nullptr) return;
+  if (const auto shared = current->share(memory); !shared) give_up(*current, shared.error().message);
 }
 
 // What a driver has been told has to stay true.
 bool BackEndLink::is_the_same(const BackEndFacts& facts) const {
   return facts.size >= size() && facts.block <= facts_.block && facts.most_data >= facts_.most_data &&
          facts.most_discard >= facts_.most_discard && facts.most_zeroes >= facts_.most_zeroes &&
-         facts.discard_granularity <= facts_.discard_granularity && facts.queues >= place_.queues &&
-         facts.read_only <= facts_.read_only && facts.can_flush == facts_.can_flush &&
+         facts.discard_granularity <= facts_.discard_granularity && facts.segments >= facts_.segments &&
+         facts.queues >= place_.queues && facts.read_only <= facts_.read_only && facts.can_flush == facts_.can_flush &&
          facts.can_unmap_zeroes >= facts_.can_unmap_zeroes;
 }
 

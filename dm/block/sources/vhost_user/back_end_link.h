@@ -26,6 +26,7 @@ namespace acrn {
 struct BackEndPlace {
   std::string path;     // the socket
   unsigned queues = 1;  // how many of its queues are used
+  bool share = false;   // it sees the guest's memory
   RemoteServer server;
 };
 
@@ -46,6 +47,8 @@ class BackEndLink {
   uint64_t size() const { return size_.load(std::memory_order_relaxed); }  // bytes
   Result<uint64_t> refresh_size();
   UnflushedWrites& writes() { return writes_; }
+  // As BlockBackend::use_memory().
+  void use_memory(const std::shared_ptr<const MemoryMap>& memory);
 
   // The connection that there is; null: none. Whoever has one lets go of it when there is another one or none, and
   // until all have, no new one is made: what it answered is accounted for then.
@@ -87,7 +90,8 @@ class BackEndLink {
   bool refused_ = false;  // a back end that came back was, which was told of; of the thread
   Mutex mutex_;           // leaf; held across doorbells
   std::shared_ptr<BackEndConnection> connection_ ACRN_GUARDED_BY(mutex_);
-  std::string why_ ACRN_GUARDED_BY(mutex_);  // it was given up
+  std::shared_ptr<const MemoryMap> memory_ ACRN_GUARDED_BY(mutex_);  // that it is to see; null: none
+  std::string why_ ACRN_GUARDED_BY(mutex_);                          // it was given up
   Clock::time_point down_since_ ACRN_GUARDED_BY(mutex_){};
   std::vector<Notifier*> attached_ ACRN_GUARDED_BY(mutex_);
   std::vector<bool> is_taken_ ACRN_GUARDED_BY(mutex_);  // of the queues

@@ -160,7 +160,7 @@ bool BackEndQueue::take_next(SinkGroup& group) {
     case ServerRequests::Step::kAnswered: return true;
     case ServerRequests::Step::kUnfinished: break;
   }
-  if (free_commands_ == nullptr) return false;
+  if (free_commands_ == nullptr || ring_->ring.free_entries() < BackEndRing::kLeastEntries) return false;
   issue(*requests_.unfinished(), group);
   return true;
 }
@@ -197,13 +197,49 @@ void BackEndQueue::send_next(Op& op) {
 }
 
 void BackEndQueue::send_data(Op& op) {
+  if (op.request->op == BlockOp::kWriteZeroes || !send_shared_data(op)) send_copied_data(op);
+}
+
+// False: the next bytes are nowhere where the back end sees them.
+bool BackEndQueue::send_shared_data(Op& op) {
+  const BackEndFacts& facts = link_.facts();
+  Chain chain;
+  const size_t room = std::min<size_t>(facts.segments, ring_->ring.free_entries() - 2u);  // for header and status
+  uint64_t bytes = 0;
+  bool sees = true;
+  IoVecCursor place = op.place;
+  place.for_each_piece(std::min(op.end - op.begin, facts.most_data), [&](std::byte* piece, size_t size) {
+    sees = sees && chain.count <= room && connection_->sees(piece, size);
+    if (!sees) return;
+    chain.add({seen_at(piece), static_cast<uint32_t>(size)});
+    bytes += size;
+  });
+  // Whole blocks.
+  for (uint64_t rest = bytes - round_down(bytes, facts.block); rest != 0;) {
+    GuestBuffer& last = chain.buffers[chain.count - 1];
+    const auto cut = static_cast<uint32_t>(std::min<uint64_t>(rest, last.length));
+    last.length -= cut;
+    if (last.length == 0) chain.count--;
+    rest -= cut;
+    bytes -= cut;
+  }
+  if (bytes == 0) return false;
+  op.place.advance(bytes);
+  free_commands_->place = IoVecCursor();
+  send(op, op.request->op == BlockOp::kRead ? VIRTIO_BLK_T_IN : VIRTIO_BLK_T_OUT, bytes, chain);
+  return true;
+}
+
+// Through memory of ours.
+void BackEndQueue::send_copied_data(Op& op) {
   Command& command = *free_commands_;
   const uint64_t bytes = std::min<uint64_t>({op.end - op.begin, link_.facts().most_data, BackEndRing::kDataBytes});
-  const auto length = static_cast<uint32_t>(bytes);
+  Chain chain;
+  chain.add(data_part(command, static_cast<uint32_t>(bytes)));
   if (op.request->op == BlockOp::kRead) {
     command.place = op.place;
     op.place.advance(bytes);
-    return send(op, VIRTIO_BLK_T_IN, bytes, {}, length);
+    return send(op, VIRTIO_BLK_T_IN, bytes, chain);
   }
   std::byte* to = data_of(command);
   if (op.request->op == BlockOp::kWriteZeroes) {
@@ -214,29 +250,28 @@ void BackEndQueue::send_data(Op& op) {
       to += size;
     });
   }
-  const GuestBuffer data = data_part(command, length);
-  send(op, VIRTIO_BLK_T_OUT, bytes, {&data, 1}, 0);
+  send(op, VIRTIO_BLK_T_OUT, bytes, chain);
 }
 
 void BackEndQueue::send_range(Op& op, uint32_t type, uint64_t most, uint32_t flags) {
   const Command& command = *free_commands_;
   const uint64_t bytes = std::min(op.end - op.begin, most);
-  const GuestBuffer segment = head_part(command, kSegment, sizeof(VirtioBlkDiscardWriteZeroes));
+  Chain chain;
+  chain.add(head_part(command, kSegment, sizeof(VirtioBlkDiscardWriteZeroes)));
   ring_->memory.store(BackEndRing::kHeads + command.index * BackEndRing::kHeadBytes + kSegment,
                       VirtioBlkDiscardWriteZeroes{op.begin / VIRTIO_BLK_SECTOR_SIZE,
                                                   static_cast<uint32_t>(bytes / VIRTIO_BLK_SECTOR_SIZE), flags});
-  send(op, type, bytes, {&segment, 1}, 0);
+  send(op, type, bytes, chain);
 }
 
 void BackEndQueue::send_flush(Op& op) {
   op.flushed = true;
   op.covered = link_.writes().written();
-  send(op, VIRTIO_BLK_T_FLUSH, 0, {}, 0);
+  send(op, VIRTIO_BLK_T_FLUSH, 0, {});
 }
 
-// The free command is put into the ring, for the request's next `bytes`. `readable`: what comes behind the header.
-void BackEndQueue::send(Op& op, uint32_t type, uint64_t bytes, std::span<const GuestBuffer> readable,
-                        uint32_t writable_data) {
+// The free command is put into the ring, for the request's next `bytes`.
+void BackEndQueue::send(Op& op, uint32_t type, uint64_t bytes, Chain chain) {
   Command& command = *free_commands_;
   free_commands_ = command.next_free;
   const uint32_t head = BackEndRing::kHeads + command.index * BackEndRing::kHeadBytes;
@@ -244,14 +279,14 @@ void BackEndQueue::send(Op& op, uint32_t type, uint64_t bytes, std::span<const G
   ring_->memory.store(head + kHeader,
                       VirtioBlkOuthdr{type, 0, has_sector ? op.begin / VIRTIO_BLK_SECTOR_SIZE : uint64_t{0}});
   ring_->memory.store(head + kStatus, kNoStatus);
-  std::array<GuestBuffer, 2> out{head_part(command, kHeader, sizeof(VirtioBlkOuthdr)), {}};
-  std::array<GuestBuffer, 2> in{data_part(command, writable_data), head_part(command, kStatus, 1)};
-  std::copy(readable.begin(), readable.end(), out.begin() + 1);
+  const size_t readable = type == VIRTIO_BLK_T_IN ? 1 : chain.count;
+  chain.buffers[0] = head_part(command, kHeader, sizeof(VirtioBlkOuthdr));
+  chain.add(head_part(command, kStatus, 1));
   command.op = &op;
-  command.read = writable_data;
-  command.writable = writable_data + 1;
-  ring_->ring.add(std::span(out).first(1 + readable.size()), std::span(in).subspan(writable_data != 0 ? 0 : 1),
-                  command.index);
+  command.read = type == VIRTIO_BLK_T_IN ? static_cast<uint32_t>(bytes) : 0;
+  command.writable = command.read + 1;
+  const auto buffers = std::span(chain.buffers).first(chain.count);
+  ring_->ring.add(buffers.first(readable), buffers.subspan(readable), command.index);
   op.begin += bytes;
   op.commands++;
   if (in_flight_++ == 0) {

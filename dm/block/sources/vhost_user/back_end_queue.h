@@ -1,5 +1,5 @@
-// BackEndQueue: the requests of one loop, over one queue of a back end. Data goes through memory that the back end
-// sees, so it never sees a guest's. When the back end is lost, requests wait for the next connection and are sent
+// BackEndQueue: the requests of one loop, over one queue of a back end. Data goes through memory of ours that the back
+// end sees, unless it sees the guest's. When the back end is lost, requests wait for the next connection and are sent
 // again; what has waited too long fails.
 #pragma once
 
@@ -36,13 +36,19 @@ class BackEndQueue final : private Poller {
   static constexpr uint16_t kCommands = BackEndRing::kCommands;
 
   using Op = ServerRequests::Op;
+  // Of a command: header, data, status. Header and status are send()'s.
+  struct Chain {
+    std::array<GuestBuffer, BackEndRing::kEntries> buffers;
+    size_t count = 1;
+    void add(const GuestBuffer& buffer) { buffers[count++] = buffer; }
+  };
   struct Command {
     uint16_t index = 0;  // of its memory, and its token in the ring
     Command* next_free = nullptr;
     Op* op = nullptr;
     uint32_t writable = 0;  // bytes that the back end may write
     uint32_t read = 0;      // of those, the data
-    IoVecCursor place;      // where that goes
+    IoVecCursor place;      // where that goes from our memory; none: it is there already
   };
 
   BackEndQueue(BackEndLink& link, unsigned index, EventLoop& loop)
@@ -67,8 +73,10 @@ class BackEndQueue final : private Poller {
   ServerRequests::Rules rules() const;
   void issue(Op& op, SinkGroup& group);
   void send_next(Op& op);
-  void send(Op& op, uint32_t type, uint64_t bytes, std::span<const GuestBuffer> readable, uint32_t writable_data);
+  void send(Op& op, uint32_t type, uint64_t bytes, Chain chain);
   void send_data(Op& op);
+  void send_copied_data(Op& op);
+  bool send_shared_data(Op& op);
   void send_range(Op& op, uint32_t type, uint64_t most, uint32_t flags);
   void send_flush(Op& op);
   GuestBuffer head_part(const Command& command, uint32_t offset, uint32_t bytes) const;

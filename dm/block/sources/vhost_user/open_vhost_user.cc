@@ -74,6 +74,7 @@ Result<OpenedDisk> open_vhost_user_disk(const BlockOptions& options, const std::
   whole.offset_alignment = facts.block;
   BackEndPlace place{.path = socket,
                      .queues = std::min(facts.queues, options.queues),
+                     .share = options.share,
                      .server = {.name = name_of(socket), .patience = std::chrono::seconds(options.reconnect)}};
   auto link = BackEndLink::create(std::move(place), std::move(plan.connection));
   if (!link) return refusal(link.error());

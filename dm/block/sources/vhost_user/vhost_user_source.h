@@ -20,6 +20,7 @@ class VhostUserSource final : public BlockBackend {
   BlockInfo info() const override;
   Result<std::unique_ptr<BlockChannel>> open_channel(EventLoop& loop, unsigned depth) override;
   Result<uint64_t> refresh_size() override { return link_->refresh_size(); }
+  void use_memory(const std::shared_ptr<const MemoryMap>& memory) override { link_->use_memory(memory); }
 
  private:
   const std::unique_ptr<BackEndLink> link_;

@@ -42,7 +42,7 @@ struct DmConfig {
   uint64_t memory = uint64_t{256} << 20;  // bytes, a multiple of 2 MiB
   unsigned vcpus = 1;
   std::vector<unsigned> cpu_affinity;  // host CPU of the n-th vCPU; empty: not pinned
-  std::optional<std::string> kernel, ramdisk;
+  std::optional<std::string> kernel, elf_file, ramdisk;
   std::string bootargs;
   std::vector<PciSlotConfig> slots;  // with the host bridge
   std::vector<SerialPortConfig> serial_ports;
@@ -59,6 +59,8 @@ struct DmConfig {
   std::optional<std::string> user;         // who it becomes then; absent: it stays who it is
   LoggerSetting logger;
   bool dry_run = false;
+
+  bool has_kernel() const { return kernel || elf_file; }
 };
 
 // Where a slot's disk is served: <folder>/<vmname>.[<bus>.]<slot>.<function>.sock

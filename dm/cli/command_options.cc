@@ -145,12 +145,20 @@ constexpr CommandOption kOptions[] = {
          "Guest RAM, a number with K, M or G, or of MiB without a letter, rounded up to 2 MiB. The default is 256M.",
      .words = "256M 512M 1G 2G"},
     {.names = "-k,--kernel",
-     .argument = "<bzImage>",
-     .help = "the Linux kernel to boot",
+     .argument = "<file>",
+     .help = "the kernel to boot: a bzImage, or an ELF file as with -E",
      .example = "-k /boot/vmlinuz",
      .accept = accept_path<&DmConfig::kernel>,
      .kind = "a path",
-     .expects = "the path of a bzImage, like -k /boot/vmlinuz",
+     .expects = "the path of a kernel, like -k /boot/vmlinuz",
+     .words = kPathWord},
+    {.names = "-E,--elf_file",
+     .argument = "<file>",
+     .help = "the kernel to boot: an ELF file with a PVH note or a Multiboot header",
+     .example = "-E zephyr.elf",
+     .accept = accept_path<&DmConfig::elf_file>,
+     .kind = "a path",
+     .expects = "the path of an ELF file, like -E zephyr.elf",
      .words = kPathWord},
     {.names = "-r,--ramdisk",
      .argument = "<file>",
@@ -334,10 +342,9 @@ constexpr ForeignOption kObsolete[] = {
 };
 
 constexpr ForeignOption kUnsupported[] = {
-    {"-E,--elf_file", true},  {"--ovmf", true},       {"--iasl", true},       {"--enable_trusty", false},
-    {"--intr_monitor", true}, {"--acpidev_pt", true}, {"--mmiodev_pt", true}, {"--vtpm2", true},
-    {"--lapic_pt", false},    {"--rtvm", false},      {"--ssram", false},     {"--psram", false},
-    {"-c,--ncpus", true},
+    {"--ovmf", true},       {"--iasl", true},       {"--enable_trusty", false}, {"--intr_monitor", true},
+    {"--acpidev_pt", true}, {"--mmiodev_pt", true}, {"--vtpm2", true},          {"--lapic_pt", false},
+    {"--rtvm", false},      {"--ssram", false},     {"--psram", false},         {"-c,--ncpus", true},
 };
 
 }  // namespace

@@ -59,6 +59,7 @@ Json machine_json(const DmConfig& config) {
       {"cpu_affinity", config.cpu_affinity},
       {"hypervisor", config.hypervisor ? word_of(kHypervisorWords, *config.hypervisor) : "auto"},
       {"kernel", optional_json(config.kernel)},
+      {"elf_file", optional_json(config.elf_file)},
       {"ramdisk", optional_json(config.ramdisk)},
       {"bootargs", config.bootargs},
       {"serial_ports", ports},

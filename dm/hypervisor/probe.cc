@@ -4,8 +4,8 @@
 
 #include "acrn/base/concat.h"
 #include "dm/base/event.h"
-#include "dm/machine/boot_environment.h"
-#include "dm/machine/memory_layout.h"
+#include "dm/boot/boot_environment.h"
+#include "dm/boot/memory_layout.h"
 #include "dm/mem/guest_ram.h"
 
 namespace acrn {

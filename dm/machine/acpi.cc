@@ -10,8 +10,8 @@
 
 #include "acrn/base/check.h"
 #include "acrn/platform/port_map.h"
+#include "dm/boot/memory_layout.h"
 #include "dm/machine/dsdt.hex"
-#include "dm/machine/memory_layout.h"
 
 namespace acrn {
 namespace {

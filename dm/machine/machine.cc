@@ -39,14 +39,14 @@ IrqPin& Machine::pci_pin(PciAddress address) {
   return irqs_.wire(pci_line(traits_.pci_lines, address, kIntA));
 }
 
-Result<void> Machine::boot(const LinuxLoader& kernel) {
+Result<void> Machine::boot(const BootImage& kernel) {
   if (auto set_up = set_up_pci(pci_, traits_.pci_lines); !set_up) return set_up.error();
   const auto boot = kernel.load(*map_, traits_.enters_long_mode);
   if (!boot) return boot.error();
   const std::vector<std::byte> tables = acpi_tables(
       {.vcpus = traits_.vcpus, .serial_ports = options_.serial_ports, .pci_lines = traits_.pci_lines}, kAcpiTables);
   const auto area = map_->slice(Gpa{kAcpiTables}, kKernelBase - kAcpiTables);
-  ACRN_CHECK(area && tables.size() <= area->size());  // LinuxLoader has seen to enough RAM
+  ACRN_CHECK(area && tables.size() <= area->size());  // BootImage has seen to enough RAM
   area->copy_in(0, tables.data(), tables.size());
   return hypervisor_->start(boot.value(), *this);
 }

@@ -12,10 +12,10 @@
 #include "acrn/platform/port_device.h"
 #include "acrn/platform/power_control.h"
 #include "acrn/vm/hypervisor.h"
+#include "dm/boot/boot_image.h"
 #include "dm/machine/acpi.h"
 #include "dm/machine/io_bus.h"
 #include "dm/machine/irq_lines.h"
-#include "dm/machine/linux_loader.h"
 #include "dm/machine/pci_bus.h"
 
 namespace acrn {
@@ -47,7 +47,7 @@ class Machine final : private ExitHandler {
   void attach(uint16_t first_port, uint16_t ports, PortDevice& device) { io_.attach(first_port, ports, device); }
 
   // Sets up the board as firmware does, loads the kernel and runs it.
-  Result<void> boot(const LinuxLoader& kernel);
+  Result<void> boot(const BootImage& kernel);
   void pause() { hypervisor_->pause(); }
   void resume() { hypervisor_->resume(); }
   // Everything as at power-on, and nothing in flight; boot() follows.

@@ -1,7 +1,7 @@
 #include "dm/machine/pci_setup.h"
 
 #include "acrn/pci/pci_spec.h"
-#include "dm/machine/memory_layout.h"
+#include "dm/boot/memory_layout.h"
 
 namespace acrn {
 namespace {

@@ -90,12 +90,16 @@ Result<std::vector<DeviceFacts>> inspect_slots(const DmConfig& config) {
 }
 
 Result<void> check_machine(const DmConfig& config) {
-  if (!config.kernel && config.ramdisk) {
+  if (config.kernel && config.elf_file) {
+    return Error{ErrorKind::kUsage, concat("-E ", *config.elf_file, ": -k ", *config.kernel,
+                                           " is a kernel already; leave one of them out")};
+  }
+  if (!config.has_kernel() && config.ramdisk) {
     return Error{ErrorKind::kUsage,
                  concat("-r ", *config.ramdisk, ": a ramdisk without a kernel; give -k, like -k /boot/vmlinuz")};
   }
-  if (config.kernel) {
-    if (auto kernel = LinuxLoader::open(linux_options(config)); !kernel) return kernel.error();
+  if (config.has_kernel()) {
+    if (auto kernel = BootImage::open(boot_options(config)); !kernel) return kernel.error();
   }
   if (auto checked = check_affinity(hypervisor_options(config)); !checked) return checked;
   for (const SerialPortConfig& port : config.serial_ports) {
@@ -163,8 +167,9 @@ HypervisorOptions hypervisor_options(const DmConfig& config) {
           .cpu_affinity = config.cpu_affinity};
 }
 
-LinuxLoader::Options linux_options(const DmConfig& config) {
-  return {.kernel = *config.kernel,
+BootImage::Options boot_options(const DmConfig& config) {
+  return {.kernel = config.elf_file ? *config.elf_file : *config.kernel,
+          .elf = config.elf_file.has_value(),
           .ramdisk = config.ramdisk,
           .bootargs = config.bootargs,
           .ram = ram_layout(config.memory)};

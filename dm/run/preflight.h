@@ -8,9 +8,9 @@
 #include <vector>
 
 #include "acrn/base/result.h"
+#include "dm/boot/boot_image.h"
 #include "dm/cli/command_line.h"
 #include "dm/devices/device.h"
-#include "dm/machine/linux_loader.h"
 
 namespace acrn {
 
@@ -18,7 +18,7 @@ namespace acrn {
 VirtioOptions virtio_options(const DmConfig& config);
 HypervisorOptions hypervisor_options(const DmConfig& config);
 // How the kernel of a configuration that has one is to be loaded.
-LinuxLoader::Options linux_options(const DmConfig& config);
+BootImage::Options boot_options(const DmConfig& config);
 
 // The facts of each slot, in the order of the configuration; the first error. May wait a moment for the locks of a
 // process that has just been killed. A kernel that is not given is not missed here.

@@ -35,10 +35,11 @@ Result<void> VmRunner::try_start() {
   return machine_->boot(*kernel_);
 }
 
-Result<LinuxLoader> VmRunner::open_kernel() const {
-  if (!config_.kernel)
+Result<std::unique_ptr<BootImage>> VmRunner::open_kernel() const {
+  if (!config_.has_kernel()) {
     return Error{ErrorKind::kUsage, "-k: the kernel is missing; give a bzImage, like -k /boot/vmlinuz"};
-  return LinuxLoader::open(linux_options(config_));
+  }
+  return BootImage::open(boot_options(config_));
 }
 
 Result<void> VmRunner::make_machine() {

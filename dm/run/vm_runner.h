@@ -23,7 +23,7 @@ class VmRunner final : public Runner, private PowerControl {
  private:
   Result<void> try_start() override;
   Result<void> halt() override;
-  Result<LinuxLoader> open_kernel() const;
+  Result<std::unique_ptr<BootImage>> open_kernel() const;
   Result<void> make_machine();
   Result<void> make_devices();
   Result<void> make_board();
@@ -44,7 +44,7 @@ class VmRunner final : public Runner, private PowerControl {
   std::atomic<bool> reset_asked_{false};
 
   // In the order of their dependence: what is below uses what is above, and the devices use the machine.
-  std::optional<LinuxLoader> kernel_;
+  std::unique_ptr<BootImage> kernel_;
   std::unique_ptr<EpollLoop> queue_loop_;  // for disks without iothreads
   std::unique_ptr<Machine> machine_;
   std::vector<std::unique_ptr<SerialLine>> lines_;

@@ -32,11 +32,11 @@ forbid "the guest's world includes the host's" 'dm/|unistd\.h|sys/ioctl\.h|threa
 home "the guest's world" 'hw/' 'hw/|dm/(devices|plugin)/'
 
 # The floors of dm/, from the top; who is not named here is beneath all of them. option_table is a leaf, which any may use.
-forbid "a floor includes a higher one" 'dm/(run|tools|reference|plugin)/' dm/cli dm/devices dm/server dm/control dm/machine dm/hypervisor dm/block dm/serial dm/socket dm/vhost_user dm/driver dm/loopback dm/event dm/mem dm/base dm/ident
+forbid "a floor includes a higher one" 'dm/(run|tools|reference|plugin)/' dm/cli dm/devices dm/server dm/control dm/boot dm/machine dm/hypervisor dm/block dm/serial dm/socket dm/vhost_user dm/driver dm/loopback dm/event dm/mem dm/base dm/ident
 forbid "a floor includes a higher one" 'dm/(cli/(command|dry)|control/|server/)' dm/devices dm/hypervisor dm/machine dm/block dm/serial dm/socket dm/vhost_user dm/driver dm/loopback dm/event dm/mem dm/base dm/ident
 home "a hypervisor's own header" 'dm/hypervisor/(kvm|acrn)/' 'dm/hypervisor/|samples/guest/'
 forbid "a floor includes a higher one" 'dm/(devices|cli)/' dm/server dm/hypervisor dm/machine dm/block dm/serial dm/socket dm/vhost_user dm/driver dm/loopback dm/event dm/mem dm/base dm/ident
-forbid "a floor includes a higher one" 'dm/(block|serial|socket|vhost_user|driver|machine|hypervisor|loopback)/' dm/event dm/mem dm/base dm/ident
+forbid "a floor includes a higher one" 'dm/(block|serial|socket|vhost_user|driver|boot|machine|hypervisor|loopback)/' dm/event dm/mem dm/base dm/ident
 forbid "the reference is made from more than tables" 'hw/|acrn/(pci|virtio|mem)/|dm/(run|machine|hypervisor|block|control|event|loopback)/' dm/reference
 forbid "the options of a disk open nothing" 'dm/(block|event|machine|hypervisor)/' dm/devices/slot.h dm/devices/slot.cc dm/devices/block_device_options.h dm/devices/block_device_options.cc
 # But for the one that is a driver itself.
@@ -48,7 +48,8 @@ forbid "the control socket knows a machine" 'dm/(machine|hypervisor|loopback|blo
 forbid "the ring knows a device" 'hw/pci/virtio/(blk_|virtio_blk)' hw/pci/virtio/virtqueue.*
 forbid "a seam includes more than seams and the standard library" 'hw/|dm/|CLI|nlohmann|fmt/|spdlog|openssl|uuid|liburing|pciaccess|cmocka' include
 
-forbid "the machine knows a hypervisor" 'dm/hypervisor/|linux/kvm\.h|linux/acrn\.h' dm/machine dm/serial dm/control
+forbid "what is booted knows a machine" 'dm/(machine|hypervisor)/' dm/boot
+forbid "the machine knows a hypervisor" 'dm/hypervisor/|linux/kvm\.h|linux/acrn\.h' dm/machine dm/boot dm/serial dm/control
 home "KVM's interface" 'linux/kvm\.h' 'dm/hypervisor/kvm/'
 home "ACRN's interface" 'linux/acrn\.h' 'dm/hypervisor/acrn/'
 forbid "one hypervisor knows another" 'dm/hypervisor/acrn/' dm/hypervisor/kvm dm/hypervisor/msi_routes.* dm/hypervisor/vcpu_signal.h

@@ -133,7 +133,7 @@ class AcrnRig {
   FakeHsm module;
   AcrnOptions options;
   BootState boot{.instruction = 0x10'0000,
-                 .parameter = 0x7000,
+                 .rsi = 0x7000,
                  .descriptors = 0x6000,
                  .descriptors_limit = 31,
                  .code_selector = 0x10,

@@ -289,8 +289,7 @@ class MachinePath final : public DevicePath {
     const std::vector<std::byte> kernel = bzimage_file();
     std::ofstream(folder_.path("bzImage"), std::ios::binary)
         .write(reinterpret_cast<const char*>(kernel.data()), static_cast<std::streamsize>(kernel.size()));
-    loader_ =
-        must(LinuxLoader::open({.kernel = folder_.path("bzImage"), .ramdisk = {}, .bootargs = "", .ram = layout}));
+    loader_ = must(BootImage::open({.kernel = folder_.path("bzImage"), .ramdisk = {}, .bootargs = "", .ram = layout}));
     must(machine_->boot(*loader_));
     EXPECT_EQ(cpu.doorbells(), device_->function().doorbells().size());
     seen_ = std::make_unique<ExitFunction>(cpu, device_->function());
@@ -307,7 +306,7 @@ class MachinePath final : public DevicePath {
   GuestCpu& cpu_;
   TempDir folder_;
   NoControl control_;
-  std::optional<LinuxLoader> loader_;
+  std::unique_ptr<BootImage> loader_;
   std::unique_ptr<EpollLoop> loop_ = must(EpollLoop::create("queues", {}));
   std::unique_ptr<LoopbackMachine> board_;
   std::unique_ptr<GuestCpu> below_;

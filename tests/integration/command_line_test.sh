@@ -84,7 +84,6 @@ refused 64 '--windows=yes: --windows takes no value' --windows=yes
 refused 64 "two VM names, 'a' and 'vm1'" a
 refused 64 '--ovmf: not supported by this device model' --ovmf OVMF.fd
 refused 64 '--lapic_pt: not supported by this device model' --lapic_pt
-refused 64 '-E: not supported by this device model' --elf_file x
 refused 66 '-k missing: No such file or directory' -k missing
 refused 66 '-k dir: not a regular file' -k dir
 refused 66 '-k fifo: not a regular file' -k fifo
@@ -267,8 +266,11 @@ ln other.img hard.img
 ln -s dir here
 mkdir -m 555 closed
 before=$(snapshot)
-alike 66 '-k /bin/ls: not a bzImage' -k /bin/ls
+alike 66 '-k /bin/ls: an ELF file with neither a PVH note' -k /bin/ls
 alike 66 "-k $0: not a bzImage" -k "$0"
+alike 66 "-E $0: not an ELF file; give a bzImage by -k" -E "$0"
+alike 66 '-E /bin/ls: an ELF file with neither a PVH note nor a Multiboot header' --elf_file /bin/ls
+alike 64 '-E x: -k kernel is a kernel already' -E x -k kernel
 alike 64 '-m 16M: too little for this kernel; give at least 34M' -m 16M -k kernel
 alike 64 '-m 36M: too little for this kernel and ramdisk' -m 36M -k kernel -r other.img -r "$dm"
 alike 64 '-B: 101 bytes; this kernel takes at most 100' -k kernel -B "$(printf 'x%.0s' {1..101})"

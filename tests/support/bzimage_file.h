@@ -5,7 +5,7 @@
 #include <cstring>
 #include <vector>
 
-#include "dm/machine/bzimage.h"
+#include "dm/boot/bzimage.h"
 
 namespace acrn::test {
 

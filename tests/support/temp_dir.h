@@ -1,9 +1,11 @@
 // A directory of the test's own, removed with everything in it.
 #pragma once
 
+#include <cstddef>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <span>
 #include <string>
 
 #include "tests/support/test.h"
@@ -30,6 +32,13 @@ class TempDir {
   std::string file(const std::string& name, uintmax_t size) const {
     { const std::ofstream created(path(name), std::ios::binary); }
     std::filesystem::resize_file(path(name), size);
+    return path(name);
+  }
+  // A file of these bytes.
+  std::string file(const std::string& name, std::span<const std::byte> bytes) const {
+    std::ofstream created(path(name), std::ios::binary);
+    // SAFETY: chars may alias anything.
+    created.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
     return path(name);
   }
 

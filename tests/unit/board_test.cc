@@ -4,12 +4,12 @@
 #include <span>
 #include <vector>
 
+#include "dm/boot/memory_layout.h"
 #include "dm/hypervisor/kvm/cpuid.h"
 #include "dm/machine/acpi.h"
 #include "dm/machine/io_bus.h"
 #include "dm/machine/irq_lines.h"
 #include "dm/machine/irq_routing.h"
-#include "dm/machine/memory_layout.h"
 #include "dm/machine/pci_setup.h"
 #include "hw/pci/config_space.h"
 #include "hw/pci/identity_function.h"

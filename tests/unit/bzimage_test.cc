@@ -1,9 +1,9 @@
-#include "dm/machine/bzimage.h"
+#include "dm/boot/bzimage.h"
 
 #include <cstring>
 #include <vector>
 
-#include "dm/machine/linux_loader.h"
+#include "dm/boot/boot_image.h"
 #include "tests/support/bzimage_file.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/test.h"
@@ -20,16 +20,8 @@ std::string reason(const std::vector<std::byte>& file) {
   return parsed ? "" : parsed.error().message;
 }
 
-std::string write(const test::TempDir& folder, const char* name, std::span<const std::byte> bytes) {
-  const std::string path = folder.path(name);
-  FILE* const file = std::fopen(path.c_str(), "w");
-  if (!bytes.empty()) std::fwrite(bytes.data(), 1, bytes.size(), file);
-  std::fclose(file);
-  return path;
-}
-
-Result<LinuxLoader> open(const std::string& kernel, std::optional<std::string> ramdisk, uint64_t ram) {
-  return LinuxLoader::open({.kernel = kernel, .ramdisk = ramdisk, .bootargs = "quiet", .ram = ram_layout(ram)});
+Result<std::unique_ptr<BootImage>> open(const std::string& kernel, std::optional<std::string> ramdisk, uint64_t ram) {
+  return BootImage::open({.kernel = kernel, .ramdisk = ramdisk, .bootargs = "quiet", .ram = ram_layout(ram)});
 }
 
 }  // namespace
@@ -80,27 +72,29 @@ TEST(any_byte_of_the_header_may_be_anything) {
 
 TEST(a_kernel_that_does_not_fit_is_refused_before_anything_is_started) {
   const test::TempDir folder;
-  const std::string kernel = write(folder, "kernel", test::bzimage_file());
+  const std::string kernel = folder.file("kernel", test::bzimage_file());
   EXPECT(open(kernel, std::nullopt, 64 * kMiB).ok());
   const auto small = open(kernel, std::nullopt, 32 * kMiB);
   EXPECT(!small.ok());
   EXPECT_CONTAINS(small.error().message, "-m 32M: too little for this kernel; give at least 50M");
   EXPECT_EQ(static_cast<int>(small.error().kind), 64);
-  const std::string ramdisk = write(folder, "ramdisk", std::vector<std::byte>(15 * kMiB + 1));
+  const std::string ramdisk = folder.file("ramdisk", std::vector<std::byte>(15 * kMiB + 1));
   EXPECT(!open(kernel, ramdisk, 62 * kMiB).ok());
   EXPECT(open(kernel, ramdisk, 66 * kMiB).ok());
 }
 
 TEST(missing_and_odd_files_are_named_with_their_option) {
   const test::TempDir folder;
-  const std::string kernel = write(folder, "kernel", test::bzimage_file());
-  const auto refusal = [](Result<LinuxLoader> opened) { return opened ? std::string() : opened.error().message; };
+  const std::string kernel = folder.file("kernel", test::bzimage_file());
+  const auto refusal = [](Result<std::unique_ptr<BootImage>> opened) {
+    return opened ? std::string() : opened.error().message;
+  };
   EXPECT_CONTAINS(refusal(open(folder.path("none"), std::nullopt, 64 * kMiB)),
                   "-k " + folder.path("none") + ": No such file");
   EXPECT_CONTAINS(refusal(open(folder.path(""), std::nullopt, 64 * kMiB)), "not a regular file");
   EXPECT_CONTAINS(refusal(open(kernel, folder.path("none"), 64 * kMiB)),
                   "-r " + folder.path("none") + ": No such file");
-  EXPECT_CONTAINS(refusal(open(kernel, write(folder, "empty", {}), 64 * kMiB)), "empty");
+  EXPECT_CONTAINS(refusal(open(kernel, folder.file("empty", 0), 64 * kMiB)), "empty");
 }
 
 }  // namespace acrn

@@ -563,7 +563,7 @@ TEST(empty_values_are_shown_as_such) {
                              "--sandbox", "--sandbox-path", "--user"}) {
     EXPECT_CONTAINS(error_of({option, "", "vm1"}), concat(option, " '': not a"));
   }
-  EXPECT_CONTAINS(error_of({"--kernel=", "vm1"}), "-k '': not a path; give the path of a bzImage");
+  EXPECT_CONTAINS(error_of({"--kernel=", "vm1"}), "-k '': not a path; give the path of a kernel");
 }
 
 TEST(stdio_serves_one_serial_port) {

@@ -185,7 +185,9 @@ Result<void> Acrn::set_registers(const BootState& boot) {
   constexpr uint32_t kCode32 = 0xc09b, kCode64 = 0xa09b;  // access rights as in a VMCS
   acrn_vcpu_regs request{};
   acrn_regs& regs = request.vcpu_regs;
-  regs.gprs.rsi = boot.parameter;
+  regs.gprs.rax = boot.rax;
+  regs.gprs.rbx = boot.rbx;
+  regs.gprs.rsi = boot.rsi;
   regs.gprs.rsp = boot.stack;
   regs.rip = boot.instruction;
   regs.rflags = 2;  // the bit that is always set

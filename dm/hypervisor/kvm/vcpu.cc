@@ -99,7 +99,9 @@ Result<void> Vcpu::enter_at(const BootState& boot) {
   kvm_regs regs{};
   regs.rip = boot.instruction;
   regs.rsp = boot.stack;
-  regs.rsi = boot.parameter;
+  regs.rax = boot.rax;
+  regs.rbx = boot.rbx;
+  regs.rsi = boot.rsi;
   regs.rflags = 2;  // the bit that is always set
   if (kvm_ioctl(fd_.fd(), KVM_SET_REGS, &regs) != 0) return kvm_error("KVM_SET_REGS");
   return {};

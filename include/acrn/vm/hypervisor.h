@@ -48,15 +48,15 @@ class ExitHandler {
   ~ExitHandler() = default;
 };
 
-// The bootstrap processor as it enters a kernel (Linux x86 boot protocol): flat segments, interrupts off. The
-// structures that it points to are in guest RAM.
+// The bootstrap processor as it enters a kernel: flat segments, interrupts off. The structures that it points to are in
+// guest RAM.
 struct BootState {
   bool long_mode = false;    // 64-bit with paging by `page_tables`; else 32-bit protected mode without
   uint64_t instruction = 0;  // entry point
   uint64_t stack = 0;
-  uint64_t parameter = 0;    // RSI: where the zero page is
-  uint64_t page_tables = 0;  // CR3
-  uint64_t descriptors = 0;  // GDT; its entries are numbered by the selectors below
+  uint64_t rax = 0, rbx = 0, rsi = 0;  // what the boot protocol passes
+  uint64_t page_tables = 0;            // CR3
+  uint64_t descriptors = 0;            // GDT; its entries are numbered by the selectors below
   uint16_t descriptors_limit = 0;
   uint16_t code_selector = 0, data_selector = 0;
 };

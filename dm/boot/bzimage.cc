@@ -1,10 +1,10 @@
-#include "dm/machine/bzimage.h"
+#include "dm/boot/bzimage.h"
 
 #include <algorithm>
 #include <cstring>
 
 #include "acrn/base/concat.h"
-#include "dm/machine/memory_layout.h"
+#include "dm/boot/memory_layout.h"
 
 namespace acrn {
 namespace {

@@ -1,11 +1,11 @@
-#include "dm/machine/boot_environment.h"
+#include "dm/boot/boot_environment.h"
 
 #include <array>
 #include <vector>
 
 #include "acrn/base/bytes.h"
 #include "acrn/base/check.h"
-#include "dm/machine/memory_layout.h"
+#include "dm/boot/memory_layout.h"
 
 namespace acrn {
 namespace {

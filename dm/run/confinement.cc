@@ -6,10 +6,12 @@
 #include <cerrno>
 #include <cstdlib>
 #include <memory>
+#include <utility>
 
 #include "acrn/base/concat.h"
 #include "acrn/base/log.h"
 #include "dm/base/errno_text.h"
+#include "dm/block/sources/nbd/nbd_files.h"
 #include "dm/devices/block_device_options.h"
 #include "dm/event/event_trigger.h"
 #include "dm/mem/peer_mapping.h"
@@ -58,10 +60,16 @@ std::vector<std::string> sockets_of(const DmConfig& config) {
 }
 
 // What the C library, libnbd and librbd read when they connect again.
-std::vector<std::string> read_paths(PartSet parts) {
+std::vector<std::string> read_paths(const DmConfig& config, PartSet parts) {
   if ((parts & kRbdPart) != 0) return {"/"};  // a cluster's configuration names whatever it likes
   std::vector<std::string> paths;
   if ((parts & kNetworkPart) != 0) paths = {"/etc", "/run/systemd/resolve", "/usr", "/lib", "/lib64"};
+  for (const PciSlotConfig& slot : config.slots) {
+    const BlockOptions* const disk = block_options(slot);
+    const auto* const nbd = disk != nullptr ? std::get_if<NbdUri>(&disk->source) : nullptr;
+    if (nbd == nullptr) continue;
+    for (std::string& path : nbd_files(nbd->uri)) paths.push_back(std::move(path));
+  }
   if ((parts & kPathsPart) != 0) paths.emplace_back("/sys");  // what a block device can do
   return paths;
 }
@@ -126,7 +134,7 @@ Result<void> enter_sandbox(const DmConfig& config) {
                    .read_paths = {},
                    .sockets = sockets_of(config),
                    .user = {}};
-  plan.read_paths = read_paths(plan.parts);
+  plan.read_paths = read_paths(config, plan.parts);
   if (config.user) {
     auto user = SandboxUser::find(*config.user);
     if (!user) return user.error();

@@ -227,6 +227,8 @@ constexpr SystemCall kCalls[] = {
      .parts = kNetworkPart | kRbdPart,
      .why = "the address of a name, certificates"},
     {.name = "lseek", .threads = kSources, .parts = kNetworkPart, .why = "the same"},
+    {.name = "access", .threads = kSources, .parts = kNetworkPart, .why = "whether there are certificates"},
+    {.name = "geteuid", .threads = kSources, .parts = kNetworkPart, .why = "whose certificates"},
     {.name = "memfd_create",
      .threads = kControl | kLinkThread,
      .parts = kBackEndPart,

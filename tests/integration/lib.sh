@@ -36,6 +36,12 @@ await_socket() {
   done
 }
 
+# have <program>...: all of them are installed
+have() {
+  local program
+  for program; do command -v "$program" >/dev/null || return 1; done
+}
+
 # expect_contains <what> <text> <part>
 expect_contains() {
   case $2 in

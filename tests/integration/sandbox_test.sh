@@ -16,15 +16,16 @@ run "$reference" "$page"
 difference=$(diff "$page" "$work/stdout") || fail "confinement.md is not what the table says; run docs/refresh.sh: $difference"
 
 # traced <what it is started with, as the page says it> <option>...: in the background; leaves $pid. Waits for $awaited.
-parts='' traces=0
+# As what $as makes of it.
+parts='' traces=0 as=()
 traced() {
   parts=$1 traces=$((traces + 1))
   shift
   rm -f "$awaited"
   if [ -n "$strace" ]; then
-    strace -D -f -qq -o "trace.$traces" "$dm" "$@" 2>log &
+    "${as[@]}" strace -D -f -qq -o "trace.$traces" "$dm" "$@" 2>log &
   else
-    "$dm" "$@" 2>log &
+    "${as[@]}" "$dm" "$@" 2>log &
   fi
   pid=$!
   await_socket "$awaited" "$pid"
@@ -48,7 +49,7 @@ stopped() {
 }
 ask() { printf '%s\n' "$1" | socat -t 5 - UNIX-CONNECT:control; }
 strace=
-if command -v strace python3 >/dev/null && strace -D -f -qq -o trace.0 true 2>/dev/null; then
+if have strace python3 && strace -D -f -qq -o trace.0 true 2>/dev/null; then
   strace=yes
 else
   echo 'skipped: traces (strace or python3 is not there, or may not trace)'
@@ -80,7 +81,7 @@ for server in vhost-user vfio-user; do
 done
 
 # --- an export for NBD clients, several at a time, on worker threads and on io_uring
-if command -v nbdcopy nbdinfo >/dev/null; then
+if have nbdcopy nbdinfo; then
   awaited=vm1.4.0.sock
   traced '--serve' --serve nbd=. -s 3,virtio-blk,disk.img,writeback,discard -s 4,virtio-blk,direct.img,nocache vm1
   for slot in 3 4; do
@@ -95,6 +96,81 @@ if command -v nbdcopy nbdinfo >/dev/null; then
   stopped 'nbd'
 else
   echo 'skipped: an export (libnbd-bin is not installed)'
+fi
+
+# --- a server over TCP with TLS, by its host's name, that is lost and comes back: the keys are read again, which nobody else may
+if have nbdkit openssl; then
+  # serve_tls <option of nbdkit>...: leaves $nbd
+  serve_tls() {
+    rm -f nbd.pid
+    nbdkit --foreground --exit-with-parent --pidfile nbd.pid --ipaddr 127.0.0.1 --port "$port" --tls=require "$@" \
+      file disk.img 2>>nbd.log &
+    nbd=$!
+    for ((tries = 0; tries < 200; tries++)); do
+      [ ! -s nbd.pid ] || return 0
+      kill -0 $nbd 2>/dev/null || return 1
+      read -rt 0.05 <> <(:)
+    done
+    return 1
+  }
+  # comes_back <what> <user of the URI> <query of the URI> <option of nbdkit>...
+  comes_back() {
+    local what=$1 user=$2 query=$3 round try
+    shift 3
+    for try in 1 2 3 4 5; do
+      port=$((20000 + RANDOM % 10000))
+      serve_tls "$@" && break
+    done
+    awaited=vm1.3.0.sock
+    traced '--serve,nbd:,nbd: over TCP' --serve vhost-user=. --sandbox on \
+      -s "3,virtio-blk,nbds://${user}localhost:$port/?$query,writeback" vm1
+    for round in 1 2; do
+      kill -9 $nbd
+      wait $nbd 2>/dev/null
+      serve_tls "$@" || fail "$what: the server does not come back: $(tail -n 1 nbd.log)"
+      head -c 4096 /dev/urandom >sectors
+      timeout -k 5 20 "$vblk" write --connect vhost-user=vm1.3.0.sock <sectors || fail "$what, round $round: vblk write"
+      run "$vblk" flush --connect vhost-user=vm1.3.0.sock
+      expect_equal "$what, round $round: vblk flush ($err)" "$status" 0
+      cmp -n 4096 sectors disk.img || fail "$what, round $round: what was written"
+    done
+    stopped "$what"
+    expect_equal "$what: on stderr" "$(grep -vc 'the server is lost' log)" 0
+    kill -9 $nbd
+    wait $nbd 2>/dev/null
+  }
+  mkdir 'the keys'
+  (
+    cd 'the keys' || exit
+    openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=authority -keyout ca-key.pem -out ca-cert.pem
+    for who in server client; do
+      openssl req -newkey rsa:2048 -nodes -subj /CN=localhost -keyout $who-key.pem -out $who.csr
+      openssl x509 -req -in $who.csr -CA ca-cert.pem -CAkey ca-key.pem -CAcreateserial -days 2 \
+        -extfile <(echo subjectAltName=DNS:localhost) -out $who-cert.pem
+    done
+  ) >openssl.log 2>&1
+  comes_back certificates '' "tls-certificates=$work/the%20keys" --tls-certificates="$work/the keys" --tls-verify-peer
+  # Where the URI names no folder it is the user's, unless that is root.
+  mkdir -p home/.pki
+  cp -r 'the keys' home/.pki/libnbd
+  chmod -R a+rX home
+  chmod 777 .
+  as=(env "HOME=$work/home")
+  [ "$(id -u)" != 0 ] || as=(setpriv --reuid nobody --clear-groups "${as[@]}")
+  comes_back "the user's certificates" '' '' --tls-certificates="$work/the keys" --tls-verify-peer
+  as=()
+  chmod 755 .
+  printf '%s:0123456789abcdef0123456789abcdef\n' guest root >'the keys/psk'
+  comes_back 'a key' guest@ "tls-psk-file=$work/the%20keys/psk" --tls-psk="$work/the keys/psk"
+  # Nobody is logged in to a test that a service runs.
+  [ "$(id -u)" != 0 ] || { echo 0 >/proc/self/loginuid; } 2>/dev/null
+  if [ "$(logname 2>/dev/null)" = root ]; then
+    comes_back 'a key of who is logged in' '' "tls-psk-file=$work/the%20keys/psk" --tls-psk="$work/the keys/psk"
+  else
+    echo 'skipped: a key of who is logged in (root is not)'
+  fi
+else
+  echo 'skipped: a server with TLS (nbdkit or openssl is not installed)'
 fi
 
 # --- a disk that comes later, from a folder that was named and from none
@@ -113,7 +189,8 @@ if command -v socat >/dev/null; then
   expect_contains 'a server' "$(rescan nbd://localhost)" 'a confined process starts no program and connects to nothing new'
   expect_contains 'io_uring' "$(rescan images/later.img,nocache,aio=io_uring)" 'aio=io_uring'
   expect_contains 'a file' "$(rescan images/later.img,nocache)" '"ok":true'
-  run "$vblk" write --connect vhost-user=vm1.3.0.sock <data
+  head -c 1M data | "$vblk" write --connect vhost-user=vm1.3.0.sock || fail 'vblk write'
+  cmp -n 1048576 data images/later.img || fail 'what was written'
   run "$vblk" check --connect vhost-user=vm1.3.0.sock
   expect_equal "vblk check ($out$err)" "$status" 0
   stopped 'a later disk'

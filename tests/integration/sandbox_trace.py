@@ -30,7 +30,7 @@ def table_of(page, parts):
             if line.startswith("<!--"):
                 inside = line.startswith("<!-- generated: system-calls")
             cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
-            needed = {part.strip("`") for part in cells[3].split(", ")} if len(cells) >= 5 else set()
+            needed = {part.replace("`", "") for part in cells[3].split(", ")} if len(cells) >= 5 else set()
             if inside and cells[0].startswith("`") and (needed == {""} or needed & parts):
                 threads = set(cells[2].split(", "))
                 rows.setdefault(cells[0].strip("`"), set()).update(ALL | threads if "all" in threads else threads)

@@ -1,6 +1,8 @@
 #include "dm/block/sources/nbd/nbd_handle.h"
 
+#include <limits.h>
 #include <poll.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -56,12 +58,23 @@ Progress progress(nbd_handle* handle, int cancel, Clock::time_point end) {
   return notified < 0 ? Progress::kFailed : Progress::kMade;
 }
 
+// Whose key it is, where the URI names nobody. libnbd would look it up for each connection, which a process that is
+// confined by then cannot.
+const std::string& login_name() {
+  static const std::string name = [] {
+    std::array<char, LOGIN_NAME_MAX + 1> text{};
+    return std::string(::getlogin_r(text.data(), text.size()) == 0 ? text.data() : "");
+  }();
+  return name;
+}
+
 Result<NbdHandle> connect(const std::string& uri, std::chrono::milliseconds patience, int cancel, bool wants_status) {
   const auto end = Clock::now() + patience;
   NbdHandle handle(nbd_create());
   if (handle == nullptr) return last_error(uri);
   nbd_set_pread_initialize(handle.get(), false);
   nbd_set_uri_allow_local_file(handle.get(), true);  // tls-psk-file=
+  if (uri.starts_with("nbds") && !login_name().empty()) nbd_set_tls_username(handle.get(), login_name().c_str());
   if (wants_status && nbd_add_meta_context(handle.get(), LIBNBD_CONTEXT_BASE_ALLOCATION) < 0) return last_error(uri);
   if (nbd_aio_connect_uri(handle.get(), uri.c_str()) < 0) return last_error(uri);
   while (nbd_aio_is_ready(handle.get()) != 1) {

@@ -15,6 +15,7 @@
 #include <ctime>
 #include <fstream>
 #include <memory>
+#include <ratio>
 #include <set>
 #include <string>
 #include <string_view>
@@ -26,7 +27,10 @@
 namespace acrn {
 namespace {
 
-constexpr time_t kPatience = 2;  // seconds for one thread
+using Clock = std::chrono::steady_clock;
+
+constexpr std::chrono::seconds kPatience{2};           // for one thread
+constexpr std::chrono::milliseconds kBetweenSigns{1};  // of its life
 // For those that block the signal, after the last one that did not.
 constexpr unsigned kLooks = 100;
 constexpr std::chrono::milliseconds kBetweenLooks{1};
@@ -34,13 +38,16 @@ constexpr const char* kThreads = "/proc/self/task";
 
 std::atomic<int> signal_number{0};        // relaxed: set before there is another thread
 std::atomic<void (*)()> wanted{nullptr};  // release and acquire: what it uses is there
+// Whose turn it is; 0: it has called the function. One that comes late answers for nobody else.
+std::atomic<pid_t> awaited{0};
 sem_t called;
 
 void on_signal(int) {
   const int error = errno;
   if (void (*const function)() = wanted.load(std::memory_order_acquire); function != nullptr) {
     function();
-    ::sem_post(&called);
+    pid_t self = ::gettid();
+    if (awaited.compare_exchange_strong(self, 0)) ::sem_post(&called);
   }
   errno = error;
 }
@@ -69,16 +76,31 @@ bool blocks_signal(pid_t thread) {
   return false;
 }
 
-// False: it did not call the function.
-bool interrupt(pid_t thread) {
-  if (::syscall(SYS_tgkill, ::getpid(), thread, every_thread_signal()) != 0) return errno == ESRCH;  // it has ended
+bool signal(pid_t thread, int number) { return ::syscall(SYS_tgkill, ::getpid(), thread, number) == 0; }
+bool has_ended(pid_t thread) { return !signal(thread, 0) && errno == ESRCH; }
+
+void wait_for_a_call(std::chrono::milliseconds at_most) {
   timespec end{};
   ::clock_gettime(CLOCK_REALTIME, &end);
-  end.tv_sec += kPatience;
-  int waited = 0;
-  while ((waited = ::sem_timedwait(&called, &end)) != 0 && errno == EINTR) {
+  end.tv_nsec += std::chrono::nanoseconds(at_most).count();
+  if (end.tv_nsec >= std::nano::den) {
+    end.tv_sec++;
+    end.tv_nsec -= std::nano::den;
   }
-  return waited == 0 || (::syscall(SYS_tgkill, ::getpid(), thread, 0) != 0 && errno == ESRCH);
+  ::sem_timedwait(&called, &end);
+}
+
+// False: it did not call the function.
+bool interrupt(pid_t thread) {
+  awaited.store(thread);
+  if (!signal(thread, every_thread_signal())) return errno == ESRCH;  // it has ended
+  const auto end = Clock::now() + kPatience;
+  while (awaited.load() == thread) {
+    if (has_ended(thread)) return true;
+    if (Clock::now() >= end) return !awaited.compare_exchange_strong(thread, 0);
+    wait_for_a_call(kBetweenSigns);
+  }
+  return true;
 }
 
 }  // namespace

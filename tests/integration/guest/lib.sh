@@ -67,7 +67,8 @@ job() {
 }
 
 # start <vm> [<option of acrn-dm>...]: leaves $pid; <vm>.console is what the guest prints, what is written to <vm>.in
-# comes to it as input. $append: for the kernel's command line. $preload: a library for acrn-dm.
+# comes to it as input. $append: for the kernel's command line. $preload: a library for acrn-dm. Over Linux's own ACRN
+# module it is confined; what stands in for the module inside of the process is not.
 # The time limit kills it, status 137.
 append='' preload='' limit=60 memory=256M kernel=$ACRN_GUEST/vmlinuz hypervisor=${ACRN_GUEST_HYPERVISOR:-kvm}
 start() {
@@ -78,11 +79,19 @@ start() {
   : >"$vm.console"
   libraries=$preload
   [ "$hypervisor" != acrn ] || libraries="$ACRN_GUEST/libhsm_on_kvm.so $preload"
+  [ "$hypervisor" != driver ] || set -- --sandbox on "$@"
   LD_PRELOAD=$libraries timeout -s KILL "$limit" acrn-dm -m "$memory" -k "$kernel" -r "$vm.gz" \
     -B "console=ttyS0 quiet $append" -s 0:0,hostbridge -s 1:0,lpc -l com1,stdio "$@" "$vm" \
     <>"$vm.in" >"$vm.console" 2>"$vm.err" &
   pid=$!
   echo $pid >"$vm.pid"
+}
+# expect_confined <vm>: all of its threads
+expect_confined() {
+  for thread in /proc/"$(cat "$1.pid")"/task/*; do
+    expect_equal "$1: capabilities and filter of $(cat "$thread/comm")" \
+      "$(awk '/^(CapEff|Seccomp):/ { print $2 }' "$thread/status" | xargs)" '0000000000000000 2'
+  done
 }
 console() { tr -d '\r' <"$1.console"; }
 running() {

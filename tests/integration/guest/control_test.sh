@@ -1,6 +1,6 @@
 #!/bin/sh
-# The control socket, and what the guest sees of it.
-# COVERS(guest): statistics, rescan, resize, pause and resume, stop
+# The control socket and the metrics, and what the guest sees and counts itself.
+# COVERS(guest): statistics, metrics, events, rescan, resize, pause and resume, stop
 . "${0%/*}/lib.sh"
 
 truncate -s 4M disk.img
@@ -23,6 +23,8 @@ equal 'what is in it' "$(sum /dev/vdb)" $sum
 echo @rescanned
 size vda 16384
 echo end of the disk | dd of=/dev/vda bs=512 seek=16383 conv=notrunc,fsync,sync 2>/dev/null || fail 'a write to what is new'
+# Reads, bytes read, writes with flushes, bytes written
+awk '$3 ~ /^vd[ab]$/ { print "@counts", $3, $4, $6 * 512, $8, $10 * 512 }' /proc/diskstats
 echo @resized
 i=0
 while :; do
@@ -31,8 +33,19 @@ while :; do
   usleep 100000
 done
 END
-start control --cmd_monitor control.sock --sandbox-path . -s 9,virtio-blk,disk.img,writeback -s 10,virtio-blk,nodisk
+# metric <name> [<label>]: of the disk in $slot, of all queues
+metric() {
+  awk -v begin="acrn_disk_$1{vm=\"control\",slot=\"0:$slot:0\"" -v label="${2:-}" \
+    'index($0, begin) == 1 && (label == "" || index($0, label)) { sum += $NF } END { print sum + 0 }' scraped
+}
+start control --cmd_monitor control.sock --metrics ./metrics.sock --sandbox-path . -s 9,virtio-blk,disk.img,writeback -s 10,virtio-blk,nodisk
 if await control @ready; then
+  mkfifo listener
+  exec 7<>listener
+  : >events
+  socat - UNIX-CONNECT:control.sock <listener >>events 7>&- &
+  echo '{"command": "subscribe"}' >&7
+  until grep -q '"ok":true' events; do usleep 20000; done
   ok 'status' control.sock '{"command": "status"}'
   expect_contains 'status' "$reply" '"state":"running"'
   ok 'stats' control.sock '{"command": "stats", "arguments": "9"}'
@@ -47,6 +60,17 @@ if await control @ready; then
   ok 'resize' control.sock '{"command": "resize", "arguments": "9"}'
   expect_contains 'resize' "$reply" '"bytes":8388608'
   await control '@tick 3'
+  printf 'GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n' | timeout 20 socat -t 15 - UNIX-CONNECT:metrics.sock >scraped
+  for disk in 9:vda 10:vdb; do
+    # shellcheck disable=SC2046
+    set -- $(said control "counts ${disk#*:}")
+    slot=${disk%:*}
+    expect_equal "$disk: reads" "$(metric requests_total '"read"')" "$1"
+    expect_equal "$disk: bytes read" "$(metric read_bytes_total)" "$2"
+    expect_equal "$disk: writes" "$(($(metric requests_total '"write"') + $(metric requests_total '"flush"')))" "$3"
+    expect_equal "$disk: bytes written" "$(metric written_bytes_total)" "$4"
+    expect_equal "$disk: failed requests" "$(metric failed_requests_total)" 0
+  done
   if [ "$hypervisor" = kvm ]; then
     ok 'pause' control.sock '{"command": "pause"}'
     ok 'status' control.sock '{"command": "status"}'
@@ -65,6 +89,10 @@ if await control @ready; then
   ok 'stop' control.sock '{"command": "stop"}'
 fi
 ended control
+events=$(grep -o '"event":"[a-z_]*"' events | cut -d '"' -f 4 | xargs)
+expected='resized resized'
+[ "$hypervisor" != kvm ] || expected="$expected paused resumed"
+expect_equal 'events' "$events" "$expected"
 console control | grep FAILED && fail 'in the guest'
 expect_equal 'the write to what is new' "$(tail -c 512 disk.img | head -n 1)" 'end of the disk'
 expect 'the socket is gone' test ! -e control.sock

@@ -57,7 +57,7 @@ scrape() { printf 'GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n' | timeout 1
 # metric <name> <slot> [<label>]: the sum of those samples
 metric() {
   awk -v begin="$1{vm=\"vm1\",slot=\"0:$2:0\"" -v label="${3:-}" \
-    'index($0, begin) == 1 && index($0, label) { sum += $NF } END { print sum + 0 }' scraped
+    'index($0, begin) == 1 && (label == "" || index($0, label)) { sum += $NF } END { print sum + 0 }' scraped
 }
 
 truncate -s 16M a.img b.img c.img d.img e.img

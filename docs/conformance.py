@@ -24,6 +24,8 @@ PAGE = ROOT / "docs/conformance.md"
 ROWS = {"Q": 18, "B": 23}  # of hostile guests: none may get lost
 CHECKS = ["pci", "registers", "ring", "block"]  # in the order in which the check goes
 
+GUESTS = {"guests": "guest", "vfio-user": "vfio_user", "vhost-user": "vhost_user"}  # table: folder of scripts
+
 COVERS = re.compile(r"^(?://|#) COVERS\(([^)]+)\)(?:: (.*))?$")
 MORE = re.compile(r"^(?://|#)   (\S.*)$")
 COMMENT = re.compile(r"^(?://|#(?!include|define|if|pragma))")
@@ -127,16 +129,15 @@ def tables(covers):
     def those(condition):
         return [cover for cover in covers if condition(cover)]
 
-    def is_guest(cover, folder):
-        return cover.key == "guest" and cover.path.parent.name == folder
+    def scripts_in(folder):
+        return those(lambda cover: cover.key == "guest" and cover.path.parent.name == folder)
 
     named = {name for name, _, _ in clauses()} | {"crash", "input", "guest"}
     numbered = re.compile(r"[QB]\d+$")
     return {
         "clauses": clause_table(covers),
         "rules": rule_table(those(lambda cover: cover.key not in named and not numbered.match(cover.key))),
-        "guests": script_table(those(lambda cover: is_guest(cover, "guest"))),
-        "vfio-user": script_table(those(lambda cover: is_guest(cover, "vfio_user"))),
+        **{name: script_table(scripts_in(folder)) for name, folder in GUESTS.items()},
         "chains": numbered_table(those(lambda cover: re.match(r"Q\d", cover.key))),
         "requests": numbered_table(those(lambda cover: re.match(r"B\d", cover.key))),
         "crash": plain_table(those(lambda cover: cover.key == "crash")),
@@ -159,6 +160,8 @@ def mistakes(page, covers):
             yield f"{where}: no clause of vblk check"
         if cover.key not in known and not cover.words:
             yield f"{where}: it does not say what is covered"
+        if cover.key == "guest" and cover.path.parent.name not in GUESTS.values():
+            yield f"{where}: no table has the scripts of that folder"
         if cover.key.endswith((".h", ".md")) and not (ROOT / cover.key).exists():
             yield f"{where}: there is no such file"
     for name in known - {cover.key for cover in covers}:

@@ -1,5 +1,9 @@
 #include "dm/block/open.h"
 
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
 #include <variant>
 
 #include "acrn/base/concat.h"
@@ -47,6 +51,7 @@ Result<OpenedDisk> open_disk(const BlockOptions& options, const std::string& slo
   if (const auto* file = std::get_if<FilePath>(&options.source)) {
     return is_image(options) ? open_image_disk(options, file->path) : open_file(options, file->path, slot);
   }
+  if (const auto* sent = std::get_if<SentFile>(&options.source)) return open_file(options, sent->name, slot, sent->fd);
   if (const auto* nbd = std::get_if<NbdUri>(&options.source)) return open_nbd_disk(options, nbd->uri);
   if (const auto* server = std::get_if<VhostUserSocket>(&options.source)) {
     return open_vhost_user_disk(options, server->path);
@@ -54,6 +59,12 @@ Result<OpenedDisk> open_disk(const BlockOptions& options, const std::string& slo
   if (const auto* image = std::get_if<RbdName>(&options.source)) return open_rbd_disk(options, *image);
   if (const auto* ram = std::get_if<RamDiskSource>(&options.source)) return open_ram(options, ram->size, slot);
   return OpenedDisk{no_disk(options, slot), nullptr};
+}
+
+SentFile sent_file(int fd) {
+  std::array<char, 4096> name;
+  const ssize_t size = ::readlink(concat("/proc/self/fd/", fd).c_str(), name.data(), name.size());
+  return {.fd = fd, .name = std::string(name.data(), static_cast<size_t>(std::max<ssize_t>(size, 0)))};
 }
 
 Result<void> check_unlocked(const BlockOptions& options) {

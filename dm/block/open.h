@@ -23,5 +23,7 @@ DiskFacts no_disk(const BlockOptions& options, const std::string& slot);
 // that is missing.
 Result<DiskFacts> inspect_disk(const BlockOptions& options, const std::string& slot);
 Result<OpenedDisk> open_disk(const BlockOptions& options, const std::string& slot);
+// The source that such a descriptor is. It stays the caller's; a disk of it has a copy.
+SentFile sent_file(int fd);
 
 }  // namespace acrn

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <span>
 
@@ -69,12 +70,13 @@ Result<Json> done(const Result<void>& result) {
   return Json(Json::object());
 }
 
-Result<Json> blkrescan(ControlTarget& target, const Json& arguments) {
+Result<Json> blkrescan(ControlTarget& target, const Json& arguments, int file) {
   if (!arguments.is_string()) {
     return usage_error(R"(blkrescan: slot and path are missing; give "arguments": "<slot>,<path>[,opts]")");
   }
-  const auto request = parse_rescan(arguments.get_ref<const std::string&>());
+  auto request = parse_rescan(arguments.get_ref<const std::string&>());
   if (!request) return request.error();
+  request.value().file = file;
   if (const auto scanned = target.blkrescan(request.value()); !scanned) return scanned.error();
   return Json{{"slot", full_name(request.value().address)}};
 }
@@ -158,13 +160,15 @@ struct Command {
   std::string_view name;
   std::string_view arguments;  // what they look like; empty: there are none
   std::string_view help;
-  // One of the two: what is asked of the machine, or what the client wants for itself.
+  // One of them: what is asked of the machine, or what the client wants for itself, or what takes a descriptor, which
+  // is -1 where none was sent.
   Result<Json> (*run)(ControlTarget& target, const Json& arguments);
   Result<Json> (*set_events)(ControlEventSet& events, const Json& arguments) = nullptr;
+  Result<Json> (*run_with_file)(ControlTarget& target, const Json& arguments, int file) = nullptr;
 };
 
 constexpr std::array<Command, 11> kCommands{{
-    {"blkrescan", "\"<slot>,<path>[,opts]\"", "gives a nodisk slot its disk", blkrescan},
+    {"blkrescan", "\"<slot>,<path>[,opts]\"", "gives a nodisk slot its disk", nullptr, nullptr, blkrescan},
     {"resize", "\"<slot>\"", "follows the new size of a served file", resize},
     {"limits", "\"<slot>[,<limit>=<n>...]\"", "what a disk may be asked for in a second, and changes of it", limits},
     {"stats", "\"<slot>\" or none", "counts of every function, or of one", stats},
@@ -187,7 +191,7 @@ Result<Json> help(ControlTarget&, const Json&) {
   return Json{{"commands", std::move(commands)}};
 }
 
-Result<Json> run(const Json& request, ControlTarget& target, ControlEventSet& events) {
+Result<Json> run(const Json& request, std::span<const UniqueFd> files, ControlTarget& target, ControlEventSet& events) {
   for (const auto& [key, value] : request.items()) {
     if (key != "id" && key != "command" && key != "arguments") {
       return usage_error(concat("'", shown(key), "' is not a member of a request; give id, command and arguments"));
@@ -206,8 +210,15 @@ Result<Json> run(const Json& request, ControlTarget& target, ControlEventSet& ev
     if (command.arguments.empty() && !none) {
       return usage_error(concat(name, ": it takes no arguments; leave them out"));
     }
-    if (command.set_events != nullptr) return command.set_events(events, none ? Json() : arguments);
-    return command.run(target, none ? Json() : arguments);
+    const bool takes_file = command.run_with_file != nullptr;
+    if (files.size() > (takes_file ? 1 : 0)) {
+      return usage_error(concat(name, takes_file ? ": several descriptors came with it; send one"
+                                                 : ": it takes no descriptor; send it with blkrescan"));
+    }
+    const Json given = none ? Json() : arguments;
+    if (takes_file) return command.run_with_file(target, given, files.empty() ? -1 : files[0].fd());
+    if (command.set_events != nullptr) return command.set_events(events, given);
+    return command.run(target, given);
   }
   return unknown_word(shown(name), "a command", known);
 }
@@ -229,12 +240,13 @@ std::string reply_text(const Json* id, const Result<Json>& result) {
 
 std::string control_refusal(std::string_view error) { return reply_text(nullptr, usage_error(std::string(error))); }
 
-std::string control_reply(std::string_view line, ControlTarget& target, ControlEventSet& events) {
+std::string control_reply(std::string_view line, std::span<const UniqueFd> files, ControlTarget& target,
+                          ControlEventSet& events) {
   const Result<Json> request = parse_json(line);
   if (!request) return control_refusal(request.error().message);
   const Json& json = request.value();
   if (!json.is_object()) return control_refusal(R"(not an object; give a line like {"command": "status"})");
-  return reply_text(json.contains("id") ? &json["id"] : nullptr, run(json, target, events));
+  return reply_text(json.contains("id") ? &json["id"] : nullptr, run(json, files, target, events));
 }
 
 std::optional<std::string_view> ControlSession::next_line() {
@@ -242,6 +254,7 @@ std::optional<std::string_view> ControlSession::next_line() {
   if (newline == std::string::npos && !(finished_ && begin_ < input_.size())) {
     // What was taken goes now and not line by line, which would be quadratic.
     input_.erase(0, begin_);
+    for (Sent& each : sent_) each.end -= begin_;
     begin_ = 0;
     scanned_ = input_.size();
     if (scanned_ <= kMaxLine) return std::nullopt;
@@ -255,13 +268,30 @@ std::optional<std::string_view> ControlSession::next_line() {
   return line;
 }
 
+// Those of the line that was taken last.
+std::vector<UniqueFd> ControlSession::take_files() {
+  std::vector<UniqueFd> files;
+  const auto rest = std::find_if(sent_.begin(), sent_.end(), [&](const Sent& each) { return each.end > begin_; });
+  std::transform(sent_.begin(), rest, std::back_inserter(files), [](Sent& each) { return std::move(each.file); });
+  sent_.erase(sent_.begin(), rest);
+  return files;
+}
+
 std::optional<std::string> ControlSession::next() {
   while (!broken_) {
     const auto line = next_line();
-    if (!line) return std::nullopt;
+    if (!line && sent_.size() <= kMaxDescriptors) return std::nullopt;
+    if (!line) {
+      broken_ = true;
+      return control_refusal(concat("more than ", kMaxDescriptors, " descriptors in one line; good bye")) + "\n";
+    }
     if (broken_) return control_refusal(concat("a line is longer than ", kMaxLine, " bytes; good bye")) + "\n";
-    if (line->find_first_not_of(" \t\r") != std::string_view::npos)
-      return control_reply(*line, target_, events_) + "\n";
+    const auto files = take_files();
+    const bool blank = line->find_first_not_of(" \t\r") == std::string_view::npos;
+    if (blank && !files.empty()) {
+      return control_refusal("a descriptor came without a command; send it with the line of blkrescan") + "\n";
+    }
+    if (!blank) return control_reply(*line, files, target_, events_) + "\n";
   }
   return std::nullopt;
 }

@@ -12,10 +12,18 @@
 #include "acrn/base/concat.h"
 #include "acrn/base/log.h"
 #include "dm/base/errno_text.h"
+#include "dm/socket/sent_descriptors.h"
 
 namespace acrn {
 
 using Clock = std::chrono::steady_clock;
+
+namespace {
+
+// Of one call. No request takes more than one, so the second tells of too many; the kernel closes the others.
+constexpr size_t kMostDescriptors = 2;
+
+}  // namespace
 
 class TextClients::Client {
  public:
@@ -72,8 +80,17 @@ class TextClients::Client {
     if (closing_ && !lingers_) return (events & EPOLLHUP) == 0;
     if ((events & (EPOLLIN | EPOLLHUP)) == 0) return true;
     std::array<char, 16 * 1024> bytes;
-    const ssize_t size = ::recv(socket_.fd(), bytes.data(), bytes.size(), 0);
+    alignas(cmsghdr) std::array<char, CMSG_SPACE(kMostDescriptors * sizeof(int))> control;
+    iovec part{bytes.data(), bytes.size()};
+    msghdr message{};
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
+    const ssize_t size = ::recvmsg(socket_.fd(), &message, MSG_CMSG_CLOEXEC);
     if (size < 0) return errno == EAGAIN || errno == EINTR;
+    std::vector<UniqueFd> descriptors;
+    take_descriptors(message, descriptors);
     if (size == 0) finished_ = true;
     if (lingers_) return !finished_;
     if (finished_) {
@@ -81,6 +98,7 @@ class TextClients::Client {
       closing_ = true;
     } else {
       session_->add({bytes.data(), static_cast<size_t>(size)});
+      for (UniqueFd& descriptor : descriptors) session_->add_descriptor(std::move(descriptor));
     }
     return true;
   }

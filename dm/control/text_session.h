@@ -5,6 +5,8 @@
 #include <string>
 #include <string_view>
 
+#include "acrn/base/unique_fd.h"
+
 namespace acrn {
 
 class TextSession {
@@ -12,6 +14,8 @@ class TextSession {
   virtual ~TextSession() = default;
 
   virtual void add(std::string_view bytes) = 0;
+  // It came with the bytes that were added last.
+  virtual void add_descriptor(UniqueFd) {}
   // No more bytes will come.
   virtual void finish() = 0;
   // Carries out the next request. Returns its reply; nothing: no whole request is there.

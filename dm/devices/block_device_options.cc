@@ -488,6 +488,7 @@ Result<BlockSource> parse_source(const std::string& text) {
         "vhost-user:<socket>");
   }
   if (text == "nodisk") return BlockSource(NoDisk());
+  if (text == "fd:") return BlockSource(SentFile());
   for (const Text scheme : {"nbd://", "nbds://", "nbd+unix://", "nbds+unix://"}) {
     if (text.starts_with(scheme)) return BlockSource(NbdUri{text});
   }
@@ -528,7 +529,7 @@ Result<void> check_together(BlockOptions& options) {
   const std::string_view server = server_of(options.source);
   const bool file = std::holds_alternative<FilePath>(options.source) || std::holds_alternative<NoDisk>(options.source);
   if (!file && (options.format != ImageFormat::kRaw || options.snapshot)) {
-    return usage_error(concat(options.snapshot ? "snapshot" : "format", ": for a file; leave it out"));
+    return usage_error(concat(options.snapshot ? "snapshot" : "format", ": for a file with a path; leave it out"));
   }
   const bool luks = options.format == ImageFormat::kLuks;
   if (luks && options.key.empty()) {
@@ -544,7 +545,8 @@ Result<void> check_together(BlockOptions& options) {
   if (!server.empty() && options.engine != BlockEngine::kAuto) {
     return usage_error(concat("aio: ", server, " has an engine of its own; leave it out"));
   }
-  const bool raw = file && options.format == ImageFormat::kRaw && !options.snapshot;
+  const bool is_sent = std::holds_alternative<SentFile>(options.source);
+  const bool raw = (file || is_sent) && options.format == ImageFormat::kRaw && !options.snapshot;
   const bool over_vhost_user = std::holds_alternative<VhostUserSocket>(options.source) || (file && !raw);
   if (options.share && (!over_vhost_user || options.reader == ImageReader::kQemuNbd)) {
     return usage_error("share=on: for vhost-user: and for a format that qemu-storage-daemon reads; leave it out");
@@ -618,6 +620,9 @@ bool may_precede_path(std::string_view field) {
 Result<BlockOptions> parse_block_options(std::span<const std::string> fields) {
   BlockOptions options;
   if (const auto applied = apply_fields(without_boot_mark(fields), options); !applied) return applied.error();
+  if (std::holds_alternative<SentFile>(options.source)) {
+    return usage_error("fd: stands for a descriptor that comes with blkrescan; give a path (of such a file, ./fd:)");
+  }
   return options;
 }
 
@@ -656,6 +661,7 @@ std::string source_text(const BlockSource& source) {
   if (const auto* server = std::get_if<VhostUserSocket>(&source)) return concat("vhost-user:", server->path);
   if (const auto* image = std::get_if<RbdName>(&source)) return image->text();
   if (const auto* file = std::get_if<FilePath>(&source)) return file->path;
+  if (const auto* sent = std::get_if<SentFile>(&source)) return sent->name.empty() ? "fd:" : sent->name;
   return "nodisk";
 }
 

@@ -66,8 +66,9 @@ class DiskControl {
   virtual const GuestErrors& guest_errors() const = 0;
   // Bytes; 0 without a disk. Any thread.
   virtual uint64_t size() const = 0;
-  // Gives a `nodisk` slot its disk: <path>[,opt...], see parse_rescan_options().
-  virtual Result<void> rescan(std::span<const std::string> disk) = 0;
+  // Gives a `nodisk` slot its disk: <path>[,opt...], see parse_rescan_options(). `file`: the descriptor that `fd:` as
+  // the path stands for, which stays the caller's; -1: none.
+  virtual Result<void> rescan(std::span<const std::string> disk, int file) = 0;
   // Follows the size of the served file; returns bytes.
   virtual Result<uint64_t> resize() = 0;
   // Returns when everything that the guest has written is on stable storage; at once for a slot without a disk and a

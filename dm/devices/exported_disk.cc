@@ -50,7 +50,7 @@ Result<std::unique_ptr<BareDisk>> ExportedDisk::create(const std::string& slot, 
 
 std::string ExportedDisk::source() const { return source_text(options_.source); }
 
-Result<void> ExportedDisk::rescan(std::span<const std::string>) {
+Result<void> ExportedDisk::rescan(std::span<const std::string>, int) {
   return Error{ErrorKind::kUsage,
                concat("blkrescan ", slot_, ": it has a disk already (", source(), "), and one in use is not replaced")};
 }

@@ -35,7 +35,7 @@ class ExportedDisk final : public BareDisk, public DiskControl {
   std::vector<QueueStats> stats() const override { return {}; }
   const GuestErrors& guest_errors() const override { return guest_errors_; }
   uint64_t size() const override { return backend_->info().size; }
-  Result<void> rescan(std::span<const std::string> disk) override;
+  Result<void> rescan(std::span<const std::string> disk, int file) override;
   // Clients see the new size when they connect.
   Result<uint64_t> resize() override { return backend_->refresh_size(); }
   Result<void> flush() override;

@@ -76,7 +76,7 @@ Result<RescanRequest> parse_rescan(std::string_view text) {
   const auto address = parse_slot_address(fields[0]);
   if (!address) return usage_error(concat("blkrescan ", text, ": ", address.error().message));
   fields.erase(fields.begin());
-  return RescanRequest{address.value(), std::move(fields)};
+  return RescanRequest{.address = address.value(), .disk = std::move(fields)};
 }
 
 Result<void> check_slots(const std::vector<PciSlotConfig>& slots, unsigned vcpus) {

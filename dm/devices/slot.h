@@ -45,6 +45,7 @@ Result<PciAddress> parse_slot_address(std::string_view text);
 struct RescanRequest {
   PciAddress address;
   std::vector<std::string> disk;  // <path>[,opt...], for parse_rescan_options()
+  int file = -1;                  // a descriptor that came with it; whoever asks closes it afterwards
 };
 // Looks at the slot only. Errors are kUsage.
 Result<RescanRequest> parse_rescan(std::string_view text);

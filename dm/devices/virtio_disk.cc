@@ -113,14 +113,23 @@ std::vector<QueueStats> VirtioDisk::stats() const {
   return stats;
 }
 
-Result<void> VirtioDisk::rescan(std::span<const std::string> disk) {
+Result<void> VirtioDisk::rescan(std::span<const std::string> disk, int file) {
   // Before it is opened: its locks would tell of a conflict with ourselves.
   if (device_->has_disk()) {
     return Error{ErrorKind::kUsage, concat("blkrescan ", slot_, ": it has a disk already (", source(),
                                            "), and one in use is not replaced")};
   }
-  const auto options = parse_rescan_options(disk, options_);
+  auto options = parse_rescan_options(disk, options_);
   if (!options) return Error{options.error().kind, concat("blkrescan ", slot_, ": ", options.error().message)};
+  BlockSource& source = options.value().source;
+  const bool is_sent = std::holds_alternative<SentFile>(source);
+  if (is_sent != (file >= 0)) {
+    return Error{ErrorKind::kUsage,
+                 concat("blkrescan ", slot_, ": ",
+                        is_sent ? "no descriptor came with the command; send one with its line (SCM_RIGHTS)"
+                                : "a descriptor came with the command; give fd: as the path")};
+  }
+  if (is_sent) source = sent_file(file);
   if (auto attached = attach(options.value()); !attached) return attached;
   if (options.value().limits != options_.limits) throttled_.group().set(options.value().limits);
   return {};

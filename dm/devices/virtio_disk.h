@@ -44,7 +44,7 @@ class VirtioDisk final : public DiskControl {
   const GuestErrors& guest_errors() const override { return guest_errors_; }
   GuestErrors& guest_errors() { return guest_errors_; }
   uint64_t size() const override { return device_->capacity(); }
-  Result<void> rescan(std::span<const std::string> disk) override;
+  Result<void> rescan(std::span<const std::string> disk, int file) override;
   Result<uint64_t> resize() override { return device_->resize(); }
   Result<void> flush() override { return device_->flush(); }
   ThrottledDisk& throttled() override { return throttled_; }

@@ -379,7 +379,7 @@ int acrn_blk_rescan(acrn_blk* blk, const char* options) {
     if (options == nullptr) return acrn::usage_error("acrn_blk_rescan: the path is missing");
     const auto request = acrn::parse_rescan(concat(blk->slot, ",", options));
     if (!request) return request.error();
-    return blk->disk->rescan(request.value().disk);
+    return blk->disk->rescan(request.value().disk, request.value().file);
   });
 }
 

@@ -146,7 +146,7 @@ Result<void> enter_sandbox(const DmConfig& config) {
 Result<void> check_late_disk(const DmConfig& config, const std::vector<std::string>& fields) {
   if (!is_confined() || fields.empty()) return {};
   const auto options = parse_block_options(fields);
-  if (!options) return {};  // which is refused elsewhere
+  if (!options) return {};  // which is refused elsewhere, or a file that was sent
   const BlockOptions& disk = options.value();
   const auto* const file = std::get_if<FilePath>(&disk.source);
   if (parts_of(disk) != kEveryProcess) {

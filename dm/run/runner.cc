@@ -86,7 +86,7 @@ Result<void> Runner::blkrescan(const RescanRequest& request) {
   const auto disk = find_disk(devices_, request.address);
   if (!disk) return disk.error();
   if (auto checked = check_late_disk(config_, request.disk); !checked) return checked;
-  return disk.value()->rescan(request.disk);
+  return disk.value()->rescan(request.disk, request.file);
 }
 
 Result<uint64_t> Runner::resize(PciAddress address) {

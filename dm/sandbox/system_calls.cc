@@ -124,6 +124,7 @@ constexpr SystemCall kCalls[] = {
      .threads = kServing,
      .parts = kServerPart | kBackEndPart | kImagePart | kRbdPart,
      .why = "what a VMM says, with its memory and eventfds; what the server of a disk says"},
+    {.name = "recvmsg", .threads = kControl, .parts = kControlSocketPart, .why = "a command, with the file of a disk"},
     {.name = "sendmsg",
      .threads = kAll,
      .parts = kServerPart | kBackEndPart | kImagePart | kRbdPart,
@@ -136,11 +137,11 @@ constexpr SystemCall kCalls[] = {
     {.name = "shutdown", .threads = kControl, .parts = kControlSocketPart, .why = "a reader of the metrics is done"},
     {.name = "readlink",
      .threads = kControl,
-     .parts = kServerPart | kBackEndPart | kPathsPart,
-     .why = "whether a descriptor is an eventfd; where a path leads"},
+     .parts = kServerPart | kBackEndPart | kPathsPart | kControlSocketPart,
+     .why = "whether a descriptor is an eventfd; where a path leads; what a file that was sent is called"},
     {.name = "fstatfs",
      .threads = kControl,
-     .parts = kServerPart | kPathsPart,
+     .parts = kServerPart | kPathsPart | kControlSocketPart,
      .why = "whether a client's memory, or a file, can be mapped"},
     {.name = "getpeername",
      .threads = kControl,
@@ -237,9 +238,13 @@ constexpr SystemCall kCalls[] = {
     {.name = "readlink", .threads = kLinkThread, .parts = kBackEndPart, .why = "whether a descriptor is an eventfd"},
     // A disk that comes later.
     {.name = "openat", .threads = kControl, .parts = kPathsPart, .why = "`blkrescan`"},
-    {.name = "statx", .threads = kControl, .parts = kPathsPart, .why = "`blkrescan`"},
+    {.name = "statx", .threads = kControl, .parts = kPathsPart | kControlSocketPart, .why = "`blkrescan`"},
     {.name = "getcwd", .threads = kControl, .parts = kPathsPart, .why = "`blkrescan`"},
-    {.name = "ioctl", .threads = kControl, .parts = kPathsPart, .rule = CallRule::kProbeRequests, .why = "`blkrescan`"},
+    {.name = "ioctl",
+     .threads = kControl,
+     .parts = kPathsPart | kControlSocketPart,
+     .rule = CallRule::kProbeRequests,
+     .why = "`blkrescan`"},
 };
 
 #define ACRN_REQUEST(name) \

@@ -5,7 +5,6 @@
 #include <sys/socket.h>
 
 #include <cerrno>
-#include <cstring>
 #include <optional>
 #include <utility>
 
@@ -16,19 +15,6 @@ namespace {
 
 // Before other tasks of the loop have their turn.
 constexpr unsigned kMessagesPerTurn = 64;
-
-// The kernel has put them into our table, whatever else is wrong with the message.
-void take_descriptors(msghdr& message, std::vector<UniqueFd>& to) {
-  for (cmsghdr* part = CMSG_FIRSTHDR(&message); part != nullptr; part = CMSG_NXTHDR(&message, part)) {
-    if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS) continue;
-    const size_t count = (part->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-    for (size_t i = 0; i < count; i++) {
-      int fd;
-      std::memcpy(&fd, CMSG_DATA(part) + i * sizeof(int), sizeof(fd));
-      to.emplace_back(fd);
-    }
-  }
-}
 
 }  // namespace
 

@@ -1,4 +1,5 @@
-// SentDescriptors: room for descriptors that go with a message of a UNIX socket (SCM_RIGHTS). It lives until sendmsg().
+// Descriptors that go with a message of a UNIX socket (SCM_RIGHTS). SentDescriptors: room for those; it lives until
+// sendmsg().
 #pragma once
 
 #include <sys/socket.h>
@@ -7,8 +8,10 @@
 #include <cstdint>
 #include <cstring>
 #include <span>
+#include <vector>
 
 #include "acrn/base/check.h"
+#include "acrn/base/unique_fd.h"
 
 namespace acrn {
 
@@ -33,5 +36,18 @@ class SentDescriptors {
  private:
   alignas(cmsghdr) std::array<uint8_t, CMSG_SPACE(kMost * sizeof(int))> control_{};
 };
+
+// After recvmsg(): the kernel has put them into our table, whatever else is wrong with the message.
+inline void take_descriptors(msghdr& message, std::vector<UniqueFd>& to) {
+  for (cmsghdr* part = CMSG_FIRSTHDR(&message); part != nullptr; part = CMSG_NXTHDR(&message, part)) {
+    if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS) continue;
+    const size_t count = (part->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    for (size_t i = 0; i < count; i++) {
+      int fd;
+      std::memcpy(&fd, CMSG_DATA(part) + i * sizeof(int), sizeof(fd));
+      to.emplace_back(fd);
+    }
+  }
+}
 
 }  // namespace acrn

@@ -165,7 +165,7 @@ struct Configured {
     device = MUST(create_device(slot, environment, machine->pin(slot.address)));
     machine->bus().attach(slot.address, device->function());
   }
-  Result<void> rescan(const std::string& disk) { return device->disk()->rescan(split_fields(disk)); }
+  Result<void> rescan(const std::string& disk) { return device->disk()->rescan(split_fields(disk), -1); }
 };
 
 // COVERS(device page, 8): a slot without a disk gets its file once

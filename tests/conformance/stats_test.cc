@@ -271,8 +271,8 @@ TEST(a_device_names_its_source_and_only_a_disk_can_do_what_disks_do) {
   EXPECT_EQ(device->source(), "nodisk");
   EXPECT_EQ(disk->stats().size(), 2u);
   MUST(disk->flush());
-  EXPECT(!disk->rescan(split_fields("nodisk,mq=2")).ok());
-  MUST(disk->rescan(split_fields(path)));
+  EXPECT(!disk->rescan(split_fields("nodisk,mq=2"), -1).ok());
+  MUST(disk->rescan(split_fields(path), -1));
   EXPECT_EQ(device->source(), path);
   MUST(disk->flush());
 }

@@ -362,6 +362,38 @@ TEST(readers_share_a_disk) {
 }
 
 // COVERS(B18): one image twice; overlapping windows; readers
+TEST(an_open_file_that_was_sent_to_two_processes_is_served_by_one) {
+  TempDir dir;
+  const std::string path = dir.file("disk", 1 << 20);
+  const UniqueFd file(::open(path.c_str(), O_RDWR | O_CLOEXEC));
+  BlockOptions options = with_range(path, 0, 100), neighbour = with_range(path, 100, 100);
+  options.source = neighbour.source = sent_file(file.fd());
+  // The same open file, as SCM_RIGHTS would give it.
+  const auto other_process_gets = [](const BlockOptions& wanted) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      const bool got = open_disk(wanted, "0:10:0").ok();
+      ::_exit(got ? 0 : 1);
+    }
+    int status = 0;
+    EXPECT_EQ(::waitpid(child, &status, 0), child);
+    return status == 0;
+  };
+  EXPECT(other_process_gets(options));
+  {
+    auto disk = open_disk(options, "0:9:0");
+    EXPECT(disk.ok());
+    auto second = open_disk(neighbour, "0:10:0");
+    EXPECT(second.ok());
+    EXPECT(!other_process_gets(options));
+    disk.value().backend.reset();
+    EXPECT(other_process_gets(options));
+    EXPECT(!other_process_gets(neighbour));  // its lock is another one
+  }
+  EXPECT(other_process_gets(options_for(path)));
+}
+
+// COVERS(B18): one image twice; overlapping windows; readers
 TEST(another_process_is_kept_out_until_the_disk_is_closed) {
   TempDir dir;
   const std::string path = dir.file("disk", 1 << 20);

@@ -1,5 +1,7 @@
 // The control socket, by real sockets, over disks of the loopback board (docs/control-socket.md).
+#include <fcntl.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -14,6 +16,7 @@
 #include <thread>
 
 #include "dm/base/log_setup.h"
+#include "dm/block/sources/byte_lock.h"
 #include "dm/control/control_server.h"
 #include "dm/control/control_session.h"
 #include "dm/devices/device_table.h"
@@ -51,7 +54,7 @@ class LoopbackTarget final : public ControlTarget {
 
   Result<void> blkrescan(const RescanRequest& request) override {
     const auto disk = find_disk(devices_, request.address);
-    return disk ? disk.value()->rescan(request.disk) : disk.error();
+    return disk ? disk.value()->rescan(request.disk, request.file) : disk.error();
   }
   Result<uint64_t> resize(PciAddress address) override {
     const auto disk = find_disk(devices_, address);
@@ -100,6 +103,23 @@ class Client {
     }
     return true;
   }
+  // With open files, which stay the caller's.
+  bool send(std::string_view bytes, const std::vector<int>& files) {
+    iovec part{const_cast<char*>(bytes.data()), bytes.size()};  // sendmsg() only reads it
+    alignas(cmsghdr) char control[CMSG_SPACE(8 * sizeof(int))]{};
+    EXPECT(files.size() <= 8);
+    msghdr message{};
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    message.msg_control = control;
+    message.msg_controllen = CMSG_SPACE(files.size() * sizeof(int));
+    cmsghdr* const rights = CMSG_FIRSTHDR(&message);
+    rights->cmsg_level = SOL_SOCKET;
+    rights->cmsg_type = SCM_RIGHTS;
+    rights->cmsg_len = CMSG_LEN(files.size() * sizeof(int));
+    std::memcpy(CMSG_DATA(rights), files.data(), files.size() * sizeof(int));
+    return ::sendmsg(socket_.fd(), &message, MSG_NOSIGNAL) == static_cast<ssize_t>(bytes.size());
+  }
   void end_of_requests() { ::shutdown(socket_.fd(), SHUT_WR); }
   // The next line without its end; nothing: the server has gone, or does not answer.
   std::optional<std::string> line() {
@@ -116,6 +136,10 @@ class Client {
   }
   std::string ask(const std::string& request) {
     EXPECT(send(request + "\n"));
+    return line().value_or("(no answer)");
+  }
+  std::string ask(const std::string& request, const std::vector<int>& files) {
+    EXPECT(send(request + "\n", files));
     return line().value_or("(no answer)");
   }
   // A command, with its arguments as JSON.
@@ -521,6 +545,164 @@ TEST(the_guest_sees_a_disk_that_comes_by_blkrescan_and_grows_by_resize) {
   EXPECT_CONTAINS(stats, R"("mistakes":{"sector-past-end":1})");
   EXPECT_CONTAINS(client.run("stats"),
                   R"({"slot":"0:0:0","emulation":"hostbridge","queues":[],"mistakes":{},"vmm_mistakes":{}})");
+}
+
+// --- disks that come as open files
+
+constexpr const char* kSentDisk = R"({"command": "blkrescan", "arguments": "9,fd:"})";
+
+std::string sent_disk(const std::string& options) {
+  return R"({"command": "blkrescan", "arguments": "9,fd:)" + options + "\"}";
+}
+
+size_t open_descriptors() {
+  return static_cast<size_t>(std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {}));
+}
+
+bool can_be_locked(const std::string& path) {
+  const UniqueFd file(::open(path.c_str(), O_RDWR | O_CLOEXEC));
+  return ByteLock{.fd = file.fd(), .start = 0, .length = kWholeFile, .shared = false, .name = path}.take().ok();
+}
+
+TEST(a_disk_may_come_as_an_open_file_which_is_locked_as_long_as_it_is_served) {
+  std::optional<Rig> rig(std::in_place, std::vector<std::string>{"9,virtio-blk,nodisk", "10,virtio-blk,nodisk"});
+  const TempDir directory;
+  const std::string path = directory.file("disk.img", 1 << 20);
+  const UniqueFd file(::open(path.c_str(), O_RDWR | O_CLOEXEC));
+  RawGuest guest = must(RawGuest::start(rig->target.board(), {0, 9, 0}));
+  Client client(rig->path);
+  EXPECT_EQ(client.ask(kSentDisk, {file.fd()}), R"({"ok":true,"result":{"slot":"0:9:0"}})");
+  EXPECT_EQ(guest.capacity(), 2048u);
+  EXPECT_CONTAINS(client.run("stats", R"("9")"), "\"source\":\"" + path + "\"");
+  std::vector<std::byte> data(512, std::byte{7}), found(512);
+  EXPECT_EQ(guest.request(VIRTIO_BLK_T_OUT, 2047, data)->status, VIRTIO_BLK_S_OK);
+  EXPECT_EQ(::pread(file.fd(), found.data(), found.size(), 2047 * 512), 512);
+  EXPECT(found == data);
+
+  // Not by another open file, and not by the same.
+  EXPECT(!can_be_locked(path));
+  const std::string in_use = path + ": bytes 0..1048575 are in use by another disk or process";
+  EXPECT_CONTAINS(client.ask(R"({"command": "blkrescan", "arguments": "10,fd:"})", {file.fd()}), in_use);
+  EXPECT_CONTAINS(client.run("blkrescan", "\"10," + path + "\""), in_use);
+  EXPECT_CONTAINS(client.ask(kSentDisk, {file.fd()}), "it has a disk already");
+  std::filesystem::resize_file(path, 2 << 20);
+  EXPECT_CONTAINS(client.run("resize", R"("9")"), R"("bytes":2097152)");
+  EXPECT_EQ(guest.request(VIRTIO_BLK_T_IN, 4095, found)->status, VIRTIO_BLK_S_OK);
+  EXPECT(!can_be_locked(path));
+  rig.reset();
+  EXPECT(can_be_locked(path));  // though its sender still has it open
+}
+
+TEST(a_file_that_its_sender_has_locked_is_in_use) {
+  Rig rig({"9,virtio-blk,nodisk"});
+  const std::string path = rig.directory.file("disk.img", 1 << 20);
+  const UniqueFd file(::open(path.c_str(), O_RDWR | O_CLOEXEC));
+  const ByteLock lock{.fd = file.fd(), .start = 0, .length = 512, .shared = false, .name = path};
+  EXPECT(lock.take().ok());
+  Client client(rig.path);
+  EXPECT_CONTAINS(client.ask(kSentDisk, {file.fd()}), "are in use by another disk or process");
+  EXPECT_CONTAINS(client.ask(sent_disk(",lock=off"), {file.fd()}), R"("ok":true)");
+  EXPECT(!can_be_locked(path));
+}
+
+// COVERS(input): control socket: descriptors of any kind
+TEST(a_file_that_is_sent_must_be_open_as_its_disk_needs_it) {
+  Rig rig({"9,virtio-blk,nodisk", "10,virtio-blk,nodisk,ro"});
+  const std::string path = rig.directory.file("disk.img", 1 << 20), empty = rig.directory.file("empty.img", 0);
+  RawGuest guest = must(RawGuest::start(rig.target.board(), {0, 9, 0}));
+  int pair[2], pipe[2];
+  EXPECT(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0 && ::pipe2(pipe, O_CLOEXEC) == 0);
+  const UniqueFd ends[] = {UniqueFd(pair[0]), UniqueFd(pair[1]), UniqueFd(pipe[0]), UniqueFd(pipe[1])};
+  const auto opened = [](const std::string& name, int flags) {
+    return UniqueFd(::open(name.c_str(), flags | O_CLOEXEC));
+  };
+  const UniqueFd folder = opened(rig.directory.path(""), O_RDONLY | O_DIRECTORY), null = opened("/dev/null", O_RDWR),
+                 watcher(::epoll_create1(EPOLL_CLOEXEC)), read_only = opened(path, O_RDONLY),
+                 write_only = opened(path, O_WRONLY), both = opened(path, O_RDWR), place = opened(path, O_PATH),
+                 appends = opened(path, O_RDWR | O_APPEND), hurried = opened(path, O_RDWR | O_NONBLOCK),
+                 direct = opened(path, O_RDWR | O_DIRECT), nothing = opened(empty, O_RDWR);
+  const std::string file = "virtio-blk " + path + ": the descriptor is open ";
+  const std::tuple<int, std::string, std::string> rows[] = {
+      {folder.fd(), "9,fd:", "a directory; a disk is a regular file or a block device"},
+      {null.fd(), "9,fd:", "virtio-blk /dev/null: a character device; a disk is"},
+      {pair[0], "9,fd:", "a socket; a disk is"},
+      {pipe[1], "9,fd:", "a FIFO; a disk is"},
+      {watcher.fd(), "9,fd:", "no regular file; a disk is"},
+      {nothing.fd(), "9,fd:", "is empty; a disk has at least 512 bytes"},
+      {read_only.fd(), "9,fd:", file + "for reading or for writing only; open it for both, or add ro"},
+      {write_only.fd(), "9,fd:", file + "for reading or for writing only; open it for both, or add ro"},
+      {both.fd(), "10,fd:", file + "for writing; open it read-only, as the disk is"},
+      {place.fd(), "9,fd:", file + "for its path only (O_PATH); open the file"},
+      {place.fd(), "10,fd:", file + "for its path only (O_PATH); open the file"},
+      {appends.fd(), "9,fd:", file + "for appending (O_APPEND); open it without"},
+      {hurried.fd(), "9,fd:", file + "without waiting (O_NONBLOCK); open it without"},
+      {both.fd(), "9,fd:,nocache", file + "without O_DIRECT; open it with it, or leave nocache out"},
+      {both.fd(), "9,fd:,range=0/4096", "range=0/4096"},
+      {both.fd(), "9,fd:,format=qcow2", "blkrescan 0:9:0: format: for a file with a path; leave it out"},
+      {both.fd(), "9,fd:x", "blkrescan 0:9:0: a descriptor came with the command; give fd: as the path"},
+      {both.fd(), "9," + path, "blkrescan 0:9:0: a descriptor came with the command; give fd:"},
+      {both.fd(), "8,fd:", "there is no function in slot 8:0"},
+  };
+  Client client(rig.path);
+  EXPECT_CONTAINS(client.run("status"), R"("ok":true)");
+  const size_t before = open_descriptors();
+  for (const auto& [descriptor, arguments, error] : rows) {
+    const std::string reply =
+        client.ask(R"({"command": "blkrescan", "arguments": ")" + arguments + "\"}", {descriptor});
+    EXPECT_CONTAINS(reply, R"("ok":false)");
+    EXPECT_CONTAINS(reply, error);
+  }
+  if (direct) EXPECT_CONTAINS(client.ask(kSentDisk, {direct.fd()}), file + "with O_DIRECT; open it without, or add");
+  EXPECT_CONTAINS(client.run("stats", R"("9")"), R"("source":"nodisk")");
+  EXPECT_EQ(open_descriptors(), before);
+  EXPECT(can_be_locked(path));
+  EXPECT_EQ(guest.capacity(), 0u);
+  EXPECT_CONTAINS(client.ask(R"({"command": "blkrescan", "arguments": "10,fd:"})", {read_only.fd()}), R"("ok":true)");
+}
+
+// COVERS(input): control socket: descriptors with any line, or with none
+TEST(a_descriptor_belongs_to_the_line_that_it_came_with) {
+  Rig rig({"9,virtio-blk,nodisk", "10,virtio-blk,nodisk"});
+  const std::string path = rig.directory.file("disk.img", 1 << 20);
+  const UniqueFd file(::open(path.c_str(), O_RDWR | O_CLOEXEC));
+  const int fd = file.fd();
+  Client client(rig.path);
+  EXPECT_CONTAINS(client.run("status"), R"("ok":true)");
+  const size_t before = open_descriptors();
+  const auto refused = [&](const std::string& reply, const std::string& error) {
+    EXPECT_CONTAINS(reply, R"("ok":false)");
+    EXPECT_CONTAINS(reply, error);
+  };
+  refused(client.ask(kSentDisk),
+          "blkrescan 0:9:0: no descriptor came with the command; send one with its line (SCM_RIGHTS)");
+  refused(client.ask(kSentDisk, {fd, fd}), "blkrescan: several descriptors came with it; send one");
+  refused(client.ask(kSentDisk, {fd, fd, fd, fd, fd, fd, fd, fd}), "blkrescan: several descriptors came with it");
+  refused(client.ask(R"({"command": "stop"})", {fd}), "stop: it takes no descriptor; send it with blkrescan");
+  refused(client.ask(R"({"command": "statsu"})", {fd}), "'statsu' is not a command");
+  refused(client.ask("no command", {fd}), "not JSON");
+  refused(client.ask(" \t", {fd}), "a descriptor came without a command; send it with the line of blkrescan");
+  EXPECT(!rig.target.stopped());
+  // It is that of another line.
+  EXPECT(client.send(std::string(kSentDisk) + "\n" + R"({"command": "status"})" + "\n", {fd}));
+  refused(client.line().value_or(""), "blkrescan 0:9:0: no descriptor came");
+  refused(client.line().value_or(""), "status: it takes no descriptor");
+  EXPECT_EQ(open_descriptors(), before);
+  for (size_t i = 0; i < 100; i++) {
+    Client leaves(rig.path);
+    if (i % 2 != 0) EXPECT(leaves.send("{", {fd}));
+    if (i % 3 != 0) EXPECT(leaves.send("\"command\"", {fd}));
+  }
+  Client greedy(rig.path);
+  while (greedy.send(" ", {fd, fd})) {
+  }
+  refused(greedy.line().value_or(""), "more than 16 descriptors in one line; good bye");
+  EXPECT(!greedy.line());
+  EXPECT(wait_until([&] { return open_descriptors() == before + 1; }));  // of `greedy` here
+  // With the first byte, after a line that has none, and before one that has none.
+  EXPECT(client.send("{\"command\": \"status\"}\n"));
+  EXPECT(client.send("{", {fd}));
+  EXPECT(client.send(std::string(kSentDisk).substr(1) + "\n{\"command\": \"status\"}\n"));
+  for (int i = 0; i < 3; i++) EXPECT_CONTAINS(client.line().value_or(""), R"("ok":true)");
 }
 
 // --- metrics and events

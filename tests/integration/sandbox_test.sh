@@ -198,6 +198,48 @@ else
   echo 'skipped: a later disk (socat is not installed)'
 fi
 
+# --- a disk that comes later as an open file, where no folder was named; a block device, too
+if command -v python3 socat >/dev/null; then
+  # send <file> <open flags> <blkrescan's arguments>
+  send() {
+    python3 - "$@" <<'END'
+import json, os, socket, sys
+path, flags, arguments = sys.argv[1:]
+with socket.socket(socket.AF_UNIX) as client:
+    client.connect("control")
+    line = json.dumps({"command": "blkrescan", "arguments": arguments}) + "\n"
+    socket.send_fds(client, [line.encode()], [os.open(path, getattr(os, flags))])
+    print(client.makefile().readline())
+END
+  }
+  cp data sent.img
+  truncate -s 1M device.img
+  device=$(losetup -f --show device.img 2>/dev/null) || echo 'skipped: a block device that is sent (no loop device)'
+  awaited=control
+  traced '--serve,--cmd_monitor' --serve vhost-user=. --cmd_monitor control -s 3,virtio-blk,nodisk \
+    -s 4,virtio-blk,nodisk,discard -s 5,virtio-blk,nodisk vm1
+  expect_contains 'by its path' "$(ask '{"command": "blkrescan", "arguments": "3,sent.img"}')" 'a confined process opens only'
+  expect_contains 'none' "$(ask '{"command": "blkrescan", "arguments": "3,fd:"}')" 'no descriptor came with the command'
+  expect_contains 'a directory' "$(send . O_RDONLY 3,fd:)" 'a directory; a disk is a regular file or a block device'
+  expect_contains 'read-only' "$(send sent.img O_RDONLY 3,fd:)" 'open for reading or for writing only'
+  expect_contains 'io_uring' "$(send sent.img O_RDWR 3,fd:,aio=io_uring)" 'aio=io_uring'
+  expect_contains 'a file' "$(send sent.img O_RDWR 3,fd:)" '"ok":true'
+  expect_contains 'a file in use' "$(send sent.img O_RDWR 5,fd:)" 'are in use by another disk or process'
+  "$vblk" read --connect vhost-user=vm1.3.0.sock >read.img
+  cmp read.img data || fail 'a file that was sent holds something else'
+  run "$vblk" check --connect vhost-user=vm1.3.0.sock
+  expect_equal "vblk check ($out$err)" "$status" 0
+  if [ -n "$device" ]; then
+    expect_contains 'a block device' "$(send "$device" O_RDWR 4,fd:)" '"ok":true'
+    losetup -d "$device" # once nobody has it open any more
+    run "$vblk" check --connect vhost-user=vm1.4.0.sock
+    expect_equal "vblk check of a block device ($out$err)" "$status" 0
+  fi
+  stopped 'an open file'
+else
+  echo 'skipped: a later disk that is sent (python3 or socat is not installed)'
+fi
+
 # --- another user
 if [ "$(id -u)" = 0 ] && id nobody >/dev/null 2>&1; then
   strace=

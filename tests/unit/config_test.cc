@@ -267,6 +267,8 @@ TEST(bad_block_sources_have_their_own_message) {
     EXPECT_EQ(block_error_of(text),
               concat(text, ": not a RAM disk; give bytes, a multiple of 512, or K, M or G, like ram:64M"));
   }
+  EXPECT_EQ(block_error_of("fd:"),
+            "fd: stands for a descriptor that comes with blkrescan; give a path (of such a file, ./fd:)");
   const auto with_nul = parse_slot(std::string_view("9,virtio-blk,disk\0.img", 22));
   EXPECT_CONTAINS(message_of(with_nul.error()), missing);
 }

@@ -1,5 +1,5 @@
 // A lock over the bytes of a file that a disk serves: an open-file-description lock, exclusive, or shared for a
-// read-only disk. It goes with the descriptor.
+// read-only disk. It goes with the last descriptor of the open file.
 #pragma once
 
 #include <cstdint>
@@ -14,13 +14,17 @@ struct ByteLock {
   int fd;
   uint64_t start, length;  // bytes
   bool shared;
-  std::string name;  // of the file, for messages
+  std::string name;   // of the file, for messages
+  bool sent = false;  // by somebody who has the same open file, and may have sent it to others, too
 
   // Takes it, or only looks whether it could be had. One that somebody else has is tried again, 10 ms apart.
   Result<void> take(unsigned tries = 1) const;
   Result<void> look(unsigned tries = 1) const;
+  // Where it would not go with our descriptor, since others have the same open file.
+  void release() const;
 
  private:
+  Result<void> take_from_all(unsigned tries) const;
   Result<void> attempt(int command, unsigned tries) const;
 };
 

@@ -1,6 +1,7 @@
 #include "dm/block/sources/open_file.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "acrn/base/concat.h"
@@ -20,6 +21,7 @@ namespace {
 
 struct FilePlan : DiskPlan {
   DiskProbe probe;
+  std::optional<ByteLock> unlock;
 };
 
 // What `aio=auto` stands for. The disk decides how fast direct I/O is, so what counts is how many requests it has at a
@@ -106,6 +108,7 @@ std::unique_ptr<BlockBackend> make_engine(const BlockOptions& options, const std
   traits.sector = options.logical_sector;
   traits.map_reads = plan.facts.map == MapMode::kOn;
   traits.window = options.range.has_value();
+  traits.unlock = plan.unlock;
   if (options.nocache) {
     traits.info.offset_alignment = plan.probe.direct_offset_align;
     // Some file systems want whole blocks in each vector, too.
@@ -119,7 +122,12 @@ std::unique_ptr<BlockBackend> make_engine(const BlockOptions& options, const std
 }
 
 ByteLock lock_of(const BlockOptions& options, const std::string& path, const FilePlan& plan) {
-  return {plan.probe.fd.fd(), plan.start, plan.facts.info.size, options.read_only, path};
+  return {.fd = plan.probe.fd.fd(),
+          .start = plan.start,
+          .length = plan.facts.info.size,
+          .shared = options.read_only,
+          .name = path,
+          .sent = plan.probe.sent};
 }
 
 ProbeMode mode_of(const BlockOptions& options, bool only_look) {
@@ -138,8 +146,10 @@ Result<void> check_file_unlocked(const BlockOptions& options, const std::string&
   return lock_of(options, path, plan.value()).look(kLockTries);
 }
 
-Result<OpenedDisk> open_file(const BlockOptions& options, const std::string& path, const std::string& slot) {
-  auto planned = plan_file(options, path, mode_of(options, false));
+Result<OpenedDisk> open_file(const BlockOptions& options, const std::string& path, const std::string& slot, int sent) {
+  ProbeMode mode = mode_of(options, false);
+  mode.sent = sent;
+  auto planned = plan_file(options, path, mode);
   if (!planned) return planned.error();
   FilePlan& plan = planned.value();
   if (const auto format = format_by_magic(plan.probe.fd.fd()); !format.empty() && !options.range) {
@@ -149,6 +159,10 @@ Result<OpenedDisk> open_file(const BlockOptions& options, const std::string& pat
   }
   if (options.lock) {
     if (auto locked = lock_of(options, path, plan).take(kLockTries); !locked) return locked.error();
+  }
+  if (options.lock && plan.probe.sent && !options.read_only) {
+    plan.unlock = lock_of(options, path, plan);
+    if (!options.range) plan.unlock->length = kWholeFile;  // it may grow
   }
   auto engine = make_engine(options, path, slot, plan);
   return OpenedDisk{plan.facts, in_filters(std::move(engine), options.nocache, options, plan)};

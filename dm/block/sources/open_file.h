@@ -10,7 +10,9 @@ namespace acrn {
 
 // As inspect_disk(), open_disk() and check_unlocked() say (dm/block/open.h).
 Result<DiskFacts> inspect_file(const BlockOptions& options, const std::string& path);
-Result<OpenedDisk> open_file(const BlockOptions& options, const std::string& path, const std::string& slot);
+// `sent`: the file that others have opened and sent, of that name; -1: it is opened by its path.
+Result<OpenedDisk> open_file(const BlockOptions& options, const std::string& path, const std::string& slot,
+                             int sent = -1);
 Result<void> check_file_unlocked(const BlockOptions& options, const std::string& path);
 
 }  // namespace acrn

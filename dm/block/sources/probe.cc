@@ -84,6 +84,28 @@ Result<UniqueFd> open_path(const std::string& path, const ProbeMode& mode) {
   return fd;
 }
 
+// Whoever has sent it goes on sharing its flags, so they must be right already.
+Result<UniqueFd> copy_descriptor(const std::string& name, const ProbeMode& mode) {
+  const int flags = ::fcntl(mode.sent, F_GETFL), access = flags & O_ACCMODE;
+  const auto refuse_flags = [&](const std::string& why) -> Result<UniqueFd> {
+    return refuse(name, concat("the descriptor is open ", why));
+  };
+  if ((flags & O_PATH) != 0) return refuse_flags("for its path only (O_PATH); open the file");
+  if (mode.writable && access != O_RDWR) {
+    return refuse_flags("for reading or for writing only; open it for both, or add ro to serve it read-only");
+  }
+  if (!mode.writable && access != O_RDONLY) return refuse_flags("for writing; open it read-only, as the disk is");
+  if ((flags & O_APPEND) != 0) return refuse_flags("for appending (O_APPEND); open it without");
+  if ((flags & O_NONBLOCK) != 0) return refuse_flags("without waiting (O_NONBLOCK); open it without");
+  if (mode.direct != ((flags & O_DIRECT) != 0)) {
+    return refuse_flags(mode.direct ? "without O_DIRECT; open it with it, or leave nocache out"
+                                    : "with O_DIRECT; open it without, or add nocache");
+  }
+  UniqueFd copy(::fcntl(mode.sent, F_DUPFD_CLOEXEC, 0));
+  if (!copy) return refuse(name, concat("cannot be opened: ", errno_text(errno)));
+  return copy;
+}
+
 std::string sysfs_of(dev_t device) { return concat("/sys/dev/block/", major(device), ":", minor(device)); }
 
 // The value of a file in the queue directory of a disk, or of the disk that a partition is on; 0: none.
@@ -97,9 +119,11 @@ uint64_t queue_limit(dev_t device, const char* name) {
   return 0;
 }
 
-Result<void> probe_block_device(const std::string& path, const struct stat& status, bool writable, DiskProbe& probe) {
+Result<void> probe_block_device(const std::string& path, const struct stat& status, const ProbeMode& mode,
+                                DiskProbe& probe) {
   int read_only = 0;
-  if (writable && ::ioctl(probe.fd.fd(), BLKROGET, &read_only) == 0 && read_only != 0) return not_writable(path, EROFS);
+  if (mode.writable && ::ioctl(probe.fd.fd(), BLKROGET, &read_only) == 0 && read_only != 0)
+    return not_writable(path, EROFS);
   int logical = 512;
   unsigned physical = 512;
   if (::ioctl(probe.fd.fd(), BLKSSZGET, &logical) != 0 || ::ioctl(probe.fd.fd(), BLKPBSZGET, &physical) != 0) {
@@ -109,9 +133,9 @@ Result<void> probe_block_device(const std::string& path, const struct stat& stat
   probe.physical_block = sane_block(physical);
   probe.direct_offset_align = sane_block(static_cast<uint64_t>(logical));
   probe.direct_memory_align = probe.direct_offset_align;
-  const uint64_t granularity = queue_limit(status.st_rdev, "discard_granularity");
+  const uint64_t granularity = probe.sent ? 0 : queue_limit(status.st_rdev, "discard_granularity");
   probe.discard_granularity = std::max(sane_block(granularity), probe.direct_offset_align);
-  probe.identity = device_identity(sysfs_of(status.st_rdev), path);
+  probe.identity = probe.sent ? "device:" + path : device_identity(sysfs_of(status.st_rdev), path);
   return {};
 }
 
@@ -128,6 +152,10 @@ Result<void> probe_file(const std::string& path, const struct stat& status, Disk
     probe.direct_memory_align = offset == 0 ? 0 : std::bit_ceil(memory);
   }
 #endif
+  if (probe.sent) {
+    probe.identity = "file:" + path;  // which is real
+    return {};
+  }
   const std::unique_ptr<char, decltype(&std::free)> real(::realpath(path.c_str(), nullptr), &std::free);
   if (real == nullptr) return refuse(path, concat("its real path cannot be found: ", errno_text(errno)));
   probe.identity = concat("file:", static_cast<const char*>(real.get()));
@@ -149,21 +177,25 @@ Result<void> probe_size(const std::string& path, DiskProbe& probe) {
 
 Result<DiskProbe> probe_disk(const std::string& path, const ProbeMode& mode) {
   struct stat status {};
-  if (::stat(path.c_str(), &status) != 0) return refuse(path, concat("cannot be opened: ", errno_text(errno)));
+  const bool sent = mode.sent >= 0;
+  if ((sent ? ::fstat(mode.sent, &status) : ::stat(path.c_str(), &status)) != 0) {
+    return refuse(path, concat("cannot be opened: ", errno_text(errno)));
+  }
   if (auto kind = check_kind(path, status); !kind) return kind.error();
   if (mode.only_look && mode.writable) {
     if (const int error = cannot_write(path); error != 0) return not_writable(path, error);
   }
-  auto fd = open_path(path, mode);
+  auto fd = sent ? copy_descriptor(path, mode) : open_path(path, mode);
   if (!fd) return fd.error();
   DiskProbe probe;
   probe.fd = std::move(fd).value();
+  probe.sent = sent;
   if (::fstat(probe.fd.fd(), &status) != 0) return refuse(path, concat("cannot be examined: ", errno_text(errno)));
   if (auto kind = check_kind(path, status); !kind) return kind.error();
   const bool is_device = S_ISBLK(status.st_mode);
   probe.device = is_device ? status.st_rdev : status.st_dev;
   probe.inode = is_device ? 0 : status.st_ino;
-  auto examined = is_device ? probe_block_device(path, status, mode.writable, probe) : probe_file(path, status, probe);
+  auto examined = is_device ? probe_block_device(path, status, mode, probe) : probe_file(path, status, probe);
   if (!examined) return examined.error();
   if (auto sized = probe_size(path, probe); !sized) return sized.error();
   return probe;

@@ -1,5 +1,5 @@
-// Opens the path of a disk and finds out what it is: nothing is created, truncated, locked or written, and
-// nothing that is not a disk can make it wait. Called before the program's threads run.
+// Opens the path of a disk, or takes a descriptor of it, and finds out what it is: nothing is created, truncated,
+// locked or written, and nothing that is not a disk can make it wait. Called before the program's threads run.
 #pragma once
 
 #include <cstdint>
@@ -12,6 +12,7 @@ namespace acrn {
 
 struct DiskProbe {
   UniqueFd fd;
+  bool sent = false;  // others have the same open file
   bool block_device = false;
   uint64_t size = 0;                 // bytes, not 0
   uint32_t physical_block = 512;     // bytes, power of two
@@ -26,6 +27,7 @@ struct ProbeMode {
   bool writable = false;   // the disk is going to be written
   bool direct = false;     // with O_DIRECT
   bool only_look = false;  // open read-only whatever is wanted, but say whether it could be had
+  int sent = -1;           // the descriptor of a file that others have opened; nothing is opened for it. -1: none
 };
 
 // The error's message starts with "virtio-blk <path>: ".

@@ -83,6 +83,10 @@ RawFile::RawFile(UniqueFd fd, const RawFileTraits& traits)
   }
 }
 
+RawFile::~RawFile() {
+  if (traits_.unlock) traits_.unlock->release();
+}
+
 BlockInfo RawFile::info() const {
   BlockInfo info = traits_.info;
   info.size = size_.load(std::memory_order_relaxed);  // pairs with nothing: the size stands for itself
@@ -273,7 +277,12 @@ Result<uint64_t> RawFile::refresh_size() {
   }
   const uint64_t served = size_.load(std::memory_order_relaxed);  // as in info()
   if (traits_.lock_growth && size > served) {
-    const ByteLock lock{fd_.fd(), served, size - served, traits_.info.read_only, traits_.name};
+    const ByteLock lock{.fd = fd_.fd(),
+                        .start = served,
+                        .length = size - served,
+                        .shared = traits_.info.read_only,
+                        .name = traits_.name,
+                        .sent = traits_.unlock.has_value()};
     if (auto locked = lock.take(); !locked) return locked.error();
   }
   size_.store(size, std::memory_order_relaxed);  // as in info()

@@ -8,11 +8,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "acrn/base/result.h"
 #include "acrn/base/unique_fd.h"
 #include "acrn/block/blockif.h"
+#include "dm/block/sources/byte_lock.h"
 #include "dm/block/sources/mapped_reads.h"
 
 namespace acrn {
@@ -21,17 +23,19 @@ struct RawFileTraits {
   std::string name;  // for messages
   BlockInfo info;    // of the whole file
   bool block_device = false;
-  bool direct = false;       // opened with O_DIRECT
-  bool dont_cache = false;   // what is transferred does not stay in the page cache
-  bool lock_growth = false;  // every byte served is locked, so those of a grown file must be too
-  uint32_t sector = 512;     // bytes: what a new size must be a multiple of
-  bool map_reads = false;    // what is in the page cache may be read by a mapping
-  bool window = false;       // only a part is served, so the size may be any that holds it
+  bool direct = false;             // opened with O_DIRECT
+  bool dont_cache = false;         // what is transferred does not stay in the page cache
+  bool lock_growth = false;        // every byte served is locked, so those of a grown file must be too
+  uint32_t sector = 512;           // bytes: what a new size must be a multiple of
+  bool map_reads = false;          // what is in the page cache may be read by a mapping
+  bool window = false;             // only a part is served, so the size may be any that holds it
+  std::optional<ByteLock> unlock;  // at the end, since the descriptor's sender has it too, and its locks
 };
 
 class RawFile {
  public:
   RawFile(UniqueFd fd, const RawFileTraits& traits);
+  ~RawFile();
 
   // Carries the request out and returns 0 or an errno; blocks. A transfer that meets the end of the file is
   // EIO. The size of the file never changes by this.

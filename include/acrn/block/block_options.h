@@ -47,6 +47,11 @@ struct FilePath {  // a regular file or a block device
   std::string path;
   bool operator==(const FilePath&) const = default;
 };
+struct SentFile {  // `fd:`: the same, which came as an open descriptor (blkrescan)
+  int fd = -1;
+  std::string name;  // what the kernel calls it
+  bool operator==(const SentFile&) const = default;
+};
 struct NbdUri {  // an export of an NBD server, by the NBD URI specification
   std::string uri;
   bool operator==(const NbdUri&) const = default;
@@ -60,7 +65,7 @@ struct RbdName {  // `rbd:<pool>/<image>[@<snapshot>]`: an image of a Ceph clust
   std::string text() const { return "rbd:" + pool + "/" + image + (snapshot.empty() ? "" : "@" + snapshot); }
   bool operator==(const RbdName&) const = default;
 };
-using BlockSource = std::variant<NoDisk, RamDiskSource, NbdUri, VhostUserSocket, RbdName, FilePath>;
+using BlockSource = std::variant<NoDisk, RamDiskSource, NbdUri, VhostUserSocket, RbdName, FilePath, SentFile>;
 
 struct BlockRange {
   uint64_t start = 0, size = 0;  // in logical sectors

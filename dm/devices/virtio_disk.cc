@@ -72,6 +72,7 @@ Result<std::unique_ptr<VirtioDisk>> VirtioDisk::create(const std::string& slot, 
 Result<std::vector<EventLoop*>> VirtioDisk::make_loops(const VirtioEnvironment& environment) {
   const unsigned wanted = options_.iothreads != 0 || options_.queues == 1 ? options_.iothreads : options_.queues;
   LoopOptions waiting = environment.queue_loop;
+  waiting.start_late = true;  // with the first of its queues
   if (options_.poll) waiting.longest_poll = std::chrono::microseconds(*options_.poll);
   std::vector<EventLoop*> loops;
   for (unsigned i = 0; i < std::min(wanted, options_.queues); i++) {

@@ -28,17 +28,18 @@ Result<std::unique_ptr<EpollLoop>> EpollLoop::create(const std::string& name, co
   LoopOptions possible = options;
   // A host with one CPU needs it for the thread that would bring work.
   if (sysconf(_SC_NPROCESSORS_ONLN) < 2) possible.longest_poll = {};
-  std::unique_ptr<EpollLoop> loop(new EpollLoop(possible));
+  std::unique_ptr<EpollLoop> loop(new EpollLoop(name, possible));
   if (!loop->epoll_.open()) {
     return Error{ErrorKind::kInternal, concat("event loop ", name, ": epoll_create1: ", errno_text(errno))};
   }
   auto notifier = loop->make_notifier([raw = loop.get()] { raw->run_posted(); });
   if (!notifier) return notifier.error();
   loop->posted_notifier_ = std::move(notifier).value();
-  const auto serve = [raw = loop.get()] { raw->serve(); };
-  if (auto started = loop->thread_.start(name, serve, Thread::Inherit::kStarter, options.kind); !started) {
-    return started.error();
+  if (options.start_late && cpus.empty()) {
+    loop->owner_.sleep();
+    return loop;
   }
+  if (auto started = loop->start_thread(Thread::Inherit::kStarter); !started) return started.error();
   if (!cpus.empty() && !loop->thread_.pin(cpus)) {
     return Error{ErrorKind::kUsage,
                  concat("iothread ", name, ": the host CPUs asked for cannot be used: ", errno_text(errno))};
@@ -46,13 +47,28 @@ Result<std::unique_ptr<EpollLoop>> EpollLoop::create(const std::string& name, co
   return loop;
 }
 
+Result<void> EpollLoop::start() {
+  if (started_) return {};
+  MutexLock lock(mutex_);
+  return started_ ? Result<void>() : start_thread(Thread::Inherit::kProcess);
+}
+
+Result<void> EpollLoop::start_thread(Thread::Inherit inherit) {
+  auto started = thread_.start(
+      name_, [this] { serve(); }, inherit, kind_);
+  if (started) started_ = true;  // what was posted before and not run is the thread's
+  return started;
+}
+
 EpollLoop::~EpollLoop() {
-  if (thread_.joinable()) {
-    ACRN_CHECK(!is_current());
-    LoopTaskOf stop([this] { stopping_ = true; });
-    enqueue(stop);
-    thread_.join();
+  if (!thread_.joinable()) {
+    owner_.stop();
+    return;
   }
+  ACRN_CHECK(!is_current());
+  LoopTaskOf stop([this] { stopping_ = true; });
+  enqueue(stop);
+  thread_.join();
 }
 
 LoopLease EpollLoop::try_borrow() { return allow_borrow_ && owner_.try_borrow() ? lease() : LoopLease(); }
@@ -62,7 +78,26 @@ void EpollLoop::enqueue(LoopTask& task) {
     MutexLock lock(mutex_);
     posted_.push(task);
   }
+  if (!started_) run_without_thread();
   posted_notifier_->notify();
+}
+
+void EpollLoop::return_loop() {
+  owner_.end_borrow();
+  if (!started_) run_without_thread();
+}
+
+// What others post meanwhile is left to the one that has the loop, which looks once more when it no longer has it.
+void EpollLoop::run_without_thread() {
+  while (has_posted() && owner_.try_borrow()) {
+    run_posted();
+    owner_.end_borrow();
+  }
+}
+
+bool EpollLoop::has_posted() {
+  MutexLock lock(mutex_);
+  return !posted_.empty();
 }
 
 Result<std::unique_ptr<Notifier>> EpollLoop::make_notifier(std::function<void()> handler) {

@@ -7,6 +7,7 @@
 // what was notified, EpollSet what the kernel tells of, PollWindow how long to poll.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <functional>
 #include <memory>
@@ -30,6 +31,7 @@ namespace acrn {
 struct LoopOptions {
   std::chrono::nanoseconds longest_poll{0};  // before it sleeps; 0: it never polls
   bool allow_borrow = false;                 // by others while it sleeps, see EventLoop::try_borrow()
+  bool start_late = false;                   // by start(); one that is pinned starts at once
   Thread::Kind kind = Thread::Kind::kControl;
 };
 
@@ -41,6 +43,7 @@ class EpollLoop final : public EventLoop {
   ~EpollLoop() override;
 
   bool is_current() const override { return owner_.is_current(); }
+  Result<void> start() override;
   void enqueue(LoopTask& task) override;
   Result<std::unique_ptr<Notifier>> make_notifier(std::function<void()> handler) override;
   Result<std::unique_ptr<Timer>> make_timer(std::function<void()> handler) override;
@@ -52,17 +55,22 @@ class EpollLoop final : public EventLoop {
  private:
   using Clock = std::chrono::steady_clock;
 
-  explicit EpollLoop(const LoopOptions& options)
-      : allow_borrow_(options.allow_borrow), poll_window_(options.longest_poll) {}
-  void return_loop() override { owner_.end_borrow(); }
+  EpollLoop(const std::string& name, const LoopOptions& options)
+      : name_(name), kind_(options.kind), allow_borrow_(options.allow_borrow), poll_window_(options.longest_poll) {}
+  Result<void> start_thread(Thread::Inherit inherit);
+  void return_loop() override;
+  void run_without_thread();
   void serve();
   bool run_pollers();
   bool any_wants_polling() const;
   bool poll_for_a_while();
   bool may_sleep();
   void sleep();
+  bool has_posted();
   bool run_posted();
 
+  const std::string name_;
+  const Thread::Kind kind_;
   const bool allow_borrow_;
   LoopOwner owner_;
   NotifierQueue notified_;
@@ -71,9 +79,10 @@ class EpollLoop final : public EventLoop {
   PollWindow poll_window_;
   std::optional<Clock::time_point> idle_since_;  // since a poll that found nothing began
   std::unique_ptr<Notifier> posted_notifier_;
-  Mutex mutex_;  // leaf
+  Mutex mutex_;  // leaf; held while the thread is started
   LoopTasks posted_ ACRN_GUARDED_BY(mutex_);
-  bool stopping_ = false;  // its own thread only
+  std::atomic<bool> started_{false};  // there is a thread, or will be in a moment
+  bool stopping_ = false;             // its own thread only
   Thread thread_;
 };
 

@@ -2,6 +2,7 @@
 // that borrows the loop. One atomic state says it; tests/models/loop.pml is a model of it.
 //
 //   kStopped ------ start --------> kAwake             the loop's thread begins
+//   kStopped ------ sleep --------> kAsleep            it begins later, by wake: until then others borrow the loop
 //   kAwake -------- announce_sleep -> kFallingAsleep   from here on a notification has to wake it
 //   kFallingAsleep  stay_awake ---> kAwake             the last look at the queue found something
 //   kFallingAsleep  sleep --------> kAsleep            it found nothing
@@ -39,6 +40,7 @@ class LoopOwner {
   // On the loop's own thread.
   void start() {
     current_ = this;
+    if (state_.load(std::memory_order_relaxed) != State::kStopped) return wake();
     state_.store(State::kAwake, std::memory_order_relaxed);
   }
   void stop() { state_.store(State::kStopped, std::memory_order_relaxed); }

@@ -43,7 +43,9 @@ Result<void> ServeRunner::try_start() {
 
 Result<void> ServeRunner::add(const PciSlotConfig& slot) {
   const ServerRow& row = *config_.serve->server;
-  auto loop = EpollLoop::create(concat("queues", full_name(slot.address)), {}, row.queue_loop);
+  LoopOptions options = row.queue_loop;
+  options.start_late = row.create_block == nullptr;  // with the first queue, if any lives there
+  auto loop = EpollLoop::create(concat("queues", full_name(slot.address)), {}, options);
   if (!loop) return loop.error();
   if (row.create != nullptr) return add_function(slot, std::move(loop).value());
   if (row.create_virtio != nullptr) return add_bare(slot, std::move(loop).value());

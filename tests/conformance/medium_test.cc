@@ -1,10 +1,12 @@
 // A disk that comes later, cannot come, or changes its size, while the guest runs (device.md 8).
 #include <filesystem>
+#include <fstream>
 #include <thread>
 
 #include "dm/cli/option_table.h"
 #include "dm/devices/device_table.h"
 #include "tests/support/device_fixture.h"
+#include "tests/support/no_threads.h"
 #include "tests/support/temp_dir.h"
 
 namespace acrn {
@@ -191,6 +193,48 @@ TEST(a_nodisk_slot_gets_its_file_by_rescan_once) {
   EXPECT_EQ(MUST(configured.device->disk()->resize()), 2 * kMiB);
   EXPECT_EQ(guest.capacity(), 2 * kMiB / kSector);
   expect_serves(guest);
+}
+
+// The threads of the process with that in their name.
+unsigned threads_named(const std::string& part) {
+  unsigned count = 0;
+  for (const auto& thread : std::filesystem::directory_iterator("/proc/self/task")) {
+    std::ifstream file(thread.path() / "comm");
+    std::string name;
+    std::getline(file, name);
+    count += name.find(part) != std::string::npos ? 1 : 0;
+  }
+  return count;
+}
+
+TEST(the_thread_of_a_queue_starts_with_the_queue) {
+  TempDir directory;
+  const std::string path = directory.file("disk", kMiB);
+  for (const char* disk : {"nodisk,mq=4,writeback", "nodisk,mq=4,iothread=2,writeback"}) {
+    Configured configured(concat("9,virtio-blk,", disk));
+    MUST(configured.rescan(path));
+    MUST(configured.device->disk()->resize());
+    MUST(configured.device->disk()->flush());
+    const auto probed = GuestFunction::probe(*configured.machine, configured.slot.address);
+    EXPECT(probed.has_value());
+    const GuestFunction& function = *probed;
+    function.out(VIRTIO_PCI_STATUS, 1, 0);
+    EXPECT_EQ(threads_named("iothread"), 0u);
+    {
+      const NoThreads none;
+      function.out(VIRTIO_PCI_QUEUE_SEL, 2, 0);
+      function.out(VIRTIO_PCI_QUEUE_PFN, 4, 16);
+      EXPECT_EQ(function.in(VIRTIO_PCI_QUEUE_PFN, 4), 0u);  // as a queue whose ring is not in guest RAM
+    }
+    RawGuest guest = MUST(RawGuest::start(*configured.machine, configured.slot.address, kNoEventIndex));
+    expect_serves(guest);
+    EXPECT_EQ(threads_named("iothread"), 1u);
+    MUST(configured.device->disk()->flush());
+    guest.restart_queue();
+    expect_serves(guest);
+    EXPECT_EQ(threads_named("iothread"), 1u);
+  }
+  EXPECT_EQ(threads_named("iothread"), 0u);
 }
 
 // COVERS(input): options of a slot that gets its disk later

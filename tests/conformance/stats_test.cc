@@ -236,6 +236,7 @@ TEST(a_host_flush_waits_for_the_disk_also_across_a_reset) {
 
 TEST(a_host_flush_that_fails_names_the_disk) {
   DeviceFixture bench({.device = {.name = "virtio-blk 0:3:0"}});
+  const RawGuest guest = bench.guest();
   bench.faults().fail_nth(BlockOp::kFlush, 1, EIO);
   const auto flushed = bench.device().flush();
   EXPECT(!flushed.ok());
@@ -244,12 +245,15 @@ TEST(a_host_flush_that_fails_names_the_disk) {
   MUST(bench.device().flush());
 }
 
-TEST(there_is_nothing_to_flush_without_a_disk_or_on_one_that_is_read_only) {
+TEST(there_is_nothing_to_flush_without_a_disk_on_one_that_is_read_only_and_before_a_queue_has_run) {
   DeviceFixture absent({.attached = false});
   MUST(absent.device().flush());
   DeviceFixture read_only({.device = {.read_only = true}});
   MUST(read_only.device().flush());
   EXPECT(read_only.disk().take_seen().empty());
+  DeviceFixture unused;
+  MUST(unused.device().flush());
+  EXPECT(unused.disk().take_seen().empty());
 }
 
 TEST(a_device_names_its_source_and_only_a_disk_can_do_what_disks_do) {

@@ -12,6 +12,8 @@ python3 - "$out" <<'END' || fail "the report cannot be read: $out"
 import json, sys
 one, many = json.loads(sys.argv[1])
 assert many["disks"] == 100 and many["iops"] > 0 and many["descriptors"] > 256, many
+# A queue that has not started has no thread, and each disk has one for its socket.
+assert many["threads"] < 110, many
 # What nobody uses wakes nobody: a tenth of a wake-up for each disk and second leaves room for the host's own.
 assert many["idle_switches_per_second"] < 10, many
 END

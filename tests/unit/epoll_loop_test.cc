@@ -2,15 +2,18 @@
 // poll, in which order to run.
 #include "dm/event/epoll_loop.h"
 
+#include <signal.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <array>
 #include <latch>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "acrn/base/unique_fd.h"
+#include "tests/support/no_threads.h"
 #include "tests/support/test.h"
 #include "tests/support/wait_until.h"
 
@@ -18,6 +21,7 @@ namespace acrn {
 namespace {
 
 using namespace std::chrono_literals;  // NOLINT(google-build-using-namespace)
+using test::NoThreads;
 using test::wait_until;
 
 std::unique_ptr<EpollLoop> make_loop(std::chrono::nanoseconds longest_poll) {
@@ -64,6 +68,12 @@ class CounterPoller final : public Poller {
 // Keeps a loop's window open: work that comes again and again after a few microseconds.
 void keep_busy(EpollLoop& loop, unsigned rounds) {
   for (unsigned i = 0; i < rounds; i++) loop.run([] {});
+}
+
+std::unique_ptr<EpollLoop> make_late_loop() {
+  auto loop = EpollLoop::create("test", {}, {.allow_borrow = true, .start_late = true});
+  EXPECT(loop.ok());
+  return std::move(loop).value();
 }
 
 }  // namespace
@@ -282,6 +292,82 @@ TEST(a_lease_that_is_moved_returns_the_loop_once) {
   }
   EXPECT(!loop->is_current());
   EXPECT(borrow(*loop));
+}
+
+TEST(who_posts_to_a_loop_without_a_thread_is_the_loop_until_it_starts) {
+  const auto loop = make_late_loop();
+  const auto here = std::this_thread::get_id();
+  std::vector<int> order;
+  loop->run([&] {
+    EXPECT(loop->is_current() && std::this_thread::get_id() == here);
+    loop->post([&] { order.push_back(2); });
+    order.push_back(1);
+  });
+  EXPECT((order == std::vector<int>{1, 2}));
+  std::atomic<unsigned> handled{0};
+  auto notifier = loop->make_notifier([&] { handled++; });
+  EXPECT(notifier.ok());
+  notifier.value()->notify();
+  {
+    // What comes meanwhile is the borrower's.
+    const LoopLease lease = borrow(*loop);
+    std::thread other([&] { loop->post([&] { order.push_back(3); }); });
+    other.join();
+    EXPECT_EQ(order.size(), 2u);
+  }
+  EXPECT_EQ(order.size(), 3u);
+  EXPECT_EQ(handled.load(), 0u);
+
+  EXPECT(loop->start().ok() && loop->start().ok());
+  EXPECT(wait_until([&] { return handled.load() != 0; }));
+  // Perhaps it sleeps and is borrowed, but not by run().
+  bool elsewhere = false;
+  sigset_t blocked;
+  loop->run([&] {
+    elsewhere = std::this_thread::get_id() != here;
+    ::pthread_sigmask(SIG_BLOCK, nullptr, &blocked);
+  });
+  EXPECT(elsewhere && sigismember(&blocked, SIGTERM) == 1);  // whoever started it
+  loop->run([&] { notifier.value().reset(); });
+}
+
+TEST(what_threads_post_while_a_loop_starts_runs_once_and_in_each_ones_order) {
+  constexpr unsigned kThreads = 4, kTasks = 200;
+  for (unsigned round = 0; round < 50; round++) {
+    const auto loop = make_late_loop();
+    std::array<unsigned, kThreads> next{};
+    std::atomic<unsigned> wrong{0};
+    std::vector<std::thread> threads;
+    for (unsigned i = 0; i < kThreads; i++) {
+      threads.emplace_back([&, i] {
+        for (unsigned task = 0; task < kTasks; task++) {
+          loop->post([&, i, task] { wrong += loop->is_current() && next[i]++ == task ? 0 : 1; });
+          if (task % 16 == 0) loop->try_borrow();
+          if (round % 2 == 0 && task == kTasks / 2) EXPECT(loop->start().ok());
+        }
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+    loop->run([] {});
+    loop->run([&] {
+      for (const unsigned done : next) EXPECT_EQ(done, kTasks);
+    });
+    EXPECT_EQ(wrong.load(), 0u);
+  }
+}
+
+TEST(a_loop_whose_thread_cannot_be_had_says_so_and_goes_on_without) {
+  const auto loop = make_late_loop();
+  {
+    const NoThreads none;
+    EXPECT_CONTAINS(loop->start().error().message, "thread test: ");
+  }
+  unsigned runs = 0;
+  loop->run([&] { runs++; });
+  EXPECT_EQ(runs, 1u);
+  EXPECT(loop->start().ok());
+  loop->run([&] { runs++; });
+  EXPECT_EQ(runs, 2u);
 }
 
 TEST(what_tasks_post_at_the_end_of_a_loop_runs_too) {

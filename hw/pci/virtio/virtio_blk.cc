@@ -104,6 +104,9 @@ Result<void> VirtioBlk::attach(std::unique_ptr<BlockBackend> backend, std::strin
   }
   tell_of_memory();
   Result<void> result;
+  for (auto& queue : queues_) {
+    if (result.ok() && backend->info().needs_own_thread) result = queue->loop().start();
+  }
   on_queues([&](BlkQueue& queue) {
     if (result.ok()) result = queue.open_channel(*backend);
   });
@@ -140,7 +143,9 @@ Result<uint64_t> VirtioBlk::resize() {
 
 Result<void> VirtioBlk::flush() {
   if (options_.read_only) return {};
-  BlkQueue& queue = *queues_[0];  // a flush is for the whole disk, also for what came through other queues
+  BlkQueue* const any = last_started_;  // a flush is for the whole disk, also for what came through other queues
+  if (any == nullptr) return {};
+  BlkQueue& queue = *any;
   ACRN_CHECK(!queue.loop().is_current());
   std::latch flushed(1);
   int error = 0;
@@ -196,6 +201,11 @@ void VirtioBlk::set_features(uint64_t accepted) {
 
 bool VirtioBlk::start_queue(unsigned index, const QueueSetup& setup) {
   BlkQueue& queue = *queues_[index];
+  if (auto thread = queue.loop().start(); !thread) {
+    log(LogLevel::kWarning, concat(options_.name, ": queue ", index, " does not start: ", thread.error().message));
+    return false;
+  }
+  last_started_ = &queue;
   bool started = false;
   queue.loop().run([&] { started = queue.start(memory_.map(), setup); });
   return started;

@@ -68,8 +68,8 @@ class VirtioBlk final : public VirtioDevice {
   uint64_t capacity() const { return state_.capacity << VIRTIO_BLK_SECTOR_SHIFT; }
   // Looks how large the disk is now and tells the guest; returns bytes.
   Result<uint64_t> resize();
-  // Returns when everything that was written is on stable storage; at once for a read-only disk or none. Not on a
-  // loop of the device.
+  // Returns when everything that was written is on stable storage; at once for a read-only disk or none, and if no
+  // queue has ever run. Not on a loop of the device.
   Result<void> flush();
   // Tries again what is held of failed requests (ErrorPolicy). Not on a loop of the device.
   void retry_held();
@@ -138,7 +138,8 @@ class VirtioBlk final : public VirtioDevice {
 
   std::unique_ptr<BlockBackend> backend_;  // set once, by attach(); outlives the queues' channels
   std::vector<std::unique_ptr<BlkQueue>> queues_;
-  std::vector<DrainTask> drain_tasks_;  // of each queue; control calls come one at a time
+  std::atomic<BlkQueue*> last_started_{nullptr};  // its loop has a thread
+  std::vector<DrainTask> drain_tasks_;            // of each queue; control calls come one at a time
 };
 
 }  // namespace acrn

@@ -118,6 +118,9 @@ class EventLoop {
   virtual ~EventLoop() = default;
 
   virtual bool is_current() const = 0;
+  // A loop may be made without a thread. Then whoever posts a task runs it, and nothing else runs, until this has
+  // started one. Any thread, also several at once; again: nothing. Errors: kInternal.
+  virtual Result<void> start() { return {}; }
   // Any thread; tasks run in order, all that come before the loop's end. No allocation.
   virtual void enqueue(LoopTask& task) = 0;
   // `handler` runs on the loop. Any thread. Fails when the process is out of descriptors.

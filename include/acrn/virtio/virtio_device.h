@@ -54,7 +54,8 @@ class VirtioDevice {
   // Accepted features: a subset of features().
   virtual void set_features(uint64_t accepted) = 0;
 
-  // Starts a queue. False: the ring is not in guest RAM, which has been counted.
+  // Starts a queue. False: the ring is not in guest RAM, which has been counted, or the host has no thread for it,
+  // which is in the log.
   virtual bool start_queue(unsigned queue, const QueueSetup& setup) = 0;
   // Stops popping and returns when nothing of the queue is in flight: the index of the chain that it would take next,
   // and of its next used entry, which are the same.

@@ -105,8 +105,9 @@ Result<std::unique_ptr<BareDevice>> create_bare(const PciSlotConfig& slot, const
   return BareBlockDevice::create(slot, environment);
 }
 
-Result<std::unique_ptr<BareDisk>> create_disk(const PciSlotConfig& slot, EventLoop& loop, ThrottleGroups* throttles) {
-  return ExportedDisk::create(full_name(slot.address), *block_options(slot), loop, throttles);
+Result<std::unique_ptr<BareDisk>> create_disk(const PciSlotConfig& slot, EventLoop& loop, ThrottleGroups* throttles,
+                                              DeviceEvents* events) {
+  return ExportedDisk::create(full_name(slot.address), *block_options(slot), loop, throttles, events);
 }
 
 }  // namespace acrn::block_device

@@ -16,7 +16,8 @@ Result<void> check_vcpus(const SlotOptions& options, unsigned vcpus);
 Result<DeviceFacts> inspect(const PciSlotConfig& slot, const VirtioOptions& virtio);
 Result<std::unique_ptr<Device>> create(const PciSlotConfig& slot, const DeviceEnvironment& environment, IrqPin& pin);
 Result<std::unique_ptr<BareDevice>> create_bare(const PciSlotConfig& slot, const VirtioEnvironment& environment);
-Result<std::unique_ptr<BareDisk>> create_disk(const PciSlotConfig& slot, EventLoop& loop, ThrottleGroups* throttles);
+Result<std::unique_ptr<BareDisk>> create_disk(const PciSlotConfig& slot, EventLoop& loop, ThrottleGroups* throttles,
+                                              DeviceEvents* events);
 void to_json(const PciSlotConfig& slot, const DeviceFacts& facts, nlohmann::ordered_json& json);
 
 }  // namespace acrn::block_device

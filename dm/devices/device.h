@@ -159,7 +159,7 @@ struct DeviceRow {
                                                      const VirtioEnvironment& environment) = nullptr;
   // The disk alone; what is asked of it goes over that loop. Null: there is no such.
   Result<std::unique_ptr<BareDisk>> (*create_disk)(const PciSlotConfig& slot, EventLoop& loop,
-                                                   ThrottleGroups* throttles) = nullptr;
+                                                   ThrottleGroups* throttles, DeviceEvents* events) = nullptr;
   // Adds what `--dry_run` says of it to the slot's JSON. Null: there is nothing to add.
   void (*to_json)(const PciSlotConfig& slot, const DeviceFacts& facts, nlohmann::ordered_json& json) = nullptr;
   bool servable = false;           // by --serve

@@ -54,8 +54,8 @@ Result<std::unique_ptr<BareDevice>> create_bare_device(const PciSlotConfig& slot
 }
 
 Result<std::unique_ptr<BareDisk>> create_bare_disk(const PciSlotConfig& slot, EventLoop& loop,
-                                                   ThrottleGroups* throttles) {
-  auto disk = slot.device->create_disk(slot, loop, throttles);
+                                                   ThrottleGroups* throttles, DeviceEvents* events) {
+  auto disk = slot.device->create_disk(slot, loop, throttles, events);
   if (!disk) return in_slot(slot, disk.error());
   return disk;
 }

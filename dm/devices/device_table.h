@@ -24,6 +24,6 @@ Result<std::unique_ptr<Device>> create_device(const PciSlotConfig& slot, const D
 // Of one that has such a thing.
 Result<std::unique_ptr<BareDevice>> create_bare_device(const PciSlotConfig& slot, const VirtioEnvironment& environment);
 Result<std::unique_ptr<BareDisk>> create_bare_disk(const PciSlotConfig& slot, EventLoop& loop,
-                                                   ThrottleGroups* throttles = nullptr);
+                                                   ThrottleGroups* throttles = nullptr, DeviceEvents* events = nullptr);
 
 }  // namespace acrn

@@ -2,10 +2,12 @@
 
 #include <latch>
 #include <utility>
+#include <variant>
 
 #include "acrn/base/concat.h"
 #include "dm/base/errno_text.h"
 #include "dm/block/filters/kept_channels.h"
+#include "dm/block/filters/throttle.h"
 #include "dm/block/open.h"
 #include "dm/devices/block_device_options.h"
 
@@ -34,7 +36,8 @@ class Flush final : public BlockRequest, private BlockSink {
 }  // namespace
 
 Result<std::unique_ptr<BareDisk>> ExportedDisk::create(const std::string& slot, const BlockOptions& options,
-                                                       EventLoop& loop, ThrottleGroups* throttles) {
+                                                       EventLoop& loop, ThrottleGroups* throttles,
+                                                       DeviceEvents* events) {
   auto opened = open_disk(options, slot);
   if (!opened) return opened.error();
   if (opened.value().backend == nullptr) {
@@ -45,7 +48,32 @@ Result<std::unique_ptr<BareDisk>> ExportedDisk::create(const std::string& slot, 
     backend = make_kept_channels(std::move(backend), loop, kMostChannels, kDepth);
   }
   return std::unique_ptr<BareDisk>(
-      new ExportedDisk(slot, options, loop, std::move(backend), find_throttle(throttles, options)));
+      new ExportedDisk(slot, options, loop, std::move(backend), find_throttle(throttles, options), events));
+}
+
+ExportedDisk::ExportedDisk(const std::string& slot, const BlockOptions& options, EventLoop& loop,
+                           std::unique_ptr<BlockBackend> backend, std::shared_ptr<ThrottleGroup> throttle,
+                           DeviceEvents* events)
+    : slot_(slot),
+      options_(options),
+      loop_(loop),
+      events_(events),
+      throttled_(std::move(throttle)),
+      backend_(make_filter_throttle(std::move(backend), throttled_)),
+      told_size_(size()) {
+  // Others are asked over a network, which a loop does not wait for.
+  if (std::holds_alternative<FilePath>(options.source)) map_ = open_disk_map(options);
+  backend_->on_new_size([this] { (void)resize(); });  // errors are told when a request meets them
+}
+
+ExportedDisk::~ExportedDisk() { backend_->on_new_size({}); }
+
+Result<uint64_t> ExportedDisk::resize() {
+  auto size = backend_->refresh_size();
+  if (size && told_size_.exchange(size.value()) != size.value() && events_ != nullptr) {
+    events_->tell({DeviceEvent::Kind::kResized, "disk", ++size_changes_, size.value()});
+  }
+  return size;
 }
 
 std::string ExportedDisk::source() const { return source_text(options_.source); }

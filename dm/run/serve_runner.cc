@@ -115,10 +115,10 @@ Result<void> ServeRunner::add_disk(const PciSlotConfig& slot, std::unique_ptr<Ep
   auto made = config_.serve->server->create_block(full_name(slot.address), *loop);
   if (!made) return made.error();
   BlockServer& server = *made.value();
-  watch_clients(slot, server);
+  SlotEvents& events = watch_clients(slot, server);
   EpollLoop& its_loop = *loop;
   served_.push_back({std::move(loop), std::move(made).value(), {}});
-  auto created = create_bare_disk(slot, its_loop, &throttles_);
+  auto created = create_bare_disk(slot, its_loop, &throttles_, &events);
   if (!created) return created.error();
   BareDisk& disk = *created.value();
   served_.back().serve = [&server, &disk](const std::string& path, const std::function<void()>&) {

@@ -56,6 +56,37 @@ stop
 run cmp -n 65536 disk.img /dev/zero
 expect_equal 'what was written is in the file' "$status" 0
 
+# --- a new size: who subscribes is told of it, once, and who connects then sees it
+if command -v python3 >/dev/null; then
+  serve -s 9,virtio-blk,disk.img --cmd_monitor control
+  out=$(python3 - <<'END'
+import json, os, socket
+with socket.socket(socket.AF_UNIX) as client:
+    client.connect("control")
+    lines = client.makefile("rw")
+    def ask(command, arguments=None):
+        lines.write(json.dumps({"command": command, "arguments": arguments}) + "\n")
+        lines.flush()
+        return json.loads(lines.readline())
+    ask("subscribe", ["resized", "paused"])
+    assert ask("resize", "9")["result"]["bytes"] == 64 << 20
+    os.truncate("disk.img", 65 << 20)
+    # The event may come before the reply.
+    told = [ask("resize", "9"), json.loads(lines.readline())]
+    event = next(line for line in told if "event" in line)
+    del event["time"]
+    print(json.dumps(event), sum("ok" in line for line in told))
+END
+)
+  expect_equal 'a new size' "$out" '{"event": "resized", "slot": "0:9:0", "bytes": 68157440} 1'
+  run nbdinfo --json "$uri"
+  expect_contains 'the new size' "$out" '"export-size": 68157440'
+  stop
+  truncate -s 64M disk.img
+else
+  echo 'skipped: a new size (python3 is not installed)'
+fi
+
 # --- a window of an image in a format of its own, that nobody can write
 serve -s 9,virtio-blk,copy.qcow2,format=qcow2,ro,range=2048/4096
 run nbdcopy "$uri" window

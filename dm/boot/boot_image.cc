@@ -12,6 +12,8 @@ namespace acrn {
 namespace {
 
 constexpr uint64_t kPage = 4096;
+constexpr const char* kNoFirmware =
+    "made for another board; give an ELF file with a PVH note, like CLOUDHV.fd of Debian's cloudhv-efi-x86-64";
 
 }  // namespace
 
@@ -27,7 +29,7 @@ std::span<std::byte> bytes_in(const GuestSlice& slice) {
 }
 
 Result<std::unique_ptr<BootImage>> BootImage::open(const Options& options) {
-  auto kernel = BootFile::open(options.elf ? "-E" : "-k", options.kernel);
+  auto kernel = BootFile::open(options.option, options.kernel);
   if (!kernel) return kernel.error();
   std::optional<BootFile> ramdisk;
   if (options.ramdisk) {
@@ -39,9 +41,11 @@ Result<std::unique_ptr<BootImage>> BootImage::open(const Options& options) {
   Files files{std::move(kernel).value(), std::move(ramdisk), options.bootargs, options.ram};
   const auto is_elf = ElfImage::recognizes(files.kernel);
   if (!is_elf) return is_elf.error();
-  if (is_elf.value()) return ElfImage::open(std::move(files));
-  if (options.elf) return files.kernel.refuse("not an ELF file; give a bzImage by -k");
-  return LinuxImage::open(std::move(files));
+  const std::string_view option = options.option;
+  if (option == "-k" && !is_elf.value()) return LinuxImage::open(std::move(files));
+  if (option == "-E" && !is_elf.value()) return files.kernel.refuse("not an ELF file; give a bzImage by -k");
+  if (option == "--ovmf" && !is_elf.value()) return files.kernel.refuse(kNoFirmware);
+  return ElfImage::open(std::move(files));
 }
 
 Result<uint64_t> BootImage::Files::place_ramdisk(uint64_t kernel_end, uint64_t top) const {

@@ -17,8 +17,8 @@ namespace acrn {
 class BootImage {
  public:
   struct Options {
-    std::string kernel;  // path
-    bool elf = false;    // it was given as -E, and not as -k
+    std::string kernel;         // path
+    const char* option = "-k";  // how it was given: as -k, -E or --ovmf
     std::optional<std::string> ramdisk;
     std::string bootargs;
     RamLayout ram;

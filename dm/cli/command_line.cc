@@ -20,7 +20,7 @@ namespace acrn {
 namespace {
 
 constexpr size_t kMaxVmName = 63;
-constexpr std::string_view kHostBridge = "hostbridge";
+constexpr std::string_view kHostBridge = "hostbridge", kFirmwareHostBridge = "cloudhv_hostbridge";
 
 using Arguments = std::vector<std::string>;
 
@@ -156,14 +156,18 @@ Result<std::string> vm_name(const SplitCommandLine& line) {
   return name;
 }
 
-// Adds the host bridge if no slot is one, and the table has it.
-Result<void> add_host_bridge(DeviceTable devices, std::vector<PciSlotConfig>& slots) {
+// Adds the host bridge if no slot is one, and the table has it; firmware has its own.
+Result<void> add_host_bridge(DeviceTable devices, bool firmware, std::vector<PciSlotConfig>& slots) {
   const PciAddress origin;
-  const DeviceRow* const bridge = find_row(devices, kHostBridge);
+  const DeviceRow* const bridge = find_row(devices, firmware ? kFirmwareHostBridge : kHostBridge);
   if (bridge == nullptr) return {};
-  for (const PciSlotConfig& slot : slots) {
-    if (slot.device == bridge) return {};
+  bool has_bridge = false;
+  for (PciSlotConfig& slot : slots) {
+    const bool is_bridge = slot.device->name == kHostBridge || slot.device->name == kFirmwareHostBridge;
+    if (is_bridge && firmware) slot.device = bridge;
+    has_bridge = has_bridge || is_bridge;
   }
+  if (has_bridge) return {};
   for (const PciSlotConfig& slot : slots) {
     if (slot.address == origin) {
       return usage_error(concat("-s 0:0,", slot.device->name,
@@ -216,7 +220,7 @@ Result<void> accept_slots(const SplitCommandLine& line, DeviceTable devices, DmC
   }
   const unsigned vcpus = config.serve ? kMaxQueues : config.vcpus;  // the client's are not known
   if (const auto checked = check_slots(config.slots, vcpus); !checked) return checked.error();
-  if (!config.serve) return add_host_bridge(devices, config.slots);
+  if (!config.serve) return add_host_bridge(devices, config.firmware.has_value(), config.slots);
   adapt_to_server(config);
   return check_serve(line, config);
 }

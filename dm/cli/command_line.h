@@ -41,8 +41,8 @@ struct DmConfig {
   bool uuid_given = false;                // else it is made from the name
   uint64_t memory = uint64_t{256} << 20;  // bytes, a multiple of 2 MiB
   unsigned vcpus = 1;
-  std::vector<unsigned> cpu_affinity;  // host CPU of the n-th vCPU; empty: not pinned
-  std::optional<std::string> kernel, elf_file, ramdisk;
+  std::vector<unsigned> cpu_affinity;                              // host CPU of the n-th vCPU; empty: not pinned
+  std::optional<std::string> kernel, elf_file, firmware, ramdisk;  // of the first three at most one
   std::string bootargs;
   std::vector<PciSlotConfig> slots;  // with the host bridge
   std::vector<SerialPortConfig> serial_ports;
@@ -60,7 +60,7 @@ struct DmConfig {
   LoggerSetting logger;
   bool dry_run = false;
 
-  bool has_kernel() const { return kernel || elf_file; }
+  bool has_kernel() const { return kernel || elf_file || firmware; }
 };
 
 // Where a slot's disk is served: <folder>/<vmname>.[<bus>.]<slot>.<function>.sock

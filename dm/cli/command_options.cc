@@ -160,6 +160,14 @@ constexpr CommandOption kOptions[] = {
      .kind = "a path",
      .expects = "the path of an ELF file, like -E zephyr.elf",
      .words = kPathWord},
+    {.names = "--ovmf",
+     .argument = "<file>",
+     .help = "firmware that boots the guest from its disks: an ELF file with a PVH note, as CLOUDHV.fd",
+     .example = "--ovmf CLOUDHV.fd",
+     .accept = accept_path<&DmConfig::firmware>,
+     .kind = "a path",
+     .expects = "the path of firmware, like --ovmf CLOUDHV.fd",
+     .words = kPathWord},
     {.names = "-r,--ramdisk",
      .argument = "<file>",
      .help = "the initial RAM disk of the kernel",
@@ -342,9 +350,9 @@ constexpr ForeignOption kObsolete[] = {
 };
 
 constexpr ForeignOption kUnsupported[] = {
-    {"--ovmf", true},       {"--iasl", true},       {"--enable_trusty", false}, {"--intr_monitor", true},
-    {"--acpidev_pt", true}, {"--mmiodev_pt", true}, {"--vtpm2", true},          {"--lapic_pt", false},
-    {"--rtvm", false},      {"--ssram", false},     {"--psram", false},         {"-c,--ncpus", true},
+    {"--iasl", true},       {"--enable_trusty", false}, {"--intr_monitor", true}, {"--acpidev_pt", true},
+    {"--mmiodev_pt", true}, {"--vtpm2", true},          {"--lapic_pt", false},    {"--rtvm", false},
+    {"--ssram", false},     {"--psram", false},         {"-c,--ncpus", true},
 };
 
 }  // namespace

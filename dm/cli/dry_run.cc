@@ -60,6 +60,7 @@ Json machine_json(const DmConfig& config) {
       {"hypervisor", config.hypervisor ? word_of(kHypervisorWords, *config.hypervisor) : "auto"},
       {"kernel", optional_json(config.kernel)},
       {"elf_file", optional_json(config.elf_file)},
+      {"firmware", optional_json(config.firmware)},
       {"ramdisk", optional_json(config.ramdisk)},
       {"bootargs", config.bootargs},
       {"serial_ports", ports},

@@ -1,8 +1,5 @@
 #include "dm/devices/bridges.h"
 
-#include "dm/devices/function_info.h"
-#include "hw/pci/identity_function.h"
-
 namespace acrn::bridges {
 namespace {
 
@@ -15,22 +12,10 @@ class Bridge final : public Device {
   IdentityFunction function_;
 };
 
-DeviceFacts facts_of(const PciIdentity& identity) { return {.function = function_info(identity)}; }
-
 }  // namespace
 
-Result<DeviceFacts> inspect_host_bridge(const PciSlotConfig&, const VirtioOptions&) {
-  return facts_of(kHostBridgeIdentity);
-}
-
-Result<std::unique_ptr<Device>> create_host_bridge(const PciSlotConfig&, const DeviceEnvironment&, IrqPin&) {
-  return std::unique_ptr<Device>(std::make_unique<Bridge>(kHostBridgeIdentity));
-}
-
-Result<DeviceFacts> inspect_lpc(const PciSlotConfig&, const VirtioOptions&) { return facts_of(kLpcIdentity); }
-
-Result<std::unique_ptr<Device>> create_lpc(const PciSlotConfig&, const DeviceEnvironment&, IrqPin&) {
-  return std::unique_ptr<Device>(std::make_unique<Bridge>(kLpcIdentity));
+Result<std::unique_ptr<Device>> create(const PciIdentity& identity) {
+  return std::unique_ptr<Device>(std::make_unique<Bridge>(identity));
 }
 
 }  // namespace acrn::bridges

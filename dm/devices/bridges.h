@@ -4,15 +4,20 @@
 #include <memory>
 
 #include "dm/devices/device.h"
+#include "dm/devices/function_info.h"
+#include "hw/pci/identity_function.h"
 
 namespace acrn::bridges {
 
-Result<DeviceFacts> inspect_host_bridge(const PciSlotConfig& slot, const VirtioOptions& virtio);
-Result<std::unique_ptr<Device>> create_host_bridge(const PciSlotConfig& slot, const DeviceEnvironment& environment,
-                                                   IrqPin& pin);
+template <const PciIdentity& identity>
+Result<DeviceFacts> inspect(const PciSlotConfig&, const VirtioOptions&) {
+  return DeviceFacts{.function = function_info(identity)};
+}
 
-Result<DeviceFacts> inspect_lpc(const PciSlotConfig& slot, const VirtioOptions& virtio);
-Result<std::unique_ptr<Device>> create_lpc(const PciSlotConfig& slot, const DeviceEnvironment& environment,
-                                           IrqPin& pin);
+Result<std::unique_ptr<Device>> create(const PciIdentity& identity);
+template <const PciIdentity& identity>
+Result<std::unique_ptr<Device>> create(const PciSlotConfig&, const DeviceEnvironment&, IrqPin&) {
+  return create(identity);
+}
 
 }  // namespace acrn::bridges

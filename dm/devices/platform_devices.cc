@@ -18,7 +18,7 @@ uint64_t monotonic_nanoseconds() {
 
 }  // namespace
 
-Result<std::vector<PlatformDevice>> create_board(bool debug_exit, PowerControl& control,
+Result<std::vector<PlatformDevice>> create_board(const BoardOptions& options, PowerControl& control,
                                                  const std::optional<PitEnvironment>& pit) {
   std::vector<PlatformDevice> board;
   const auto add = [&]<class Device>(std::unique_ptr<Device> device) {
@@ -29,7 +29,11 @@ Result<std::vector<PlatformDevice>> create_board(bool debug_exit, PowerControl& 
   add(std::make_unique<KeyboardReset>(control));
   add(std::make_unique<ResetControl>(control));
   add(std::make_unique<Pm1a>(control));
-  if (debug_exit) add(std::make_unique<DebugExit>(control));
+  if (options.debug_exit) add(std::make_unique<DebugExit>(control));
+  if (options.firmware) {
+    add(std::make_unique<SleepControl>(control));
+    add(std::make_unique<PmTimer>(monotonic_nanoseconds));
+  }
   if (pit) {
     auto timer = Pit8254::create(pit->loop, pit->pin, monotonic_nanoseconds);
     if (!timer) return timer.error();

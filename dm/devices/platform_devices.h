@@ -27,9 +27,13 @@ struct PitEnvironment {
   IrqPin& pin;      // the timer's input of the interrupt controllers
 };
 
-// Clock, reset and power, the debug exit if it is asked for, and the timer if the hypervisor has none. The control
-// outlives them.
-Result<std::vector<PlatformDevice>> create_board(bool debug_exit, PowerControl& control,
+struct BoardOptions {
+  bool debug_exit = false;
+  bool firmware = false;  // that looks for a PM timer, and turns the board off by a sleep control register
+};
+
+// Clock, reset and power, what the options say, and the timer if the hypervisor has none. The control outlives them.
+Result<std::vector<PlatformDevice>> create_board(const BoardOptions& options, PowerControl& control,
                                                  const std::optional<PitEnvironment>& pit);
 // COM1 to COM4. Line and pin outlive the device.
 PlatformDevice create_uart(unsigned com, SerialLine& line, IrqPin& pin);

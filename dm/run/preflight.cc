@@ -89,11 +89,26 @@ Result<std::vector<DeviceFacts>> inspect_slots(const DmConfig& config) {
   return facts;
 }
 
-Result<void> check_machine(const DmConfig& config) {
-  if (config.kernel && config.elf_file) {
-    return Error{ErrorKind::kUsage, concat("-E ", *config.elf_file, ": -k ", *config.kernel,
-                                           " is a kernel already; leave one of them out")};
+// What the VM starts with, and the option that says so.
+using NamedKernel = std::pair<const char*, const std::string*>;
+std::vector<NamedKernel> kernels(const DmConfig& config) {
+  std::vector<NamedKernel> given;
+  for (const auto& [option, path] :
+       {std::pair("-k", &config.kernel), std::pair("-E", &config.elf_file), std::pair("--ovmf", &config.firmware)}) {
+    if (*path) given.emplace_back(option, &**path);
   }
+  return given;
+}
+
+Result<void> check_one_kernel(const DmConfig& config) {
+  const auto given = kernels(config);
+  if (given.size() < 2) return {};
+  return Error{ErrorKind::kUsage, concat(given[1].first, " ", *given[1].second, ": the VM starts with ", given[0].first,
+                                         " ", *given[0].second, " already; leave one of them out")};
+}
+
+Result<void> check_machine(const DmConfig& config) {
+  if (auto checked = check_one_kernel(config); !checked) return checked;
   if (!config.has_kernel() && config.ramdisk) {
     return Error{ErrorKind::kUsage,
                  concat("-r ", *config.ramdisk, ": a ramdisk without a kernel; give -k, like -k /boot/vmlinuz")};
@@ -168,8 +183,9 @@ HypervisorOptions hypervisor_options(const DmConfig& config) {
 }
 
 BootImage::Options boot_options(const DmConfig& config) {
-  return {.kernel = config.elf_file ? *config.elf_file : *config.kernel,
-          .elf = config.elf_file.has_value(),
+  const auto [option, path] = kernels(config).front();
+  return {.kernel = *path,
+          .option = option,
           .ramdisk = config.ramdisk,
           .bootargs = config.bootargs,
           .ram = ram_layout(config.memory)};

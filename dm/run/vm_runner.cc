@@ -80,7 +80,7 @@ Result<void> VmRunner::make_devices() {
 Result<void> VmRunner::make_board() {
   std::optional<PitEnvironment> pit;
   if (!machine_->traits().has_timer) pit.emplace(PitEnvironment{loop_, machine_->isa_pin(kTimerIrq)});
-  auto board = create_board(config_.debug_exit, *this, pit);
+  auto board = create_board({.debug_exit = config_.debug_exit, .firmware = config_.firmware.has_value()}, *this, pit);
   if (!board) return board.error();
   board_ = std::move(board).value();
   for (const PlatformDevice& device : board_) machine_->attach(device.first_port, device.ports, *device.device);

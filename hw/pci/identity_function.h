@@ -11,6 +11,8 @@ namespace acrn {
 
 // The identities that ACRN's device model uses.
 inline constexpr PciIdentity kHostBridgeIdentity{.vendor = 0x1275, .device = 0x1275, .class_code = 0x060000};
+// The one by which edk2's firmware for Cloud Hypervisor knows its board.
+inline constexpr PciIdentity kCloudHvBridgeIdentity{.vendor = 0x8086, .device = 0x0d57, .class_code = 0x060000};
 inline constexpr PciIdentity kLpcIdentity{.vendor = 0x8086, .device = 0x7000, .class_code = 0x060100};
 
 class IdentityFunction final : public PciFunction {

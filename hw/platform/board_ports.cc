@@ -73,6 +73,24 @@ void Pm1a::reset() {
   sleep_type_ = 0;
 }
 
+uint32_t SleepControl::read(uint16_t offset, unsigned size) {
+  return read_bytes(offset, size, kPorts, [](unsigned) { return uint8_t{0}; });
+}
+
+void SleepControl::write(uint16_t offset, unsigned size, uint32_t value) {
+  write_bytes(offset, size, kPorts, value, [this](unsigned, uint8_t byte) {
+    const bool off = (byte >> kSleepTypeShift & 7) == Pm1a::kSleepTypeS5;
+    if ((byte & kSleepEnable) != 0 && off) board_.request_power_off();
+  });
+}
+
+uint32_t PmTimer::read(uint16_t offset, unsigned size) {
+  constexpr uint64_t kSecond = 1'000'000'000;
+  const uint64_t now = clock_();
+  const auto ticks = static_cast<uint32_t>(now / kSecond * kFrequency + now % kSecond * kFrequency / kSecond);
+  return read_bytes(offset, size, kPorts, [&](unsigned port) { return static_cast<uint8_t>(ticks >> 8 * port); });
+}
+
 uint32_t DebugExit::read(uint16_t offset, unsigned size) {
   return read_bytes(offset, size, 0, [](unsigned) { return uint8_t{0}; });
 }

@@ -5,6 +5,8 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <functional>
+#include <utility>
 
 #include "acrn/base/mutex.h"
 #include "acrn/platform/port_device.h"
@@ -79,6 +81,38 @@ class Pm1a final : public PortDevice {
   Mutex mutex_;  // leaf
   std::array<uint8_t, 2> enable_ ACRN_GUARDED_BY(mutex_) = {};
   uint8_t sleep_type_ ACRN_GUARDED_BY(mutex_) = 0;
+};
+
+// ACPI 6.4 4.8.3.7: the sleep control register of a board without PM1a.
+class SleepControl final : public PortDevice {
+ public:
+  static constexpr uint16_t kFirstPort = kSleepControlPort.first, kPorts = kSleepControlPort.count;
+  static constexpr uint8_t kSleepEnable = 0x20;
+  static constexpr unsigned kSleepTypeShift = 2;
+
+  explicit SleepControl(PowerControl& board) : board_(board) {}
+  uint32_t read(uint16_t offset, unsigned size) override;
+  void write(uint16_t offset, unsigned size, uint32_t value) override;
+  void reset() override {}
+
+ private:
+  PowerControl& board_;
+};
+
+// ACPI 6.4 4.8.3.3: the power management timer, 32 bits of 3.579545 MHz.
+class PmTimer final : public PortDevice {
+ public:
+  static constexpr uint16_t kFirstPort = kPmTimerPorts.first, kPorts = kPmTimerPorts.count;
+  static constexpr uint64_t kFrequency = 3'579'545;  // Hz
+
+  // `clock`: nanoseconds that only grow; called on any thread.
+  explicit PmTimer(std::function<uint64_t()> clock) : clock_(std::move(clock)) {}
+  uint32_t read(uint16_t offset, unsigned size) override;
+  void write(uint16_t, unsigned, uint32_t) override {}
+  void reset() override {}
+
+ private:
+  const std::function<uint64_t()> clock_;
 };
 
 // Ends the VM with the byte that is written (--debugexit).

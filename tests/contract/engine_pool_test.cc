@@ -61,10 +61,10 @@ std::vector<Worker> workers() {
   return found;
 }
 
-// As many at once as twice the workers, each long enough for another thread to start.
+// So many at once, and each so long, that another thread can start meanwhile on a busy host, too.
 void run_long_reads(BlockRig& rig) {
   std::vector<TestRequest> reads;
-  for (unsigned i = 0; i < 16; i++) reads.push_back(TestRequest::read(0, 2 << 20));
+  for (unsigned i = 0; i < 64; i++) reads.push_back(TestRequest::read(0, 2 << 20));
   rig.run(reads);
   for (const TestRequest& read : reads) EXPECT_EQ(read.error, 0);
 }

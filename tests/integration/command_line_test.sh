@@ -82,7 +82,6 @@ refused 64 '--logger_setting disk,level=9: not a logger setting' --logger_settin
 refused 64 '--memsiz: unknown option; did you mean --memsize?' --memsiz 1G
 refused 64 '--windows=yes: --windows takes no value' --windows=yes
 refused 64 "two VM names, 'a' and 'vm1'" a
-refused 64 '--ovmf: not supported by this device model' --ovmf OVMF.fd
 refused 64 '--lapic_pt: not supported by this device model' --lapic_pt
 refused 66 '-k missing: No such file or directory' -k missing
 refused 66 '-k dir: not a regular file' -k dir
@@ -104,7 +103,7 @@ refused 64 "'32' is not a slot" -s 32,virtio-blk,disk.img
 refused 64 "'9:8' is not a slot" -s 9:8,virtio-blk,disk.img
 refused 64 "'256:0:0' is not a slot" -s 256:0:0,virtio-blk,disk.img
 refused 64 'the emulation is missing' -s 9
-refused 64 "'virtio-net' is not an emulation; known: virtio-blk, hostbridge, lpc" -s 9,virtio-net
+refused 64 "'virtio-net' is not an emulation; known: virtio-blk, hostbridge, cloudhv_hostbridge, lpc" -s 9,virtio-net
 refused 64 'lpc takes no options' -s 31,lpc,x
 refused 64 'slot 9:0 is already taken by virtio-blk (disk.img)' -s 9,virtio-blk,disk.img -s 0/9.0,lpc
 refused 64 "slot 0:0 is the host bridge's" -s 0,virtio-blk,disk.img
@@ -270,7 +269,9 @@ alike 66 '-k /bin/ls: an ELF file with neither a PVH note' -k /bin/ls
 alike 66 "-k $0: not a bzImage" -k "$0"
 alike 66 "-E $0: not an ELF file; give a bzImage by -k" -E "$0"
 alike 66 '-E /bin/ls: an ELF file with neither a PVH note nor a Multiboot header' --elf_file /bin/ls
-alike 64 '-E x: -k kernel is a kernel already' -E x -k kernel
+alike 64 '-E x: the VM starts with -k kernel already; leave one of them out' -E x -k kernel
+alike 64 '--ovmf x: the VM starts with -E kernel already' -E kernel --ovmf x
+alike 66 "--ovmf $0: made for another board; give an ELF file with a PVH note, like CLOUDHV.fd" --ovmf "$0"
 alike 64 '-m 16M: too little for this kernel; give at least 34M' -m 16M -k kernel
 alike 64 '-m 36M: too little for this kernel and ramdisk' -m 36M -k kernel -r other.img -r "$dm"
 alike 64 '-B: 101 bytes; this kernel takes at most 100' -k kernel -B "$(printf 'x%.0s' {1..101})"

@@ -49,7 +49,7 @@ TEST(a_row_makes_a_device_that_a_guest_finds_and_uses) {
 
 TEST(an_emulation_that_is_in_no_row_is_an_error) {
   EXPECT_EQ(parse_slot("5,toy", device_table()).error().message,
-            "-s 5:0,toy: 'toy' is not an emulation; known: virtio-blk, hostbridge, lpc");
+            "-s 5:0,toy: 'toy' is not an emulation; known: virtio-blk, hostbridge, cloudhv_hostbridge, lpc");
   EXPECT_EQ(parse_slot("9,virtio-blk,disk.img", kDevices).error().message,
             "-s 9:0,virtio-blk: 'virtio-blk' is not an emulation; known: toy");
 }

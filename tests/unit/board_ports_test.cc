@@ -83,6 +83,32 @@ TEST(events_can_be_enabled_and_none_happens) {
   EXPECT_EQ(pm1a.read(0, 4), 0u);
 }
 
+TEST(the_sleep_control_register_turns_off_and_knows_no_other_state) {
+  FakeBoard board;
+  SleepControl sleep(board);
+  sleep.write(0, 1, 5 << SleepControl::kSleepTypeShift);
+  sleep.write(0, 1, 1 << SleepControl::kSleepTypeShift | SleepControl::kSleepEnable);
+  EXPECT_EQ(board.asked, "");
+  EXPECT_EQ(sleep.read(0, 1), 0u);
+  sleep.write(0, 1, 0x34);
+  EXPECT_EQ(board.asked, "off ");
+}
+
+TEST(the_power_management_timer_counts_3579545_in_a_second_and_wraps_at_32_bits) {
+  uint64_t now = 0;
+  PmTimer timer([&] { return now; });
+  EXPECT_EQ(timer.read(0, 4), 0u);
+  now = 1'000'000'000;
+  EXPECT_EQ(timer.read(0, 4), 3'579'545u);
+  EXPECT_EQ(timer.read(1, 1), 3'579'545u >> 8 & 0xff);
+  now = 1'200'000'000'000;  // 20 minutes
+  EXPECT_EQ(timer.read(0, 4), static_cast<uint32_t>(uint64_t{1200} * 3'579'545));
+  now += 280;
+  EXPECT_EQ(timer.read(0, 4), static_cast<uint32_t>(uint64_t{1200} * 3'579'545 + 1));
+  timer.write(0, 4, 0);
+  EXPECT_EQ(timer.read(0, 4), static_cast<uint32_t>(uint64_t{1200} * 3'579'545 + 1));
+}
+
 TEST(debug_exit_ends_once_with_the_low_byte) {
   FakeBoard board;
   DebugExit port(board);
@@ -98,7 +124,10 @@ TEST(every_board_port_takes_every_width_and_offset) {
   ResetControl control(board);
   Pm1a pm1a(board);
   DebugExit debug_exit(board);
-  for (PortDevice* device : std::initializer_list<PortDevice*>{&data, &keyboard, &control, &pm1a, &debug_exit}) {
+  SleepControl sleep(board);
+  PmTimer timer([] { return uint64_t{0}; });
+  for (PortDevice* device :
+       std::initializer_list<PortDevice*>{&data, &keyboard, &control, &pm1a, &debug_exit, &sleep, &timer}) {
     for (const uint32_t offset : {0u, 1u, 2u, 3u, 4u, 5u, 6u, 7u, 0xfffdu, 0xffffu}) {
       for (unsigned size = 0; size <= 8; size++) {
         device->read(static_cast<uint16_t>(offset), size);

@@ -86,8 +86,9 @@ TEST(emulation_is_one_of_the_known) {
   EXPECT(block_options(parse_slot("9,virtio-blk,nodisk").value()) != nullptr);
   EXPECT_EQ(slot_error_of("9"), "-s 9: the emulation is missing; give one, like -s 9,virtio-blk,disk.img");
   EXPECT_EQ(slot_error_of("9,"), "-s 9,: the emulation is missing; give one, like -s 9,virtio-blk,disk.img");
-  EXPECT_EQ(slot_error_of("9,virtio-net,tap0"),
-            "-s 9:0,virtio-net: 'virtio-net' is not an emulation; known: virtio-blk, hostbridge, lpc");
+  EXPECT_EQ(
+      slot_error_of("9,virtio-net,tap0"),
+      "-s 9:0,virtio-net: 'virtio-net' is not an emulation; known: virtio-blk, hostbridge, cloudhv_hostbridge, lpc");
   EXPECT_EQ(slot_error_of("0,hostbridge,x"),
             "-s 0:0,hostbridge: 'x': hostbridge takes no options; write just -s 0:0,hostbridge");
 }
@@ -495,6 +496,14 @@ TEST(a_missing_host_bridge_is_added_at_slot_zero) {
   EXPECT_EQ(config_of({"-s", "0:0,hostbridge", "vm1"}).slots.size(), 1u);
   EXPECT_EQ(error_of({"-s", "0,virtio-blk,nodisk", "vm1"}),
             "-s 0:0,virtio-blk: slot 0:0 is the host bridge's; choose another slot for virtio-blk (nodisk)");
+}
+
+TEST(firmware_has_a_host_bridge_of_its_own) {
+  for (const auto& slots : {config_of({"--ovmf", "CLOUDHV.fd", "vm1"}).slots,
+                            config_of({"--ovmf", "CLOUDHV.fd", "-s", "0:0,hostbridge", "vm1"}).slots}) {
+    EXPECT_EQ(slots.size(), 1u);
+    EXPECT_EQ(slots[0].device->name, "cloudhv_hostbridge");
+  }
 }
 
 TEST(affinity_counts_the_vcpus) {

@@ -19,9 +19,9 @@ using test::must;
 constexpr uint64_t kRam = 8 * kMiB;
 
 Result<std::unique_ptr<BootImage>> open(const test::TempDir& folder, const std::vector<std::byte>& kernel,
-                                        std::optional<std::string> ramdisk = std::nullopt, bool elf = true) {
+                                        std::optional<std::string> ramdisk = std::nullopt, const char* option = "-E") {
   return BootImage::open({.kernel = folder.file("kernel", kernel),
-                          .elf = elf,
+                          .option = option,
                           .ramdisk = std::move(ramdisk),
                           .bootargs = "quiet",
                           .ram = {kRam, kMiB}});
@@ -60,7 +60,7 @@ TEST(a_pvh_kernel_is_entered_where_its_note_says_with_its_ramdisk_and_the_map_of
     const test::TempDir folder;
     const std::vector<std::byte> ramdisk(5000, std::byte{7});
     Ram ram;
-    const auto image = must(open(folder, file, folder.file("ramdisk", ramdisk), false));
+    const auto image = must(open(folder, file, folder.file("ramdisk", ramdisk), "-k"));
     const BootState boot = must(image->load(ram.map, true));
     expect_loaded(ram, file);
     EXPECT(!boot.long_mode);

@@ -87,6 +87,14 @@ case $verb in
     another_kernel newer linux-image-cloud-amd64/trixie 'virtio_pci virtio_blk ext4'
     [ -z "$full" ] || another_kernel full linux-image-amd64 'virtio_pci virtio_blk ext4'
 
+    # Firmware, and a disk that it boots.
+    mkdir "$root/guest/firmware"
+    if { image=$("$guest_dir/get_firmware.sh" "$guest_cache") &&
+      "$guest_dir/make_efi_disk.sh" "$root/guest/firmware/disk.img" "$here/grub.cfg" "$kernel/vmlinuz"; } 2>"$root/guest/firmware/missing"; then
+      rm "$root/guest/firmware/missing"
+      cp "$image" "$root/guest/firmware/"
+    fi
+
     # The programs for guests are on a disk: fio with its libraries is too much for an initramfs.
     "$guest_dir/make_root.sh" "$folder/tools" --file fio:/tools/fio --file mkfs.ext4:/tools/mkfs.ext4 \
       --file "$(program vblk_probe):/tools/vblk_probe" --file "$(program out_port):/tools/out_port"

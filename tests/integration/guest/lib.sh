@@ -70,7 +70,8 @@ job() {
 # comes to it as input. $append: for the kernel's command line. $preload: a library for acrn-dm. Over Linux's own ACRN
 # module it is confined; what stands in for the module inside of the process is not.
 # The time limit kills it, status 137.
-append='' preload='' limit=60 memory=256M kernel=$ACRN_GUEST/vmlinuz hypervisor=${ACRN_GUEST_HYPERVISOR:-kvm}
+# $firmware: it starts the VM, and not $kernel.
+append='' preload='' limit=60 memory=256M kernel=$ACRN_GUEST/vmlinuz firmware='' hypervisor=${ACRN_GUEST_HYPERVISOR:-kvm}
 start() {
   vm=$1
   shift
@@ -80,8 +81,12 @@ start() {
   libraries=$preload
   [ "$hypervisor" != acrn ] || libraries="$ACRN_GUEST/libhsm_on_kvm.so $preload"
   [ "$hypervisor" != driver ] || set -- --sandbox on "$@"
-  LD_PRELOAD=$libraries timeout -s KILL "$limit" acrn-dm -m "$memory" -k "$kernel" -r "$vm.gz" \
-    -B "console=ttyS0 quiet $append" -s 0:0,hostbridge -s 1:0,lpc -l com1,stdio "$@" "$vm" \
+  if [ -n "$firmware" ]; then
+    set -- --ovmf "$firmware" "$@"
+  else
+    set -- -k "$kernel" -r "$vm.gz" -B "console=ttyS0 quiet $append" "$@"
+  fi
+  LD_PRELOAD=$libraries timeout -s KILL "$limit" acrn-dm -m "$memory" -s 0:0,hostbridge -s 1:0,lpc -l com1,stdio "$@" "$vm" \
     <>"$vm.in" >"$vm.console" 2>"$vm.err" &
   pid=$!
   echo $pid >"$vm.pid"

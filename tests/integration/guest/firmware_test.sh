@@ -1,0 +1,33 @@
+#!/bin/sh
+# Firmware boots the guest from its disks: a GPT with GRUB and a kernel on one, what it runs on another. It moves the BARs.
+# COVERS(guest): firmware (CLOUDHV.fd): GPT, GRUB for EFI, three disks, moved BARs, two CPUs, reboot, power-off
+. "${0%/*}/lib.sh"
+
+[ ! -e "$ACRN_GUEST/firmware/missing" ] || skipped "$(tail -n 1 "$ACRN_GUEST/firmware/missing")"
+cp "$ACRN_GUEST/firmware/disk.img" boot.img
+job efi <<'END'
+check 'EFI' test -d /sys/firmware/efi
+equal 'CPUs' "$(grep -c ^processor /proc/cpuinfo)" 2
+check 'the partition' test -b /dev/vda1
+contains 'interrupts' "$(grep virtio /proc/interrupts)" PCI-MSI
+for slot in 9 a b; do
+  read -r begin _ <"/sys/bus/pci/devices/0000:00:0$slot.0/resource"
+  [ $((begin)) -ge $((0xc000)) ] || fail "slot $slot: its registers are at $begin"
+done
+if [ "$(head -c 5 /dev/vdc)" != again ]; then
+  printf again | dd of=/dev/vdc conv=notrunc 2>/dev/null
+  sync
+  echo @reboots
+  reboot -f
+  sleep 10
+fi
+fill /dev/vdc 1024
+END
+ext4 job.img 64M
+debugfs -w -R 'write efi.gz job.gz' job.img 2>/dev/null
+truncate -s 16M data.img
+firmware=$ACRN_GUEST/firmware/CLOUDHV.fd memory=512M limit=140
+boot efi --cpus 2 -s 9,virtio-blk,boot.img -s 10,virtio-blk,job.img,ro -s 11,virtio-blk,data.img,writeback
+expect_equal 'starts of GRUB' "$(console efi | grep -c @menu)" 2
+expect_equal 'reboots' "$(console efi | grep -c @reboots)" 1
+finish

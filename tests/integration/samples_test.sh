@@ -38,6 +38,7 @@ case $sample in
     expect_contains 'the program' "$out" 'Hello, world!'
     ;;
   qemu_vfio_user | qemu_vhost_user | uml_vhost_user) expect_contains 'the file' "$out" 'hello from Linux' ;;
+  bare_metal) expect_equal 'the last line' "$(tail -n 1 "$work/stdout" | tr -d '\r')" 'all is well' ;;
   *) fail "no sample '$sample'" ;;
 esac
 finish

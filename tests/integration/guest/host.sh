@@ -75,6 +75,9 @@ case $verb in
     # Half of them is for their debugger.
     find "$root" -name acrn-dm -o -name 'libacrn_blk.so*' | xargs strip 2>/dev/null || true
     cp "$here"/*.sh "$kernel/vmlinuz" "$root/guest/"
+    mkdir -p "$root/guest/bare_metal"
+    add_file "$root" "$(program host/answer):/usr/bin/answer"
+    cp "$(dirname "$(program lessons.elf)")"/*.elf "$root/guest/bare_metal/"
     add_file "$root" "$(program acrn_hypervisor):/usr/bin/acrn_hypervisor"
     if [ -e "$folder/direct" ]; then
       echo "this host's kernel is not ours to change" >"$folder/no_driver"

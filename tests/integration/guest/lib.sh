@@ -67,10 +67,9 @@ job() {
 }
 
 # start <vm> [<option of acrn-dm>...]: leaves $pid; <vm>.console is what the guest prints, what is written to <vm>.in
-# comes to it as input. $append: for the kernel's command line. $preload: a library for acrn-dm. Over Linux's own ACRN
-# module it is confined; what stands in for the module inside of the process is not.
-# The time limit kills it, status 137.
-# $firmware: it starts the VM, and not $kernel.
+# comes to it as input. Without job there is no ramdisk. $append: for the kernel's command line. $firmware: it starts the VM,
+# and not $kernel. $preload: a library for acrn-dm. Over Linux's own ACRN module it is confined; what stands in for the
+# module inside of the process is not. The time limit kills it, status 137.
 append='' preload='' limit=60 memory=256M kernel=$ACRN_GUEST/vmlinuz firmware='' hypervisor=${ACRN_GUEST_HYPERVISOR:-kvm}
 start() {
   vm=$1
@@ -84,7 +83,8 @@ start() {
   if [ -n "$firmware" ]; then
     set -- --ovmf "$firmware" "$@"
   else
-    set -- -k "$kernel" -r "$vm.gz" -B "console=ttyS0 quiet $append" "$@"
+    [ ! -e "$vm.gz" ] || set -- -r "$vm.gz" "$@"
+    set -- -k "$kernel" -B "console=ttyS0 quiet $append" "$@"
   fi
   LD_PRELOAD=$libraries timeout -s KILL "$limit" acrn-dm -m "$memory" -s 0:0,hostbridge -s 1:0,lpc -l com1,stdio "$@" "$vm" \
     <>"$vm.in" >"$vm.console" 2>"$vm.err" &

@@ -59,9 +59,10 @@ struct DmConfig {
   std::optional<std::string> user;         // who it becomes then; absent: it stays who it is
   LoggerSetting logger;
   bool dry_run = false;
-
-  bool has_kernel() const { return kernel || elf_file || firmware; }
 };
+
+// Something that the VM can start with.
+inline bool has_kernel(const DmConfig& config) { return config.kernel || config.elf_file || config.firmware; }
 
 // Where a slot's disk is served: <folder>/<vmname>.[<bus>.]<slot>.<function>.sock
 std::string serve_socket(const DmConfig& config, const PciAddress& address);

@@ -109,11 +109,11 @@ Result<void> check_one_kernel(const DmConfig& config) {
 
 Result<void> check_machine(const DmConfig& config) {
   if (auto checked = check_one_kernel(config); !checked) return checked;
-  if (!config.has_kernel() && config.ramdisk) {
+  if (!has_kernel(config) && config.ramdisk) {
     return Error{ErrorKind::kUsage,
                  concat("-r ", *config.ramdisk, ": a ramdisk without a kernel; give -k, like -k /boot/vmlinuz")};
   }
-  if (config.has_kernel()) {
+  if (has_kernel(config)) {
     if (auto kernel = BootImage::open(boot_options(config)); !kernel) return kernel.error();
   }
   if (auto checked = check_affinity(hypervisor_options(config)); !checked) return checked;

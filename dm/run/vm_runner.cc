@@ -36,7 +36,7 @@ Result<void> VmRunner::try_start() {
 }
 
 Result<std::unique_ptr<BootImage>> VmRunner::open_kernel() const {
-  if (!config_.has_kernel()) {
+  if (!has_kernel(config_)) {
     return Error{ErrorKind::kUsage, "-k: the kernel is missing; give a bzImage, like -k /boot/vmlinuz"};
   }
   return BootImage::open(boot_options(config_));

@@ -124,6 +124,20 @@ case $verb in
       export ACRN_GUEST=$root/guest ACRN_GUEST_HYPERVISOR=${2:-kvm} PATH=$root/usr/bin:$root/usr/sbin
       exec busybox sh "$here/$1"
     fi
+    # QEMU's emulation ends by an assertion when a guest's guest, as this firmware, writes its task priority (CR8) while an
+    # interrupt waits: 7.2 and 10.1 do. So a machine of its own, and some more.
+    if [ "$1" = firmware_test.sh ]; then
+      for try in 1 2 3 4 5; do
+        status=0
+        "$guest_dir/emulated_host.sh" run --root "$root" --memory 1536M --timeout 150 -- \
+          env ACRN_GUEST=/guest sh "/guest/$1" >"$folder/firmware.log" 2>&1 || status=$?
+        grep -q 'tcg_handle_interrupt: assertion\|bql_locked' "$folder/firmware.log" || break
+        echo "QEMU has ended by its assertion ($try)"
+        [ $try -lt 5 ] || { echo 'skipped: QEMU ends by an assertion each time' && exit 77; }
+      done
+      cat "$folder/firmware.log"
+      exit $status
+    fi
     # The ACRN port's RAM is fast in huge pages: two guests' worth.
     pages=0
     [ "${2:-kvm}" = kvm ] || pages=280

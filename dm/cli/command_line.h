@@ -51,6 +51,7 @@ struct DmConfig {
   std::optional<uint32_t> virtio_poll;  // nanoseconds between polls; absent: kicks
   bool windows = false;
   bool debug_exit = false;
+  unsigned stop_timeout = 0;               // seconds that a guest has to power off when the VM is to end; 0: none
   std::optional<std::string> cmd_monitor;  // the control socket's path
   std::optional<ListeningPlace> metrics;   // where its counts are read by HTTP
   std::optional<ServeConfig> serve;        // no machine: the disks are for other VMMs

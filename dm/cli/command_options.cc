@@ -123,6 +123,13 @@ bool accept_flag(DmConfig& config, Text) {
   return config.*member = true;
 }
 
+bool accept_stop_timeout(DmConfig& config, Text value) {
+  constexpr uint64_t kMost = 86400;
+  const auto seconds = parse_number(value, 0, kMost);
+  if (seconds) config.stop_timeout = static_cast<unsigned>(*seconds);
+  return seconds.has_value();
+}
+
 constexpr CommandOption kOptions[] = {
     {.names = "-s,--pci_slot",
      .argument = "<slot>,<emulation>[,<config>]",
@@ -252,6 +259,15 @@ constexpr CommandOption kOptions[] = {
      .help = "a guest's write of v to port 0xf4 ends the VM with status (v << 1) | 1",
      .example = "--debugexit",
      .accept = accept_flag<&DmConfig::debug_exit>},
+    {.names = "--stop_timeout",
+     .argument = "<seconds>",
+     .help = "how long a guest may take to power off when the VM is to end; default 0: it is not asked",
+     .example = "--stop_timeout 60",
+     .accept = accept_stop_timeout,
+     .kind = "a time",
+     .expects = "seconds, 0 to 86400, like --stop_timeout 60",
+     .manual = "How long a guest may take to power off when SIGTERM or the control socket's stop end the VM: its power "
+               "button is pressed first. The default is 0: it is not asked. A second stop does not wait."},
     {.names = "--cmd_monitor",
      .argument = "<socket>",
      .help = "the control socket",

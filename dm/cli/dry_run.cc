@@ -68,6 +68,7 @@ Json machine_json(const DmConfig& config) {
       {"virtio_poll_ns", optional_json(config.virtio_poll)},
       {"windows", config.windows},
       {"debugexit", config.debug_exit},
+      {"stop_timeout_s", config.stop_timeout},
       {"cmd_monitor", optional_json(config.cmd_monitor)},
       {"metrics", config.metrics ? Json(to_text(*config.metrics)) : Json(nullptr)},
   };

@@ -18,17 +18,19 @@ uint64_t monotonic_nanoseconds() {
 
 }  // namespace
 
-Result<std::vector<PlatformDevice>> create_board(const BoardOptions& options, PowerControl& control,
-                                                 const std::optional<PitEnvironment>& pit) {
-  std::vector<PlatformDevice> board;
+Result<Board> create_board(const BoardOptions& options, PowerControl& control, IrqPin& sci,
+                           const std::optional<PitEnvironment>& pit) {
+  Board board;
   const auto add = [&]<class Device>(std::unique_ptr<Device> device) {
-    board.push_back({Device::kFirstPort, Device::kPorts, std::move(device)});
+    board.devices.push_back({Device::kFirstPort, Device::kPorts, std::move(device)});
   };
   add(std::make_unique<Rtc>([] { return std::time(nullptr); }));
   add(std::make_unique<KeyboardData>());
   add(std::make_unique<KeyboardReset>(control));
   add(std::make_unique<ResetControl>(control));
-  add(std::make_unique<Pm1a>(control));
+  auto power = std::make_unique<Pm1a>(control, sci);
+  board.button = power.get();
+  add(std::move(power));
   if (options.debug_exit) add(std::make_unique<DebugExit>(control));
   if (options.firmware) {
     add(std::make_unique<SleepControl>(control));

@@ -32,13 +32,19 @@ struct BoardOptions {
   bool firmware = false;  // that looks for a PM timer, and turns the board off by a sleep control register
 };
 
-// Clock, reset and power, what the options say, and the timer if the hypervisor has none. The control outlives them.
-Result<std::vector<PlatformDevice>> create_board(const BoardOptions& options, PowerControl& control,
-                                                 const std::optional<PitEnvironment>& pit);
+struct Board {
+  std::vector<PlatformDevice> devices;
+  PowerButton* button = nullptr;  // one of them
+};
+
+// Clock, reset and power, what the options say, and the timer if the hypervisor has none. The control and `sci`, the
+// input for ACPI's interrupts, outlive them.
+Result<Board> create_board(const BoardOptions& options, PowerControl& control, IrqPin& sci,
+                           const std::optional<PitEnvironment>& pit);
 // COM1 to COM4. Line and pin outlive the device.
 PlatformDevice create_uart(unsigned com, SerialLine& line, IrqPin& pin);
 
-inline constexpr unsigned kTimerIrq = 0;
+inline constexpr unsigned kTimerIrq = 0, kPowerIrq = 9;
 constexpr unsigned uart_irq(unsigned com) { return com % 2 == 1 ? 4 : 3; }
 
 }  // namespace acrn

@@ -186,8 +186,7 @@ GenericAddress port(uint16_t address, uint8_t bits) {
 Bytes fadt(uint64_t facs_at, uint64_t dsdt_at) {
   constexpr uint8_t kCenturyRegister = 0x32;
   constexpr uint16_t kLegacyDevices = 1 << 0, kNoVga = 1 << 2;
-  constexpr uint32_t kWbinvd = 1 << 0, kProcC1 = 1 << 2, kNoPowerButton = 1 << 4, kNoSleepButton = 1 << 5,
-                     kResetSupported = 1 << 10;
+  constexpr uint32_t kWbinvd = 1 << 0, kProcC1 = 1 << 2, kNoSleepButton = 1 << 5, kResetSupported = 1 << 10;
   Fadt fadt{};
   fadt.header = header("FACP", 3);
   fadt.facs = static_cast<uint32_t>(facs_at);
@@ -201,7 +200,7 @@ Bytes fadt(uint64_t facs_at, uint64_t dsdt_at) {
   fadt.c3_latency = 0xffff;
   fadt.century = kCenturyRegister;
   fadt.boot_architecture = kLegacyDevices | kNoVga;
-  fadt.flags = kWbinvd | kProcC1 | kNoPowerButton | kNoSleepButton | kResetSupported;
+  fadt.flags = kWbinvd | kProcC1 | kNoSleepButton | kResetSupported;
   fadt.reset_register = port(kResetControlPort.first, 8);
   fadt.reset_value = kResetValue;
   fadt.x_facs = facs_at;

@@ -79,6 +79,12 @@ void Runner::request_held(const std::string& what) {
 }
 
 void Runner::request_stop() {
+  loop_.post([this] {
+    if (!finished_ && !ask_guest()) end(0);
+  });
+}
+
+void Runner::request_end() {
   loop_.post([this] { end(0); });
 }
 

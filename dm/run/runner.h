@@ -28,7 +28,8 @@ class Runner : protected ControlTarget {
 
   // If that fails, it has ended. On the loop.
   void start();
-  // Ends it in good order: nothing uses the disks any more, requests done, disks flushed. Any thread.
+  // Ends it in good order: nothing uses the disks any more, requests done, disks flushed. A guest that has time for it
+  // (--stop_timeout) is asked to power off first. Any thread.
   void request_stop();
 
   // Readable once it has ended. Any thread.
@@ -40,6 +41,10 @@ class Runner : protected ControlTarget {
   Runner(const DmConfig& config, EpollLoop& loop) : config_(config), loop_(loop) {}
 
   virtual Result<void> try_start() = 0;
+  // The same without asking. Any thread.
+  void request_end();
+  // True: the guest is about to end it, or a timer is.
+  virtual bool ask_guest() { return false; }
   // A failed request is held (ErrorPolicy). `what` says whose and why.
   virtual void request_held(const std::string& what);
   // Returns when nothing uses the devices any more and every disk is flushed: the first error. Also after a start

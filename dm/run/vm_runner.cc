@@ -80,9 +80,17 @@ Result<void> VmRunner::make_devices() {
 Result<void> VmRunner::make_board() {
   std::optional<PitEnvironment> pit;
   if (!machine_->traits().has_timer) pit.emplace(PitEnvironment{loop_, machine_->isa_pin(kTimerIrq)});
-  auto board = create_board({.debug_exit = config_.debug_exit, .firmware = config_.firmware.has_value()}, *this, pit);
+  auto board = create_board({.debug_exit = config_.debug_exit, .firmware = config_.firmware.has_value()}, *this,
+                            machine_->isa_pin(kPowerIrq), pit);
   if (!board) return board.error();
-  board_ = std::move(board).value();
+  board_ = std::move(board.value().devices);
+  button_ = board.value().button;
+  auto timer = loop_.make_timer([this] {
+    log(LogLevel::kWarning, concat("the guest has not powered off within ", config_.stop_timeout, " s; the VM ends"));
+    end(0);
+  });
+  if (!timer) return timer.error();
+  stop_timer_ = std::move(timer).value();
   for (const PlatformDevice& device : board_) machine_->attach(device.first_port, device.ports, *device.device);
   return {};
 }
@@ -97,6 +105,18 @@ Result<void> VmRunner::make_serial_ports() {
     board_.push_back(std::move(uart));
   }
   return {};
+}
+
+// Only once: who asks again does not want to wait.
+bool VmRunner::ask_guest() {
+  if (config_.stop_timeout == 0 || paused_ || !stop_timer_ || std::exchange(stop_asked_, true)) return false;
+  if (!button_->press()) {
+    log(LogLevel::kInfo, "the guest does not listen to its power button");
+    return false;
+  }
+  log(LogLevel::kInfo, concat("the guest is asked to power off, and has ", config_.stop_timeout, " s for it"));
+  stop_timer_->start_once(uint64_t{config_.stop_timeout} * 1'000'000'000);
+  return true;
 }
 
 void VmRunner::request_debug_exit(uint8_t value) {

@@ -30,9 +30,10 @@ class VmRunner final : public Runner, private PowerControl {
   Result<void> make_serial_ports();
 
   void request_reset() override;
-  void request_power_off() override { request_stop(); }
+  void request_power_off() override { request_end(); }
   void request_debug_exit(uint8_t value) override;
 
+  bool ask_guest() override;
   void request_held(const std::string& what) override;
   Result<void> pause() override;
   Result<void> resume() override;
@@ -40,7 +41,7 @@ class VmRunner final : public Runner, private PowerControl {
 
   void restart();
 
-  bool paused_ = false;
+  bool paused_ = false, stop_asked_ = false;
   std::atomic<bool> reset_asked_{false};
 
   // In the order of their dependence: what is below uses what is above, and the devices use the machine.
@@ -49,6 +50,8 @@ class VmRunner final : public Runner, private PowerControl {
   std::unique_ptr<Machine> machine_;
   std::vector<std::unique_ptr<SerialLine>> lines_;
   std::vector<PlatformDevice> board_;
+  PowerButton* button_ = nullptr;      // the board's
+  std::unique_ptr<Timer> stop_timer_;  // the guest's time to power off
 };
 
 }  // namespace acrn

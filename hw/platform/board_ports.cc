@@ -44,7 +44,7 @@ void ResetControl::write(uint16_t offset, unsigned size, uint32_t value) {
 uint32_t Pm1a::read(uint16_t offset, unsigned size) {
   return read_bytes(offset, size, kPorts, [this](unsigned port) -> uint8_t {
     MutexLock lock(mutex_);
-    if (port < kPm1Enable) return 0;
+    if (port < kPm1Enable) return status_[port];
     if (port < kPm1Control) return enable_[port - kPm1Enable];
     // SLP_EN reads as 0.
     return port == kPm1Control ? uint8_t{kSciEnable} : static_cast<uint8_t>(sleep_type_ << kSleepTypeShiftHigh);
@@ -53,12 +53,14 @@ uint32_t Pm1a::read(uint16_t offset, unsigned size) {
 
 void Pm1a::write(uint16_t offset, unsigned size, uint32_t value) {
   write_bytes(offset, size, kPorts, value, [this](unsigned port, uint8_t byte) { write_register(port, byte); });
+  sci_.update();
 }
 
 void Pm1a::write_register(unsigned port, uint8_t value) {
   const uint8_t sleep_type = (value >> kSleepTypeShiftHigh) & kSleepTypeBits;
   {
     MutexLock lock(mutex_);
+    if (port < kPm1Enable) status_[port] &= static_cast<uint8_t>(~value);  // a 1 clears
     if (port >= kPm1Enable && port < kPm1Control) enable_[port - kPm1Enable] = value;
     if (port == kPm1ControlHigh) sleep_type_ = sleep_type;
   }
@@ -67,10 +69,29 @@ void Pm1a::write_register(unsigned port, uint8_t value) {
   }
 }
 
-void Pm1a::reset() {
+bool Pm1a::press() {
+  bool listens = false;
+  {
+    MutexLock lock(mutex_);
+    status_[1] |= kPowerButton >> 8;
+    listens = (enable_[1] & kPowerButton >> 8) != 0;
+  }
+  sci_.update();
+  return listens;
+}
+
+bool Pm1a::wants_sci() {
   MutexLock lock(mutex_);
-  enable_ = {};
-  sleep_type_ = 0;
+  return (status_[1] & enable_[1] & kPowerButton >> 8) != 0;
+}
+
+void Pm1a::reset() {
+  {
+    MutexLock lock(mutex_);
+    status_ = enable_ = {};
+    sleep_type_ = 0;
+  }
+  sci_.update();
 }
 
 uint32_t SleepControl::read(uint16_t offset, unsigned size) {

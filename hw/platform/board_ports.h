@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "acrn/base/mutex.h"
+#include "acrn/pci/level_interrupt.h"
 #include "acrn/platform/port_device.h"
 #include "acrn/platform/port_map.h"
 #include "acrn/platform/power_control.h"
@@ -57,9 +58,9 @@ class ResetControl final : public PortDevice {
   std::atomic<uint8_t> value_{0};
 };
 
-// ACPI 6.4 4.8.3: the PM1a event block (status, enable) and, behind it, the control block. The board raises no SCI, so
-// no status bit is ever set.
-class Pm1a final : public PortDevice {
+// ACPI 6.4 4.8.3: the PM1a event block (status, enable) and, behind it, the control block. One event can happen, the
+// power button; the SCI is asserted while it has and is enabled.
+class Pm1a final : public PortDevice, public PowerButton {
  public:
   static constexpr uint16_t kFirstPort = kPm1aPorts.first, kPorts = kPm1aPorts.count;
   static constexpr uint16_t kEventPort = 0x400, kEventPorts = 4;
@@ -69,17 +70,23 @@ class Pm1a final : public PortDevice {
   static constexpr uint16_t kSleepEnable = 0x2000;
   static constexpr unsigned kSleepTypeShift = 10;
 
-  explicit Pm1a(PowerControl& board) : board_(board) {}
+  static constexpr uint16_t kPowerButton = 0x0100;  // of status and enable
+
+  // Both outlive it.
+  Pm1a(PowerControl& board, IrqPin& sci) : board_(board), sci_(sci, [this] { return wants_sci(); }) {}
   uint32_t read(uint16_t offset, unsigned size) override;
   void write(uint16_t offset, unsigned size, uint32_t value) override;
   void reset() override;
+  bool press() override;
 
  private:
+  bool wants_sci();
   void write_register(unsigned port, uint8_t value);
 
   PowerControl& board_;
+  LevelInterrupt sci_;
   Mutex mutex_;  // leaf
-  std::array<uint8_t, 2> enable_ ACRN_GUARDED_BY(mutex_) = {};
+  std::array<uint8_t, 2> status_ ACRN_GUARDED_BY(mutex_) = {}, enable_ ACRN_GUARDED_BY(mutex_) = {};
   uint8_t sleep_type_ ACRN_GUARDED_BY(mutex_) = 0;
 };
 

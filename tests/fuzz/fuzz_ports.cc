@@ -42,14 +42,17 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   acrn::KeyboardData keyboard_data;
   acrn::KeyboardReset keyboard_reset(board);
   acrn::ResetControl reset_control(board);
-  acrn::Pm1a pm1a(board);
+  acrn::Pm1a pm1a(board, board);
   acrn::DebugExit debug_exit(board);
   acrn::SystemPortB port_b(*pit);
-  const std::array<acrn::PortDevice*, 9> devices{&uart,       &rtc,           &keyboard_reset, &reset_control, &pm1a,
-                                                 &debug_exit, &keyboard_data, pit.get(),       &port_b};
+  acrn::SleepControl sleep(board);
+  acrn::PmTimer timer([] { return uint64_t{1} << 60; });
+  const std::array<acrn::PortDevice*, 11> devices{&uart,   &rtc,        &keyboard_reset, &reset_control,
+                                                  &pm1a,   &debug_exit, &keyboard_data,  pit.get(),
+                                                  &port_b, &sleep,      &timer};
   for (; size >= 3; data += 3, size -= 3) {
     // Three bytes: what, where and how wide, value.
-    const unsigned what = data[0] % 13;
+    const unsigned what = data[0] % 15;
     const auto offset = static_cast<uint16_t>(data[1] & 0x0f);
     const unsigned width = 1u << (data[1] >> 4) % 3;
     const uint32_t value = data[2] * 0x01010101u;
@@ -58,12 +61,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
         devices[what]->write(offset, width, value);
       else
         devices[what]->read(offset, width);
-    } else if (what == 9) {
+    } else if (what == 11) {
       devices[data[1] % devices.size()]->reset();
-    } else if (what == 10) {
+    } else if (what == 12) {
       board.room += data[2];
       board.listener->room_arrived();
-    } else if (what == 11) {
+    } else if (what == 13) {
       loop.advance(uint64_t{data[2]} << data[1] % 40, 8);
     } else {
       board.input = data[2];

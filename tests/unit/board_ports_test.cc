@@ -17,6 +17,12 @@ class FakeBoard final : public PowerControl {
   std::string asked;
 };
 
+class FakePin final : public IrqPin {
+ public:
+  void set_level(bool asserted) override { level = asserted; }
+  bool level = false;
+};
+
 }  // namespace
 
 TEST(the_keyboard_controllers_pulse_resets) {
@@ -53,7 +59,8 @@ TEST(bit_2_of_the_reset_register_resets_and_what_was_written_reads_back) {
 
 TEST(sleep_type_5_with_sleep_enable_turns_off_by_word_and_by_byte) {
   FakeBoard board;
-  Pm1a pm1a(board);
+  FakePin sci;
+  Pm1a pm1a(board, sci);
   constexpr uint32_t s5 = Pm1a::kSleepTypeS5 << Pm1a::kSleepTypeShift;
   pm1a.write(4, 2, s5);
   pm1a.write(4, 2, Pm1a::kSleepEnable | 1 << Pm1a::kSleepTypeShift);  // another state: there is none
@@ -66,7 +73,8 @@ TEST(sleep_type_5_with_sleep_enable_turns_off_by_word_and_by_byte) {
 
 TEST(acpi_mode_is_always_on_and_sleep_enable_reads_0) {
   FakeBoard board;
-  Pm1a pm1a(board);
+  FakePin sci;
+  Pm1a pm1a(board, sci);
   EXPECT_EQ(pm1a.read(4, 2), 1u);
   pm1a.write(4, 2, 0x3400);
   EXPECT_EQ(pm1a.read(4, 2), 0x1401u);
@@ -74,13 +82,36 @@ TEST(acpi_mode_is_always_on_and_sleep_enable_reads_0) {
 
 TEST(events_can_be_enabled_and_none_happens) {
   FakeBoard board;
-  Pm1a pm1a(board);
+  FakePin sci;
+  Pm1a pm1a(board, sci);
   pm1a.write(0, 4, 0x0120ffff);
   EXPECT_EQ(pm1a.read(0, 4), 0x01200000u);
   pm1a.write(3, 1, 0x03);
   EXPECT_EQ(pm1a.read(2, 2), 0x0320u);
   pm1a.reset();
   EXPECT_EQ(pm1a.read(0, 4), 0u);
+}
+
+TEST(the_power_button_interrupts_a_guest_that_listens_until_it_has_seen_to_it) {
+  FakeBoard board;
+  FakePin sci;
+  Pm1a pm1a(board, sci);
+  EXPECT(!pm1a.press());  // nobody listens, but it is remembered
+  EXPECT(!sci.level);
+  EXPECT_EQ(pm1a.read(0, 2), uint32_t{Pm1a::kPowerButton});
+  pm1a.write(2, 2, Pm1a::kPowerButton);
+  EXPECT(sci.level);
+  pm1a.write(0, 2, 0x0001);  // another event's
+  EXPECT(sci.level);
+  pm1a.write(0, 2, Pm1a::kPowerButton);
+  EXPECT(!sci.level);
+  EXPECT_EQ(pm1a.read(0, 2), 0u);
+  EXPECT(pm1a.press());
+  EXPECT(sci.level);
+  pm1a.reset();
+  EXPECT(!sci.level);
+  EXPECT_EQ(pm1a.read(0, 4), 0u);
+  EXPECT_EQ(board.asked, "");
 }
 
 TEST(the_sleep_control_register_turns_off_and_knows_no_other_state) {
@@ -122,7 +153,8 @@ TEST(every_board_port_takes_every_width_and_offset) {
   KeyboardData data;
   KeyboardReset keyboard(board);
   ResetControl control(board);
-  Pm1a pm1a(board);
+  FakePin sci;
+  Pm1a pm1a(board, sci);
   DebugExit debug_exit(board);
   SleepControl sleep(board);
   PmTimer timer([] { return uint64_t{0}; });

@@ -15,4 +15,14 @@ class PowerControl {
   ~PowerControl() = default;
 };
 
+// What the host can ask of a guest. Any thread.
+class PowerButton {
+ public:
+  // False: the guest does not listen.
+  virtual bool press() = 0;
+
+ protected:
+  ~PowerButton() = default;
+};
+
 }  // namespace acrn

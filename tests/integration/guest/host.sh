@@ -85,7 +85,7 @@ case $verb in
       rm "$folder/no_driver"
       cp "$driver"/*.ko "$root/guest/"
     fi
-    initramfs "$root/guest/base.gz" "$kernel" 'virtio_pci virtio_blk'
+    initramfs "$root/guest/base.gz" "$kernel" 'virtio_pci virtio_blk button evdev'
     attempt "$guest_dir/get_vmlinux.sh" "$kernel/vmlinuz" "$root/guest/vmlinux"
     another_kernel newer linux-image-cloud-amd64/trixie 'virtio_pci virtio_blk ext4'
     [ -z "$full" ] || another_kernel full linux-image-amd64 'virtio_pci virtio_blk ext4'

@@ -44,11 +44,14 @@ for delay in 0 20000 100000 300000; do
   esac
 done
 
-# A disk that stalls in the flush at the end.
-cp load.gz stalled.gz
+# A disk that stalls in the flush at the end. What no driver has started has nothing to flush.
+job stalled <<'END'
+echo @ready
+sleep 1000
+END
 preload=$ACRN_GUEST/libslow_sync.so
 start stalled -s 9,virtio-blk,disk.img,writeback
-usleep 500000
+await stalled @ready
 kill -TERM "$pid"
 sleep 2
 if running stalled; then

@@ -1,6 +1,5 @@
 // EnginePool: elements, workers and completions. Counts every allocation of the program.
 #include <fcntl.h>
-#include <pthread.h>
 #include <sched.h>
 #include <unistd.h>
 
@@ -16,6 +15,7 @@
 #include "tests/contract/host_media.h"
 #include "tests/contract/steady.h"
 #include "tests/support/filter_fault.h"
+#include "tests/support/no_threads.h"
 
 namespace acrn::test {
 namespace {
@@ -68,28 +68,6 @@ void run_long_reads(BlockRig& rig) {
   rig.run(reads);
   for (const TestRequest& read : reads) EXPECT_EQ(read.error, 0);
 }
-
-// While one lives, no thread can be started: its stack would be larger than the address space.
-class NoMoreThreads {
- public:
-  NoMoreThreads() {
-    EXPECT_EQ(::pthread_getattr_default_np(&before_), 0);
-    set_stack_size(size_t{1} << 47);
-  }
-  ~NoMoreThreads() { ::pthread_setattr_default_np(&before_); }
-  NoMoreThreads(const NoMoreThreads&) = delete;
-  NoMoreThreads& operator=(const NoMoreThreads&) = delete;
-
- private:
-  static void set_stack_size(size_t bytes) {
-    pthread_attr_t attributes;
-    EXPECT_EQ(::pthread_attr_init(&attributes), 0);
-    EXPECT_EQ(::pthread_attr_setstacksize(&attributes, bytes), 0);
-    EXPECT_EQ(::pthread_setattr_default_np(&attributes), 0);
-    ::pthread_attr_destroy(&attributes);
-  }
-  pthread_attr_t before_{};
-};
 
 }  // namespace
 
@@ -182,7 +160,7 @@ TEST(without_a_worker_requests_fail_until_one_can_be_started) {
   std::vector<TestRequest> writes;
   for (uint64_t i = 0; i < 200; i++) writes.push_back(TestRequest::write(i * 4096, pattern(i, 4096)));
   {
-    NoMoreThreads limit;
+    NoThreads limit;
     for (unsigned round = 0; round < 3; round++) {
       rig.run(writes);
       for (const TestRequest& write : writes) EXPECT_EQ(write.error, EAGAIN);
@@ -198,7 +176,7 @@ TEST(fewer_workers_than_eight_serve_everything) {
   auto pool = make_pool(dir.file("disk", kSize), false);
   BlockRig rig(*pool);
   EXPECT_EQ(rig.run(TestRequest::read(0, 512)), 0);
-  NoMoreThreads limit;
+  NoThreads limit;
   for (unsigned round = 0; round < 10; round++) run_long_reads(rig);
   EXPECT_EQ(workers().size(), 1u);
 }

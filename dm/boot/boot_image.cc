@@ -1,7 +1,6 @@
 #include "dm/boot/boot_image.h"
 
 #include <algorithm>
-#include <array>
 #include <utility>
 
 #include "acrn/base/concat.h"
@@ -41,11 +40,10 @@ Result<std::unique_ptr<BootImage>> BootImage::open(const Options& options) {
   Files files{std::move(kernel).value(), std::move(ramdisk), options.bootargs, options.ram};
   const auto is_elf = ElfImage::recognizes(files.kernel);
   if (!is_elf) return is_elf.error();
+  if (is_elf.value()) return ElfImage::open(std::move(files));
   const std::string_view option = options.option;
-  if (option == "-k" && !is_elf.value()) return LinuxImage::open(std::move(files));
-  if (option == "-E" && !is_elf.value()) return files.kernel.refuse("not an ELF file; give a bzImage by -k");
-  if (option == "--ovmf" && !is_elf.value()) return files.kernel.refuse(kNoFirmware);
-  return ElfImage::open(std::move(files));
+  if (option == "-k") return LinuxImage::open(std::move(files));
+  return files.kernel.refuse(option == "-E" ? "not an ELF file; give a bzImage by -k" : kNoFirmware);
 }
 
 Result<uint64_t> BootImage::Files::place_ramdisk(uint64_t kernel_end, uint64_t top) const {

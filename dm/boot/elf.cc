@@ -9,7 +9,6 @@
 #include <string_view>
 #include <utility>
 
-#include "acrn/base/bytes.h"
 #include "acrn/base/concat.h"
 
 namespace acrn {

@@ -44,7 +44,7 @@ Result<Board> create_board(const BoardOptions& options, PowerControl& control, I
 // COM1 to COM4. Line and pin outlive the device.
 PlatformDevice create_uart(unsigned com, SerialLine& line, IrqPin& pin);
 
-inline constexpr unsigned kTimerIrq = 0, kPowerIrq = 9;
+inline constexpr unsigned kTimerIrq = 0;
 constexpr unsigned uart_irq(unsigned com) { return com % 2 == 1 ? 4 : 3; }
 
 }  // namespace acrn

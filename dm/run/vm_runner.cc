@@ -81,7 +81,7 @@ Result<void> VmRunner::make_board() {
   std::optional<PitEnvironment> pit;
   if (!machine_->traits().has_timer) pit.emplace(PitEnvironment{loop_, machine_->isa_pin(kTimerIrq)});
   auto board = create_board({.debug_exit = config_.debug_exit, .firmware = config_.firmware.has_value()}, *this,
-                            machine_->isa_pin(kPowerIrq), pit);
+                            machine_->isa_pin(kSciIrq), pit);
   if (!board) return board.error();
   board_ = std::move(board.value().devices);
   button_ = board.value().button;

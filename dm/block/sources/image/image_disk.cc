@@ -14,7 +14,7 @@ constexpr std::chrono::minutes kPatience{5};  // an image may have to be repaire
 
 using Source = Result<std::unique_ptr<BlockBackend>>;
 
-Source over_nbd(const std::string& socket, RemoteServer server, BlockInfo info, bool /*share*/) {
+Source over_nbd(const std::string& socket, RemoteServer server, BlockInfo info) {
   const std::string uri = concat("nbd+unix:///?socket=", socket);
   const auto found = inspect_nbd(uri, kPatience);
   if (!found) return found.error();
@@ -43,13 +43,13 @@ Result<std::unique_ptr<ImageDisk>> ImageDisk::open(const std::string& path, cons
   auto started = ImageServer::start(path, options, image);
   if (!started) return refusal(started.error().kind, started.error().message);
   std::unique_ptr<ImageServer> server = std::move(started).value();
-  const auto open_source = image.reader == ImageReader::kStorageDaemon ? over_vhost_user : over_nbd;
-  const auto words = [raw = server.get()] { return raw->last_words(); };
-  auto source =
-      open_source(server->socket(), {.name = path, .comes_back = false, .last_words = words}, info, options.share);
+  const bool daemon = image.reader == ImageReader::kStorageDaemon;
+  const RemoteServer remote{
+      .name = path, .comes_back = false, .last_words = [raw = server.get()] { return raw->last_words(); }};
+  auto source = daemon ? over_vhost_user(server->socket(), remote, info, options.share)
+                       : over_nbd(server->socket(), remote, info);
   if (source) return std::unique_ptr<ImageDisk>(new ImageDisk(std::move(server), std::move(source).value()));
   if (server->is_missing()) {
-    const bool daemon = image.reader == ImageReader::kStorageDaemon;
     return refusal(ErrorKind::kUnavailable, concat("there is no ", name_of(image.reader), "; install ",
                                                    daemon ? "qemu-system-common" : "qemu-utils"));
   }

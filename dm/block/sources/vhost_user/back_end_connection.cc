@@ -1,6 +1,5 @@
 #include "dm/block/sources/vhost_user/back_end_connection.h"
 
-#include <fcntl.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>

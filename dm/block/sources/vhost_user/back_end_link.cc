@@ -104,10 +104,11 @@ bool BackEndLink::renew() {
     if (!made.value()->share(memory)) return false;
     lock.lock();
   }
-  refused_ = false;
-  if (worth_telling(losses_)) log(LogLevel::kInfo, concat("virtio-blk ", server().name, ": the server is back"));
   connection_ = std::move(made).value();
   notify_all();
+  lock.unlock();
+  refused_ = false;
+  if (worth_telling(losses_)) log(LogLevel::kInfo, concat("virtio-blk ", server().name, ": the server is back"));
   return true;
 }
 

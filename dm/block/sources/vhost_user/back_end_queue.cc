@@ -267,11 +267,12 @@ void BackEndQueue::send_range(Op& op, uint32_t type, uint64_t most, uint32_t fla
 void BackEndQueue::send_flush(Op& op) {
   op.flushed = true;
   op.covered = link_.writes().written();
-  send(op, VIRTIO_BLK_T_FLUSH, 0, {});
+  Chain chain;
+  send(op, VIRTIO_BLK_T_FLUSH, 0, chain);
 }
 
 // The free command is put into the ring, for the request's next `bytes`.
-void BackEndQueue::send(Op& op, uint32_t type, uint64_t bytes, Chain chain) {
+void BackEndQueue::send(Op& op, uint32_t type, uint64_t bytes, Chain& chain) {
   Command& command = *free_commands_;
   free_commands_ = command.next_free;
   const uint32_t head = BackEndRing::kHeads + command.index * BackEndRing::kHeadBytes;

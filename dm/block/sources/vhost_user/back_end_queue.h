@@ -73,7 +73,7 @@ class BackEndQueue final : private Poller {
   ServerRequests::Rules rules() const;
   void issue(Op& op, SinkGroup& group);
   void send_next(Op& op);
-  void send(Op& op, uint32_t type, uint64_t bytes, Chain chain);
+  void send(Op& op, uint32_t type, uint64_t bytes, Chain& chain);
   void send_data(Op& op);
   void send_copied_data(Op& op);
   bool send_shared_data(Op& op);

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "acrn/base/bytes.h"
-#include "acrn/base/check.h"
+#include "dm/boot/boot_image.h"
 #include "dm/boot/memory_layout.h"
 
 namespace acrn {
@@ -12,12 +12,6 @@ namespace {
 
 constexpr uint64_t kPage = 4096;
 constexpr uint16_t kCode = 0x10, kData = 0x18;  // __BOOT_CS and __BOOT_DS of the Linux x86 boot protocol
-
-void write(const MemoryMap& memory, uint64_t gpa, const void* from, size_t length) {
-  const auto slice = memory.slice(Gpa{gpa}, length);
-  ACRN_CHECK(slice.has_value());
-  slice->copy_in(0, from, length);
-}
 
 void write_page_tables(const MemoryMap& memory) {
   constexpr uint64_t kPresentWritable = 3, kLarge = 0x80, kEntries = 512, kDirectories = 4;
@@ -27,7 +21,8 @@ void write_page_tables(const MemoryMap& memory) {
     tables[kEntries + i] = (kBootPageTables + (2 + i) * kPage) | kPresentWritable;
   }
   for (uint64_t i = 0; i < kDirectories * kEntries; i++) tables[2 * kEntries + i] = i << 21 | kLarge | kPresentWritable;
-  write(memory, kBootPageTables, tables.data(), tables.size() * sizeof(tables[0]));
+  const size_t bytes = tables.size() * sizeof(tables[0]);
+  ram_at(memory, kBootPageTables, bytes).copy_in(0, tables.data(), bytes);
 }
 
 }  // namespace
@@ -36,7 +31,7 @@ BootState write_boot_environment(const MemoryMap& memory, bool long_mode) {
   // Null, an unused entry, flat code, flat data.
   const std::array<Le64, 4> descriptors{0, 0, long_mode ? 0x00af'9b00'0000'ffff : 0x00cf'9b00'0000'ffff,
                                         0x00cf'9300'0000'ffff};
-  write(memory, kBootDescriptors, &descriptors, sizeof(descriptors));
+  ram_at(memory, kBootDescriptors, sizeof(descriptors)).copy_in(0, &descriptors, sizeof(descriptors));
   if (long_mode) write_page_tables(memory);
   return {.long_mode = long_mode,
           .stack = kBootStack,

@@ -25,11 +25,17 @@ Result<BootFile> BootFile::open(const char* option, const std::string& path) {
 }
 
 Result<void> BootFile::read(uint64_t offset, std::span<std::byte> to) const {
+  auto done = try_read(offset, to);
+  return done ? done : refuse(done.error().message);
+}
+
+Result<void> BootFile::try_read(uint64_t offset, std::span<std::byte> to) const {
+  const auto failed = [](std::string why) { return Error{ErrorKind::kNoInput, std::move(why)}; };
   while (!to.empty()) {
     const ssize_t count = ::pread(fd_.fd(), to.data(), to.size(), static_cast<off_t>(offset));
     if (count < 0 && errno == EINTR) continue;
-    if (count < 0) return refuse(errno_text(errno));
-    if (count == 0) return refuse("became shorter while it was read");
+    if (count < 0) return failed(errno_text(errno));
+    if (count == 0) return failed("became shorter while it was read");
     to = to.subspan(static_cast<size_t>(count));
     offset += static_cast<uint64_t>(count);
   }

@@ -18,8 +18,9 @@ class BootFile {
   static Result<BootFile> open(const char* option, const std::string& path);
 
   uint64_t size() const { return size_; }  // bytes, when it was opened
-  // Exactly so many bytes from `offset`. Errors: as above.
+  // Exactly so many bytes from `offset`. Errors: as above; of try_read() the reason alone.
   Result<void> read(uint64_t offset, std::span<std::byte> to) const;
+  Result<void> try_read(uint64_t offset, std::span<std::byte> to) const;
   Error refuse(std::string_view why) const;
 
  private:

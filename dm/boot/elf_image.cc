@@ -79,7 +79,7 @@ Result<std::unique_ptr<BootImage>> ElfImage::open(Files files) {
 
 Result<ElfImage::Placement> ElfImage::place() const {
   const BootFile& file = files_.kernel;
-  const auto read = [&](uint64_t offset, std::span<std::byte> to) { return file.read(offset, to); };
+  const auto read = [&](uint64_t offset, std::span<std::byte> to) { return file.try_read(offset, to); };
   auto parsed = parse_elf(read, file.size());
   if (!parsed) return file.refuse(parsed.error().message);
   Placement placement{std::move(parsed).value()};

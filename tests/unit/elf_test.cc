@@ -137,6 +137,16 @@ TEST(what_is_no_kernel_that_can_be_entered_is_refused_with_the_reason) {
   EXPECT_CONTAINS(refusal(other), "no program");
 }
 
+TEST(a_file_that_became_shorter_since_it_was_opened_is_told_of_once) {
+  const test::TempDir folder;
+  const auto image = must(open(folder, ElfFile().bytes64()));
+  std::filesystem::resize_file(folder.path("kernel"), 70);  // in the program headers
+  Ram ram;
+  const auto loaded = image->load(ram.map, false);
+  EXPECT(!loaded.ok());
+  EXPECT_EQ(loaded.error().message, "-E " + folder.path("kernel") + ": became shorter while it was read");
+}
+
 // Whatever the headers say, it is refused with a reason or loaded inside RAM; ASan looks on.
 TEST(any_byte_of_the_headers_may_be_anything_and_a_file_may_end_anywhere) {
   const test::TempDir folder;

@@ -1,5 +1,6 @@
 // Reads of the page cache by a mapping: of RawFile alone, over the file systems at hand.
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -39,10 +40,9 @@ class MappedFile {
   int execute(const TestRequest& request) { return file_->execute(request); }
   // By a system call, which makes it known.
   bool try_read(uint64_t offset, uint64_t length) { return file_->try_read(TestRequest::read(offset, length)); }
-  // Nothing: it is not known to be in memory.
-  std::optional<std::vector<uint8_t>> read_mapped(uint64_t offset, uint64_t length) {
+  // Nothing: it is not known to be in memory. The copy counts from when `timer` was started.
+  std::optional<std::vector<uint8_t>> read_mapped(uint64_t offset, uint64_t length, LapTimer timer = {}) {
     TestRequest request = TestRequest::read(offset, length);
-    LapTimer timer;
     if (!file_->read_mapped(request, timer)) return std::nullopt;
     return request.data();
   }
@@ -54,6 +54,13 @@ class MappedFile {
   const std::string path_;
   std::unique_ptr<RawFile> file_;
 };
+
+// Of the calling thread.
+long waits_for_pages() {
+  struct rusage usage {};
+  EXPECT_EQ(::getrusage(RUSAGE_THREAD, &usage), 0);
+  return usage.ru_majflt;
+}
 
 // On a disk, and in memory.
 void for_each_medium(void (*body)(MappedFile&)) {
@@ -120,7 +127,12 @@ TEST(after_a_copy_that_had_to_wait_nothing_is_known_any_more) {
   EXPECT_EQ(::fdatasync(file.fd()), 0);
   EXPECT_EQ(file.execute(TestRequest::read(0, kSize)), 0);
   EXPECT_EQ(::posix_fadvise(file.fd(), 0, kSize, POSIX_FADV_DONTNEED), 0);
-  EXPECT(file.read_mapped(0, kSize) == part(0, kSize));
+  // However fast the medium is, it is slow here.
+  const LapTimer timer;
+  while (LapTimer::Clock::now() - timer.last() <= MappedReads::kSlow * (1 + kSize / MappedReads::kSlowBytes)) continue;
+  const long waits = waits_for_pages();
+  EXPECT(file.read_mapped(0, kSize, timer) == part(0, kSize));
+  if (waits_for_pages() == waits) SKIP("a host that drops pages when it is asked to");
   EXPECT(!file.read_mapped(0, kPage));
 }
 

@@ -101,6 +101,18 @@ Result<Json> limits(ControlTarget& target, const Json& arguments) {
   return Json{{"slot", full_name(address.value())}, {"limits", to_json(limits.value())}};
 }
 
+Result<Json> trace(ControlTarget& target, const Json& arguments) {
+  const std::vector<std::string> fields =
+      arguments.is_string() ? split_fields(arguments.get_ref<const std::string&>()) : std::vector<std::string>();
+  if (fields.size() != 2 || (fields[1] != "on" && fields[1] != "off")) {
+    return usage_error(R"(trace: give a slot, and on or off, like "arguments": "9,on")");
+  }
+  const auto address = parse_slot_address(fields[0]);
+  if (!address) return usage_error(concat("trace: ", address.error().message));
+  if (auto set = target.trace(address.value(), fields[1] == "on"); !set) return set.error();
+  return Json{{"slot", full_name(address.value())}, {"trace", fields[1]}};
+}
+
 Result<Json> stats(ControlTarget& target, const Json& arguments) {
   std::string only;
   if (!arguments.empty()) {
@@ -167,10 +179,11 @@ struct Command {
   Result<Json> (*run_with_file)(ControlTarget& target, const Json& arguments, int file) = nullptr;
 };
 
-constexpr std::array<Command, 11> kCommands{{
+constexpr std::array<Command, 12> kCommands{{
     {"blkrescan", "\"<slot>,<path>[,opts]\"", "gives a nodisk slot its disk", nullptr, nullptr, blkrescan},
     {"resize", "\"<slot>\"", "follows the new size of a served file", resize},
     {"limits", "\"<slot>[,<limit>=<n>...]\"", "what a disk may be asked for in a second, and changes of it", limits},
+    {"trace", "\"<slot>,on\" or \"<slot>,off\"", "switches the trace of a disk that has trace=", trace},
     {"stats", "\"<slot>\" or none", "counts of every function, or of one", stats},
     {"metrics", "", "all counts as OpenMetrics text", metrics},
     {"subscribe", "[\"<event>\", ...] or none", "lines for what happens from now on", nullptr, subscribe},

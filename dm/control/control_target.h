@@ -27,6 +27,8 @@ class ControlTarget {
   virtual Result<uint64_t> resize(PciAddress address) = 0;
   // The limits of the disk in that slot, once the changes are made, see parse_limits().
   virtual Result<DiskLimits> limits(PciAddress address, std::span<const std::string> changes) = 0;
+  // Whether the driver of the disk in that slot is traced from now on.
+  virtual Result<void> trace(PciAddress address, bool on) = 0;
   virtual std::vector<DeviceReport> stats() = 0;
   // Both are done when they return, and nothing happens if it is so already.
   virtual Result<void> pause() = 0;

@@ -8,6 +8,7 @@
 #include "dm/devices/function_info.h"
 #include "dm/devices/virtio_disk.h"
 #include "dm/devices/virtio_transport.h"
+#include "dm/trace/trace_recorder.h"
 
 namespace acrn::block_device {
 namespace {
@@ -22,7 +23,8 @@ class BlockDevice final : public Device {
                                     .queue_loop = environment.queue_loop,
                                     .poll_nanoseconds = environment.virtio.poll_nanoseconds.value_or(0),
                                     .throttles = environment.throttles,
-                                    .events = environment.events});
+                                    .events = environment.events,
+                                    .confine_recorder = environment.confine_recorder});
     if (!disk) return disk.error();
     std::unique_ptr<BlockDevice> device(new BlockDevice(std::move(disk).value(), environment, pin));
     if (auto opened = device->disk_->open(); !opened) return opened.error();
@@ -90,6 +92,9 @@ Result<DeviceFacts> inspect(const PciSlotConfig& slot, const VirtioOptions& virt
   facts.function.features = virtio_blk_features(device);
   facts.function.bars = virtio_pci_bars(VIRTIO_BLK_CONFIG_SIZE, transport);
   if (auto checked = check_iothreads(options); !checked) return checked.error();
+  if (!options.trace.empty()) {
+    if (auto checked = TraceRecorder::check(options.trace); !checked) return checked.error();
+  }
   auto disk = inspect_disk(options, full_name(slot.address));
   if (!disk) return disk.error();
   facts.disk = std::move(disk).value();

@@ -441,6 +441,13 @@ constexpr Row kRows[] = {
      .default_value = "report",
      .help = "what a failed read does: the guest is told, or the request is held until resume",
      .words = "report stop"},
+    {.key = "trace",
+     .value = ValueRule::kRequired,
+     .accept = accept_text<&BlockOptions::trace>,
+     .kind = "a file",
+     .expects = "the path of a file, like trace=/tmp/vm1.trace",
+     .argument = "<file>",
+     .help = "what the driver does, chain by chain, into a file that vblk trace reads"},
     {.key = "conf",
      .value = ValueRule::kRequired,
      .accept = accept_text<&BlockOptions::conf>,
@@ -594,9 +601,9 @@ Result<void> apply_fields(std::span<const std::string> fields, BlockOptions& opt
 }
 
 // What a guest has read of a slot before it has a disk, and how its queues are served.
-constexpr std::array<Text, 14> kSettledByTheSlot{"writethru",      "writeback",  "ro",     "sectorsize", "discard",
+constexpr std::array<Text, 15> kSettledByTheSlot{"writethru",      "writeback",  "ro",     "sectorsize", "discard",
                                                  "kick",           "iothread",   "poll",   "mq",         "queue_size",
-                                                 "throttle_group", "io_timeout", "werror", "rerror"};
+                                                 "throttle_group", "io_timeout", "werror", "rerror",     "trace"};
 
 Result<void> check_settled(Text field, const BlockOptions& slot) {
   const Text key = split_key(field).key;

@@ -53,9 +53,10 @@ struct DeviceEnvironment {
   MsiSink& msi;
   EventLoop& shared_loop;  // for queues without iothreads
   VirtioOptions virtio = {};
-  LoopOptions queue_loop = kQueueLoop;  // of iothreads
-  ThrottleGroups* throttles = nullptr;  // null: slots share no limits
-  DeviceEvents* events = nullptr;       // who is told what goes wrong
+  LoopOptions queue_loop = kQueueLoop;   // of iothreads
+  ThrottleGroups* throttles = nullptr;   // null: slots share no limits
+  DeviceEvents* events = nullptr;        // who is told what goes wrong
+  void (*confine_recorder)() = nullptr;  // what the process gives up that writes a trace; null: nothing
 };
 
 // What only a disk can do.
@@ -78,6 +79,8 @@ class DiskControl {
   virtual ThrottledDisk& throttled() = 0;
   // Tries again what is held of failed requests (ErrorPolicy). Not on a loop that serves the device.
   virtual void retry_held() = 0;
+  // Whether what the driver does is traced from now on. Errors: kUsage: without trace= it never is.
+  virtual Result<void> set_trace(bool on) = 0;
 
  protected:
   ~DiskControl() = default;
@@ -86,11 +89,12 @@ class DiskControl {
 // What a virtio device without PCI lives on. All of it outlives the device.
 struct VirtioEnvironment {
   const GuestMemory& memory;
-  EventLoop& shared_loop;               // for queues without iothreads
-  LoopOptions queue_loop = kQueueLoop;  // of iothreads
-  uint32_t poll_nanoseconds = 0;        // see VirtioBlkOptions
-  ThrottleGroups* throttles = nullptr;  // null: slots share no limits
-  DeviceEvents* events = nullptr;       // who is told what goes wrong
+  EventLoop& shared_loop;                // for queues without iothreads
+  LoopOptions queue_loop = kQueueLoop;   // of iothreads
+  uint32_t poll_nanoseconds = 0;         // see VirtioBlkOptions
+  ThrottleGroups* throttles = nullptr;   // null: slots share no limits
+  DeviceEvents* events = nullptr;        // who is told what goes wrong
+  void (*confine_recorder)() = nullptr;  // see DeviceEnvironment
 };
 
 // What runs in one slot, with all that serves it. Created and destroyed by the composing thread.

@@ -9,6 +9,7 @@
 #include "dm/block/filters/kept_channels.h"
 #include "dm/block/filters/throttle.h"
 #include "dm/block/open.h"
+#include "dm/cli/option_table.h"
 #include "dm/devices/block_device_options.h"
 
 namespace acrn {
@@ -38,6 +39,9 @@ class Flush final : public BlockRequest, private BlockSink {
 Result<std::unique_ptr<BareDisk>> ExportedDisk::create(const std::string& slot, const BlockOptions& options,
                                                        EventLoop& loop, ThrottleGroups* throttles,
                                                        DeviceEvents* events) {
+  if (!options.trace.empty()) {
+    return usage_error(concat("trace=", options.trace, ": an export has no driver to trace; leave it out"));
+  }
   auto opened = open_disk(options, slot);
   if (!opened) return opened.error();
   if (opened.value().backend == nullptr) {
@@ -81,6 +85,10 @@ std::string ExportedDisk::source() const { return source_text(options_.source); 
 Result<void> ExportedDisk::rescan(std::span<const std::string>, int) {
   return Error{ErrorKind::kUsage,
                concat("blkrescan ", slot_, ": it has a disk already (", source(), "), and one in use is not replaced")};
+}
+
+Result<void> ExportedDisk::set_trace(bool) {
+  return usage_error(concat("trace ", slot_, ": an export has no driver to trace"));
 }
 
 Result<void> ExportedDisk::flush() {

@@ -42,6 +42,7 @@ class ExportedDisk final : public BareDisk, public DiskControl {
   Result<uint64_t> resize() override;
   Result<void> flush() override;
   ThrottledDisk& throttled() override { return throttled_; }
+  Result<void> set_trace(bool on) override;
   void retry_held() override {}  // its clients are told of every error
 
  private:

@@ -7,6 +7,7 @@
 #include "acrn/base/concat.h"
 #include "dm/base/host_cpus.h"
 #include "dm/block/filters/throttle.h"
+#include "dm/cli/option_table.h"
 #include "dm/devices/block_device_options.h"
 #include "dm/ident/disk_serial.h"
 
@@ -43,23 +44,29 @@ Result<void> check_iothreads(const BlockOptions& options) {
   return {};
 }
 
-VirtioDisk::VirtioDisk(std::string slot, const BlockOptions& options, std::shared_ptr<ThrottleGroup> throttle,
-                       DeviceEvents* events)
+VirtioDisk::VirtioDisk(std::string slot, const BlockOptions& options, const VirtioEnvironment& environment)
     : slot_(std::move(slot)),
       options_(options),
-      guest_errors_("virtio-blk " + slot_, events),
-      throttled_(std::move(throttle)),
+      confine_recorder_(environment.confine_recorder),
+      guest_errors_("virtio-blk " + slot_, environment.events),
+      throttled_(find_throttle(environment.throttles, options)),
       source_(source_text(NoDisk{})) {}
 
 Result<std::unique_ptr<VirtioDisk>> VirtioDisk::create(const std::string& slot, const BlockOptions& options,
                                                        const VirtioEnvironment& environment) {
   if (auto checked = check_iothreads(options); !checked) return checked.error();
-  std::unique_ptr<VirtioDisk> disk(
-      new VirtioDisk(slot, options, find_throttle(environment.throttles, options), environment.events));
+  std::unique_ptr<VirtioDisk> disk(new VirtioDisk(slot, options, environment));
   auto loops = disk->make_loops(environment);
   if (!loops) return loops.error();
   VirtioBlkOptions blk = virtio_blk_options(options, "virtio-blk " + slot, environment.poll_nanoseconds);
   blk.events = environment.events;
+  if (!options.trace.empty()) {
+    auto trace = TraceRecorder::create(options.trace, options.queues);
+    if (!trace) return trace.error();
+    disk->trace_ = std::move(trace).value();
+    blk.trace = &disk->trace_->trace();
+    disk->guest_errors_.set_trace(blk.trace);
+  }
   blk.serial = options.serial.value_or(disk_serial(no_disk(options, slot).identity));
   auto device = VirtioBlk::create(blk, environment.memory, disk->guest_errors_, std::move(loops).value());
   if (!device) return device.error();
@@ -88,8 +95,30 @@ Result<std::vector<EventLoop*>> VirtioDisk::make_loops(const VirtioEnvironment& 
 }
 
 Result<void> VirtioDisk::open() {
-  if (std::holds_alternative<NoDisk>(options_.source)) return {};
-  return attach(options_);
+  if (!std::holds_alternative<NoDisk>(options_.source)) {
+    if (auto attached = attach(options_); !attached) return attached;
+  }
+  return trace_ != nullptr ? start_trace() : Result<void>();
+}
+
+Result<void> VirtioDisk::start_trace() {
+  TraceFileHeader header{};
+  header.capacity = size() >> VIRTIO_BLK_SECTOR_SHIFT;
+  header.logical_block = options_.logical_sector;
+  header.queue_size = options_.queue_size;
+  header.features = device_->features();
+  const std::string disk = source();
+  std::copy_n(slot_.begin(), std::min(slot_.size(), header.name.size()), header.name.begin());
+  std::copy_n(disk.begin(), std::min(disk.size(), header.disk.size()), header.disk.begin());
+  return trace_->start(header, confine_recorder_);
+}
+
+Result<void> VirtioDisk::set_trace(bool on) {
+  if (trace_ == nullptr) {
+    return usage_error(concat("trace ", slot_, ": it has no file for a trace; start it with trace=<file>"));
+  }
+  trace_->set(on);
+  return {};
 }
 
 Result<void> VirtioDisk::attach(const BlockOptions& options) {

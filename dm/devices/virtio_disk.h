@@ -15,6 +15,7 @@
 #include "acrn/virtio/guest_rules.h"
 #include "dm/devices/device.h"
 #include "dm/event/epoll_loop.h"
+#include "dm/trace/trace_recorder.h"
 #include "hw/pci/virtio/virtio_blk.h"
 
 namespace acrn {
@@ -49,15 +50,18 @@ class VirtioDisk final : public DiskControl {
   Result<void> flush() override { return device_->flush(); }
   ThrottledDisk& throttled() override { return throttled_; }
   void retry_held() override { device_->retry_held(); }
+  Result<void> set_trace(bool on) override;
 
  private:
-  VirtioDisk(std::string slot, const BlockOptions& options, std::shared_ptr<ThrottleGroup> throttle,
-             DeviceEvents* events);
+  VirtioDisk(std::string slot, const BlockOptions& options, const VirtioEnvironment& environment);
   Result<std::vector<EventLoop*>> make_loops(const VirtioEnvironment& environment);
   Result<void> attach(const BlockOptions& options);
+  Result<void> start_trace();
 
   const std::string slot_;
   const BlockOptions options_;
+  std::unique_ptr<TraceRecorder> trace_;  // null: without trace=
+  void (*const confine_recorder_)();
   GuestErrors guest_errors_;
   ThrottledDisk throttled_;
   mutable Mutex mutex_;  // leaf

@@ -197,6 +197,12 @@ Result<void> create(acrn_blk& blk, const acrn_blk_disk* asked, MakeForm&& make_f
   if (!slot) return slot.error();
   const std::string name = full_name(slot.value().address);
 
+  if (const std::string& trace = block_options(slot.value())->trace; !trace.empty()) {
+    return in_slot(slot.value(),
+                   acrn::Error{acrn::ErrorKind::kUsage, concat("trace=", trace,
+                                                               ": it takes a process of its own, which a library "
+                                                               "does not start; leave it out")});
+  }
   const acrn::SignalsBlocked blocked;  // the threads of the loops inherit it
   auto loop = acrn::EpollLoop::create(concat("blk ", name), {}, acrn::kQueueLoop);
   if (!loop) return loop.error();

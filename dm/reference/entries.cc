@@ -80,12 +80,11 @@ bool Command::has(const Entry& option) const {
 std::vector<Command> vblk_entries() {
   std::vector<Command> commands;
   for (const VblkCommand& row : vblk_commands()) {
-    Command command{.name = row.name,
-                    .help = row.help,
-                    .manual = row.manual,
-                    .disks = row.disks,
-                    .operand = row.operand,
-                    .options = {}};
+    Command command{
+        .name = row.name, .help = row.help, .manual = row.manual, .disks = row.disks, .operands = {}, .options = {}};
+    for (const VblkOperand& operand : row.operands) {
+      if (operand.target != nullptr) command.operands.push_back(operand);
+    }
     for (const auto& group : row.options) {
       for (const VblkOption& option : group) command.options.push_back(entry_of(option));
     }

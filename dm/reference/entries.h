@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "dm/cli/option_table.h"
+#include "dm/tools/vblk_options.h"
 
 namespace acrn::reference {
 
@@ -26,7 +27,8 @@ std::vector<Entry> acrn_dm_entries();
 std::vector<Entry> block_entries();
 
 struct Command {
-  std::string_view name, help, manual, disks, operand;
+  std::string_view name, help, manual, disks;
+  std::vector<VblkOperand> operands;
   std::vector<Entry> options;
 
   bool has(const Entry& option) const;  // with that meaning

@@ -130,11 +130,13 @@ std::string vblk_synopsis() {
   const std::vector<Command> commands = vblk_entries();
   std::vector<std::string> lines;
   for (const Command& command : commands) {
-    lines.push_back(concat(".Nm\n.Cm ", command.name, command.operand.empty() ? "\n.Op Ar options" : ""));
+    lines.push_back(concat(".Nm\n.Cm ", command.name, command.operands.empty() ? "\n.Op Ar options" : ""));
     for (const std::string_view disk : split_at(command.disks, ' ')) {
       if (!disk.empty()) lines.push_back(concat(".Fl s Ar ", disk));
     }
-    if (!command.operand.empty()) lines.push_back(concat(".Ar ", command.operand));
+    for (const VblkOperand& operand : command.operands) {
+      lines.push_back(concat(operand.optional ? ".Op Ar " : ".Ar ", operand.name));
+    }
     for (const Entry& option : command.options) {
       if (owners(commands, option).size() + kFew >= commands.size()) continue;  // of nearly all: "options"
       const std::string argument = macros_of(option.written_argument());

@@ -109,9 +109,14 @@ Result<void> check_sandbox(const DmConfig& config) {
 void prepare_sandbox(const DmConfig& config) {
   prepare_sandbox();
   if (sandbox_mode(config) == SandboxMode::kOff) return;
+  prepare_recorder();
   const bool for_vmms = config.serve && config.serve->server->create_block == nullptr;
   if (!for_vmms || start_mapping_observer(confine_observer)) return;
   log(LogLevel::kWarning, concat("--sandbox: no process that looks at the mappings of clients: ", errno_text(errno)));
+}
+
+void (*recorder_confinement(const DmConfig& config))() {
+  return is_sandbox_prepared() && sandbox_mode(config) != SandboxMode::kOff ? confine_recorder : nullptr;
 }
 
 void reserve_for_sandbox(const DmConfig& config) {

@@ -12,6 +12,9 @@ Result<void> check_sandbox(const DmConfig& config);
 // Before there is another thread, in a program that will run the configuration.
 void prepare_sandbox(const DmConfig& config);
 
+// What the process gives up that writes a trace; null: nothing.
+void (*recorder_confinement(const DmConfig& config))();
+
 // What comes later is made now, where it needs what the process gives up.
 void reserve_for_sandbox(const DmConfig& config);
 // Once everything is open. A program that is not prepared for it, as a test is, goes on as it was. Errors: kUsage, of

@@ -105,6 +105,11 @@ Result<DiskLimits> Runner::limits(PciAddress address, std::span<const std::strin
   return disk ? change_limits(*disk.value(), changes) : disk.error();
 }
 
+Result<void> Runner::trace(PciAddress address, bool on) {
+  const auto disk = find_disk(devices_, address);
+  return disk ? disk.value()->set_trace(on) : disk.error();
+}
+
 std::vector<DiskControl*> Runner::disks() const {
   std::vector<DiskControl*> disks;
   for (const RunningDevice& each : devices_) {

@@ -67,6 +67,7 @@ class Runner : protected ControlTarget {
   Result<void> blkrescan(const RescanRequest& request) override;
   Result<uint64_t> resize(PciAddress address) override;
   Result<DiskLimits> limits(PciAddress address, std::span<const std::string> changes) override;
+  Result<void> trace(PciAddress address, bool on) override;
   std::vector<DeviceReport> stats() override;
   void stop() override;
   MachineStatus status() override;

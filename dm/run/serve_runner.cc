@@ -63,7 +63,8 @@ Result<void> ServeRunner::add_function(const PciSlotConfig& slot, std::unique_pt
                                       .virtio = virtio_options(config_),
                                       .queue_loop = row.queue_loop,
                                       .throttles = &throttles_,
-                                      .events = &watch_clients(slot, server)};
+                                      .events = &watch_clients(slot, server),
+                                      .confine_recorder = recorder_confinement(config_)};
   served_.push_back({std::move(loop), std::move(made).value(), {}});
   auto device = create_device(slot, environment, server.pin());
   if (!device) return device.error();
@@ -98,7 +99,8 @@ Result<void> ServeRunner::add_bare(const PciSlotConfig& slot, std::unique_ptr<Ep
                                       .queue_loop = row.queue_loop,
                                       .poll_nanoseconds = config_.virtio_poll.value_or(0),
                                       .throttles = &throttles_,
-                                      .events = &watch_clients(slot, server)};
+                                      .events = &watch_clients(slot, server),
+                                      .confine_recorder = recorder_confinement(config_)};
   served_.push_back({std::move(loop), std::move(made).value(), {}});
   auto created = create_bare_device(slot, environment);
   if (!created) return created.error();

@@ -66,7 +66,8 @@ Result<void> VmRunner::make_devices() {
                                 .msi = machine_->msi(),
                                 .shared_loop = *queue_loop_,
                                 .virtio = virtio_options(config_),
-                                .throttles = &throttles_};
+                                .throttles = &throttles_,
+                                .confine_recorder = recorder_confinement(config_)};
   for (const PciSlotConfig& slot : config_.slots) {
     environment.events = &add_events(slot.address);
     auto device = create_device(slot, environment, machine_->pci_pin(slot.address));

@@ -39,8 +39,9 @@ struct ForThreads {
   std::array<SeccompFilter, kKinds> filters;  // by kind; empty: the process's is enough
   std::atomic<bool> failed{false};            // relaxed: read when all are done
 };
-ForThreads* for_threads = nullptr;  // never destroyed
-std::atomic<bool> confined{false};  // relaxed: it stands for itself
+ForThreads* for_threads = nullptr;         // never destroyed
+SeccompFilter* recorder_filter = nullptr;  // never destroyed
+std::atomic<bool> confined{false};         // relaxed: it stands for itself
 
 // On each thread.
 void drop_rights() {
@@ -116,6 +117,20 @@ void prepare_sandbox() { prepare_every_thread(); }
 bool is_sandbox_prepared() { return every_thread_signal() != 0; }
 
 bool is_confined() { return confined.load(std::memory_order_relaxed); }
+
+void prepare_recorder() {
+  if (auto filter = make_filter(kRecorder, kEveryProcess, Refusal::kKill); filter) {
+    recorder_filter = new SeccompFilter(std::move(filter).value());
+  }
+}
+
+void confine_recorder() {
+  __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+  std::array<__user_cap_data_struct, _LINUX_CAPABILITY_U32S_3> none{};
+  ::syscall(SYS_capset, &header, none.data());
+  ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+  if (recorder_filter != nullptr) load_filter(*recorder_filter, false);
+}
 
 // What it cannot give up it keeps: it reads nothing but the table of mappings of a process.
 void confine_observer() {

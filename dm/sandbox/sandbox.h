@@ -30,6 +30,10 @@ bool is_sandbox_prepared();
 // For the child that looks at the mappings of clients (dm/mem/peer_mapping.h), which Landlock would not let us see: all
 // but that is given up.
 void confine_observer();
+// The same for the process that writes a trace (dm/trace/trace_recorder.h), which is a copy of one that may have
+// threads: what it needs is made before.
+void prepare_recorder();
+void confine_recorder();
 
 // Once everything is open, and before a guest or a client gets in. What the kernel does not have is left out, with one
 // warning. Any thread, once. Errors: kInternal.

@@ -58,9 +58,11 @@ constexpr SystemCall kCalls[] = {
     {.name = "rt_sigreturn",
      .threads = kAll,
      .why = "the end of a handler: a lost piece of a mapping, a vCPU that is called back"},
-    {.name = "restart_syscall", .threads = kAll, .why = "the kernel, for a wait that a signal has interrupted"},
+    {.name = "restart_syscall",
+     .threads = kAll | kRecorder,
+     .why = "the kernel, for a wait that a signal has interrupted"},
     {.name = "exit", .threads = kAll, .why = "the end of a thread"},
-    {.name = "exit_group", .threads = kAll | kObserver, .why = "the end of the process"},
+    {.name = "exit_group", .threads = kAll | kObserver | kRecorder, .why = "the end of the process"},
     {.name = "clock_gettime", .threads = kAll, .why = "the time, where the kernel has no page for it"},
     {.name = "clock_nanosleep", .threads = kAll, .why = "a wait for a lock of another process"},
     {.name = "getrandom", .threads = kAll, .why = "the C library's heap, and TLS"},
@@ -73,7 +75,7 @@ constexpr SystemCall kCalls[] = {
      .threads = kControl,
      .parts = kKvmPart,
      .why = "the VM that a reset makes takes the place of the last one"},
-    {.name = "poll", .threads = kAll, .why = "signals; a server that is waited for"},
+    {.name = "poll", .threads = kAll | kRecorder, .why = "signals; a server that is waited for; a pause"},
     {.name = "epoll_wait", .threads = kServing, .why = "a loop sleeps"},
     {.name = "epoll_ctl", .threads = kServing, .why = "what a loop waits for"},
     {.name = "eventfd2", .threads = kAll, .why = "notifiers of a disk or a client that comes later"},
@@ -84,6 +86,8 @@ constexpr SystemCall kCalls[] = {
     {.name = "pwrite64", .threads = kServing, .why = "writes"},
     {.name = "preadv2", .threads = kServing, .why = "reads"},
     {.name = "pwritev2", .threads = kServing, .why = "writes"},
+    {.name = "pwritev", .threads = kRecorder, .why = "what was traced"},
+    {.name = "getppid", .threads = kRecorder, .why = "whether the process that is traced still runs"},
     {.name = "fdatasync", .threads = kServing, .why = "flushes"},
     {.name = "fallocate", .threads = kServing, .why = "DISCARD and WRITE_ZEROES"},
     {.name = "ioctl",
@@ -286,9 +290,11 @@ std::span<const DeviceRequest> requests_of(CallRule rule) {
 }
 
 std::string words_of_threads(ThreadSet threads) {
-  constexpr std::array<std::string_view, 6> kNames = {"control", "queue", "vCPU", "worker", "link", "observer"};
+  constexpr std::array<std::string_view, 7> kNames = {"control", "queue",    "vCPU",    "worker",
+                                                      "link",    "observer", "recorder"};
   if ((threads & kAll) != kAll) return words(threads, kNames);
-  return (threads & kObserver) != 0 ? "all, observer" : "all";
+  const std::string others = words(static_cast<ThreadSet>(threads & ~kAll), kNames);
+  return others.empty() ? "all" : concat("all, ", others);
 }
 
 std::string words_of_parts(PartSet parts) {

@@ -20,7 +20,9 @@ inline constexpr ThreadSet kControlThread = set_of(Thread::Kind::kControl), kQue
                            kVcpuThread = set_of(Thread::Kind::kVcpu), kWorkerThread = set_of(Thread::Kind::kWorker),
                            kLinkThread = set_of(Thread::Kind::kLink),
                            // The process that looks at the mappings of clients.
-    kObserver = 1 << 5, kAllThreads = kControlThread | kQueueThread | kVcpuThread | kWorkerThread | kLinkThread;
+    kObserver = 1 << 5,
+                           // The process that writes a trace.
+    kRecorder = 1 << 6, kAllThreads = kControlThread | kQueueThread | kVcpuThread | kWorkerThread | kLinkThread;
 
 // Parts of the program that a process may be without, as bits. A row without one is for all processes.
 using PartSet = uint16_t;

@@ -9,6 +9,7 @@
 #include "dm/tools/bench/options.h"
 #include "dm/tools/monitor/options.h"
 #include "dm/tools/session.h"
+#include "dm/tools/trace/options.h"
 
 namespace acrn {
 
@@ -31,5 +32,6 @@ Result<void> run_bench(const SessionOptions& session, const BenchOptions& option
 Result<void> run_check(const SessionOptions& session, bool json);
 Result<void> run_top(const TopOptions& options);
 Result<void> run_report(const ReportOptions& options);
+Result<void> run_trace(const TraceOptions& options);
 
 }  // namespace acrn

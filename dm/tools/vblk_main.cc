@@ -80,8 +80,10 @@ void add_commands(CLI::App& app, VblkCommandLine& line) {
   for (const VblkCommand& command : vblk_commands()) {
     CLI::App* const added = app.add_subcommand(std::string(command.name), std::string(command.help));
     added->footer(concat("example: vblk ", command.name, " ", command.example));
-    if (!command.operand.empty()) {
-      added->add_option(std::string(command.operand), line.socket, "the control socket of --cmd_monitor");
+    for (const VblkOperand& operand : command.operands) {
+      if (operand.target != nullptr) {
+        added->add_option(std::string(operand.name), line.*operand.target, std::string(operand.help));
+      }
     }
     for (const auto& group : command.options) {
       for (const VblkOption& option : group) add_option(*added, option, line);
@@ -112,6 +114,10 @@ Result<void> run_command(std::string_view name, const SessionOptions& session, c
   if (name == "report") {
     const auto options = parse_report_options(line);
     return options ? run_report(options.value()) : options.error();
+  }
+  if (name == "trace") {
+    const auto options = parse_trace_options(line, line.json);
+    return options ? run_trace(options.value()) : options.error();
   }
   ACRN_CHECK(name == "bench");
   const auto options = parse_bench_options(line);

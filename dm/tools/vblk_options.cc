@@ -173,6 +173,25 @@ constexpr VblkOption kReport[] = {
      .manual = "How long to look, 1 to 3600 seconds; 10 by default."},
 };
 
+constexpr VblkOperand kSocket{.name = "socket", .help = "the control socket of --cmd_monitor", .target = &Line::socket};
+
+constexpr VblkOption kTrace[] = {
+    {.names = "--queue", .argument = "<n>", .help = "of that queue alone", .target = &Line::queue},
+    {.names = "--type",
+     .argument = "<type>",
+     .help = "of requests of that type alone: read, write, flush, ...",
+     .target = &Line::type,
+     .manual = "Show requests of that type alone: read, write, flush, id, discard or zero.",
+     .words = "read write flush id discard zero"},
+    {.names = "--errors",
+     .argument = "",
+     .help = "what went wrong alone",
+     .target = &Line::errors,
+     .manual = "Show what went wrong alone: rules that were broken, requests that failed, records that were lost."},
+    {.names = "--from", .argument = "<seconds>", .help = "from then on, since the trace began", .target = &Line::from},
+    {.names = "--to", .argument = "<seconds>", .help = "until then", .target = &Line::to},
+};
+
 constexpr VblkCommand kCommands[] = {
     {.name = "info",
      .help = "the function as a driver sees it",
@@ -239,7 +258,7 @@ constexpr VblkCommand kCommands[] = {
          "Show what the disks of a running machine do, by its control socket: rates, latencies, requests in flight "
          "and errors. On a terminal until q is pressed; elsewhere a line for each disk and interval.",
      .disks = "",
-     .operand = "socket",
+     .operands = {kSocket},
      .options = {kTop, kJson}},
     {.name = "report",
      .help = "the same over some seconds, as a page with plots",
@@ -247,8 +266,19 @@ constexpr VblkCommand kCommands[] = {
      .manual = "Look at a running machine for some seconds, by its control socket, and write one HTML page: rates over "
                "time, latencies of each operation, errors and configuration.",
      .disks = "",
-     .operand = "socket",
+     .operands = {kSocket},
      .options = {kReport}},
+    {.name = "trace",
+     .help = "what a driver did, from a file that trace= has made",
+     .example = "show disk.trace --errors",
+     .manual =
+         "Read a trace that the option trace= of a disk has made: show prints a line for each record, chain draws the "
+         "chain of one request, stats prints counts and times.",
+     .disks = "",
+     .operands = {{{.name = "action", .help = "show, chain or stats", .target = &Line::action},
+                   {.name = "file", .help = "that trace= of a disk has made", .target = &Line::file},
+                   {.name = "number", .help = "chain: which request", .target = &Line::number, .optional = true}}},
+     .options = {kTrace, kJson}},
 };
 
 }  // namespace

@@ -11,11 +11,12 @@
 
 #include "dm/tools/bench/options.h"
 #include "dm/tools/monitor/options.h"
+#include "dm/tools/trace/options.h"
 
 namespace acrn {
 
 // The command line as text; values are checked by us, so that every message is ours. `json` is of every command.
-struct VblkCommandLine : BenchText, MonitorText {
+struct VblkCommandLine : BenchText, MonitorText, TraceText {
   std::vector<std::string> slots, connect;
   std::string interrupts = "msix";
   bool no_event_index = false, no_indirect = false, single_msi = false, windows = false;
@@ -37,11 +38,18 @@ struct VblkOption {
   std::string_view implied = {};  // what the option means without a value, if it may be given so
 };
 
+// What a command takes without an option's name.
+struct VblkOperand {
+  std::string_view name, help;
+  std::string VblkCommandLine::*target = nullptr;
+  bool optional = false;
+};
+
 struct VblkCommand {
   std::string_view name, help, example;
   std::string_view manual;                                  // sentences for the manual page
   std::string_view disks = "slot";                          // what the manual page calls each disk that it takes
-  std::string_view operand = {};                            // the same of a control socket; empty: it takes none
+  std::array<VblkOperand, 3> operands = {};                 // in their order; without a name: there is none
   std::array<std::span<const VblkOption>, 4> options = {};  // in groups that commands share
 };
 

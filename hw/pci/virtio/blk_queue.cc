@@ -88,7 +88,7 @@ bool BlkQueue::start(const std::shared_ptr<const MemoryMap>& map, const QueueSet
   if (device_.poll_nanoseconds != 0) start_timer();
   if (setup.kick_fd >= 0) {
     kick_watch_ = loop_.watch_event(setup.kick_fd, [this] { on_event(); });
-    serve(Site::kLoop);  // what came before
+    serve(Site::kLoop, TraceCause::kStart);  // what came before
   }
   return true;
 }
@@ -106,7 +106,7 @@ void BlkQueue::start_timer() {
   }
   poll_timer_ = std::move(timer).value();
   poll_timer_->start_periodic(device_.poll_nanoseconds);
-  read_features();
+  read_settings();
   ring_.disable_kicks(KickPause::kPolling);
 }
 
@@ -134,13 +134,13 @@ void BlkQueue::resume(const std::shared_ptr<const MemoryMap>& map) {
   enter(State::kRunning);
   if (device_.poll_nanoseconds != 0) start_timer();
   retry_held();
-  serve(Site::kLoop);  // what came in between
+  serve(Site::kLoop, TraceCause::kStart);  // what came in between
 }
 
 void BlkQueue::retry_held() {
   ACRN_CHECK(loop_.is_current());
   if (!running() || held_ == 0) return;
-  read_features();
+  read_settings();
   batch_.set_batch_time(Clock::now());
   for (unsigned head = 0; head < ring_.size(); head++) {
     BlkSlot& slot = slots_[static_cast<uint16_t>(head)];
@@ -154,6 +154,7 @@ void BlkQueue::retry_held() {
   completions_.flush();
   if (ring_.broken()) record_broken_ring();
   if (in_flight_ != 0) overdue_.watch();
+  if (trace_ != nullptr) trace_->commit();
 }
 
 void BlkQueue::drain(State phase, std::function<void()> drained) {
@@ -199,15 +200,15 @@ void BlkQueue::kick() {
 // Perhaps an old one, for an earlier ring.
 void BlkQueue::on_event() {
   counters_.kicks.add();
-  if (running()) serve(Site::kLoop);
+  if (running()) serve(Site::kLoop, TraceCause::kKick);
 }
 
 void BlkQueue::on_kick(Site site) {
   counters_.kicks.add();
   switch (state()) {
     case State::kRunning:
-      serve(site);
-      if (ring_.is_blank()) guest_errors_.record(GuestRule::kRingBlank, raw(ring_.place().desc));
+      serve(site, site == Site::kKick ? TraceCause::kKickInline : TraceCause::kKick);
+      if (ring_.is_blank()) ring_.record_error(GuestRule::kRingBlank, raw(ring_.place().desc));
       return;
     case State::kUnset:
     case State::kRingMissing: return record_kick_without_ring();
@@ -227,16 +228,16 @@ void BlkQueue::record_kick_without_ring() {
 
 void BlkQueue::on_tick() {
   counters_.polls.add();
-  serve(Site::kLoop);
+  serve(Site::kLoop, TraceCause::kTimer);
 }
 
 void BlkQueue::on_leftover() {
-  if (leftover_timer_.should_serve_on_expiry(running() && ring_.has_more())) serve(Site::kLoop);
+  if (leftover_timer_.should_serve_on_expiry(running() && ring_.has_more())) serve(Site::kLoop, TraceCause::kLeftover);
 }
 
 bool BlkQueue::poll() {
   if (!running() || poll_timer_ != nullptr || !ring_.has_more()) return false;
-  serve(Site::kLoop);
+  serve(Site::kLoop, TraceCause::kPoll);
   return true;
 }
 
@@ -244,16 +245,23 @@ bool BlkQueue::prepare_sleep() {
   return running() && poll_timer_ == nullptr && ring_.enable_kicks(KickPoint::kNextChain);
 }
 
-void BlkQueue::read_features() {
+// What holds for a turn: what the driver has accepted, and whether there is a trace.
+void BlkQueue::read_settings() {
   const uint64_t features = device_.accepted.load(std::memory_order_relaxed);
   ring_.set_features((features & feature(VIRTIO_RING_F_INDIRECT_DESC)) != 0,
                      (features & feature(VIRTIO_RING_F_EVENT_IDX)) != 0);
+  QueueTrace* const trace = queue_trace_ != nullptr && queue_trace_->on() ? queue_trace_.get() : nullptr;
+  if (trace == trace_) return;
+  trace_ = trace;
+  ring_.set_trace(trace);
+  completions_.set_trace(trace);
 }
 
 // One turn of a running queue.
-void BlkQueue::serve(Site site) {
-  read_features();
+void BlkQueue::serve(Site site, TraceCause cause) {
+  read_settings();
   const auto start = Clock::now();
+  if (trace_ != nullptr) trace_->turn(cause, start, ring_.waiting(), ring_.next_index());
   const TurnLimits limits = policy_.begin(site, ring_.waiting(), ring_.size(), start);
   batch_.set_flush_bytes(limits.flush_bytes);
   batch_.set_batch_time(start);
@@ -267,6 +275,7 @@ void BlkQueue::serve(Site site) {
     result.duration = (published > start ? published : Clock::now()) - start;
   }
   schedule_remaining(policy_.end(site, result));
+  if (trace_ != nullptr) trace_->commit();
 }
 
 // Starts what the ring has, within the limits.
@@ -296,6 +305,7 @@ TurnResult BlkQueue::process_available(Site site, const TurnLimits& limits) {
 void BlkQueue::take_chains(const TurnLimits& limits, TurnResult& result) {
   while (result.chains < limits.chains && !result.past_deadline) {
     if (ring_.seen() == 0) waiting_since_ = std::exchange(left_, std::nullopt).value_or(batch_.batch_time());
+    if (trace_ != nullptr) trace_->leave_chain();
     auto chain = ring_.pop();
     if (!chain) return;
     result.chains++;
@@ -326,7 +336,7 @@ void BlkQueue::start_request(DescChain chain) {
   BlkSlot& slot = slots_[chain.head()];
   if (slot.chain.pending()) {
     // The request in flight keeps slot and status byte, and this one has none of its own.
-    guest_errors_.record(GuestRule::kHeadInFlight, chain.head());
+    ring_.record_error(GuestRule::kHeadInFlight, chain.head());
     return ring_.drop_without_status(std::move(chain));
   }
   slot.chain = std::move(chain);
@@ -337,9 +347,14 @@ void BlkQueue::start_request(DescChain chain) {
 }
 
 void BlkQueue::carry_out(BlkSlot& slot) {
+  if (trace_ != nullptr) trace_->begin_chain(slot.chain.head());
   const bool good = ring_.read_chain(slot.chain.head(), slot.buffers);
+  const bool readable = good && slot.buffers.status != nullptr;
+  const ParsedRequest request = readable ? parse_request(slot.buffers) : ParsedRequest{};
+  if (trace_ != nullptr)
+    trace_chain(slot, readable && request.broken != GuestRule::kHeaderTooShort ? &request : nullptr);
   if (slot.buffers.status == nullptr) {
-    if (good) guest_errors_.record(GuestRule::kStatusMissing, slot.chain.head());
+    if (good) ring_.record_error(GuestRule::kStatusMissing, slot.chain.head());
     in_flight_--;
     return ring_.drop_without_status(std::move(slot.chain));
   }
@@ -347,13 +362,20 @@ void BlkQueue::carry_out(BlkSlot& slot) {
     count(slot, DiskRequestKind::kOther);
     return finish(slot, VIRTIO_BLK_S_IOERR, 1);
   }
-  const ParsedRequest request = parse_request(slot.buffers);
   count(slot, request.broken ? DiskRequestKind::kOther : kind_of(request.header.type));
   if (request.broken) return refuse(slot, {VIRTIO_BLK_S_IOERR, *request.broken, slot.chain.head()});
   if (channel_ == nullptr && request.header.type != VIRTIO_BLK_T_GET_ID) {
     return refuse(slot, {VIRTIO_BLK_S_IOERR, GuestRule::kNoMedium, request.header.type});
   }
   dispatch(slot, request);
+}
+
+// `request`: null if its header could not be read.
+void BlkQueue::trace_chain(const BlkSlot& slot, const ParsedRequest* request) {
+  const auto flags =
+      static_cast<uint8_t>((slot.retried ? TraceChain::kRetried : 0) | (request == nullptr ? TraceChain::kRefused : 0));
+  trace_->end_chain(slot.times.taken, slot.times.waiting_since, static_cast<uint16_t>(ring_.next_index() - 1), flags,
+                    request != nullptr ? &request->header : nullptr);
 }
 
 void BlkQueue::count(BlkSlot& slot, DiskRequestKind kind) {
@@ -401,14 +423,15 @@ void BlkQueue::start_segments(BlkSlot& slot, const ParsedRequest& request) {
 void BlkQueue::submit(BlkSlot& slot) {
   slot.sink = this;
   slot.error = 0;
+  if (trace_ != nullptr) trace_->submit(batch_.batch_time(), slot, slot.chain.head(), slot.segment_index());
   if (batch_.push(slot)) batch_.flush(channel_.get());
 }
 
 void BlkQueue::request_done(BlockRequest& request) {
   BlkSlot& slot = static_cast<BlkSlot&>(request);  // the sink of slots alone
   if (slot.error != 0) return fail(slot);
-  const bool segments = slot.op == BlockOp::kDiscard || slot.op == BlockOp::kWriteZeroes;
-  if (segments && slot.prepare_segment(device_.write_through())) {
+  if (slot.has_segments() && slot.prepare_segment(device_.write_through())) {
+    if (trace_ != nullptr) trace_->submit(Clock::now(), slot, slot.chain.head(), slot.segment_index());
     BlockRequest* next = &slot;
     channel_->submit({&next, 1});
     if (draining()) channel_->cancel_waiting();
@@ -421,6 +444,7 @@ void BlkQueue::request_done(BlockRequest& request) {
 
 void BlkQueue::fail(BlkSlot& slot) {
   const bool cancelled = slot.error == ECANCELED && draining();
+  if (trace_ != nullptr) trace_->failed(slot, slot.chain.head());
   if (!cancelled) counters_.record_host_error(guest_errors_.name(), device_.events, slot, slot.disk_offset);
   if (state() == State::kStopping || !(cancelled || device_.holds(slot.op, slot.error))) {
     return finish(slot, VIRTIO_BLK_S_IOERR, 1);
@@ -434,12 +458,13 @@ void BlkQueue::fail(BlkSlot& slot) {
 
 void BlkQueue::hold(BlkSlot& slot) {
   slot.held = slot.retried = true;
+  if (trace_ != nullptr) trace_->held(slot.chain.head());
   held_++;
   in_flight_--;
 }
 
 void BlkQueue::refuse(BlkSlot& slot, const BlkRefusal& refusal) {
-  guest_errors_.record(refusal.rule, refusal.detail);
+  ring_.record_error(refusal.rule, refusal.detail);
   finish(slot, refusal.status, 1);
 }
 
@@ -447,6 +472,7 @@ void BlkQueue::refuse(BlkSlot& slot, const BlkRefusal& refusal) {
 void BlkQueue::finish(BlkSlot& slot, uint8_t status, uint32_t written) {
   if (slot.overdue) overdue_.record_end(slot);
   copy_to_shared(slot.buffers.status, &status, 1);
+  if (trace_ != nullptr) trace_->used(slot.chain.head(), status, written);
   slot.chain.complete(written);
   in_flight_--;
   if (status == VIRTIO_BLK_S_IOERR) counters_.io_errors.add();
@@ -456,6 +482,7 @@ void BlkQueue::finish(BlkSlot& slot, uint8_t status, uint32_t written) {
 
 void BlkQueue::batch_done() {
   completions_.flush();
+  if (trace_ != nullptr) trace_->commit();
   if (in_flight_ == 0 && draining()) end_drain();
 }
 

@@ -31,6 +31,7 @@
 #include "hw/pci/virtio/host_flush.h"
 #include "hw/pci/virtio/leftover_timer.h"
 #include "hw/pci/virtio/overdue_requests.h"
+#include "hw/pci/virtio/queue_trace.h"
 #include "hw/pci/virtio/submit_batch.h"
 #include "hw/pci/virtio/turn_policy.h"
 #include "hw/pci/virtio/virtqueue.h"
@@ -43,6 +44,8 @@ class BlkQueue final : private BlockSink, private Poller {
   // outlive the queue.
   static Result<std::unique_ptr<BlkQueue>> create(unsigned index, uint16_t size, const BlkSerial& serial,
                                                   const BlkState& device, GuestErrors& guest_errors, EventLoop& loop);
+  // Before the first start; the trace outlives the queue.
+  void set_trace(DeviceTrace& trace) { queue_trace_ = std::make_unique<QueueTrace>(trace, index_); }
 
   // Any thread.
   EventLoop& loop() { return loop_; }
@@ -112,17 +115,18 @@ class BlkQueue final : private BlockSink, private Poller {
   bool poll() override;
   bool wants_polling() const override { return ring_.running() && policy_.wants_polling(in_flight_); }
   bool prepare_sleep() override;
-  void serve(Site site);
+  void serve(Site site, TraceCause cause);
   TurnResult process_available(Site site, const TurnLimits& limits);
   void take_chains(const TurnLimits& limits, TurnResult& result);
   void schedule_remaining(Next next);
-  void read_features();
+  void read_settings();
   void record_kick_without_ring();
   void record_broken_ring();
 
   // Requests.
   void start_request(DescChain chain);
   void carry_out(BlkSlot& slot);
+  void trace_chain(const BlkSlot& slot, const ParsedRequest* request);
   void count(BlkSlot& slot, DiskRequestKind kind);
   void dispatch(BlkSlot& slot, const ParsedRequest& request);
   void transfer(BlkSlot& slot, const ParsedRequest& request);
@@ -163,6 +167,8 @@ class BlkQueue final : private BlockSink, private Poller {
   BlkSerial serial_;
   HostFlush host_flush_;
 
+  std::unique_ptr<QueueTrace> queue_trace_;  // null: the disk has no trace
+  QueueTrace* trace_ = nullptr;              // the same while it is on; set by read_settings()
   Virtqueue ring_;
   BlkSlots slots_;
   BlkCounters counters_;

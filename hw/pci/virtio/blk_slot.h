@@ -51,6 +51,9 @@ struct BlkSlot : BlockRequest {
   // The next segment that has sectors; `write_through`: zeroes are on stable storage when it is done. False: none is
   // left.
   bool prepare_segment(bool write_through);
+  bool has_segments() const { return op == BlockOp::kDiscard || op == BlockOp::kWriteZeroes; }
+  // Which of them it is now; 0 for a request without a list.
+  size_t segment_index() const { return has_segments() ? segment - 1 : 0; }
 };
 
 class BlkSlots {

@@ -9,6 +9,7 @@
 
 #include "acrn/virtio/virtio_device.h"
 #include "hw/pci/virtio/blk_counters.h"
+#include "hw/pci/virtio/queue_trace.h"
 #include "hw/pci/virtio/virtqueue.h"
 
 namespace acrn {
@@ -25,6 +26,8 @@ class CompletionPublisher {
   CompletionPublisher(Virtqueue& ring, BlkCounters& counters, unsigned index)
       : ring_(ring), counters_(counters), index_(index) {}
   void connect(VirtioInterruptSink& interrupts) { interrupts_ = &interrupts; }  // before the first add()
+
+  void set_trace(QueueTrace* trace) { trace_ = trace; }  // null: nobody is told
 
   bool empty() const { return unpublished_ == 0; }
   // When the driver was shown the last one.
@@ -50,6 +53,7 @@ class CompletionPublisher {
     if (unpublished_ == 0) return;
     ring_.publish();
     published_at_ = Clock::now();
+    if (trace_ != nullptr) trace_->publish(published_at_, ring_.used_index());
     count_times();
     unpublished_ = 0;
   }
@@ -62,7 +66,10 @@ class CompletionPublisher {
   }
   void interrupt() {
     uninterrupted_ = 0;
-    if (!ring_.wants_interrupt()) return;
+    const bool news = ring_.has_news();
+    const bool wanted = ring_.wants_interrupt();
+    if (trace_ != nullptr && news) trace_->interrupt(published_at_, wanted, ring_.used_index());
+    if (!wanted) return;
     counters_.interrupts.add();
     interrupts_->queue_interrupt(index_);
   }
@@ -71,6 +78,7 @@ class CompletionPublisher {
   BlkCounters& counters_;
   const unsigned index_;
   VirtioInterruptSink* interrupts_ = nullptr;
+  QueueTrace* trace_ = nullptr;
   unsigned unpublished_ = 0;    // completed, used.idx not moved yet
   unsigned uninterrupted_ = 0;  // completed since the driver's wish for an interrupt was looked at
   Clock::time_point published_at_;

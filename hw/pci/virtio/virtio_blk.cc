@@ -77,6 +77,7 @@ Result<std::unique_ptr<VirtioBlk>> VirtioBlk::create(const VirtioBlkOptions& opt
                                   *loops[i % loops.size()]);
     if (!queue) return queue.error();
     device->queues_.push_back(std::move(queue).value());
+    if (options.trace != nullptr) device->queues_.back()->set_trace(*options.trace);
     device->drain_tasks_.emplace_back(*device->queues_.back());
   }
   return device;
@@ -193,7 +194,14 @@ void VirtioBlk::connect(VirtioInterruptSink& sink) {
   for (auto& queue : queues_) queue->connect(sink);
 }
 
+template <class... Parts>
+void VirtioBlk::trace(TraceEvent event, uint8_t detail, unsigned head, unsigned number, const Parts&... parts) {
+  if (options_.trace == nullptr) return;
+  options_.trace->write(event, detail, static_cast<uint16_t>(head), static_cast<uint16_t>(number), parts...);
+}
+
 void VirtioBlk::set_features(uint64_t accepted) {
+  trace(TraceEvent::kFeatures, 0, 0, 0, TraceValue{accepted, 0});
   state_.accepted = accepted & features_;
   // It could never flush (virtio 1.2 5.2.5.2).
   if ((accepted & feature(VIRTIO_BLK_F_FLUSH)) == 0) state_.writeback = false;
@@ -208,12 +216,16 @@ bool VirtioBlk::start_queue(unsigned index, const QueueSetup& setup) {
   last_started_ = &queue;
   bool started = false;
   queue.loop().run([&] { started = queue.start(memory_.map(), setup); });
+  trace(TraceEvent::kQueueStart, started ? 0 : 1, index, setup.size,
+        TraceQueue{raw(setup.ring.desc), raw(setup.ring.avail), raw(setup.ring.used), setup.next_avail});
   return started;
 }
 
 uint16_t VirtioBlk::stop_queue(unsigned index) {
   drain({&drain_tasks_[index], 1}, &BlkQueue::stop);
-  return queues_[index]->next_index();
+  const uint16_t next = queues_[index]->next_index();
+  trace(TraceEvent::kQueueStop, 0, index, next);
+  return next;
 }
 
 // All of them at the same time.
@@ -223,7 +235,10 @@ void VirtioBlk::drain(std::span<DrainTask> queues, DrainTask::Drain call) {
   drained.wait();
 }
 
-void VirtioBlk::suspend() { drain(drain_tasks_, &BlkQueue::suspend); }
+void VirtioBlk::suspend() {
+  drain(drain_tasks_, &BlkQueue::suspend);
+  trace(TraceEvent::kSuspend, 0, 0, 0);
+}
 
 // No queue has a request with data. The mutex orders those who find a new map while a disk is being attached.
 void VirtioBlk::tell_of_memory() {
@@ -232,12 +247,14 @@ void VirtioBlk::tell_of_memory() {
 }
 
 void VirtioBlk::resume() {
+  trace(TraceEvent::kResume, 0, 0, 0);
   tell_of_memory();
   on_queues([map = memory_.map()](BlkQueue& queue) { queue.resume(map); });
 }
 
 void VirtioBlk::reset() {
   drain(drain_tasks_, &BlkQueue::stop);
+  trace(TraceEvent::kReset, 0, 0, 0);
   state_.accepted = 0;
   state_.writeback = options_.writeback;
   MutexLock lock(mutex_);
@@ -258,6 +275,7 @@ void VirtioBlk::read_config(unsigned offset, std::span<uint8_t> to) {
 void VirtioBlk::write_config(unsigned offset, std::span<const uint8_t> from) {
   for (const uint8_t byte : from) {
     const unsigned at = offset++;
+    trace(TraceEvent::kConfigWrite, 0, 0, at, TraceValue{byte, 0});
     if (at != kWritebackOffset) {
       guest_errors_.record(GuestRule::kConfigReadOnly, at);
     } else if ((state_.accepted & feature(VIRTIO_BLK_F_CONFIG_WCE)) == 0) {

@@ -42,6 +42,7 @@ struct VirtioBlkOptions {
   uint32_t poll_nanoseconds = 0;   // between two looks at a running queue; 0: looks when it is kicked
   std::string serial = {};         // the ID before attach(), up to 20 bytes
   DeviceEvents* events = nullptr;  // who is told what becomes of the disk; outlives the device
+  DeviceTrace* trace = nullptr;    // of what the driver does, with a ring for each queue; null: none; outlives it too
 };
 
 // The device's feature bits for these options (device.md 6); pure.
@@ -120,6 +121,8 @@ class VirtioBlk final : public VirtioDevice {
   void drain(std::span<DrainTask> queues, DrainTask::Drain call);
   void describe_medium(const BlockInfo& info) ACRN_REQUIRES(mutex_);
   void tell_of_memory();
+  template <class... Parts>
+  void trace(TraceEvent event, uint8_t detail, unsigned head, unsigned number, const Parts&... parts);
   void notify_config_change();
   void on_queues(const std::function<void(BlkQueue&)>& task);  // each on its loop, one after the other
 

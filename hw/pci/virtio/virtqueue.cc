@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "acrn/base/fence.h"
+#include "hw/pci/virtio/queue_trace.h"
 
 namespace acrn {
 namespace {
@@ -59,9 +60,15 @@ bool Virtqueue::is_blank() const {
   return avail_.load16(kRingIndex, __ATOMIC_RELAXED) == 0 && first.addr == 0 && first.len == 0;
 }
 
+void Virtqueue::record_error(GuestRule rule, uint64_t detail) {
+  if (trace_ == nullptr) return guest_errors_.record(rule, detail);
+  trace_->error(rule, detail);
+  guest_errors_.record_of_queue(rule, detail);
+}
+
 void Virtqueue::break_queue(GuestRule rule, uint64_t detail) {
   broken_ = true;
-  guest_errors_.record(rule, detail);
+  record_error(rule, detail);
 }
 
 void Virtqueue::drop_without_status(DescChain chain) {
@@ -119,9 +126,10 @@ std::optional<DescChain> Virtqueue::pop() {
 // byte.
 struct Virtqueue::Walk {
   const MemoryMap& map;
-  GuestSlice table;      // what of it is in one region
-  uint32_t entries;      // of the table
-  unsigned left;         // entries to look at before the chain must have ended
+  GuestSlice table;  // what of it is in one region
+  uint32_t entries;  // of the table
+  unsigned left;     // entries to look at before the chain must have ended
+  QueueTrace* trace;
   unsigned buffers = 0;  // passed so far, with empty ones
   bool in_indirect = false;
   Gpa indirect{};  // where the indirect table is
@@ -132,9 +140,14 @@ struct Virtqueue::Walk {
   // The one copy that decides.
   VringDesc load(uint32_t index) const {
     const size_t offset = sizeof(VringDesc) * index;
-    if (offset + sizeof(VringDesc) <= table.size()) return table.load<VringDesc>(offset);
     VringDesc desc;
-    map.copy_out(Gpa{raw(indirect) + offset}, &desc, sizeof(desc));
+    if (offset + sizeof(VringDesc) <= table.size()) {
+      desc = table.load<VringDesc>(offset);
+    } else {
+      map.copy_out(Gpa{raw(indirect) + offset}, &desc, sizeof(desc));
+    }
+    if (trace != nullptr) [[unlikely]]
+      trace->descriptor(desc);
     return desc;
   }
   bool good() const { return !broken; }
@@ -157,14 +170,14 @@ bool Virtqueue::read_chain(uint16_t head, ChainBuffers& buffers) {
   buffers.readable = buffers.writable = 0;
   buffers.readable_bytes = buffers.writable_bytes = 0;
   buffers.status = nullptr;
-  Walk walk{*map_, desc_, size_, size_};
+  Walk walk{*map_, desc_, size_, size_, trace_};
   const bool ends = find_end(head, buffers, walk);
   if (walk.good()) [[likely]] {
     if (buffers.writable != 0) buffers.status = end_of(buffers.writable_part().back()) - 1;
     return true;
   }
   if (!ends) buffers.status = nullptr;
-  guest_errors_.record(*walk.broken, walk.detail);
+  record_error(*walk.broken, walk.detail);
   return false;
 }
 
@@ -181,8 +194,7 @@ bool Virtqueue::find_end(uint16_t head, ChainBuffers& buffers, Walk& walk) {
     add_buffer(desc, buffers, walk);
     if ((desc.flags & VRING_DESC_F_NEXT) == 0) {
       // Served all the same; of a table that is longer than the ring itself this has been counted.
-      if (walk.good() && walk.buffers > size_ && walk.entries <= size_)
-        guest_errors_.record(GuestRule::kChainTooLong, head);
+      if (walk.good() && walk.buffers > size_ && walk.entries <= size_) record_error(GuestRule::kChainTooLong, head);
       return true;
     }
     index = desc.next;
@@ -192,7 +204,7 @@ bool Virtqueue::find_end(uint16_t head, ChainBuffers& buffers, Walk& walk) {
 }
 
 // False: the walk cannot go on there.
-bool Virtqueue::enter_table(const VringDesc& desc, Walk& walk) const {
+bool Virtqueue::enter_table(const VringDesc& desc, Walk& walk) {
   const uint64_t address = desc.addr;
   const uint32_t length = desc.len, entries = length / sizeof(VringDesc);
   if (!indirect_) walk.refuse_shape(GuestRule::kIndirectNotAccepted, address);
@@ -207,9 +219,8 @@ bool Virtqueue::enter_table(const VringDesc& desc, Walk& walk) const {
     return walk.refuse_shape(walk.rule_of(address, length, GuestRule::kIndirectNotInRam), address);
   }
   // These two are served. WRITE means nothing here (virtio 1.2 2.7.5.3.2).
-  if (walk.good() && (desc.flags & VRING_DESC_F_WRITE) != 0)
-    guest_errors_.record(GuestRule::kIndirectWithWrite, address);
-  if (walk.good() && entries > size_) guest_errors_.record(GuestRule::kIndirectLength, length);
+  if (walk.good() && (desc.flags & VRING_DESC_F_WRITE) != 0) record_error(GuestRule::kIndirectWithWrite, address);
+  if (walk.good() && entries > size_) record_error(GuestRule::kIndirectLength, length);
   if (!std::exchange(walk.in_indirect, true)) walk.left = ChainBuffers::kMaxTable + 1;  // with this entry of the ring
   walk.table = *table;
   walk.indirect = Gpa{address};
@@ -284,7 +295,7 @@ void Virtqueue::publish() {
 }
 
 bool Virtqueue::wants_interrupt() {
-  if (signalled_ == published_) return false;
+  if (!has_news()) return false;
   const uint16_t before = std::exchange(signalled_, published_);
   full_fence();  // pairs with the driver's, between its used_event or flags and its look at used.idx
   if (event_index_) return index_passes(avail_.load16(used_event(size_), __ATOMIC_RELAXED), signalled_, before);

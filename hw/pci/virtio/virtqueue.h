@@ -19,6 +19,7 @@
 
 namespace acrn {
 
+class QueueTrace;
 class Virtqueue;
 
 // A chain taken from the available ring. Its owner calls complete() exactly once.
@@ -92,6 +93,10 @@ class Virtqueue {
     indirect_ = indirect;
     event_index_ = event_index;
   }
+  // Who is told of what the driver does; null: nobody.
+  void set_trace(QueueTrace* trace) { trace_ = trace; }
+  // A rule that the driver has broken, on the queue's loop.
+  void record_error(GuestRule rule, uint64_t detail);
 
   enum class KickPause : uint8_t {
     kTurn,    // while the device takes chains anyway
@@ -115,6 +120,7 @@ class Virtqueue {
     if (!running() || broken_) return 0;
     return taken_left_ + static_cast<uint16_t>(avail_.load16(kRingIndex, __ATOMIC_RELAXED) - next_avail_);
   }
+  uint16_t avail_index() const { return avail_index_; }  // as last read from the driver
   // Those of them that pop() has seen already. 0: it looks for new ones.
   unsigned seen() const { return static_cast<uint16_t>(avail_index_ - next_avail_); }
   // The next available chain.
@@ -130,6 +136,10 @@ class Virtqueue {
   // The queue yields nothing more until it is set up again.
   bool broken() const { return broken_; }
 
+  // The index of the used ring, as the driver sees it.
+  uint16_t used_index() const { return published_; }
+  // Whether anything was published since wants_interrupt() was asked last.
+  bool has_news() const { return signalled_ != published_; }
   // Shows the driver what was completed.
   void publish();
   // True: the driver wants an interrupt for what was published since this was asked last.
@@ -149,13 +159,14 @@ class Virtqueue {
   }
   void store_avail_event(uint16_t index) { used_.store16(avail_event(size_), index, __ATOMIC_RELAXED); }
   bool find_end(uint16_t head, ChainBuffers& buffers, Walk& walk);
-  bool enter_table(const VringDesc& desc, Walk& walk) const;
+  bool enter_table(const VringDesc& desc, Walk& walk);
   void add_buffer(const VringDesc& desc, ChainBuffers& buffers, Walk& walk) const;
   void refuse_buffer(const VringDesc& desc, bool in_order, bool overflows, Walk& walk) const;
   std::byte* last_byte(const VringDesc& desc) const;
   size_t resolve(uint64_t address, uint32_t length, std::span<iovec> to) const;
 
   GuestErrors& guest_errors_;
+  QueueTrace* trace_ = nullptr;
   uint16_t size_ = 0;
   RingPlace ring_;
   std::shared_ptr<const MemoryMap> map_;  // of the time of start() or resume(); null: stopped

@@ -112,6 +112,7 @@ struct BlockOptions {
   std::string throttle_group;  // of slots that share their limits; empty: the disk's own
   unsigned io_timeout = 30;    // seconds until a request that is not done is told of; 0: never
   ErrorPolicy write_errors = ErrorPolicy::kReport, read_errors = ErrorPolicy::kReport;
+  std::string trace;     // the file that a trace of the driver goes to; empty: there is none
   std::string conf, id;  // Ceph's configuration file and client; empty: Ceph's own
 
   bool operator==(const BlockOptions&) const = default;

@@ -3,6 +3,7 @@
 // is at fault, the rule says so.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstddef>
@@ -13,6 +14,7 @@
 
 #include "acrn/base/concat.h"
 #include "acrn/base/log.h"
+#include "acrn/trace/trace_ring.h"
 #include "acrn/virtio/device_events.h"
 
 namespace acrn {
@@ -122,13 +124,30 @@ inline constexpr std::array<GuestRuleText, kGuestRules> kGuestRuleTexts{{
 
 constexpr const GuestRuleText& text(GuestRule rule) { return kGuestRuleTexts[static_cast<size_t>(rule)]; }
 
+inline TraceName trace_name(GuestRule rule, uint64_t value) {
+  TraceName name{.value = value, .name = {}};
+  const std::string_view text = acrn::text(rule).name;
+  std::copy_n(text.begin(), std::min(text.size(), name.name.size()), name.name.begin());
+  return name;
+}
+
 // Counts of one function. Any thread; no lock. `name` says in the log whose driver it is; the events outlive it.
 class GuestErrors {
  public:
   explicit GuestErrors(std::string name, DeviceEvents* events = nullptr) : name_(std::move(name)), events_(events) {}
   const std::string& name() const { return name_; }
 
+  // Before there is anybody to break a rule.
+  void set_trace(DeviceTrace* trace) { trace_ = trace; }
+
   void record(GuestRule rule, uint64_t detail = 0) {
+    if (trace_ != nullptr) [[unlikely]] {
+      trace_->write(TraceEvent::kGuestError, static_cast<uint8_t>(rule), kTraceDevice, 0, trace_name(rule, detail));
+    }
+    record_of_queue(rule, detail);
+  }
+  // The queue's trace has it.
+  void record_of_queue(GuestRule rule, uint64_t detail) {
     const uint64_t count = add(counts_[static_cast<size_t>(rule)]);
     if (!tell({DeviceEvent::Kind::kGuestError, text(rule).name.data(), count, detail})) return;
     log(LogLevel::kWarning,
@@ -157,6 +176,7 @@ class GuestErrors {
 
   std::string name_;
   DeviceEvents* const events_;
+  DeviceTrace* trace_ = nullptr;  // null: there is none
   std::array<Count, kGuestRules> counts_{};
   Count stops_{0};
 };

@@ -1,0 +1,65 @@
+#include "dm/tools/trace/options.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "acrn/base/concat.h"
+#include "dm/cli/option_table.h"
+
+namespace acrn {
+namespace {
+
+constexpr std::array<std::string_view, 6> kTypes{"read", "write", "flush", "id", "discard", "zero"};
+
+Error bad(std::string_view option, std::string_view value, std::string_view right) {
+  return usage_error(concat(option, " ", value, ": give ", right));
+}
+
+Result<void> parse_seconds(std::string_view option, const std::string& text, double& to) {
+  if (text.empty()) return {};
+  const char* const end = text.data() + text.size();
+  const auto parsed = std::from_chars(text.data(), end, to);
+  if (parsed.ec == std::errc() && parsed.ptr == end && to >= 0) return {};
+  return bad(option, text, "seconds since the trace began, like 1.5");
+}
+
+}  // namespace
+
+Result<TraceOptions> parse_trace_options(const TraceText& text, bool json) {
+  TraceOptions options{.file = text.file, .json = json};
+  const auto action = std::find(kTraceActionNames.begin(), kTraceActionNames.end(), text.action);
+  if (action == kTraceActionNames.end())
+    return unknown_word(text.action, "something to do with a trace", kTraceActionNames);
+  options.action = static_cast<TraceAction>(action - kTraceActionNames.begin());
+  if (text.file.empty()) {
+    return usage_error(concat("trace ", text.action, ": the file is missing; give one that trace=<file> has made"));
+  }
+  const bool takes_number = options.action == TraceAction::kChain;
+  if (takes_number != !text.number.empty()) {
+    return usage_error(concat("trace ", text.action,
+                              takes_number ? ": the request is missing; give its number, as show says it"
+                                           : ": it takes one file; leave the rest out"));
+  }
+  if (takes_number) {
+    const auto number = parse_number(text.number.starts_with('#') ? text.number.substr(1) : text.number, 1, UINT32_MAX);
+    if (!number) return bad("trace chain", text.number, "the number of a request, as show says it");
+    options.number = *number;
+  }
+  if (!text.queue.empty()) {
+    const auto queue = parse_number(text.queue, 0, UINT16_MAX);
+    if (!queue) return bad("--queue", text.queue, "the number of a queue");
+    options.filter.queue = static_cast<unsigned>(*queue);
+  }
+  if (!text.type.empty()) {
+    if (std::find(kTypes.begin(), kTypes.end(), text.type) == kTypes.end()) {
+      return unknown_word(text.type, "a type of requests", kTypes);
+    }
+    options.filter.type = text.type;
+  }
+  options.filter.errors = text.errors;
+  if (auto ok = parse_seconds("--from", text.from, options.filter.from); !ok) return ok.error();
+  if (auto ok = parse_seconds("--to", text.to, options.filter.to); !ok) return ok.error();
+  return options;
+}
+
+}  // namespace acrn

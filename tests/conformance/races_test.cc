@@ -103,12 +103,12 @@ void check_rewriting(bool indirect) {
   std::thread second_cpu([&] {
     while (!stop) playground.rewrite();
   });
-  unsigned returned = 0;
-  for (unsigned i = 0; i < 20000; i++) returned += run_or_restart(bench, guest) ? 1 : 0;
+  // On, until both have happened: on a busy host the second CPU may rest for long.
+  unsigned tried = 0, returned = 0;
+  for (; tried < 20000 || returned == 0 || returned == tried; tried++) returned += run_or_restart(bench, guest) ? 1 : 0;
   stop = true;
   second_cpu.join();
-  EXPECT_EQ(returned + bench.device().stats(0).stops, 20000u);
-  EXPECT(returned != 0 && returned != 20000);
+  EXPECT_EQ(returned + bench.device().stats(0).stops, uint64_t{tried});
   EXPECT(playground.surroundings_intact());
   EXPECT(bench.disk().untouched(16 * kSector, (kCapacity - 8) * kSector));
   for (const auto& seen : bench.disk().take_seen()) {

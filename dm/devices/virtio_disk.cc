@@ -105,6 +105,9 @@ Result<void> VirtioDisk::start_trace() {
   TraceFileHeader header{};
   header.capacity = size() >> VIRTIO_BLK_SECTOR_SHIFT;
   header.logical_block = options_.logical_sector;
+  std::array<uint8_t, 1> exponent{};
+  device_->read_config(__builtin_offsetof(VirtioBlkConfig, physical_block_exp), exponent);
+  header.physical_block = options_.logical_sector << exponent[0];
   header.queue_size = options_.queue_size;
   header.features = device_->features();
   const std::string disk = source();

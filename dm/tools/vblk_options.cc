@@ -279,6 +279,15 @@ constexpr VblkCommand kCommands[] = {
                    {.name = "file", .help = "that trace= of a disk has made", .target = &Line::file},
                    {.name = "number", .help = "chain: which request", .target = &Line::number, .optional = true}}},
      .options = {kTrace, kJson}},
+    {.name = "coach",
+     .help = "what a driver does wrong or slowly, and how to mend it",
+     .example = "disk.trace",
+     .manual = "Say what is wrong with what a driver did, and what is allowed and slow: what was seen, what the "
+               "specification says, the usual cause, and how to mend it. Of a trace, or of a machine that runs by its "
+               "control socket; the second tells of broken rules alone.",
+     .disks = "",
+     .operands = {{{.name = "place", .help = "a trace, or the socket of --cmd_monitor", .target = &Line::place}}},
+     .options = {kJson}},
 };
 
 }  // namespace

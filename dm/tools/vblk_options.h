@@ -21,7 +21,7 @@ struct VblkCommandLine : BenchText, MonitorText, TraceText {
   std::string interrupts = "msix";
   bool no_event_index = false, no_indirect = false, single_msi = false, windows = false;
   bool no_verify = false, acknowledge = false, keep = false;
-  std::string sector = "0", count;
+  std::string sector = "0", count, place;
 };
 
 struct VblkOption {

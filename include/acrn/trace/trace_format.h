@@ -31,7 +31,7 @@ struct TraceFileHeader {
   std::array<char, 128> disk;  // what it serves, as the user wrote it; both padded with zeroes, perhaps cut off
   Le64 features;               // offered
   Le32 queue_size;             // ring entries, the most
-  Le32 reserved;
+  Le32 physical_block;         // bytes
 };
 static_assert(sizeof(TraceFileHeader) == 256);
 

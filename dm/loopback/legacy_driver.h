@@ -51,19 +51,31 @@ class DriverQueue {
   template <class Done>
   bool reap(Done&& done) {
     for (;;) {
-      bool any = false;
       ring_.disable_interrupts();
-      while (const auto used = ring_.take_used()) {
-        any = true;
-        done(DriverCompletion{used->token, tags_[used->token].status_memory.load<uint8_t>(0), used->written});
-      }
+      const bool any = take_all(done);
       if (ring_.broken()) return false;
       if (any) return true;
       if (!ring_.enable_interrupts() && !wait_for_interrupt()) return false;
     }
   }
+  // The same without waiting.
+  template <class Done>
+  bool look(Done&& done) {
+    take_all(done);
+    return !ring_.broken();
+  }
 
  private:
+  template <class Done>
+  bool take_all(Done& done) {
+    bool any = false;
+    while (const auto used = ring_.take_used()) {
+      any = true;
+      done(DriverCompletion{used->token, tags_[used->token].status_memory.load<uint8_t>(0), used->written});
+    }
+    return any;
+  }
+
   friend class LegacyDriver;
 
   struct Tag {

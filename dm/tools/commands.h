@@ -32,7 +32,7 @@ Result<void> run_bench(const SessionOptions& session, const BenchOptions& option
 Result<void> run_check(const SessionOptions& session, bool json);
 Result<void> run_top(const TopOptions& options);
 Result<void> run_report(const ReportOptions& options);
-Result<void> run_trace(const TraceOptions& options);
+Result<void> run_trace(const SessionOptions& session, const TraceOptions& options);
 // `place`: a trace, or a control socket.
 Result<void> run_coach(const std::string& place, bool json);
 

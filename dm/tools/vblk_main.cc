@@ -117,7 +117,7 @@ Result<void> run_command(std::string_view name, const SessionOptions& session, c
   }
   if (name == "trace") {
     const auto options = parse_trace_options(line, line.json);
-    return options ? run_trace(options.value()) : options.error();
+    return options ? run_trace(session, options.value()) : options.error();
   }
   if (name == "coach") return run_coach(line.place, line.json);
   ACRN_CHECK(name == "bench");

@@ -190,6 +190,11 @@ constexpr VblkOption kTrace[] = {
      .manual = "Show what went wrong alone: rules that were broken, requests that failed, records that were lost."},
     {.names = "--from", .argument = "<seconds>", .help = "from then on, since the trace began", .target = &Line::from},
     {.names = "--to", .argument = "<seconds>", .help = "until then", .target = &Line::to},
+    {.names = "--speed",
+     .argument = "<n>|max",
+     .help = "replay: so many times as fast (default 1)",
+     .target = &Line::speed,
+     .manual = "Replay so many times as fast as it was, or as fast as it goes; 1 by default."},
 };
 
 constexpr VblkCommand kCommands[] = {
@@ -273,12 +278,16 @@ constexpr VblkCommand kCommands[] = {
      .example = "show disk.trace --errors",
      .manual =
          "Read a trace that the option trace= of a disk has made: show prints a line for each record, chain draws the "
-         "chain of one request, stats prints counts and times.",
+         "chain of one request, stats prints counts and times, fio prints a log that fio replays. replay does the same "
+         "requests with the same timing on the disk of -s, which loses what it held where the trace writes.",
      .disks = "",
-     .operands = {{{.name = "action", .help = "show, chain or stats", .target = &Line::action},
+     .operands = {{{.name = "action", .help = "show, chain, stats, replay or fio", .target = &Line::action},
                    {.name = "file", .help = "that trace= of a disk has made", .target = &Line::file},
-                   {.name = "number", .help = "chain: which request", .target = &Line::number, .optional = true}}},
-     .options = {kTrace, kJson}},
+                   {.name = "argument",
+                    .help = "chain: which request; fio: the file that fio works on",
+                    .target = &Line::argument,
+                    .optional = true}}},
+     .options = {kEvery, kDriver, kTrace, kJson}},
     {.name = "coach",
      .help = "what a driver does wrong or slowly, and how to mend it",
      .example = "disk.trace",

@@ -1,12 +1,15 @@
 // vblk trace: what a driver did, from a file that trace=<file> has made.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "acrn/base/concat.h"
 #include "dm/tools/commands.h"
+#include "dm/tools/monitor/cells.h"
 #include "dm/tools/monitor/screen.h"
+#include "dm/tools/trace/replay.h"
 #include "dm/tools/trace/views.h"
 
 namespace acrn {
@@ -42,9 +45,67 @@ void show_stats(const Trace& trace, const TraceOptions& options) {
   for (const std::string& line : trace_stats_lines(trace)) fmt::print("{}\n", line);
 }
 
+void print_replay(const Trace& trace, const std::vector<TracedOperation>& operations, ReplayResult& result, bool json) {
+  std::vector<uint64_t> before;
+  for (const TracedRequest& request : trace.requests()) {
+    if (request.done != 0 && request.bytes != 0) before.push_back(request.done - request.taken);
+  }
+  const double seconds = operations.empty() ? 0 : static_cast<double>(operations.back().time) / 1e9;
+  const auto at = [](std::vector<uint64_t>& times, double part) {
+    if (times.empty()) return 0.0;
+    const auto nth = times.begin() + static_cast<ptrdiff_t>(part * static_cast<double>(times.size() - 1));
+    std::nth_element(times.begin(), nth, times.end());
+    return static_cast<double>(*nth);
+  };
+  if (json) {
+    return print_json({{"done", result.done},
+                       {"failed", result.failed},
+                       {"skipped", result.skipped},
+                       {"seconds", result.seconds},
+                       {"p50_ns", at(result.times, 0.5)},
+                       {"p99_ns", at(result.times, 0.99)},
+                       {"traced_seconds", seconds},
+                       {"traced_p50_ns", at(before, 0.5)},
+                       {"traced_p99_ns", at(before, 0.99)}});
+  }
+  fmt::print("{:<8}{:>10}{:>8}{:>9}{:>10}{:>10}{:>10}\n", "", "done", "failed", "skipped", "seconds", "p50", "p99");
+  fmt::print("{:<8}{:>10}{:>8}{:>9}{:>10.3f}{:>10}{:>10}\n", "trace", operations.size(), "", "", seconds,
+             short_time(at(before, 0.5)), short_time(at(before, 0.99)));
+  fmt::print("{:<8}{:>10}{:>8}{:>9}{:>10.3f}{:>10}{:>10}\n", "replay", result.done, result.failed, result.skipped,
+             result.seconds, short_time(at(result.times, 0.5)), short_time(at(result.times, 0.99)));
+}
+
+// The sectors that the trace writes are overwritten.
+Result<void> replay_on(const SessionOptions& session, const Trace& trace, const TraceOptions& options) {
+  const std::vector<TracedOperation> operations = operations_of(trace);
+  uint64_t largest = 4096;
+  for (const TracedOperation& each : operations) {
+    if (each.op == BlockOp::kRead || each.op == BlockOp::kWrite) largest = std::max(largest, each.length);
+  }
+  constexpr uint64_t kBuffers = uint64_t{512} << 20, kRest = uint64_t{64} << 20, kMostInFlight = 64;  // bytes
+  if (largest > kBuffers) {
+    return Error{ErrorKind::kUsage,
+                 concat("trace replay: a request of ", largest, " bytes; at most ", kBuffers, " can be replayed")};
+  }
+  const uint64_t depth = std::min(kMostInFlight, kBuffers / largest);
+  SessionOptions with_memory = session;
+  with_memory.ram = depth * largest + kRest;
+  auto opened = Session::open(with_memory, 1);
+  if (!opened) return opened.error();
+  DriverOptions driver_options = session.driver();
+  driver_options.depth = static_cast<unsigned>(depth);
+  driver_options.max_bytes = static_cast<uint32_t>(largest);
+  auto driver = opened.value()->drive(0, driver_options);
+  if (!driver) return driver.error();
+  auto result = replay(operations, options.speed, *driver.value());
+  if (!result) return result.error();
+  print_replay(trace, operations, result.value(), options.json);
+  return {};
+}
+
 }  // namespace
 
-Result<void> run_trace(const TraceOptions& options) {
+Result<void> run_trace(const SessionOptions& session, const TraceOptions& options) {
   auto trace = Trace::load(options.file);
   if (!trace) return trace.error();
   if (!trace.value().damage().empty() && options.action != TraceAction::kStats) {
@@ -54,6 +115,8 @@ Result<void> run_trace(const TraceOptions& options) {
     case TraceAction::kShow: show(trace.value(), options); break;
     case TraceAction::kChain: return show_chain(trace.value(), options);
     case TraceAction::kStats: show_stats(trace.value(), options); break;
+    case TraceAction::kReplay: return replay_on(session, trace.value(), options);
+    case TraceAction::kFio: fmt::print("{}", fio_log(operations_of(trace.value()), options.fio_file)); break;
   }
   return {};
 }

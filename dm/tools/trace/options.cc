@@ -23,6 +23,37 @@ Result<void> parse_seconds(std::string_view option, const std::string& text, dou
   return bad(option, text, "seconds since the trace began, like 1.5");
 }
 
+Result<void> parse_speed(const std::string& text, double& to) {
+  if (text == "max") {
+    to = 0;
+    return {};
+  }
+  if (parse_seconds("--speed", text, to).ok() && to >= 0.001 && to <= 1000) return {};
+  return bad("--speed", text, "how many times as fast, 0.001 to 1000, or max");
+}
+
+// What comes behind the file.
+Result<void> parse_argument(const TraceText& text, TraceOptions& options) {
+  const std::string& argument = text.argument;
+  if (options.action == TraceAction::kChain) {
+    if (argument.empty()) return usage_error("trace chain: the request is missing; give its number, as show says it");
+    const auto number = parse_number(argument.starts_with('#') ? argument.substr(1) : argument, 1, UINT32_MAX);
+    if (!number) return bad("trace chain", argument, "the number of a request, as show says it");
+    options.number = *number;
+    return {};
+  }
+  if (options.action == TraceAction::kFio) {
+    if (argument.empty()) return usage_error("trace fio: the file that fio is to work on is missing; give its path");
+    if (argument.find_first_of(" \n") != std::string::npos) {
+      return bad("trace fio", argument, "a path without blanks, which fio's logs cannot have");
+    }
+    options.fio_file = argument;
+    return {};
+  }
+  if (argument.empty()) return {};
+  return usage_error(concat("trace ", text.action, ": it takes one file; leave the rest out"));
+}
+
 }  // namespace
 
 Result<TraceOptions> parse_trace_options(const TraceText& text, bool json) {
@@ -34,17 +65,7 @@ Result<TraceOptions> parse_trace_options(const TraceText& text, bool json) {
   if (text.file.empty()) {
     return usage_error(concat("trace ", text.action, ": the file is missing; give one that trace=<file> has made"));
   }
-  const bool takes_number = options.action == TraceAction::kChain;
-  if (takes_number != !text.number.empty()) {
-    return usage_error(concat("trace ", text.action,
-                              takes_number ? ": the request is missing; give its number, as show says it"
-                                           : ": it takes one file; leave the rest out"));
-  }
-  if (takes_number) {
-    const auto number = parse_number(text.number.starts_with('#') ? text.number.substr(1) : text.number, 1, UINT32_MAX);
-    if (!number) return bad("trace chain", text.number, "the number of a request, as show says it");
-    options.number = *number;
-  }
+  if (auto ok = parse_argument(text, options); !ok) return ok.error();
   if (!text.queue.empty()) {
     const auto queue = parse_number(text.queue, 0, UINT16_MAX);
     if (!queue) return bad("--queue", text.queue, "the number of a queue");
@@ -57,6 +78,7 @@ Result<TraceOptions> parse_trace_options(const TraceText& text, bool json) {
     options.filter.type = text.type;
   }
   options.filter.errors = text.errors;
+  if (auto ok = parse_speed(text.speed, options.speed); !ok) return ok.error();
   if (auto ok = parse_seconds("--from", text.from, options.filter.from); !ok) return ok.error();
   if (auto ok = parse_seconds("--to", text.to, options.filter.to); !ok) return ok.error();
   return options;

@@ -11,18 +11,20 @@
 namespace acrn {
 
 struct TraceText {
-  std::string action, file, number;
-  std::string queue, type, from, to;
+  std::string action, file, argument;
+  std::string queue, type, from, to, speed = "1";
   bool errors = false;
 };
 
-enum class TraceAction : uint8_t { kShow, kChain, kStats };
-inline constexpr std::array<std::string_view, 3> kTraceActionNames{"show", "chain", "stats"};
+enum class TraceAction : uint8_t { kShow, kChain, kStats, kReplay, kFio };
+inline constexpr std::array<std::string_view, 5> kTraceActionNames{"show", "chain", "stats", "replay", "fio"};
 
 struct TraceOptions {
   TraceAction action = TraceAction::kShow;
   std::string file;
-  uint64_t number = 0;  // of a request, from 1
+  uint64_t number = 0;   // chain: of a request, from 1
+  std::string fio_file;  // fio: what it is to work on
+  double speed = 1;      // replay: times as fast; 0: as fast as it goes
   TraceFilter filter;
   bool json = false;
 };

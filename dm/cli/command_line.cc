@@ -251,6 +251,17 @@ Result<void> check_serial_ports(const DmConfig& config) {
   return {};
 }
 
+// A guest finds another bus behind a bridge alone, and the board has none. What is served has no board.
+Result<void> check_buses(const DmConfig& config) {
+  for (const PciSlotConfig& slot : config.slots) {
+    if (config.serve || slot.address.bus == 0) continue;
+    return usage_error(concat("-s ", short_name(slot.address), ",", slot.device->name, ": no bridge leads to bus ",
+                              unsigned{slot.address.bus}, "; give a slot of bus 0, like ",
+                              unsigned{slot.address.slot}));
+  }
+  return {};
+}
+
 Result<DmConfig> make_config(const SplitCommandLine& line, const CommandLineTables& tables) {
   DmConfig config;
   if (const auto checked = check_options(line); !checked) return checked.error();
@@ -263,19 +274,15 @@ Result<DmConfig> make_config(const SplitCommandLine& line, const CommandLineTabl
   if (const auto checked = check_affinity(line, config); !checked) return checked.error();
   if (const auto checked = check_serial_ports(config); !checked) return checked.error();
   if (const auto accepted = accept_slots(line, tables.devices, config); !accepted) return accepted.error();
+  if (const auto checked = check_buses(config); !checked) return checked.error();
   return config;
 }
 
-// Guests skip a slot whose function 0 is absent (PCI 3.0 3.2.2.3.4), and a bus that no bridge leads to.
+// Guests skip a slot whose function 0 is absent (PCI 3.0 3.2.2.3.4).
 void warn_of_hidden_functions(const std::vector<PciSlotConfig>& slots, std::vector<std::string>& warnings) {
   std::set<std::string> taken;
   for (const PciSlotConfig& slot : slots) taken.insert(full_name(slot.address));
   for (const PciSlotConfig& slot : slots) {
-    if (slot.address.bus != 0) {
-      warnings.push_back(concat("-s ", short_name(slot.address), ",", slot.device->name,
-                                ": guests that enumerate look at bus 0 only; give just a slot"));
-      continue;
-    }
     const PciAddress first{slot.address.bus, slot.address.slot, 0};
     if (taken.contains(full_name(first))) continue;
     warnings.push_back(concat("-s ", short_name(slot.address), ",", slot.device->name,

@@ -1,7 +1,6 @@
 #include "dm/devices/platform_devices.h"
 
 #include <chrono>
-#include <ctime>
 
 #include "acrn/platform/port_map.h"
 #include "hw/platform/board_ports.h"
@@ -16,15 +15,21 @@ uint64_t monotonic_nanoseconds() {
   return static_cast<uint64_t>(std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count());
 }
 
+int64_t wall_nanoseconds() {
+  return std::chrono::nanoseconds(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
 }  // namespace
 
-Result<Board> create_board(const BoardOptions& options, PowerControl& control, IrqPin& sci,
-                           const std::optional<PitEnvironment>& pit) {
+Result<Board> create_board(const BoardOptions& options, PowerControl& control, IrqPin& sci, const TimerEnvironment& rtc,
+                           const std::optional<TimerEnvironment>& pit) {
   Board board;
   const auto add = [&]<class Device>(std::unique_ptr<Device> device) {
     board.devices.push_back({Device::kFirstPort, Device::kPorts, std::move(device)});
   };
-  add(std::make_unique<Rtc>([] { return std::time(nullptr); }));
+  auto clock = Rtc::create(rtc.loop, rtc.pin, wall_nanoseconds);
+  if (!clock) return clock.error();
+  add(std::move(clock).value());
   add(std::make_unique<KeyboardData>());
   add(std::make_unique<KeyboardReset>(control));
   add(std::make_unique<ResetControl>(control));

@@ -21,10 +21,10 @@ struct PlatformDevice {
   std::unique_ptr<PortDevice> device;
 };
 
-// For a timer of our own; both outlive it.
-struct PitEnvironment {
+// For a device that interrupts when it is time; both outlive it.
+struct TimerEnvironment {
   EventLoop& loop;  // runs what interrupts; a late one makes late interrupts
-  IrqPin& pin;      // the timer's input of the interrupt controllers
+  IrqPin& pin;      // the device's input of the interrupt controllers
 };
 
 struct BoardOptions {
@@ -39,12 +39,12 @@ struct Board {
 
 // Clock, reset and power, what the options say, and the timer if the hypervisor has none. The control and `sci`, the
 // input for ACPI's interrupts, outlive them.
-Result<Board> create_board(const BoardOptions& options, PowerControl& control, IrqPin& sci,
-                           const std::optional<PitEnvironment>& pit);
+Result<Board> create_board(const BoardOptions& options, PowerControl& control, IrqPin& sci, const TimerEnvironment& rtc,
+                           const std::optional<TimerEnvironment>& pit);
 // COM1 to COM4. Line and pin outlive the device.
 PlatformDevice create_uart(unsigned com, SerialLine& line, IrqPin& pin);
 
-inline constexpr unsigned kTimerIrq = 0;
+inline constexpr unsigned kTimerIrq = 0, kRtcIrq = 8;
 constexpr unsigned uart_irq(unsigned com) { return com % 2 == 1 ? 4 : 3; }
 
 }  // namespace acrn

@@ -56,6 +56,7 @@ DefinitionBlock ("dsdt.aml", "DSDT", 2, "ACRNDM", "BOARD", 1)
             Name (_CRS, ResourceTemplate ()
             {
                 IO (Decode16, 0x0070, 0x0070, 0x01, 0x02)
+                IRQNoFlags () {8}
             })
         }
 

@@ -79,10 +79,10 @@ Result<void> VmRunner::make_devices() {
 }
 
 Result<void> VmRunner::make_board() {
-  std::optional<PitEnvironment> pit;
-  if (!machine_->traits().has_timer) pit.emplace(PitEnvironment{loop_, machine_->isa_pin(kTimerIrq)});
+  std::optional<TimerEnvironment> pit;
+  if (!machine_->traits().has_timer) pit.emplace(TimerEnvironment{loop_, machine_->isa_pin(kTimerIrq)});
   auto board = create_board({.debug_exit = config_.debug_exit, .firmware = config_.firmware.has_value()}, *this,
-                            machine_->isa_pin(kSciIrq), pit);
+                            machine_->isa_pin(kSciIrq), {loop_, machine_->isa_pin(kRtcIrq)}, pit);
   if (!board) return board.error();
   board_ = std::move(board.value().devices);
   button_ = board.value().button;

@@ -1,5 +1,6 @@
 #include "hw/platform/rtc.h"
 
+#include <algorithm>
 #include <chrono>
 
 #include "hw/platform/port_bytes.h"
@@ -11,8 +12,11 @@ enum : unsigned { kIndexPort = 0, kDataPort = 1 };
 
 enum : uint8_t {
   kSecond = 0x00,
+  kSecondAlarm = 0x01,
   kMinute = 0x02,
+  kMinuteAlarm = 0x03,
   kHour = 0x04,
+  kHourAlarm = 0x05,
   kWeekday = 0x06,
   kDay = 0x07,
   kMonth = 0x08,
@@ -31,34 +35,124 @@ constexpr uint8_t kBinary = 0x04;           // B
 constexpr uint8_t kTwentyFourHours = 0x02;  // B
 constexpr uint8_t kValid = 0x80;            // D: the battery is good
 constexpr uint8_t kAfternoon = 0x80;        // of the hour, in 12-hour format
+constexpr uint8_t kRate = 0x0f;             // A: of the periodic interrupt
+constexpr uint8_t kAnyTime = 0xc0;          // of a part of the alarm: it matches any
+constexpr uint8_t kEnables = RtcInterrupts::kUpdate | RtcInterrupts::kAlarm | RtcInterrupts::kPeriodic;  // B, as in C
+
+constexpr int64_t kNanoseconds = 1'000'000'000;
+// The host's clock may be set meanwhile, which nobody tells.
+constexpr int64_t kLongestWait = 60 * kNanoseconds;
+
+int64_t seconds_of(int64_t nanoseconds) {
+  return std::chrono::floor<std::chrono::seconds>(std::chrono::nanoseconds(nanoseconds)).count();
+}
 
 }  // namespace
 
-Rtc::Rtc(std::function<std::time_t()> clock)
-    : clock_(std::move(clock)), register_a_(kDividers), register_b_(kTwentyFourHours) {}
+Rtc::Rtc(EventLoop& loop, IrqPin& pin, std::function<int64_t()> clock)
+    : loop_(loop), pin_(pin), clock_(std::move(clock)), register_a_(kDividers), register_b_(kTwentyFourHours) {
+  MutexLock lock(mutex_);
+  interrupts_.advance(clock_(), settings());
+  interrupts_.clear();
+}
+
+Result<std::unique_ptr<Rtc>> Rtc::create(EventLoop& loop, IrqPin& pin, std::function<int64_t()> clock) {
+  std::unique_ptr<Rtc> rtc(new Rtc(loop, pin, std::move(clock)));
+  auto alarm = loop.make_timer([raw = rtc.get()] { raw->on_alarm(); });
+  if (!alarm) return alarm.error();
+  rtc->alarm_ = std::move(alarm).value();
+  return rtc;
+}
+
+Rtc::~Rtc() {
+  loop_.run([this] { alarm_.reset(); });
+}
 
 uint32_t Rtc::read(uint16_t offset, unsigned size) {
-  const int64_t now = clock_();
-  return read_bytes(offset, size, kPorts, [&](unsigned port) {
+  const int64_t wall = clock_();
+  bool acknowledged = false;
+  const uint32_t value = read_bytes(offset, size, kPorts, [&](unsigned port) {
     MutexLock lock(mutex_);
-    return port == kDataPort ? read_data(now) : uint8_t{0xff};  // the index is write-only
+    if (port != kDataPort) return uint8_t{0xff};  // the index is write-only
+    acknowledged = index_ == kRegisterC;
+    return read_data(advance(wall));
   });
+  if (acknowledged) {
+    MutexLock lock(output_mutex_);
+    update_outputs();
+  }
+  return value;
 }
 
 void Rtc::write(uint16_t offset, unsigned size, uint32_t value) {
-  const int64_t now = clock_();
+  const int64_t wall = clock_();
+  bool changed = false;
   write_bytes(offset, size, kPorts, value, [&](unsigned port, uint8_t byte) {
     MutexLock lock(mutex_);
     if (port == kIndexPort) {
       index_ = byte & kIndexBits;
     } else {
-      write_data(now, byte);
+      write_data(advance(wall), byte);
+      changed = true;
     }
   });
+  if (!changed) return;
+  MutexLock lock(output_mutex_);
+  update_outputs();
+}
+
+// What has happened until now, and the host's second of it.
+int64_t Rtc::advance(int64_t wall) {
+  interrupts_.advance(wall + offset_ * kNanoseconds, settings());
+  return seconds_of(wall);
+}
+
+RtcInterrupts::Settings Rtc::settings() const {
+  // 1 and 2 are the rates of 8 and 9 (MC146818A table 5).
+  const unsigned rate = register_a_ & kRate, shift = rate == 0 ? 0 : rate < 3 ? rate + 6 : rate - 1;
+  return {.enabled = static_cast<uint8_t>(register_b_ & kEnables),
+          .updates = !stopped_,
+          .period = rate == 0 ? 0 : (kNanoseconds << shift) / 32768,
+          .alarm = {
+              .hour = alarm_part(kHourAlarm), .minute = alarm_part(kMinuteAlarm), .second = alarm_part(kSecondAlarm)}};
+}
+
+std::optional<int> Rtc::alarm_part(uint8_t index) const {
+  const uint8_t value = ram_[index];
+  if ((value & kAnyTime) == kAnyTime) return std::nullopt;
+  return index == kHourAlarm ? decode_hour(value) : decode(value);
+}
+
+void Rtc::on_alarm() {
+  MutexLock lock(output_mutex_);
+  update_outputs();
+}
+
+// Drives the pin, and sets the alarm for when that may change.
+void Rtc::update_outputs() {
+  const int64_t wall = clock_();
+  bool wanted = false;
+  std::optional<int64_t> next;
+  {
+    MutexLock lock(mutex_);
+    advance(wall);
+    const RtcInterrupts::Settings now = settings();
+    wanted = interrupts_.asserted(now);
+    next = interrupts_.next(now);
+    if (next) *next -= offset_ * kNanoseconds;
+  }
+  if (wanted != driven_) {
+    driven_ = wanted;
+    pin_.set_level(wanted);
+  }
+  if (next) alarm_->start_once(static_cast<uint64_t>(std::clamp(*next - wall, int64_t{1}, kLongestWait)));
 }
 
 void Rtc::reset() {
+  MutexLock output(output_mutex_);
+  if (std::exchange(driven_, false)) pin_.set_level(false);
   MutexLock lock(mutex_);
+  interrupts_.clear();
   index_ = 0;
   register_a_ = kDividers;
   register_b_ = kTwentyFourHours;
@@ -78,7 +172,7 @@ uint8_t Rtc::read_data(int64_t now) {
     case kCenturyIndex: return encode(time.year / 100);
     case kRegisterA: return register_a_;
     case kRegisterB: return register_b_;
-    case kRegisterC: return 0;  // no interrupt has happened
+    case kRegisterC: return interrupts_.take(settings());
     case kRegisterD: return kValid;
     default: return ram_[index_];
   }
@@ -104,8 +198,15 @@ void Rtc::write_data(int64_t now, uint8_t value) {
   if (stopped_) {
     stopped_ = time;
   } else {
-    offset_ = seconds_at(time) - now;
+    set_time(time, now);
   }
+}
+
+// The guest's clock goes on from there.
+void Rtc::set_time(const DateTime& time, int64_t now) {
+  const int64_t before = offset_;
+  offset_ = seconds_at(time) - now;
+  interrupts_.shift((offset_ - before) * kNanoseconds);
 }
 
 void Rtc::write_format(int64_t now, uint8_t value) {
@@ -114,7 +215,7 @@ void Rtc::write_format(int64_t now, uint8_t value) {
   if ((value & kSet) != 0) {
     stopped_ = time;
   } else if (stopped_) {
-    offset_ = seconds_at(time) - now;
+    set_time(time, now);
     stopped_.reset();
   }
 }

@@ -38,7 +38,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   acrn::test::InlineLoop loop;
   const auto pit = acrn::Pit8254::create(loop, board, [&] { return loop.now(); }).value();
   acrn::Uart16550 uart(board, board);
-  acrn::Rtc rtc([] { return 1'700'000'000; });
+  const auto rtc = acrn::Rtc::create(loop, board, [&] {
+                     return int64_t{1'700'000'000'000'000'000} + static_cast<int64_t>(loop.now() % (uint64_t{1} << 60));
+                   }).value();
   acrn::KeyboardData keyboard_data;
   acrn::KeyboardReset keyboard_reset(board);
   acrn::ResetControl reset_control(board);
@@ -47,7 +49,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   acrn::SystemPortB port_b(*pit);
   acrn::SleepControl sleep(board);
   acrn::PmTimer timer([] { return uint64_t{1} << 60; });
-  const std::array<acrn::PortDevice*, 11> devices{&uart,   &rtc,        &keyboard_reset, &reset_control,
+  const std::array<acrn::PortDevice*, 11> devices{&uart,   rtc.get(),   &keyboard_reset, &reset_control,
                                                   &pm1a,   &debug_exit, &keyboard_data,  pit.get(),
                                                   &port_b, &sleep,      &timer};
   for (; size >= 3; data += 3, size -= 3) {

@@ -72,6 +72,7 @@ refused 64 '-l com5,stdio: not a serial port' -l com5,stdio
 refused 64 '-l com2,stdio: stdio is already taken' -l com1,stdio -l com2,stdio
 refused 64 '-U 42: not a UUID' -U 42
 refused 64 '--cpus 0: not a number of vCPUs' --cpus 0
+refused 64 '-s 1:9:0,virtio-blk: no bridge leads to bus 1; give a slot of bus 0, like 9' -s 1:9:0,virtio-blk,ram:1M
 refused 64 '--cpu_affinity 0,x: not a list of host CPUs' --cpu_affinity 0,x
 refused 64 '--cpu_affinity 0,1: 2 host CPUs for 3 vCPUs' --cpu_affinity 0,1 --cpus 3
 refused 64 '--hypervisor xen: not a hypervisor; give acrn or kvm' --hypervisor xen

@@ -1,5 +1,5 @@
 #!/bin/sh
-# The power button: a guest that is asked powers off by itself, one that does not is ended when its time is up, and one that
+# The power button, and the clock that wakes: a guest that is asked powers off by itself, one that does not is ended when its time is up, and one that
 # does not listen is not waited for.
 # COVERS(guest): the power button: SIGTERM and `stop` with --stop_timeout; a guest that does not power off; one without ACPI
 . "${0%/*}/lib.sh"
@@ -34,6 +34,20 @@ await deaf @ready && kill -TERM "$pid"
 wait "$pid"
 expect_equal 'a guest that does not power off: exit status' $? 0
 expect_contains 'what is said of it' "$(cat deaf.err)" 'the guest has not powered off within 1 s; the VM ends'
+
+# The clock's alarm, which hwclock waits for and rtcwake sets.
+job alarm <<'END'
+interrupts() { awk '$1 == "8:" { print $2 }' /proc/interrupts; }
+before=$(interrupts)
+echo +2 >/sys/class/rtc/rtc0/wakealarm
+tries=0
+while [ "$(interrupts)" = "$before" ] && [ $tries -lt 100 ]; do
+  sleep 0.1
+  tries=$((tries + 1))
+done
+[ "$(interrupts)" -gt "$before" ] || fail "no interrupt of the clock: $(cat /proc/interrupts)"
+END
+boot alarm -s $disk
 
 append=acpi=off
 job early <<'END'

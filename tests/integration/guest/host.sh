@@ -72,6 +72,9 @@ case $verb in
       --file "$(program libslow_sync.so):/guest/libslow_sync.so" \
       --file "$(program libhsm_on_kvm.so):/guest/libhsm_on_kvm.so"
     add_file "$root" "$(program tiny_vmm):/usr/bin/tiny_vmm"
+    if [ -n "${ACRN_GUEST_QEMU:-}" ]; then # for boots.sh
+      for part in qemu-system-x86_64 /usr/share/qemu /usr/share/seabios; do add_file "$root" "$part"; done
+    fi
     # Half of them is for their debugger.
     find "$root" -name acrn-dm -o -name 'libacrn_blk.so*' | xargs strip 2>/dev/null || true
     cp "$here"/*.sh "$kernel/vmlinuz" "$root/guest/"
@@ -89,6 +92,13 @@ case $verb in
     attempt "$guest_dir/get_vmlinux.sh" "$kernel/vmlinuz" "$root/guest/vmlinux"
     another_kernel newer linux-image-cloud-amd64/trixie 'virtio_pci virtio_blk ext4'
     [ -z "$full" ] || another_kernel full linux-image-amd64 'virtio_pci virtio_blk ext4'
+
+    # Another system's kernel, which begins as Multiboot says.
+    mkdir "$root/guest/mach"
+    if mach=$("$here/get_mach.sh" "$guest_cache" 2>"$root/guest/mach/missing"); then
+      rm "$root/guest/mach/missing"
+      cp "$mach" "$root/guest/mach/"
+    fi
 
     # Firmware, and a disk that it boots.
     mkdir "$root/guest/firmware"
@@ -140,7 +150,7 @@ case $verb in
     fi
     # The ACRN port's RAM is fast in huge pages: two guests' worth.
     pages=0
-    [ "${2:-kvm}" = kvm ] || pages=280
+    case ${2:-kvm} in kvm | qemu) ;; *) pages=280 ;; esac
     "$guest_dir/emulated_host.sh" exec --state "$state" --timeout 150 -- \
       "echo $pages >/proc/sys/vm/nr_hugepages; ACRN_GUEST=/guest ACRN_GUEST_HYPERVISOR=${2:-kvm} exec sh /guest/$1"
     ;;

@@ -24,7 +24,7 @@ fi
 fill /dev/vdc 1024
 echo @reads
 read -r word
-dd if=/dev/vdc of=/dev/null bs=512 count=2000 iflag=direct 2>/dev/null
+check '2000 reads' dd if=/dev/vdc of=/dev/null bs=4k count=2000 iflag=direct
 echo @kicks
 read -r word
 END

@@ -24,6 +24,21 @@ ln -s "$kernel/vmlinuz" "$folder/"
 ln -s "$(realpath "$3")" "$folder/bare_metal"
 "$guest_dir/make_initrd.sh" "$folder/base.gz" --kernel "$kernel" --init "$tests/guest/guest.init" \
   --module virtio_pci --module virtio_blk
+# The oldest and the newest kernel that Debian has, and a whole Debian, each as far as it can be had.
+for word in oldest:bullseye newest:sid; do
+  to=$folder/${word%%:*}
+  mkdir "$to"
+  if other=$("$guest_dir/get_kernel.sh" "linux-image-cloud-amd64/${word#*:}" "$guest_cache" 2>"$to/missing"); then
+    rm "$to/missing"
+    ln -s "$other/vmlinuz" "$other/release" "$to/"
+    "$guest_dir/make_initrd.sh" "$to/base.gz" --kernel "$other" --init "$tests/guest/guest.init" --module virtio_pci \
+      --module virtio_blk
+  fi
+done
+make_debian() { "$guest_dir/make_debian_disk.sh" "$1/new/debian.img"; }
+if once "$guest_cache/debian" debian.img make_debian 2>"$folder/debian.missing"; then
+  ln -s "$guest_cache/debian/debian.img" "$folder/"
+fi
 # fio with its libraries is too much for an initramfs.
 "$guest_dir/make_root.sh" "$folder/tools" --file fio:/tools/fio --file mkfs.ext4:/tools/mkfs.ext4
 truncate -s $(($(du -sm "$folder/tools" | cut -f 1) * 9 / 8 + 8))M "$folder/tools.img"

@@ -35,9 +35,8 @@ for word in oldest:bullseye newest:sid; do
       --module virtio_blk
   fi
 done
-make_debian() { "$guest_dir/make_debian_disk.sh" "$1/new/debian.img"; }
-if once "$guest_cache/debian" debian.img make_debian 2>"$folder/debian.missing"; then
-  ln -s "$guest_cache/debian/debian.img" "$folder/"
+if debian=$("$guest_dir/get_debian_disk.sh" "$guest_cache" 2>"$folder/debian.missing"); then
+  ln -s "$debian" "$folder/"
 fi
 # fio with its libraries is too much for an initramfs.
 "$guest_dir/make_root.sh" "$folder/tools" --file fio:/tools/fio --file mkfs.ext4:/tools/mkfs.ext4

@@ -95,7 +95,7 @@ case $verb in
 
     # Another system's kernel, which begins as Multiboot says.
     mkdir "$root/guest/mach"
-    if mach=$("$here/get_mach.sh" "$guest_cache" 2>"$root/guest/mach/missing"); then
+    if mach=$("$guest_dir/get_mach.sh" "$guest_cache" 2>"$root/guest/mach/missing"); then
       rm "$root/guest/mach/missing"
       cp "$mach" "$root/guest/mach/"
     fi

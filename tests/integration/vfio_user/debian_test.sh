@@ -10,13 +10,9 @@ command -v qemu-img >/dev/null || skipped 'qemu-img (qemu-utils)'
 expect 'an image' qemu-img convert -f raw -O qcow2 raw.img disk.qcow2
 truncate -s 16M data.img
 limit=150 memory=512M
-# answers <vm> <text> [<line to type>]: until Debian has printed it, and then what is typed
-answers() {
-  until_true $((limit * 10)) grep -qF "$2" "$1.console" || { fail "$1: Debian does not say '$2'" && return 1; }
-  [ $# = 2 ] || echo "$3" >"$1.in"
-}
 # session <vm>: from the login to the end
 session() {
+  heard=0
   answers "$1" 'debian login:' root &&
     answers "$1" 'root@debian:' "lsblk -dno NAME,SIZE | xargs; yes $1 | head -c 1M >/dev/vdb; sync; poweroff"
   ended "$1"

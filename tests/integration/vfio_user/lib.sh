@@ -96,6 +96,14 @@ ended() {
   rm -f "$1.pid"
   expect_equal "$1: on stderr" "$(cat "$1.err")" ''
 }
+# answers <vm> <text> [<line>]: until it has printed the text since the last time; then the line is typed.
+heard=0
+has_printed() { tail -c +$((heard + 1)) "$1.console" | grep -qF "$2"; }
+answers() {
+  until_true $((limit * 10)) has_printed "$1" "$2" || { fail "$1 does not say '$2'" && return 1; }
+  heard=$(stat -c %s "$1.console")
+  [ $# = 2 ] || echo "$3" >"$1.in"
+}
 # qmp <command> [<arguments>]: to the machine that was started last
 qmp() { printf '{"execute":"%s","arguments":%s}\n' "$1" "${2:-{\}}" >&8; }
 # event <vm> <text> [<times>]: QEMU has reported an event with that text.

@@ -38,6 +38,10 @@ done
 if debian=$("$guest_dir/get_debian_disk.sh" "$guest_cache" 2>"$folder/debian.missing"); then
   ln -s "$debian" "$folder/"
 fi
+mkdir "$folder/uboot"
+if uboot=$("$guest_dir/get_uboot.sh" "$guest_cache" 2>"$folder/uboot/missing"); then
+  ln -s "$uboot" "$folder/uboot/"
+fi
 # fio with its libraries is too much for an initramfs.
 "$guest_dir/make_root.sh" "$folder/tools" --file fio:/tools/fio --file mkfs.ext4:/tools/mkfs.ext4
 truncate -s $(($(du -sm "$folder/tools" | cut -f 1) * 9 / 8 + 8))M "$folder/tools.img"

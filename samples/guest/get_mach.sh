@@ -2,7 +2,7 @@
 # Fetches Debian's GNU Mach, a kernel for Multiboot; installs nothing and needs no root. Prints its path.
 #   get_mach.sh <folder>
 # Exit status 69: the package cannot be fetched.
-source "$(dirname "$0")/../../../samples/guest/lib.sh"
+source "$(dirname "$0")/lib.sh"
 
 [ $# = 1 ] || usage 64
 mkdir -p "$1"

@@ -278,10 +278,11 @@ constexpr VblkCommand kCommands[] = {
      .example = "show disk.trace --errors",
      .manual =
          "Read a trace that the option trace= of a disk has made: show prints a line for each record, chain draws the "
-         "chain of one request, stats prints counts and times, fio prints a log that fio replays. replay does the same "
+         "chain of one request, stats prints counts and times, html prints a page that a browser shows, fio prints a "
+         "log that fio replays. replay does the same "
          "requests with the same timing on the disk of -s, which loses what it held where the trace writes.",
      .disks = "",
-     .operands = {{{.name = "action", .help = "show, chain, stats, replay or fio", .target = &Line::action},
+     .operands = {{{.name = "action", .help = "show, chain, stats, html, replay or fio", .target = &Line::action},
                    {.name = "file", .help = "that trace= of a disk has made", .target = &Line::file},
                    {.name = "argument",
                     .help = "chain: which request; fio: the file that fio works on",

@@ -53,6 +53,23 @@ else
   echo 'skipped: replayed by fio: fio is not installed'
 fi
 
+# --- the page: a browser draws it, and the mistakes of a driver are there
+truncate -s 8M scratch.img
+run "$vblk" check -s 9,virtio-blk,scratch.img,trace=mistakes
+"$vblk" trace html mistakes >page.html || fail 'html'
+expect_contains 'the page' "$(cat page.html)" '<b>buffer-not-in-ram</b>'
+expect_equal 'what the page loads' "$(grep -cE '(src|href)=|https?://' page.html)" 0
+browser=$(command -v chromium || command -v google-chrome || :)
+if [ -n "$browser" ]; then
+  timeout -k 5 60 "$browser" --headless --no-sandbox --disable-gpu --user-data-dir="$work/browser" \
+    --virtual-time-budget=20000 --enable-logging=stderr --dump-dom "file://$work/page.html" >dom 2>console </dev/null
+  expect_contains 'the drawn page' "$(grep -o '<body data-drawn="[0-9]*">' dom)" 'data-drawn='
+  expect_contains 'the chosen chain' "$(cat dom)" '<tr class="wrong">'
+  expect_equal 'errors of the script' "$(grep 'CONSOLE.*[Ee]rror' console)" ''
+else
+  echo 'skipped: the page in a browser: there is no chromium'
+fi
+
 # refused <exit code> <part of the message> <argument...>
 refused() {
   local code=$1 part=$2
@@ -62,7 +79,7 @@ refused() {
   expect_contains "$*" "$err" "$part"
   expect_equal "$*: lines" "$(printf '%s\n' "$err" | wc -l)" 1
 }
-refused 64 "known: show, chain, stats, replay, fio" "$vblk" trace list t
+refused 64 "known: show, chain, stats, html, replay, fio" "$vblk" trace list t
 refused 64 'the file is missing' "$vblk" trace show
 refused 66 'none: No such file' "$vblk" trace show none
 refused 66 'no trace; give a file that trace=<file> has made' "$vblk" trace show disk.img

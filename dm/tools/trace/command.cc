@@ -9,6 +9,7 @@
 #include "dm/tools/commands.h"
 #include "dm/tools/monitor/cells.h"
 #include "dm/tools/monitor/screen.h"
+#include "dm/tools/trace/html_page.h"
 #include "dm/tools/trace/replay.h"
 #include "dm/tools/trace/views.h"
 
@@ -115,6 +116,7 @@ Result<void> run_trace(const SessionOptions& session, const TraceOptions& option
     case TraceAction::kShow: show(trace.value(), options); break;
     case TraceAction::kChain: return show_chain(trace.value(), options);
     case TraceAction::kStats: show_stats(trace.value(), options); break;
+    case TraceAction::kHtml: fmt::print("{}", trace_page(trace.value())); break;
     case TraceAction::kReplay: return replay_on(session, trace.value(), options);
     case TraceAction::kFio: fmt::print("{}", fio_log(operations_of(trace.value()), options.fio_file)); break;
   }

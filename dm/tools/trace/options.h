@@ -16,8 +16,8 @@ struct TraceText {
   bool errors = false;
 };
 
-enum class TraceAction : uint8_t { kShow, kChain, kStats, kReplay, kFio };
-inline constexpr std::array<std::string_view, 5> kTraceActionNames{"show", "chain", "stats", "replay", "fio"};
+enum class TraceAction : uint8_t { kShow, kChain, kStats, kHtml, kReplay, kFio };
+inline constexpr std::array<std::string_view, 6> kTraceActionNames{"show", "chain", "stats", "html", "replay", "fio"};
 
 struct TraceOptions {
   TraceAction action = TraceAction::kShow;

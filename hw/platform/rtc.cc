@@ -43,8 +43,21 @@ constexpr int64_t kNanoseconds = 1'000'000'000;
 // The host's clock may be set meanwhile, which nobody tells.
 constexpr int64_t kLongestWait = 60 * kNanoseconds;
 
+using Ticks = std::chrono::duration<int64_t, std::ratio<1, RtcInterrupts::kSecond>>;
+
 int64_t seconds_of(int64_t nanoseconds) {
   return std::chrono::floor<std::chrono::seconds>(std::chrono::nanoseconds(nanoseconds)).count();
+}
+// Both without a product that is out of range.
+int64_t ticks_at(int64_t nanoseconds) {
+  const int64_t seconds = seconds_of(nanoseconds), rest = nanoseconds - seconds * kNanoseconds;
+  return seconds * RtcInterrupts::kSecond + rest * RtcInterrupts::kSecond / kNanoseconds;
+}
+// The first moment at which ticks_at() is that.
+int64_t nanoseconds_at(int64_t ticks) {
+  const int64_t seconds = std::chrono::floor<std::chrono::seconds>(Ticks(ticks)).count();
+  const int64_t rest = (ticks - seconds * RtcInterrupts::kSecond) * kNanoseconds;
+  return seconds * kNanoseconds + (rest + RtcInterrupts::kSecond - 1) / RtcInterrupts::kSecond;
 }
 
 }  // namespace
@@ -52,7 +65,7 @@ int64_t seconds_of(int64_t nanoseconds) {
 Rtc::Rtc(EventLoop& loop, IrqPin& pin, std::function<int64_t()> clock)
     : loop_(loop), pin_(pin), clock_(std::move(clock)), register_a_(kDividers), register_b_(kTwentyFourHours) {
   MutexLock lock(mutex_);
-  interrupts_.advance(clock_(), settings());
+  interrupts_.advance(ticks_at(clock_()), settings());
   interrupts_.clear();
 }
 
@@ -103,7 +116,7 @@ void Rtc::write(uint16_t offset, unsigned size, uint32_t value) {
 
 // What has happened until now, and the host's second of it.
 int64_t Rtc::advance(int64_t wall) {
-  interrupts_.advance(wall + offset_ * kNanoseconds, settings());
+  interrupts_.advance(ticks_at(wall) + offset_ * RtcInterrupts::kSecond, settings());
   return seconds_of(wall);
 }
 
@@ -112,7 +125,7 @@ RtcInterrupts::Settings Rtc::settings() const {
   const unsigned rate = register_a_ & kRate, shift = rate == 0 ? 0 : rate < 3 ? rate + 6 : rate - 1;
   return {.enabled = static_cast<uint8_t>(register_b_ & kEnables),
           .updates = !stopped_,
-          .period = rate == 0 ? 0 : (kNanoseconds << shift) / 32768,
+          .period = rate == 0 ? 0 : int64_t{1} << shift,
           .alarm = {
               .hour = alarm_part(kHourAlarm), .minute = alarm_part(kMinuteAlarm), .second = alarm_part(kSecondAlarm)}};
 }
@@ -139,7 +152,7 @@ void Rtc::update_outputs() {
     const RtcInterrupts::Settings now = settings();
     wanted = interrupts_.asserted(now);
     next = interrupts_.next(now);
-    if (next) *next -= offset_ * kNanoseconds;
+    if (next) *next = nanoseconds_at(*next - offset_ * RtcInterrupts::kSecond);
   }
   if (wanted != driven_) {
     driven_ = wanted;
@@ -206,7 +219,7 @@ void Rtc::write_data(int64_t now, uint8_t value) {
 void Rtc::set_time(const DateTime& time, int64_t now) {
   const int64_t before = offset_;
   offset_ = seconds_at(time) - now;
-  interrupts_.shift((offset_ - before) * kNanoseconds);
+  interrupts_.shift((offset_ - before) * RtcInterrupts::kSecond);
 }
 
 void Rtc::write_format(int64_t now, uint8_t value) {

@@ -6,7 +6,6 @@
 namespace acrn {
 namespace {
 
-constexpr int64_t kSecond = 1'000'000'000;
 constexpr int64_t kDay = 86400;  // seconds
 
 int64_t floor_of(int64_t value, int64_t unit) { return value / unit - (value % unit < 0 ? 1 : 0); }

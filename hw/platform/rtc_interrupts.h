@@ -1,5 +1,5 @@
 // RtcInterrupts: what register C of an MC146818 says, and when it will say more: the end of an update each second, the
-// alarm, and the periodic interrupt. Times are the guest's, in nanoseconds since 1970. Pure.
+// alarm, and the periodic interrupt. Times are the guest's, since 1970, in ticks of the clock's 32768 Hz. Pure.
 #pragma once
 
 #include <cstdint>
@@ -17,17 +17,19 @@ struct RtcAlarm {
 
 class RtcInterrupts {
  public:
+  static constexpr int64_t kSecond = 32768;  // ticks
+
   enum : uint8_t { kUpdate = 0x10, kAlarm = 0x20, kPeriodic = 0x40, kRequest = 0x80 };
 
   struct Settings {
     uint8_t enabled = 0;  // of the first three
     bool updates = true;  // false while the guest sets the clock
-    int64_t period = 0;   // nanoseconds; 0: no periodic interrupt
+    int64_t period = 0;   // 0: no periodic interrupt
     RtcAlarm alarm;
   };
 
   // The guest has set its clock by so much.
-  void shift(int64_t nanoseconds) { now_ += nanoseconds; }
+  void shift(int64_t ticks) { now_ += ticks; }
   // Time has come to be `now`, with these settings all the while. It may go back.
   void advance(int64_t now, const Settings& settings);
   // Whether the interrupt's pin is driven.

@@ -8,6 +8,7 @@
 
 #include "acrn/base/concat.h"
 #include "dm/block/disk_plan.h"
+#include "dm/block/filters/fault.h"
 #include "dm/block/sources/image/open_image.h"
 #include "dm/block/sources/nbd/open_nbd.h"
 #include "dm/block/sources/open_file.h"
@@ -21,6 +22,20 @@ namespace {
 bool exclude_each_other(const DiskFacts::Bytes& a, const DiskFacts::Bytes& b) {
   if (a.device != b.device || a.inode != b.inode || (a.shared && b.shared)) return false;
   return a.start < b.start + b.size && b.start < a.start + a.size;
+}
+
+Result<OpenedDisk> open_source(const BlockOptions& options, const std::string& slot) {
+  if (const auto* file = std::get_if<FilePath>(&options.source)) {
+    return is_image(options) ? open_image_disk(options, file->path) : open_file(options, file->path, slot);
+  }
+  if (const auto* sent = std::get_if<SentFile>(&options.source)) return open_file(options, sent->name, slot, sent->fd);
+  if (const auto* nbd = std::get_if<NbdUri>(&options.source)) return open_nbd_disk(options, nbd->uri);
+  if (const auto* server = std::get_if<VhostUserSocket>(&options.source)) {
+    return open_vhost_user_disk(options, server->path);
+  }
+  if (const auto* image = std::get_if<RbdName>(&options.source)) return open_rbd_disk(options, *image);
+  if (const auto* ram = std::get_if<RamDiskSource>(&options.source)) return open_ram(options, ram->size, slot);
+  return OpenedDisk{no_disk(options, slot), nullptr};
 }
 
 }  // namespace
@@ -48,17 +63,11 @@ Result<DiskFacts> inspect_disk(const BlockOptions& options, const std::string& s
 }
 
 Result<OpenedDisk> open_disk(const BlockOptions& options, const std::string& slot) {
-  if (const auto* file = std::get_if<FilePath>(&options.source)) {
-    return is_image(options) ? open_image_disk(options, file->path) : open_file(options, file->path, slot);
+  auto opened = open_source(options, slot);
+  if (opened && opened.value().backend != nullptr && !options.faults.rules.empty()) {
+    opened.value().backend = make_filter_fault(std::move(opened.value().backend), options.faults.rules);
   }
-  if (const auto* sent = std::get_if<SentFile>(&options.source)) return open_file(options, sent->name, slot, sent->fd);
-  if (const auto* nbd = std::get_if<NbdUri>(&options.source)) return open_nbd_disk(options, nbd->uri);
-  if (const auto* server = std::get_if<VhostUserSocket>(&options.source)) {
-    return open_vhost_user_disk(options, server->path);
-  }
-  if (const auto* image = std::get_if<RbdName>(&options.source)) return open_rbd_disk(options, *image);
-  if (const auto* ram = std::get_if<RamDiskSource>(&options.source)) return open_ram(options, ram->size, slot);
-  return OpenedDisk{no_disk(options, slot), nullptr};
+  return opened;
 }
 
 SentFile sent_file(int fd) {

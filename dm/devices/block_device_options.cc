@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "dm/cli/option_table.h"
+#include "dm/devices/fault_rules.h"
 
 namespace acrn {
 namespace {
@@ -99,6 +100,12 @@ bool accept_iothread(BlockOptions& options, Text value) {
   options.iothreads = *count;
   options.iothread_cpus = std::move(cpus);
   return true;
+}
+
+bool accept_faults(BlockOptions& options, Text value) {
+  auto rules = parse_fault_rules(value);
+  if (rules) options.faults = *std::move(rules);
+  return rules.has_value();
 }
 
 bool accept_poll(BlockOptions& options, Text value) {
@@ -441,6 +448,14 @@ constexpr Row kRows[] = {
      .default_value = "report",
      .help = "what a failed read does: the guest is told, or the request is held until resume",
      .words = "report stop"},
+    {.key = "fault",
+     .value = ValueRule::kRequired,
+     .accept = accept_faults,
+     .kind = "a set of faults",
+     .expects = "<operation>:<fault>[:<condition>...], like fault=write:EIO:sectors=0-7 or "
+                "fault=read:delay=20ms:chance=1+flush:EIO:times=1",
+     .argument = "<rule>[+<rule>...]",
+     .help = "what the disk does wrong on purpose: errors, delays, requests done by half"},
     {.key = "trace",
      .value = ValueRule::kRequired,
      .accept = accept_text<&BlockOptions::trace>,

@@ -312,6 +312,29 @@ TEST(bad_block_values_have_their_own_message) {
       {"serial",
        "not a serial; give 1 to 20 printable ASCII characters, like serial=DISK01",
        {"123456789012345678901", "\xc3\xbc", "a\tb", "a\nb"}},
+      {"fault",
+       "not a set of faults; give <operation>:<fault>[:<condition>...], like fault=write:EIO:sectors=0-7 or "
+       "fault=read:delay=20ms:chance=1+flush:EIO:times=1",
+       {"write",
+        "write:",
+        ":EIO",
+        "writes:EIO",
+        "write:EFOO",
+        "write:0",
+        "read:delay=",
+        "read:delay=5",
+        "read:delay=61s",
+        "any:short:",
+        "any:EIO:sectors=9-8",
+        "any:EIO:sectors=1-2-3",
+        "any:EIO:chance=0",
+        "any:EIO:chance=101",
+        "any:EIO:times",
+        "any:EIO:times=-1",
+        "any:EIO:often=1",
+        "read:EIO+",
+        "+",
+        "read:EIO:="}},
       {"lock", "not a lock setting; give lock=on or lock=off", {"yes", "1", "ON"}},
   };
   for (const auto& row : rows) {
@@ -324,6 +347,16 @@ TEST(bad_block_values_have_their_own_message) {
     const std::string expects = std::string(row.expects).substr(std::string(row.expects).find("; give "));
     EXPECT_EQ(block_error_of(concat("disk.img,", row.key, "=")), concat(row.key, ": the value is missing", expects));
   }
+}
+
+TEST(faults_are_rules_that_stand_one_after_the_other) {
+  const FaultRules faults =
+      block_of("d,fault=write:EIO:sectors=8-15:skip=2:times=1+any:delay=20ms:chance=0.5:seed=7").faults;
+  const FaultRule error{.op = BlockOp::kWrite, .error = EIO, .first = 8, .last = 15, .skip = 2, .times = 1};
+  const FaultRule delay{.fault = FaultRule::Fault::kDelay, .delay = 20000, .chance = 0.5, .seed = 7};
+  EXPECT(faults.rules == (std::vector{error, delay}));
+  EXPECT(block_of("d,fault=read:short").faults.rules[0].fault == FaultRule::Fault::kShort);
+  EXPECT_EQ(block_of("d,fault=any:ENOSPC:sectors=9").faults.rules[0].last, 9u);
 }
 
 TEST(block_options_that_need_a_value_say_so) {
@@ -346,7 +379,7 @@ TEST(unknown_block_options_name_the_nearest_known_one) {
       "no_bst_block, sectorsize, range, discard, aio, map, kick, iothread, poll, mq, queue_size, serial, lock, format, "
       "reader, backing, key, snapshot, share, reconnect, iops, iops_rd, iops_wr, bps, bps_rd, bps_wr, iops_burst, "
       "iops_rd_burst, iops_wr_burst, bps_burst, bps_rd_burst, bps_wr_burst, throttle_group, io_timeout, werror, "
-      "rerror, trace, conf, id");
+      "rerror, fault, trace, conf, id");
   EXPECT_EQ(block_error_of("disk.img,queuesize=5"), "'queuesize' is not an option; did you mean queue_size?");
   EXPECT_EQ(block_error_of("disk.img,ro,"), "an option is empty; remove a comma (a comma in a path is written twice)");
 }

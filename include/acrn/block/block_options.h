@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "acrn/block/disk_limits.h"
+#include "acrn/block/fault_rule.h"
 
 namespace acrn {
 
@@ -112,6 +113,7 @@ struct BlockOptions {
   std::string throttle_group;  // of slots that share their limits; empty: the disk's own
   unsigned io_timeout = 30;    // seconds until a request that is not done is told of; 0: never
   ErrorPolicy write_errors = ErrorPolicy::kReport, read_errors = ErrorPolicy::kReport;
+  FaultRules faults;     // what the disk does wrong on purpose
   std::string trace;     // the file that a trace of the driver goes to; empty: there is none
   std::string conf, id;  // Ceph's configuration file and client; empty: Ceph's own
 

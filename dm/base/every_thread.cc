@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <semaphore.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -52,16 +53,24 @@ void on_signal(int) {
   errno = error;
 }
 
-Result<std::set<pid_t>> threads() {
+// The threads that a look finds, and whether that was all of them: it ends early where one ends just then.
+struct ThreadsSeen {
+  std::set<pid_t> ids;
+  bool complete = false;
+};
+
+Result<ThreadsSeen> look_at_threads() {
   const std::unique_ptr<DIR, int (*)(DIR*)> folder(::opendir(kThreads), &::closedir);
   if (folder == nullptr) return Error{ErrorKind::kInternal, concat(kThreads, ": ", errno_text(errno))};
-  std::set<pid_t> found;
+  ThreadsSeen seen;
   while (const dirent* const entry = ::readdir(folder.get())) {  // NOLINT(concurrency-mt-unsafe): it is ours alone
     pid_t thread = 0;
     std::from_chars(entry->d_name, entry->d_name + std::strlen(entry->d_name), thread);
-    if (thread > 0) found.insert(thread);
+    if (thread > 0) seen.ids.insert(thread);
   }
-  return found;
+  struct stat status {};  // a link for each thread, beside the usual two
+  seen.complete = ::fstat(::dirfd(folder.get()), &status) == 0 && status.st_nlink == seen.ids.size() + 2;
+  return seen;
 }
 
 bool blocks_signal(pid_t thread) {
@@ -127,10 +136,10 @@ Result<ReachedThreads> run_on_every_thread(void (*function)()) {
   ReachedThreads result;
   // One that has just been made blocks all signals for a moment.
   for (unsigned looks = 0; looks < kLooks; looks++) {
-    const auto all = threads();
+    const auto all = look_at_threads();
     if (!all) return all.error();
     size_t blocking = 0;
-    for (const pid_t thread : all.value()) {
+    for (const pid_t thread : all.value().ids) {
       if (done.contains(thread) || stuck.contains(thread)) continue;
       if (blocks_signal(thread)) {
         blocking++;
@@ -146,7 +155,7 @@ Result<ReachedThreads> run_on_every_thread(void (*function)()) {
     }
     result.unreached = static_cast<unsigned>(blocking + stuck.size());
     if (blocking != 0) std::this_thread::sleep_for(kBetweenLooks);
-    if (blocking == 0 && looks > 0) break;  // nor was there a new one
+    if (blocking == 0 && looks > 0 && all.value().complete) break;  // nor was there a new one
   }
   wanted.store(nullptr, std::memory_order_release);
   function();

@@ -349,25 +349,27 @@ void BlkQueue::start_request(DescChain chain) {
 void BlkQueue::carry_out(BlkSlot& slot) {
   if (trace_ != nullptr) trace_->begin_chain(slot.chain.head());
   const bool good = ring_.read_chain(slot.chain.head(), slot.buffers);
-  const bool readable = good && slot.buffers.status != nullptr;
-  const ParsedRequest request = readable ? parse_request(slot.buffers) : ParsedRequest{};
-  if (trace_ != nullptr)
-    trace_chain(slot, readable && request.broken != GuestRule::kHeaderTooShort ? &request : nullptr);
-  if (slot.buffers.status == nullptr) {
-    if (good) ring_.record_error(GuestRule::kStatusMissing, slot.chain.head());
-    in_flight_--;
-    return ring_.drop_without_status(std::move(slot.chain));
-  }
-  if (!good) {
-    count(slot, DiskRequestKind::kOther);
-    return finish(slot, VIRTIO_BLK_S_IOERR, 1);
-  }
+  if (!good || slot.buffers.status == nullptr) return refuse_chain(slot, good);
+  const ParsedRequest request = parse_request(slot.buffers);
+  if (trace_ != nullptr) trace_chain(slot, request.broken != GuestRule::kHeaderTooShort ? &request : nullptr);
   count(slot, request.broken ? DiskRequestKind::kOther : kind_of(request.header.type));
   if (request.broken) return refuse(slot, {VIRTIO_BLK_S_IOERR, *request.broken, slot.chain.head()});
   if (channel_ == nullptr && request.header.type != VIRTIO_BLK_T_GET_ID) {
     return refuse(slot, {VIRTIO_BLK_S_IOERR, GuestRule::kNoMedium, request.header.type});
   }
   dispatch(slot, request);
+}
+
+// One that must not be carried out, or that ends without a byte for its status although it is `good`.
+void BlkQueue::refuse_chain(BlkSlot& slot, bool good) {
+  if (trace_ != nullptr) trace_chain(slot, nullptr);
+  if (slot.buffers.status == nullptr) {
+    if (good) ring_.record_error(GuestRule::kStatusMissing, slot.chain.head());
+    in_flight_--;
+    return ring_.drop_without_status(std::move(slot.chain));
+  }
+  count(slot, DiskRequestKind::kOther);
+  finish(slot, VIRTIO_BLK_S_IOERR, 1);
 }
 
 // `request`: null if its header could not be read.

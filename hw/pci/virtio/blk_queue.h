@@ -126,6 +126,7 @@ class BlkQueue final : private BlockSink, private Poller {
   // Requests.
   void start_request(DescChain chain);
   void carry_out(BlkSlot& slot);
+  void refuse_chain(BlkSlot& slot, bool good);
   void trace_chain(const BlkSlot& slot, const ParsedRequest* request);
   void count(BlkSlot& slot, DiskRequestKind kind);
   void dispatch(BlkSlot& slot, const ParsedRequest& request);

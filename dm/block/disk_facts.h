@@ -35,9 +35,12 @@ struct DiskFacts {
   std::optional<ImageInfo> image;  // of a file with a format of its own
 };
 
+class WriteLog;
+
 struct OpenedDisk {
   DiskFacts facts;
   std::unique_ptr<BlockBackend> backend;  // null for nodisk
+  std::shared_ptr<WriteLog> log = {};     // null: without log=
 };
 
 }  // namespace acrn

@@ -9,6 +9,7 @@
 #include "acrn/base/concat.h"
 #include "dm/block/disk_plan.h"
 #include "dm/block/filters/fault.h"
+#include "dm/block/filters/write_log.h"
 #include "dm/block/sources/image/open_image.h"
 #include "dm/block/sources/nbd/open_nbd.h"
 #include "dm/block/sources/open_file.h"
@@ -64,6 +65,13 @@ Result<DiskFacts> inspect_disk(const BlockOptions& options, const std::string& s
 
 Result<OpenedDisk> open_disk(const BlockOptions& options, const std::string& slot) {
   auto opened = open_source(options, slot);
+  if (opened && opened.value().backend != nullptr && !options.log.empty()) {
+    auto log = WriteLog::create(options.log);
+    if (!log) return log.error();
+    OpenedDisk& disk = opened.value();
+    disk.log = log.value();
+    disk.backend = make_filter_log(std::move(disk.backend), std::move(log).value());
+  }
   if (opened && opened.value().backend != nullptr && !options.faults.rules.empty()) {
     opened.value().backend = make_filter_fault(std::move(opened.value().backend), options.faults.rules);
   }

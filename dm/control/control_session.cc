@@ -113,6 +113,16 @@ Result<Json> trace(ControlTarget& target, const Json& arguments) {
   return Json{{"slot", full_name(address.value())}, {"trace", fields[1]}};
 }
 
+Result<Json> mark(ControlTarget& target, const Json& arguments) {
+  const std::string text = arguments.is_string() ? arguments.get<std::string>() : "";
+  const size_t comma = text.find(',');
+  if (comma == std::string::npos) return usage_error(R"(mark: give a slot and a text, like "arguments": "9,before")");
+  const auto address = parse_slot_address(text.substr(0, comma));
+  if (!address) return usage_error(concat("mark: ", address.error().message));
+  if (auto marked = target.mark(address.value(), text.substr(comma + 1)); !marked) return marked.error();
+  return Json{{"slot", full_name(address.value())}};
+}
+
 Result<Json> stats(ControlTarget& target, const Json& arguments) {
   std::string only;
   if (!arguments.empty()) {
@@ -179,11 +189,12 @@ struct Command {
   Result<Json> (*run_with_file)(ControlTarget& target, const Json& arguments, int file) = nullptr;
 };
 
-constexpr std::array<Command, 12> kCommands{{
+constexpr std::array<Command, 13> kCommands{{
     {"blkrescan", "\"<slot>,<path>[,opts]\"", "gives a nodisk slot its disk", nullptr, nullptr, blkrescan},
     {"resize", "\"<slot>\"", "follows the new size of a served file", resize},
     {"limits", "\"<slot>[,<limit>=<n>...]\"", "what a disk may be asked for in a second, and changes of it", limits},
     {"trace", "\"<slot>,on\" or \"<slot>,off\"", "switches the trace of a disk that has trace=", trace},
+    {"mark", "\"<slot>,<text>\"", "a text in the log of writes of a disk that has log=", mark},
     {"stats", "\"<slot>\" or none", "counts of every function, or of one", stats},
     {"metrics", "", "all counts as OpenMetrics text", metrics},
     {"subscribe", "[\"<event>\", ...] or none", "lines for what happens from now on", nullptr, subscribe},

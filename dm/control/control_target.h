@@ -29,6 +29,8 @@ class ControlTarget {
   virtual Result<DiskLimits> limits(PciAddress address, std::span<const std::string> changes) = 0;
   // Whether the driver of the disk in that slot is traced from now on.
   virtual Result<void> trace(PciAddress address, bool on) = 0;
+  // A text in the log of writes of the disk in that slot, at this moment.
+  virtual Result<void> mark(PciAddress address, const std::string& text) = 0;
   virtual std::vector<DeviceReport> stats() = 0;
   // Both are done when they return, and nothing happens if it is so already.
   virtual Result<void> pause() = 0;

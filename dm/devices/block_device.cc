@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "acrn/base/concat.h"
+#include "dm/block/filters/write_log.h"
 #include "dm/devices/block_device_options.h"
 #include "dm/devices/exported_disk.h"
 #include "dm/devices/function_info.h"
@@ -94,6 +95,9 @@ Result<DeviceFacts> inspect(const PciSlotConfig& slot, const VirtioOptions& virt
   if (auto checked = check_iothreads(options); !checked) return checked.error();
   if (!options.trace.empty()) {
     if (auto checked = TraceRecorder::check(options.trace); !checked) return checked.error();
+  }
+  if (!options.log.empty()) {
+    if (auto checked = WriteLog::check(options.log); !checked) return checked.error();
   }
   auto disk = inspect_disk(options, full_name(slot.address));
   if (!disk) return disk.error();

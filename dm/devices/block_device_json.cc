@@ -69,6 +69,7 @@ void to_json(const PciSlotConfig& slot, const DeviceFacts& device, Json& json) {
       {"io_timeout", options.io_timeout},
       {"werror", word_of(kWriteErrorWords, options.write_errors)},
       {"rerror", word_of(kReadErrorWords, options.read_errors)},
+      {"log", options.log.empty() ? Json() : Json(options.log)},
       {"fault", options.faults.text.empty() ? Json() : Json(options.faults.text)},
       {"trace", options.trace.empty() ? Json() : Json(options.trace)},
       {"lock", options.lock},

@@ -448,6 +448,13 @@ constexpr Row kRows[] = {
      .default_value = "report",
      .help = "what a failed read does: the guest is told, or the request is held until resume",
      .words = "report stop"},
+    {.key = "log",
+     .value = ValueRule::kRequired,
+     .accept = accept_text<&BlockOptions::log>,
+     .kind = "a file",
+     .expects = "the path of a file, like log=/tmp/vm1.log",
+     .argument = "<file>",
+     .help = "each write, in the order in which a crash could have kept it, as dm-log-writes logs it"},
     {.key = "fault",
      .value = ValueRule::kRequired,
      .accept = accept_faults,
@@ -588,6 +595,9 @@ Result<void> check_together(BlockOptions& options) {
   }
   if (!std::holds_alternative<RbdName>(options.source) && !(options.conf.empty() && options.id.empty())) {
     return usage_error(concat(options.conf.empty() ? "id" : "conf", ": for a disk of Ceph's; leave it out"));
+  }
+  if (!options.log.empty() && options.read_only) {
+    return usage_error("log: nothing is written to a disk that is ro; leave one of them out");
   }
   if (auto checked = check_bursts(options.limits); !checked) return checked;
   if (options.poll && options.iothreads == 0) options.iothreads = options.queues;

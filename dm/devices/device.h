@@ -81,6 +81,8 @@ class DiskControl {
   virtual void retry_held() = 0;
   // Whether what the driver does is traced from now on. Errors: kUsage: without trace= it never is.
   virtual Result<void> set_trace(bool on) = 0;
+  // A text in its log of writes at this moment. Errors: kUsage: without log= there is none.
+  virtual Result<void> mark(std::string_view text) = 0;
 
  protected:
   ~DiskControl() = default;
@@ -96,6 +98,10 @@ struct VirtioEnvironment {
   DeviceEvents* events = nullptr;        // who is told what goes wrong
   void (*confine_recorder)() = nullptr;  // see DeviceEnvironment
 };
+
+inline Error no_log(const std::string& slot) {
+  return {ErrorKind::kUsage, "mark " + slot + ": it has no log of writes; start it with log=<file>"};
+}
 
 // What runs in one slot, with all that serves it. Created and destroyed by the composing thread.
 class SlotDevice {

@@ -8,6 +8,7 @@
 #include "dm/base/errno_text.h"
 #include "dm/block/filters/kept_channels.h"
 #include "dm/block/filters/throttle.h"
+#include "dm/block/filters/write_log.h"
 #include "dm/block/open.h"
 #include "dm/cli/option_table.h"
 #include "dm/devices/block_device_options.h"
@@ -51,8 +52,10 @@ Result<std::unique_ptr<BareDisk>> ExportedDisk::create(const std::string& slot, 
   if (backend->info().needs_own_thread) {  // io_uring
     backend = make_kept_channels(std::move(backend), loop, kMostChannels, kDepth);
   }
-  return std::unique_ptr<BareDisk>(
+  std::unique_ptr<ExportedDisk> disk(
       new ExportedDisk(slot, options, loop, std::move(backend), find_throttle(throttles, options), events));
+  disk->log_ = std::move(opened.value().log);
+  return std::unique_ptr<BareDisk>(std::move(disk));
 }
 
 ExportedDisk::ExportedDisk(const std::string& slot, const BlockOptions& options, EventLoop& loop,
@@ -90,6 +93,8 @@ Result<void> ExportedDisk::rescan(std::span<const std::string>, int) {
 Result<void> ExportedDisk::set_trace(bool) {
   return usage_error(concat("trace ", slot_, ": an export has no driver to trace"));
 }
+
+Result<void> ExportedDisk::mark(std::string_view text) { return log_ != nullptr ? log_->mark(text) : no_log(slot_); }
 
 Result<void> ExportedDisk::flush() {
   if (options_.read_only) return {};

@@ -43,6 +43,7 @@ class ExportedDisk final : public BareDisk, public DiskControl {
   Result<void> flush() override;
   ThrottledDisk& throttled() override { return throttled_; }
   Result<void> set_trace(bool on) override;
+  Result<void> mark(std::string_view text) override;
   void retry_held() override {}  // its clients are told of every error
 
  private:
@@ -57,6 +58,7 @@ class ExportedDisk final : public BareDisk, public DiskControl {
   const std::unique_ptr<BlockBackend> backend_;
   std::atomic<uint64_t> told_size_, size_changes_{0};  // of the events; publish nothing else
   std::unique_ptr<DiskMap> map_;
+  std::shared_ptr<WriteLog> log_;       // null: without log=
   const GuestErrors guest_errors_{""};  // there is no guest
 };
 

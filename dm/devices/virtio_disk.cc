@@ -132,7 +132,15 @@ Result<void> VirtioDisk::attach(const BlockOptions& options) {
   if (auto attached = device_->attach(std::move(backend), serial); !attached) return attached;
   MutexLock lock(mutex_);
   source_ = source_text(options.source);
+  log_ = std::move(opened.value().log);
   return {};
+}
+
+Result<void> VirtioDisk::mark(std::string_view text) {
+  MutexLock lock(mutex_);
+  const std::shared_ptr<WriteLog> log = log_;
+  lock.unlock();
+  return log != nullptr ? log->mark(text) : no_log(slot_);
 }
 
 std::string VirtioDisk::source() const {

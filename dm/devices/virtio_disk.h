@@ -13,6 +13,7 @@
 #include "acrn/block/block_options.h"
 #include "acrn/mem/guest_memory.h"
 #include "acrn/virtio/guest_rules.h"
+#include "dm/block/filters/write_log.h"
 #include "dm/devices/device.h"
 #include "dm/event/epoll_loop.h"
 #include "dm/trace/trace_recorder.h"
@@ -51,6 +52,7 @@ class VirtioDisk final : public DiskControl {
   ThrottledDisk& throttled() override { return throttled_; }
   void retry_held() override { device_->retry_held(); }
   Result<void> set_trace(bool on) override;
+  Result<void> mark(std::string_view text) override;
 
  private:
   VirtioDisk(std::string slot, const BlockOptions& options, const VirtioEnvironment& environment);
@@ -66,6 +68,7 @@ class VirtioDisk final : public DiskControl {
   ThrottledDisk throttled_;
   mutable Mutex mutex_;  // leaf
   std::string source_ ACRN_GUARDED_BY(mutex_);
+  std::shared_ptr<WriteLog> log_ ACRN_GUARDED_BY(mutex_);  // null: without log=
   std::vector<std::unique_ptr<EpollLoop>> iothreads_;
   std::unique_ptr<VirtioBlk> taken_;  // until the transport has it; its queues live on the loops above
   VirtioBlk* device_ = nullptr;

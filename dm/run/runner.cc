@@ -110,6 +110,11 @@ Result<void> Runner::trace(PciAddress address, bool on) {
   return disk ? disk.value()->set_trace(on) : disk.error();
 }
 
+Result<void> Runner::mark(PciAddress address, const std::string& text) {
+  const auto disk = find_disk(devices_, address);
+  return disk ? disk.value()->mark(text) : disk.error();
+}
+
 std::vector<DiskControl*> Runner::disks() const {
   std::vector<DiskControl*> disks;
   for (const RunningDevice& each : devices_) {

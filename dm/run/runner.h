@@ -68,6 +68,7 @@ class Runner : protected ControlTarget {
   Result<uint64_t> resize(PciAddress address) override;
   Result<DiskLimits> limits(PciAddress address, std::span<const std::string> changes) override;
   Result<void> trace(PciAddress address, bool on) override;
+  Result<void> mark(PciAddress address, const std::string& text) override;
   std::vector<DeviceReport> stats() override;
   void stop() override;
   MachineStatus status() override;

@@ -7,6 +7,7 @@
 
 #include "acrn/base/result.h"
 #include "dm/tools/bench/options.h"
+#include "dm/tools/crash/options.h"
 #include "dm/tools/monitor/options.h"
 #include "dm/tools/session.h"
 #include "dm/tools/trace/options.h"
@@ -33,6 +34,7 @@ Result<void> run_check(const SessionOptions& session, bool json);
 Result<void> run_top(const TopOptions& options);
 Result<void> run_report(const ReportOptions& options);
 Result<void> run_trace(const SessionOptions& session, const TraceOptions& options);
+Result<void> run_crash(const CrashOptions& options);
 // `place`: a trace, or a control socket.
 Result<void> run_coach(const std::string& place, bool json);
 

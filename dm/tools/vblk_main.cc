@@ -119,6 +119,10 @@ Result<void> run_command(std::string_view name, const SessionOptions& session, c
     const auto options = parse_trace_options(line, line.json);
     return options ? run_trace(session, options.value()) : options.error();
   }
+  if (name == "crash") {
+    const auto options = parse_crash_options(line, line.seed, line.json);
+    return options ? run_crash(options.value()) : options.error();
+  }
   if (name == "coach") return run_coach(line.place, line.json);
   ACRN_CHECK(name == "bench");
   const auto options = parse_bench_options(line);

@@ -197,6 +197,43 @@ constexpr VblkOption kTrace[] = {
      .manual = "Replay so many times as fast as it was, or as fast as it goes; 1 by default."},
 };
 
+constexpr VblkOption kCrash[] = {
+    {.names = "--base",
+     .argument = "<image>",
+     .help = "the disk as it was when the log began",
+     .target = &Line::base,
+     .words = kPathWord},
+    {.names = "--log",
+     .argument = "<file>",
+     .help = "that log= of the disk has made, or dm-log-writes",
+     .target = &Line::log,
+     .words = kPathWord},
+    {.names = "--check",
+     .argument = "<command>",
+     .help = "with % for the image; or ext4, btrfs, fat",
+     .target = &Line::check,
+     .manual =
+         "A command, run by sh, that fails if the image is broken; it has % where the image is to stand. Or ext4, "
+         "btrfs or fat for what checks these."},
+    {.names = "--most",
+     .argument = "<n>",
+     .help = "subsets by chance between two flushes (default 16)",
+     .target = &Line::most,
+     .manual = "Subsets of the writes between two flushes that are taken by chance, beside each prefix, each write "
+               "missing, each alone and each torn; 16 by default."},
+    {.names = "--parallel", .argument = "<n>", .help = "checks at a time (default: CPUs)", .target = &Line::parallel},
+    {.names = "--check-seconds",
+     .argument = "<n>",
+     .help = "that a check may take (default 60)",
+     .target = &Line::check_seconds},
+    {.names = "--keep",
+     .argument = "<file>",
+     .help = "where the image that fails goes (default: the log's name and .failed)",
+     .target = &Line::keep_image,
+     .words = kPathWord},
+    {.names = "--seed", .argument = "<n>", .help = "of the chance (default 1)", .target = &Line::seed},
+};
+
 constexpr VblkCommand kCommands[] = {
     {.name = "info",
      .help = "the function as a driver sees it",
@@ -289,6 +326,16 @@ constexpr VblkCommand kCommands[] = {
                     .target = &Line::argument,
                     .optional = true}}},
      .options = {kEvery, kDriver, kTrace, kJson}},
+    {.name = "crash",
+     .help = "checks every state that a crash could have left of a disk",
+     .example = "--base before.img --log disk.log --check ext4",
+     .manual = "Make the states that a crash could have left, by a log of writes that the option log= of a disk has "
+               "made, and "
+               "run a check on each. The first that fails is kept, and reduced to the fewest writes that make it fail; "
+               "the exit "
+               "status is 74 then.",
+     .disks = "",
+     .options = {kCrash, kJson}},
     {.name = "coach",
      .help = "what a driver does wrong or slowly, and how to mend it",
      .example = "disk.trace",

@@ -10,13 +10,14 @@
 #include <vector>
 
 #include "dm/tools/bench/options.h"
+#include "dm/tools/crash/options.h"
 #include "dm/tools/monitor/options.h"
 #include "dm/tools/trace/options.h"
 
 namespace acrn {
 
 // The command line as text; values are checked by us, so that every message is ours. `json` is of every command.
-struct VblkCommandLine : BenchText, MonitorText, TraceText {
+struct VblkCommandLine : BenchText, MonitorText, TraceText, CrashText {
   std::vector<std::string> slots, connect;
   std::string interrupts = "msix";
   bool no_event_index = false, no_indirect = false, single_msi = false, windows = false;

@@ -63,7 +63,7 @@ home libnbd 'libnbd\.h' 'dm/block/sources/nbd/'
 home libuuid 'uuid/' 'dm/ident/vm_uuid\.cc'
 home spdlog 'spdlog/' 'dm/base/log\.cc'
 home CLI11 'CLI/' 'dm/cli/command_line\.cc|dm/tools/vblk_main\.cc'
-home nlohmann-json 'nlohmann/' 'dm/block/sources/image/|dm/cli/dry_run\.cc|dm/devices/(device(_report)?\.h|(block_device|device_report)_json\.cc)|dm/control/control_(session|event)\.cc|dm/tools/(commands|bench|check|coach|monitor|trace)/'
+home nlohmann-json 'nlohmann/' 'dm/block/sources/image/|dm/cli/dry_run\.cc|dm/devices/(device(_report)?\.h|(block_device|device_report)_json\.cc)|dm/control/control_(session|event)\.cc|dm/tools/(commands|bench|check|coach|crash|monitor|trace)/'
 home fmt 'fmt/' 'dm/tools/'
 home libpciaccess 'pciaccess' 'samples/vblk_probe\.cc'
 if hits=$(grep -rl 'cmocka\.h' tests --include='*.h' --include='*.cc' | grep -v '^tests/support/test_main\.cc$'); then

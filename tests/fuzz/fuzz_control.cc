@@ -20,6 +20,7 @@ class NoMachine final : public acrn::ControlTarget {
     return acrn::parse_limits(changes, {});
   }
   acrn::Result<void> trace(acrn::PciAddress, bool) override { return {}; }
+  acrn::Result<void> mark(acrn::PciAddress, const std::string&) override { return {}; }
   std::vector<acrn::DeviceReport> stats() override {
     acrn::DeviceReport report{"0:9:0", "virtio-blk", "/a\xc3.img", {acrn::QueueStats{.kicks = 3}}};
     report.guest_errors = {{"kick-before-ring", 1}};

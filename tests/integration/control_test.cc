@@ -68,6 +68,10 @@ class LoopbackTarget final : public ControlTarget {
     const auto disk = find_disk(devices_, address);
     return disk ? disk.value()->set_trace(on) : disk.error();
   }
+  Result<void> mark(PciAddress address, const std::string& text) override {
+    const auto disk = find_disk(devices_, address);
+    return disk ? disk.value()->mark(text) : disk.error();
+  }
   std::vector<DeviceReport> stats() override {
     std::vector<DeviceReport> reports;
     for (const RunningDevice& each : devices_) reports.push_back(report_device(each));
@@ -306,7 +310,7 @@ TEST(what_is_no_request_gets_an_error_and_the_next_request_is_served) {
       {R"({"comand": "status"})", "'comand' is not a member"},
       {R"({"command": "statsu"})", "did you mean stat"},
       {R"({"command": ""})",
-       "known: blkrescan, resize, limits, trace, stats, metrics, subscribe, pause, resume, stop, status, help"},
+       "known: blkrescan, resize, limits, trace, mark, stats, metrics, subscribe, pause, resume, stop, status, help"},
       {R"({"command": "metrics", "arguments": "9"})", "metrics: it takes no arguments"},
       {R"({"command": "subscribe", "arguments": "paused"})", "subscribe: give names of events, like"},
       {R"({"command": "subscribe", "arguments": ["pause"]})", "'pause' is not an event; did you mean paused?"},
@@ -319,6 +323,8 @@ TEST(what_is_no_request_gets_an_error_and_the_next_request_is_served) {
       {R"({"command": "resize", "arguments": "9"})", "no function in slot 9:0"},
       {R"({"command": "stats", "arguments": "9"})", "no function in slot 0:9:0"},
       {R"({"command": "limits"})", "the slot is missing"},
+      {R"({"command": "mark", "arguments": "9"})", "give a slot and a text"},
+      {R"({"command": "mark", "arguments": "9,here"})", "no function in slot 9:0"},
       {R"({"command": "trace", "arguments": "9"})", "give a slot, and on or off"},
       {R"({"command": "trace", "arguments": "9,on"})", "no function in slot 9:0"},
       {R"({"command": "limits", "arguments": "9,iops=5"})", "no function in slot 9:0"},

@@ -31,6 +31,7 @@ class Target final : public ControlTarget {
   Result<uint64_t> resize(PciAddress) override { return uint64_t{0}; }
   Result<DiskLimits> limits(PciAddress, std::span<const std::string>) override { return DiskLimits{}; }
   Result<void> trace(PciAddress, bool) override { return {}; }
+  Result<void> mark(PciAddress, const std::string&) override { return {}; }
   std::vector<DeviceReport> stats() override {
     std::vector<DeviceReport> reports;
     for (size_t i = 0; i < disks_; i++) {

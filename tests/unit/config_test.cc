@@ -379,7 +379,7 @@ TEST(unknown_block_options_name_the_nearest_known_one) {
       "no_bst_block, sectorsize, range, discard, aio, map, kick, iothread, poll, mq, queue_size, serial, lock, format, "
       "reader, backing, key, snapshot, share, reconnect, iops, iops_rd, iops_wr, bps, bps_rd, bps_wr, iops_burst, "
       "iops_rd_burst, iops_wr_burst, bps_burst, bps_rd_burst, bps_wr_burst, throttle_group, io_timeout, werror, "
-      "rerror, fault, trace, conf, id");
+      "rerror, log, fault, trace, conf, id");
   EXPECT_EQ(block_error_of("disk.img,queuesize=5"), "'queuesize' is not an option; did you mean queue_size?");
   EXPECT_EQ(block_error_of("disk.img,ro,"), "an option is empty; remove a comma (a comma in a path is written twice)");
 }

@@ -113,6 +113,7 @@ struct BlockOptions {
   std::string throttle_group;  // of slots that share their limits; empty: the disk's own
   unsigned io_timeout = 30;    // seconds until a request that is not done is told of; 0: never
   ErrorPolicy write_errors = ErrorPolicy::kReport, read_errors = ErrorPolicy::kReport;
+  std::string log;       // the file that each write goes to as well; empty: there is none
   FaultRules faults;     // what the disk does wrong on purpose
   std::string trace;     // the file that a trace of the driver goes to; empty: there is none
   std::string conf, id;  // Ceph's configuration file and client; empty: Ceph's own

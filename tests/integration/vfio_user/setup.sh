@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # What the tests of this folder need: a QEMU that is a vfio-user client, a kernel, an initramfs, a disk of programs.
-#   setup.sh <folder> <acrn-dm> <folder of the bare-metal kernels>
+#   setup.sh <folder> <acrn-dm> <folder of the bare-metal kernels> <vblk>
 # Exit status 77: something is missing that cannot be fetched; "skipped: " and what, for the tests as well.
 source "$(dirname "$0")/../../../samples/guest/lib.sh"
 
-[ $# = 3 ] || usage 64
+[ $# = 4 ] || usage 64
 tests=$(cd "$(dirname "$0")/.." && pwd)
 rm -rf "$1"
 mkdir -p "$1/bin"
@@ -19,7 +19,7 @@ folder=$(cd "$1" && pwd)
   exit 77
 }
 
-ln -s "$qemu" "$(realpath "$2")" "$(realpath "$3/host/answer")" "$folder/bin/"
+ln -s "$qemu" "$(realpath "$2")" "$(realpath "$3/host/answer")" "$(realpath "$4")" "$folder/bin/"
 ln -s "$kernel/vmlinuz" "$folder/"
 ln -s "$(realpath "$3")" "$folder/bare_metal"
 "$guest_dir/make_initrd.sh" "$folder/base.gz" --kernel "$kernel" --init "$tests/guest/guest.init" \

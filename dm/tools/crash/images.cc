@@ -1,0 +1,67 @@
+#include "dm/tools/crash/images.h"
+
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "acrn/base/concat.h"
+#include "dm/base/errno_text.h"
+
+namespace acrn {
+namespace {
+
+Error failed(const std::string& path) { return Error{ErrorKind::kIo, concat(path, ": ", errno_text(errno))}; }
+
+// The data between the holes.
+bool copy_data(int from, int to, off_t size) {
+  for (off_t at = 0; at < size;) {
+    const off_t begin = ::lseek(from, at, SEEK_DATA);
+    if (begin < 0) return errno == ENXIO;
+    const off_t end = ::lseek(from, begin, SEEK_HOLE);
+    if (end < 0) return false;
+    off_t in = begin, out = begin;
+    while (in < end) {
+      const ssize_t copied = ::copy_file_range(from, &in, to, &out, static_cast<size_t>(end - in), 0);
+      if (copied <= 0) return false;
+    }
+    at = end;
+  }
+  return true;
+}
+
+}  // namespace
+
+Result<void> clone_image(const std::string& from, const std::string& to) {
+  const UniqueFd in(::open(from.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  struct stat status {};
+  if (!in || ::fstat(in.fd(), &status) != 0) return failed(from);
+  if (!S_ISREG(status.st_mode)) return Error{ErrorKind::kNoInput, concat(from, ": no regular file; give an image")};
+  const UniqueFd out(::open(to.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+  if (!out) return failed(to);
+  if (::ioctl(out.fd(), FICLONE, in.fd()) == 0) return {};
+  if (::ftruncate(out.fd(), status.st_size) != 0 || !copy_data(in.fd(), out.fd(), status.st_size)) return failed(to);
+  return {};
+}
+
+Result<void> apply_write(const LogFile& log, const LoggedWrite& entry, const std::string& image, bool half) {
+  auto data = log.read(entry);
+  if (!data) return data.error();
+  const UniqueFd out(::open(image.c_str(), O_RDWR | O_CLOEXEC));
+  if (!out) return failed(image);
+  const size_t size = half ? std::max<size_t>(data.value().size() / 2 / 512, 1) * 512 : data.value().size();
+  for (size_t done = 0; done < std::min(size, data.value().size());) {
+    const ssize_t written = ::pwrite(out.fd(), &data.value()[done], std::min(size, data.value().size()) - done,
+                                     static_cast<off_t>(entry.offset + done));
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) return failed(image);
+    done += static_cast<size_t>(written);
+  }
+  return {};
+}
+
+}  // namespace acrn

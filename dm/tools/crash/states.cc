@@ -1,0 +1,86 @@
+#include "dm/tools/crash/states.h"
+
+#include <algorithm>
+#include <random>
+#include <utility>
+
+namespace acrn {
+namespace {
+
+// The writes between two flushes.
+class Epoch {
+ public:
+  Epoch(const std::vector<LoggedWrite>& entries, size_t begin, std::vector<size_t> writes)
+      : entries_(entries), begin_(begin), writes_(std::move(writes)) {}
+
+  bool visit_all(unsigned most, std::mt19937_64& random, const std::function<bool(const CrashState&)>& visit) const {
+    const size_t count = writes_.size(), step = count / kEach + 1;
+    if (!visit({.flushed = begin_, .extra = {}})) return false;
+    for (size_t end = 1; end <= count; end += end < count ? std::min(step, count - end) : 1) {
+      const auto prefix = [](size_t) { return true; };
+      if (!fua(end - 1) && entries_[writes_[end - 1]].length > kSector && !visit(state(end, prefix, true))) {
+        return false;
+      }
+      if (!visit(state(end, prefix))) return false;
+    }
+    for (size_t i = 0; i + 1 < count; i += step) {
+      if (fua(i)) continue;
+      if (!visit(state(count, [i](size_t k) { return k != i; }))) return false;
+    }
+    for (size_t i = 1; i < count; i += step) {
+      if (!visit(state(i + 1, [i](size_t k) { return k == i; }))) return false;
+    }
+    for (unsigned n = 0; n < most && count > 2; n++) {
+      const uint64_t bits = random();
+      std::vector<bool> chosen(count);
+      for (size_t k = 0; k < count; k++) chosen[k] = k < 64 ? (bits >> k & 1) != 0 : (random() & 1) != 0;
+      if (!visit(state(count, [&](size_t k) { return chosen[k]; }))) return false;
+    }
+    return true;
+  }
+
+ private:
+  static constexpr uint64_t kSector = 512;
+
+  bool fua(size_t i) const { return entries_[writes_[i]].is(LogWritesEntry::kFua); }
+
+  template <class Wanted>
+  CrashState state(size_t end, Wanted wanted, bool torn = false) const {
+    CrashState state{.flushed = begin_, .extra = {}, .torn = torn};
+    for (size_t k = 0; k < end; k++) {
+      if (fua(k) || wanted(k)) state.extra.push_back(writes_[k]);
+    }
+    return state;
+  }
+
+  const std::vector<LoggedWrite>& entries_;
+  const size_t begin_;
+  const std::vector<size_t> writes_;
+};
+
+}  // namespace
+
+void for_each_state(const std::vector<LoggedWrite>& entries, unsigned most, uint64_t seed,
+                    const std::function<bool(const CrashState&)>& visit) {
+  std::mt19937_64 random(seed);
+  size_t begin = 0;
+  std::vector<size_t> writes;
+  for (size_t i = 0; i <= entries.size(); i++) {
+    const bool end = i == entries.size();
+    if (!end && entries[i].writes()) writes.push_back(i);
+    if (!end && !entries[i].is(LogWritesEntry::kFlush)) continue;
+    if (!Epoch(entries, begin, std::exchange(writes, {})).visit_all(most, random, visit)) return;
+    begin = i + 1;
+  }
+}
+
+uint64_t count_states(const std::vector<LoggedWrite>& entries, unsigned most) {
+  uint64_t count = 0;
+  for_each_state(entries, most, 1, [&](const CrashState&) {
+    count++;
+    return true;
+  });
+  return count;
+}
+
+}  // namespace acrn

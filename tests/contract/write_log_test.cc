@@ -1,0 +1,231 @@
+// log=: each write is in the log with its data, in an order in which a crash could have kept it.
+#include "dm/block/filters/write_log.h"
+
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <fstream>
+#include <optional>
+
+#include "dm/block/log_writes.h"
+#include "dm/block/open.h"
+#include "tests/contract/block_rig.h"
+#include "tests/support/must.h"
+#include "tests/support/temp_dir.h"
+
+namespace acrn::test {
+namespace {
+
+constexpr uint64_t kSize = 1 << 20;
+
+// An entry as any reader of the format has it.
+struct Logged {
+  uint64_t flags = 0, sector = 0, sectors = 0;
+  std::string data;  // or a mark's text
+};
+
+std::vector<Logged> read_log(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  const std::string bytes((std::istreambuf_iterator<char>(file)), {});
+  LogWritesSuper super{};
+  EXPECT(bytes.size() >= kLogWritesSector);
+  std::memcpy(&super, bytes.data(), sizeof(super));
+  EXPECT_EQ(uint64_t{super.magic}, kLogWritesMagic);
+  EXPECT_EQ(uint64_t{super.version}, 1u);
+  EXPECT_EQ(uint32_t{super.sector_size}, 512u);
+  std::vector<Logged> entries;
+  size_t at = kLogWritesSector;
+  for (uint64_t i = 0; i < super.entries; i++) {
+    LogWritesEntry entry{};
+    EXPECT(bytes.size() - at >= kLogWritesSector);
+    std::memcpy(&entry, &bytes[at], sizeof(entry));
+    Logged logged{entry.flags, entry.sector, entry.sectors, bytes.substr(at + sizeof(entry), entry.data_bytes)};
+    at += kLogWritesSector;
+    if ((logged.flags & (LogWritesEntry::kDiscard | LogWritesEntry::kMark)) == 0) {
+      logged.data = bytes.substr(at, logged.sectors * 512);
+      EXPECT_EQ(logged.data.size(), logged.sectors * 512);
+      at += logged.data.size();
+    }
+    entries.push_back(std::move(logged));
+  }
+  EXPECT_EQ(at, bytes.size());
+  return entries;
+}
+
+std::string text(const std::vector<uint8_t>& bytes) { return {bytes.begin(), bytes.end()}; }
+std::vector<std::byte> filled(char c, size_t size = 512) { return {size, static_cast<std::byte>(c)}; }
+
+// A RAM disk whose writes are logged, and its rig.
+struct LoggedDisk {
+  explicit LoggedDisk(const std::string& path) {
+    BlockOptions options;
+    options.source = RamDiskSource{kSize};
+    options.log = path;
+    disk = must(open_disk(options, "0:9:0"));
+    rig.emplace(*disk.backend);
+  }
+  int run(TestRequest request) { return rig->run(request); }
+
+  OpenedDisk disk;
+  std::optional<BlockRig> rig;
+};
+
+TestRequest stable(TestRequest request) {
+  request.stable = true;
+  return request;
+}
+
+// What the entries are, by a letter of each one's data: w, F flush, U stable, D discard, M mark.
+std::string order_of(const std::string& path) {
+  std::string order;
+  for (const Logged& entry : read_log(path)) {
+    switch (entry.flags) {
+      case LogWritesEntry::kFlush: order += "| "; break;
+      case LogWritesEntry::kMark: order += "(" + entry.data + ") "; break;
+      case LogWritesEntry::kFua: order += std::string(1, entry.data[0]) + "! "; break;
+      default: order += std::string(1, entry.data[0]) + " ";
+    }
+  }
+  return order;
+}
+
+}  // namespace
+
+TEST(a_log_has_each_write_with_its_data_flushes_and_discards) {
+  TempDir dir;
+  const std::string path = dir.path("log");
+  {
+    LoggedDisk disk(path);
+    EXPECT_EQ(disk.run(TestRequest::write(4096, pattern(1, 1024))), 0);
+    EXPECT_EQ(disk.run(TestRequest(BlockOp::kFlush, 0, 0)), 0);
+    EXPECT_EQ(disk.run(stable(TestRequest::write(0, pattern(2, 512)))), 0);
+    EXPECT_EQ(disk.run(TestRequest(BlockOp::kDiscard, 8192, 65536)), 0);
+    EXPECT_EQ(disk.run(TestRequest(BlockOp::kWriteZeroes, 512, 2048)), 0);
+    EXPECT_EQ(disk.run(TestRequest::read(0, 4096)), 0);
+    EXPECT(disk.disk.log->mark("the end").ok());
+  }
+  const auto entries = read_log(path);
+  EXPECT_EQ(entries.size(), 6u);
+  EXPECT_EQ(entries[0].sector, 8u);
+  EXPECT(entries[0].data == text(pattern(1, 1024)));
+  EXPECT_EQ(entries[1].flags, LogWritesEntry::kFlush);
+  EXPECT_EQ(entries[2].flags, LogWritesEntry::kFua);
+  EXPECT(entries[2].data == text(pattern(2, 512)));
+  EXPECT_EQ(entries[3].flags, LogWritesEntry::kDiscard);
+  EXPECT_EQ(entries[3].sectors, 128u);
+  EXPECT(entries[4].data == std::string(2048, '\0'));
+  EXPECT_EQ(entries[5].data, "the end");
+}
+
+TEST(the_log_made_again_is_the_disk) {
+  TempDir dir;
+  const std::string path = dir.path("log");
+  std::string expected(kSize, '\0');
+  {
+    LoggedDisk disk(path);
+    uint32_t random = 1;
+    for (int i = 0; i < 400; i++) {
+      random = random * 1664525 + 1013904223;
+      const uint64_t offset = random >> 8 & (kSize - 65536) & ~511u, length = (random % 16 + 1) * 512;
+      if (i % 7 == 6) EXPECT_EQ(disk.run(TestRequest(BlockOp::kFlush, 0, 0)), 0);
+      std::vector<TestRequest> several;
+      several.push_back(TestRequest::write(offset, pattern(random, length)));
+      several.push_back(TestRequest::write((offset + 65536) % (kSize - 65536), pattern(random + 1, length)));
+      disk.rig->run(several);
+      for (const TestRequest& each : several) EXPECT_EQ(each.error, 0);
+    }
+    TestRequest all = TestRequest::read(0, kSize);
+    EXPECT_EQ(disk.rig->run(all), 0);
+    expected = text(all.data());
+  }
+  std::string made(kSize, '\0');
+  for (const Logged& entry : read_log(path)) made.replace(entry.sector * 512, entry.data.size(), entry.data);
+  EXPECT(made == expected);
+}
+
+// Calls of a log as channels make them.
+TEST(a_flush_stands_behind_what_was_done_before_it_was_issued_and_before_the_rest) {
+  TempDir dir;
+  const std::string path = dir.path("log");
+  {
+    const auto log = must(WriteLog::create(path));
+    const auto write = [&](char c, uint64_t offset, bool is_stable = false) {
+      EXPECT_EQ(log->write_done(BlockOp::kWrite, is_stable, offset, 512, filled(c)), 0);
+    };
+    write('a', 0);
+    const uint64_t first = log->flush_begins();
+    write('b', 512);
+    const uint64_t second = log->flush_begins();
+    write('c', 1024);
+    EXPECT(log->mark("m").ok());
+    EXPECT_EQ(log->flush_ends(first, true), 0);
+    write('d', 1536);
+    EXPECT_EQ(log->flush_ends(second, true), 0);
+    write('e', 2048);
+  }
+  EXPECT_EQ(order_of(path), "a | b | c (m) d e ");
+}
+
+TEST(a_stable_write_waits_only_behind_an_earlier_one_of_the_same_sectors) {
+  TempDir dir;
+  const std::string path = dir.path("log");
+  {
+    const auto log = must(WriteLog::create(path));
+    const uint64_t flush = log->flush_begins();
+    EXPECT_EQ(log->write_done(BlockOp::kWrite, false, 0, 1024, filled('a', 1024)), 0);
+    EXPECT_EQ(log->write_done(BlockOp::kWrite, true, 4096, 512, filled('b')), 0);
+    EXPECT_EQ(log->write_done(BlockOp::kWrite, true, 512, 512, filled('c')), 0);
+    EXPECT_EQ(log->flush_ends(flush, true), 0);
+  }
+  EXPECT_EQ(order_of(path), "b! | a c! ");
+}
+
+TEST(a_flush_that_failed_says_nothing) {
+  TempDir dir;
+  const std::string path = dir.path("log");
+  {
+    const auto log = must(WriteLog::create(path));
+    const uint64_t flush = log->flush_begins();
+    EXPECT_EQ(log->write_done(BlockOp::kWrite, false, 0, 512, filled('a')), 0);
+    EXPECT_EQ(log->flush_ends(flush, false), 0);
+  }
+  EXPECT_EQ(order_of(path), "a ");
+}
+
+TEST(what_the_log_has_no_room_for_is_not_said_to_be_done) {
+  TempDir dir;
+  const std::string path = dir.path("log");
+  rlimit before{};
+  EXPECT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+  ::signal(SIGXFSZ, SIG_IGN);
+  {
+    LoggedDisk disk(path);
+    EXPECT_EQ(disk.run(TestRequest::write(0, pattern(1, 4096))), 0);
+    const rlimit small{.rlim_cur = 8192, .rlim_max = before.rlim_max};
+    EXPECT_EQ(::setrlimit(RLIMIT_FSIZE, &small), 0);
+    EXPECT_EQ(disk.run(TestRequest::write(0, pattern(2, 16384))), EFBIG);
+    EXPECT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
+    EXPECT_EQ(disk.run(TestRequest::write(0, pattern(3, 512))), EFBIG);  // it stays so
+    EXPECT_EQ(disk.run(TestRequest(BlockOp::kFlush, 0, 0)), EFBIG);
+    EXPECT_EQ(disk.run(TestRequest::read(0, 512)), 0);
+  }
+  ::truncate(path.c_str(), 512 + 512 + 4096);  // what is behind the complete entries counts for nothing
+  EXPECT_EQ(read_log(path).size(), 1u);
+}
+
+TEST(what_is_no_log_is_not_replaced) {
+  TempDir dir;
+  const std::string mine = dir.file("mine", 4096);
+  EXPECT_CONTAINS(WriteLog::create(mine).error().message, "it is there and no log of writes, so it is not replaced");
+  EXPECT_CONTAINS(WriteLog::check(mine).error().message, "no log of writes");
+  const auto log = must(WriteLog::create(dir.path("log")));
+  EXPECT_CONTAINS(WriteLog::create(dir.path("log")).error().message, "another disk writes it");
+  EXPECT(!log->mark("").ok());
+  EXPECT(!log->mark(std::string(481, 'x')).ok());
+  log->end("EIO");
+  EXPECT_CONTAINS(log->mark("late").error().message, "has ended, since the disk failed a write");
+}
+
+}  // namespace acrn::test

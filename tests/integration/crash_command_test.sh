@@ -1,0 +1,80 @@
+#!/bin/bash
+# `vblk crash` from outside: a program that forgets a flush is found, and its mistake reduced to one write; with the flush all
+# states pass. Logs of QEMU's blklogwrites are read as well; what is refused.
+# usage: crash_command_test.sh <vblk> <acrn-dm>
+. "$(dirname "$0")/lib.sh"
+vblk=$1
+acrn_dm=$2
+cd "$work" || exit 1
+have qemu-io || { echo 'skipped: qemu-io (qemu-utils)' && exit 77; }
+truncate -s 1M base.img
+
+# logged <command of qemu-io>...: on a disk that is served, into disk.log
+logged() {
+  local command commands=()
+  cp base.img disk.img
+  "$acrn_dm" --serve nbd=. --cmd_monitor control -s 9,virtio-blk,disk.img,writeback,log=disk.log vm1 2>err &
+  local server=$!
+  pids+=("$server")
+  await_socket vm1.9.0.sock "$server"
+  for command; do commands+=(-c "$command"); done
+  qemu-io -f raw -t writeback 'nbd+unix:///?socket=vm1.9.0.sock' "${commands[@]}" >qemu-io.log 2>&1 ||
+    fail "qemu-io: $(cat qemu-io.log)"
+  kill "$server"
+  wait "$server"
+  expect_equal 'the server' "$?$(cat err)" 0
+}
+# The record in block 0 is whole, or block 1 does not say that it is there.
+check='[ "$(head -c 8192 % | tail -c 1)" != C ] || [ "$(head -c 4096 % | tr -d A | wc -c)" = 0 ]'
+
+logged 'write -P 0x41 0 4k' 'write -P 0x43 4k 4k' 'write -P 0x44 64k 4k' flush
+run "$vblk" crash --base base.img --log disk.log --check "$check"
+expect_equal 'without the flush: exit status' "$status" 74
+expect_contains 'what fails' "$out" 'entry 2          4096 bytes at sector 8            there'
+expect_equal 'of three writes' "$(printf '%s\n' "$out" | grep -c missing)" 2
+expect_equal 'the image that is kept' "$(head -c 8192 disk.log.failed | tail -c 1)" C
+expect_equal 'the base' "$(tr -d '\0' <base.img | wc -c)" 0
+run "$vblk" crash --base base.img --log disk.log --check "$check" --json --keep kept.img
+expect_contains 'as JSON' "$out" '{"entry":2,"sector":8,"bytes":4096,"is":"there"}'
+
+logged 'write -P 0x41 0 4k' flush 'write -P 0x43 4k 4k' 'write -P 0x44 64k 4k' flush
+run "$vblk" crash --base base.img --log disk.log --check "$check"
+expect_equal 'with the flush: exit status' "$status" 0
+expect_contains 'with the flush' "$out" 'all pass'
+logged 'write -P 0x41 0 4k' 'write -f -P 0x43 4k 4k' flush # FUA alone makes itself stable, and nothing else
+run "$vblk" crash --base base.img --log disk.log --check "$check"
+expect_equal 'with FUA alone: exit status' "$status" 74
+
+# --- QEMU's log
+truncate -s 1M disk.img
+truncate -s 8M other.log
+qemu-io -t writeback --image-opts driver=blklogwrites,file.driver=file,file.filename=disk.img,log.driver=file,log.filename=other.log \
+  -c 'write -P 0x41 0 4k' -c 'write -P 0x43 4k 4k' -c flush >qemu-io.log 2>&1 || fail "blklogwrites: $(cat qemu-io.log)"
+run "$vblk" crash --base base.img --log other.log --check "$check"
+expect_equal "QEMU's log: exit status" "$status" 74
+expect_contains "QEMU's log" "$out" '4096 bytes at sector 8            there'
+
+# refused <exit code> <part of the message> <argument...>
+refused() {
+  local code=$1 part=$2
+  shift 2
+  run "$@"
+  expect_equal "$*: exit code" "$status" "$code"
+  expect_contains "$*" "$err" "$part"
+  expect_equal "$*: lines" "$(printf '%s\n' "$err" | wc -l)" 1
+}
+refused 64 '--base is missing' "$vblk" crash --log disk.log --check ext4
+refused 64 '--check is missing' "$vblk" crash --base base.img --log disk.log
+refused 64 'no % for the image in it' "$vblk" crash --base base.img --log disk.log --check true
+refused 66 'no log of writes; give a file that log=<file> has made' "$vblk" crash --base base.img --log base.img --check ext4
+refused 66 'none: No such file' "$vblk" crash --base base.img --log none --check ext4
+refused 74 'none: No such file' "$vblk" crash --base none --log disk.log --check ext4
+refused 64 '--parallel 0: give a number from 1' "$vblk" crash --base base.img --log disk.log --check ext4 --parallel 0
+refused 64 'log=base.img: it is there and no log of writes, so it is not replaced' \
+  "$acrn_dm" --dry_run -s 9,virtio-blk,disk.img,log=base.img vm1
+refused 64 'nothing is written to a disk that is ro' "$acrn_dm" --dry_run -s 9,virtio-blk,disk.img,ro,log=new.log vm1
+# A log that is cut off is used up to there.
+head -c 3000 disk.log >cut.log
+run "$vblk" crash --base base.img --log cut.log --check "$check"
+expect_contains 'a log that is cut off' "$err" 'what is before it is used'
+finish

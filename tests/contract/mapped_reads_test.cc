@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <optional>
+#include <string_view>
 
 #include "dm/block/sources/raw_file.h"
 #include "dm/mem/bus_errors.h"
@@ -122,18 +123,22 @@ TEST(a_page_that_is_not_in_memory_is_not_touched) {
 
 TEST(after_a_copy_that_had_to_wait_nothing_is_known_any_more) {
   TempDir dir;
-  MappedFile file(dir.file("disk", kSize));
-  EXPECT_EQ(file.write(0, pattern(1, kSize)), 0);
-  EXPECT_EQ(::fdatasync(file.fd()), 0);
-  EXPECT_EQ(file.execute(TestRequest::read(0, kSize)), 0);
-  EXPECT_EQ(::posix_fadvise(file.fd(), 0, kSize, POSIX_FADV_DONTNEED), 0);
-  // However fast the medium is, it is slow here.
-  const LapTimer timer;
-  while (LapTimer::Clock::now() - timer.last() <= MappedReads::kSlow * (1 + kSize / MappedReads::kSlowBytes)) continue;
-  const long waits = waits_for_pages();
-  EXPECT(file.read_mapped(0, kSize, timer) == part(0, kSize));
-  if (waits_for_pages() == waits) SKIP("a host that drops pages when it is asked to");
-  EXPECT(!file.read_mapped(0, kPage));
+  // Twice: of a thread's first slow copy nobody can tell whether it has waited.
+  for (const char* const name : {"first", "second"}) {
+    MappedFile file(dir.file(name, kSize));
+    EXPECT_EQ(file.write(0, pattern(1, kSize)), 0);
+    EXPECT_EQ(::fdatasync(file.fd()), 0);
+    EXPECT_EQ(file.execute(TestRequest::read(0, kSize)), 0);
+    EXPECT_EQ(::posix_fadvise(file.fd(), 0, kSize, POSIX_FADV_DONTNEED), 0);
+    // However fast the medium is, it is slow here.
+    const LapTimer timer;
+    while (LapTimer::Clock::now() - timer.last() <= MappedReads::kSlow * (1 + kSize / MappedReads::kSlowBytes))
+      continue;
+    const long waits = waits_for_pages();
+    EXPECT(file.read_mapped(0, kSize, timer) == part(0, kSize));
+    if (waits_for_pages() == waits) SKIP("a host that drops pages when it is asked to");
+    if (std::string_view(name) == "second") EXPECT(!file.read_mapped(0, kPage));
+  }
 }
 
 TEST(a_shortened_file_is_an_error_behind_its_end_and_data_before_it) {

@@ -46,11 +46,13 @@ bool may_ask(int fd) {
   return told;
 }
 
-// Whether the calling thread has waited for a page since it last asked.
+// Whether the calling thread has waited for a page since it last asked; the first time it cannot tell.
 bool has_waited() {
-  static thread_local long before = 0;
+  static thread_local long before = -1;
   struct rusage usage {};
-  return ::getrusage(RUSAGE_THREAD, &usage) == 0 && usage.ru_majflt != std::exchange(before, usage.ru_majflt);
+  if (::getrusage(RUSAGE_THREAD, &usage) != 0) return false;
+  const long last = std::exchange(before, usage.ru_majflt);
+  return last >= 0 && usage.ru_majflt != last;
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "dm/block/filters/filter.h"
 #include "dm/block/request_list.h"
 #include "dm/block/submit_queue.h"
 
@@ -135,25 +136,20 @@ class FaultChannel final : public BlockChannel {
 
 namespace {
 
-class FaultBackend final : public BlockBackend {
+class FaultBackend final : public Filter {
  public:
   FaultBackend(std::unique_ptr<BlockBackend> below, std::shared_ptr<FaultPlan> plan)
-      : below_(std::move(below)), plan_(std::move(plan)) {}
+      : Filter(std::move(below)), plan_(std::move(plan)) {}
 
-  BlockInfo info() const override { return below_->info(); }
   Result<std::unique_ptr<BlockChannel>> open_channel(EventLoop& loop, unsigned depth) override {
-    auto below = below_->open_channel(loop, depth);
+    auto below = beneath().open_channel(loop, depth);
     if (!below) return below.error();
     auto channel = std::make_unique<FaultChannel>(plan_, std::move(below).value());
     if (auto listening = channel->listen(loop); !listening) return listening.error();
     return std::unique_ptr<BlockChannel>(std::move(channel));
   }
-  Result<uint64_t> refresh_size() override { return below_->refresh_size(); }
-  void on_new_size(const std::function<void()>& changed) override { below_->on_new_size(changed); }
-  void use_memory(const std::shared_ptr<const MemoryMap>& memory) override { below_->use_memory(memory); }
 
  private:
-  const std::unique_ptr<BlockBackend> below_;
   const std::shared_ptr<FaultPlan> plan_;
 };
 

@@ -12,6 +12,7 @@
 #include "acrn/base/address.h"
 #include "acrn/base/check.h"
 #include "acrn/block/iovec_cursor.h"
+#include "dm/block/filters/filter.h"
 #include "dm/block/filters/range_table.h"
 #include "dm/block/request_list.h"
 #include "dm/block/submit_queue.h"
@@ -124,35 +125,31 @@ class AlignChannel final : public BlockChannel, public BlockSink {
   SinkGroup group_;
 };
 
-class AlignBackend final : public BlockBackend {
+class AlignBackend final : public Filter {
  public:
   explicit AlignBackend(std::unique_ptr<BlockBackend> below)
-      : below_(std::move(below)),
-        align_{std::max(below_->info().offset_alignment, kSmallest), below_->info().memory_alignment} {
+      : Filter(std::move(below)),
+        align_{std::max(beneath().info().offset_alignment, kSmallest), beneath().info().memory_alignment} {
     ACRN_CHECK(align_.block <= kBufferSize);
   }
 
   BlockInfo info() const override {
-    BlockInfo info = below_->info();
+    BlockInfo info = beneath().info();
     info.offset_alignment = std::min(info.offset_alignment, kSmallest);
     info.memory_alignment = 1;
     return info;
   }
   Result<std::unique_ptr<BlockChannel>> open_channel(EventLoop& loop, unsigned depth) override {
-    auto below = below_->open_channel(loop, depth);
+    auto below = beneath().open_channel(loop, depth);
     if (!below) return below.error();
     auto channel = std::make_unique<AlignChannel>(*this, align_, align_.block > kSmallest ? &table_ : nullptr, depth);
     if (auto started = channel->start(std::move(below).value(), loop); !started) return started.error();
     return std::unique_ptr<BlockChannel>(std::move(channel));
   }
-  Result<uint64_t> refresh_size() override { return below_->refresh_size(); }
-  void on_new_size(const std::function<void()>& changed) override { below_->on_new_size(changed); }
-  void use_memory(const std::shared_ptr<const MemoryMap>& memory) override { below_->use_memory(memory); }
 
-  uint64_t size() const { return below_->info().size; }
+  uint64_t size() const { return beneath().info().size; }
 
  private:
-  const std::unique_ptr<BlockBackend> below_;
   const Alignment align_;
   RangeTable table_;
 };

@@ -11,6 +11,7 @@
 #include "acrn/base/concat.h"
 #include "acrn/base/log.h"
 #include "acrn/base/mutex.h"
+#include "dm/block/filters/filter.h"
 #include "dm/block/request_list.h"
 #include "dm/block/submit_queue.h"
 
@@ -176,23 +177,18 @@ class FaultChannel final : public BlockChannel, private BlockSink {
   SinkGroup halves_;
 };
 
-class FilterFault final : public BlockBackend {
+class FilterFault final : public Filter {
  public:
   FilterFault(std::unique_ptr<BlockBackend> below, std::span<const FaultRule> rules)
-      : below_(std::move(below)), faults_(rules) {}
+      : Filter(std::move(below)), faults_(rules) {}
 
-  BlockInfo info() const override { return below_->info(); }
   Result<std::unique_ptr<BlockChannel>> open_channel(EventLoop& loop, unsigned depth) override {
-    auto channel = below_->open_channel(loop, depth);
+    auto channel = beneath().open_channel(loop, depth);
     if (!channel) return channel.error();
     return std::unique_ptr<BlockChannel>(std::make_unique<FaultChannel>(std::move(channel).value(), faults_, loop));
   }
-  Result<uint64_t> refresh_size() override { return below_->refresh_size(); }
-  void on_new_size(const std::function<void()>& changed) override { below_->on_new_size(changed); }
-  void use_memory(const std::shared_ptr<const MemoryMap>& memory) override { below_->use_memory(memory); }
 
  private:
-  const std::unique_ptr<BlockBackend> below_;
   Faults faults_;
 };
 

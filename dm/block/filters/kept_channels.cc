@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "acrn/base/check.h"
+#include "dm/block/filters/filter.h"
 
 namespace acrn {
 namespace {
@@ -24,13 +25,13 @@ class LentChannel final : public BlockChannel {
   std::unique_ptr<BlockChannel> channel_;
 };
 
-class KeptChannels final : public BlockBackend {
+class KeptChannels final : public Filter {
  public:
   KeptChannels(std::unique_ptr<BlockBackend> below, EventLoop& loop, unsigned count, unsigned depth)
-      : below_(std::move(below)), loop_(loop), depth_(depth) {
+      : Filter(std::move(below)), loop_(loop), depth_(depth) {
     loop_.run([&] {
       while (channels_.size() < count) {
-        auto channel = below_->open_channel(loop_, depth_);
+        auto channel = beneath().open_channel(loop_, depth_);
         if (!channel) return;
         channels_.push_back(std::move(channel).value());
       }
@@ -40,16 +41,11 @@ class KeptChannels final : public BlockBackend {
     loop_.run([&] { channels_.clear(); });
   }
 
-  BlockInfo info() const override { return below_->info(); }
-  Result<uint64_t> refresh_size() override { return below_->refresh_size(); }
-  void on_new_size(const std::function<void()>& changed) override { below_->on_new_size(changed); }
-  void use_memory(const std::shared_ptr<const MemoryMap>& memory) override { below_->use_memory(memory); }
-
   Result<std::unique_ptr<BlockChannel>> open_channel(EventLoop& loop, unsigned depth) override {
     ACRN_CHECK(&loop == &loop_ && loop.is_current() && depth <= depth_);
     std::unique_ptr<BlockChannel> channel;
     if (channels_.empty()) {
-      auto made = below_->open_channel(loop, depth_);
+      auto made = beneath().open_channel(loop, depth_);
       if (!made) return made.error();
       channel = std::move(made).value();
     } else {
@@ -60,7 +56,6 @@ class KeptChannels final : public BlockBackend {
   }
 
  private:
-  const std::unique_ptr<BlockBackend> below_;
   EventLoop& loop_;
   const unsigned depth_;
   Channels channels_;  // that nobody has; on the loop

@@ -8,6 +8,7 @@
 
 #include "acrn/base/concat.h"
 #include "acrn/base/log.h"
+#include "dm/block/filters/filter.h"
 #include "dm/block/request_list.h"
 
 namespace acrn {
@@ -85,22 +86,17 @@ class ThrottleChannel final : public BlockChannel {
   bool passing_ = false;
 };
 
-class FilterThrottle final : public BlockBackend {
+class FilterThrottle final : public Filter {
  public:
-  FilterThrottle(std::unique_ptr<BlockBackend> below, ThrottledDisk& disk) : below_(std::move(below)), disk_(disk) {}
+  FilterThrottle(std::unique_ptr<BlockBackend> below, ThrottledDisk& disk) : Filter(std::move(below)), disk_(disk) {}
 
-  BlockInfo info() const override { return below_->info(); }
   Result<std::unique_ptr<BlockChannel>> open_channel(EventLoop& loop, unsigned depth) override {
-    auto channel = below_->open_channel(loop, depth);
+    auto channel = beneath().open_channel(loop, depth);
     if (!channel) return channel.error();
     return std::unique_ptr<BlockChannel>(std::make_unique<ThrottleChannel>(std::move(channel).value(), disk_, loop));
   }
-  Result<uint64_t> refresh_size() override { return below_->refresh_size(); }
-  void on_new_size(const std::function<void()>& changed) override { below_->on_new_size(changed); }
-  void use_memory(const std::shared_ptr<const MemoryMap>& memory) override { below_->use_memory(memory); }
 
  private:
-  const std::unique_ptr<BlockBackend> below_;
   ThrottledDisk& disk_;
 };
 

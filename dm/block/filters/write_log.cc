@@ -15,6 +15,7 @@
 #include "acrn/base/log.h"
 #include "acrn/block/iovec_cursor.h"
 #include "dm/base/errno_text.h"
+#include "dm/block/filters/filter.h"
 #include "dm/block/log_writes.h"
 #include "dm/block/request_list.h"
 #include "dm/block/submit_queue.h"
@@ -104,23 +105,18 @@ class LogChannel final : public BlockChannel, private BlockSink {
   SinkGroup sinks_;
 };
 
-class FilterLog final : public BlockBackend {
+class FilterLog final : public Filter {
  public:
   FilterLog(std::unique_ptr<BlockBackend> below, std::shared_ptr<WriteLog> log)
-      : below_(std::move(below)), log_(std::move(log)) {}
+      : Filter(std::move(below)), log_(std::move(log)) {}
 
-  BlockInfo info() const override { return below_->info(); }
   Result<std::unique_ptr<BlockChannel>> open_channel(EventLoop& loop, unsigned depth) override {
-    auto channel = below_->open_channel(loop, depth);
+    auto channel = beneath().open_channel(loop, depth);
     if (!channel) return channel.error();
     return std::unique_ptr<BlockChannel>(std::make_unique<LogChannel>(std::move(channel).value(), *log_));
   }
-  Result<uint64_t> refresh_size() override { return below_->refresh_size(); }
-  void on_new_size(const std::function<void()>& changed) override { below_->on_new_size(changed); }
-  void use_memory(const std::shared_ptr<const MemoryMap>& memory) override { below_->use_memory(memory); }
 
  private:
-  const std::unique_ptr<BlockBackend> below_;
   const std::shared_ptr<WriteLog> log_;
 };
 

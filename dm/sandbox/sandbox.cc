@@ -43,11 +43,17 @@ ForThreads* for_threads = nullptr;         // never destroyed
 SeccompFilter* recorder_filter = nullptr;  // never destroyed
 std::atomic<bool> confined{false};         // relaxed: it stands for itself
 
+// Of the calling thread. Async-signal-safe.
+bool keep_capabilities(uint32_t kept) {
+  __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+  std::array<__user_cap_data_struct, _LINUX_CAPABILITY_U32S_3> sets{};
+  sets[0].effective = sets[0].permitted = kept;
+  return ::syscall(SYS_capset, &header, sets.data()) == 0;
+}
+
 // On each thread.
 void drop_rights() {
-  __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
-  std::array<__user_cap_data_struct, _LINUX_CAPABILITY_U32S_3> none{};
-  bool done = ::syscall(SYS_capset, &header, none.data()) == 0;
+  bool done = keep_capabilities(0);
   done &= for_threads->rules >= 0 ? LandlockRules::restrict_self(for_threads->rules)
                                   : ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0;
   if (!done) for_threads->failed.store(true, std::memory_order_relaxed);
@@ -125,9 +131,7 @@ void prepare_recorder() {
 }
 
 void confine_recorder() {
-  __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
-  std::array<__user_cap_data_struct, _LINUX_CAPABILITY_U32S_3> none{};
-  ::syscall(SYS_capset, &header, none.data());
+  keep_capabilities(0);
   ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
   if (recorder_filter != nullptr) load_filter(*recorder_filter, false);
 }
@@ -137,10 +141,7 @@ void confine_observer() {
   __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
   std::array<__user_cap_data_struct, _LINUX_CAPABILITY_U32S_3> kept{};
   if (::syscall(SYS_capget, &header, kept.data()) == 0) {
-    const uint32_t trace = kept[0].permitted & CAP_TO_MASK(CAP_SYS_PTRACE);  // a client may be another user's
-    kept = {};
-    kept[0].effective = kept[0].permitted = trace;
-    ::syscall(SYS_capset, &header, kept.data());
+    keep_capabilities(kept[0].permitted & CAP_TO_MASK(CAP_SYS_PTRACE));  // a client may be another user's
   }
   ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
   if (const auto filter = make_filter(kObserver, kServerPart, Refusal::kKill); filter)

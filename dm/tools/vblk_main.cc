@@ -12,22 +12,11 @@
 #include "dm/cli/option_table.h"
 #include "dm/mem/bus_errors.h"
 #include "dm/tools/commands.h"
+#include "dm/tools/option_values.h"
 #include "dm/tools/vblk_options.h"
 
 namespace acrn {
 namespace {
-
-Error bad(std::string_view option, std::string_view value, std::string_view right) {
-  return usage_error(concat(option, " ", value, ": give ", right));
-}
-
-template <class T>
-Result<void> number(std::string_view option, const std::string& text, uint64_t low, uint64_t high, T& to) {
-  const auto value = parse_number(text, low, high);
-  if (!value) return bad(option, text, concat("a number from ", low, " to ", high));
-  to = static_cast<T>(*value);
-  return {};
-}
 
 Result<SessionOptions> session_options(const VblkCommandLine& line) {
   SessionOptions options{.slots = line.slots,
@@ -42,7 +31,7 @@ Result<SessionOptions> session_options(const VblkCommandLine& line) {
     options.interrupts = InterruptMode::kMsi;
     options.single_msi = true;
   } else if (line.interrupts != "msix") {
-    return bad("--interrupts", line.interrupts, "intx, msi or msix");
+    return bad_value("--interrupts", line.interrupts, "intx, msi or msix");
   }
   if (line.single_msi && options.interrupts == InterruptMode::kMsix) options.interrupts = InterruptMode::kMsi;
   return options;
@@ -51,10 +40,10 @@ Result<SessionOptions> session_options(const VblkCommandLine& line) {
 Result<RequestOptions> request_options(const VblkCommandLine& line) {
   constexpr uint64_t kMaxSector = UINT64_MAX / VIRTIO_BLK_SECTOR_SIZE;
   RequestOptions options{.unmap = !line.keep, .acknowledge = line.acknowledge};
-  if (auto ok = number("--sector", line.sector, 0, kMaxSector, options.sector); !ok) return ok.error();
+  if (auto ok = accept_number("--sector", line.sector, 0, kMaxSector, options.sector); !ok) return ok.error();
   if (!line.count.empty()) {
     uint64_t count = 0;
-    if (auto ok = number("--count", line.count, 1, kMaxSector, count); !ok) return ok.error();
+    if (auto ok = accept_number("--count", line.count, 1, kMaxSector, count); !ok) return ok.error();
     options.count = count;
   }
   return options;

@@ -3,10 +3,8 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -20,6 +18,7 @@
 #include "acrn/base/concat.h"
 #include "acrn/base/log.h"
 #include "dm/base/errno_text.h"
+#include "dm/base/replaced_file.h"
 
 namespace acrn {
 namespace {
@@ -30,18 +29,12 @@ constexpr int kIdleMilliseconds = 100;  // the same while the trace is off
 constexpr int kFile = 3, kGone = 4;     // descriptors of the process
 constexpr int kPatienceMilliseconds = 5000;  // with the process, at the end
 
-Error cannot_use(const std::string& path, std::string_view why, ErrorKind kind = ErrorKind::kUsage) {
-  return Error{kind, concat("trace=", path, ": ", why)};
-}
-
-// Null: it may be replaced.
-std::string_view why_not_replaced(int fd) {
-  struct stat status {};
-  if (::fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) return "no regular file; name one that may be made";
-  std::array<char, kTraceMagic.size()> magic{};
-  const ssize_t size = ::pread(fd, magic.data(), magic.size(), 0);
-  if (size == 0 || (size == static_cast<ssize_t>(magic.size()) && magic == kTraceMagic)) return {};
-  return "it is there and no trace, so it is not replaced; name another file";
+ReplacedFile trace_file(const std::string& path) {
+  return {.option = "trace",
+          .what = "no trace",
+          .magic = std::as_bytes(std::span(kTraceMagic)),
+          .least = kTraceMagic.size(),
+          .path = path};
 }
 
 }  // namespace
@@ -59,25 +52,13 @@ struct TraceRecorder::Source {
   size_t begin = 0, size = 0;  // of the data, from the begin of the memory
 };
 
-Result<void> TraceRecorder::check(const std::string& path) {
-  const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  if (file) {
-    const std::string_view why = why_not_replaced(file.fd());
-    return why.empty() ? Result<void>() : cannot_use(path, why);
-  }
-  if (errno != ENOENT) return cannot_use(path, errno_text(errno), ErrorKind::kNoInput);
-  const std::string folder = path.find('/') == std::string::npos ? "." : path.substr(0, path.rfind('/') + 1);
-  if (::access(folder.c_str(), W_OK | X_OK) == 0) return {};
-  return cannot_use(path, concat("it cannot be made in ", folder, ": ", errno_text(errno)), ErrorKind::kNoInput);
-}
+Result<void> TraceRecorder::check(const std::string& path) { return trace_file(path).check(); }
 
 Result<std::unique_ptr<TraceRecorder>> TraceRecorder::create(const std::string& path, unsigned queues) {
-  UniqueFd file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW, 0600));
-  if (!file) return cannot_use(path, errno_text(errno), ErrorKind::kNoInput);
-  if (::flock(file.fd(), LOCK_EX | LOCK_NB) != 0) return cannot_use(path, "another disk writes it; name another file");
-  if (const std::string_view why = why_not_replaced(file.fd()); !why.empty()) return cannot_use(path, why);
-  std::unique_ptr<TraceRecorder> recorder(new TraceRecorder(path, std::move(file), queues));
-  if (recorder->memory_ == nullptr) return cannot_use(path, errno_text(ENOMEM), ErrorKind::kInternal);
+  auto file = trace_file(path).open();
+  if (!file) return file.error();
+  std::unique_ptr<TraceRecorder> recorder(new TraceRecorder(path, std::move(file).value(), queues));
+  if (recorder->memory_ == nullptr) return trace_file(path).refused(errno_text(ENOMEM), ErrorKind::kInternal);
   return std::unique_ptr<TraceRecorder>(std::move(recorder));
 }
 
@@ -133,16 +114,16 @@ Result<void> TraceRecorder::start(TraceFileHeader header, void (*confine)()) {
   header.started_wall = nanoseconds(wall);
   header.queues = count_ - 1;
   if (::ftruncate(file_.fd(), 0) != 0 || ::pwrite(file_.fd(), &header, sizeof(header), 0) != sizeof(header)) {
-    return cannot_use(path_, errno_text(errno), ErrorKind::kNoInput);
+    return trace_file(path_).refused(errno_text(errno), ErrorKind::kNoInput);
   }
   shared_->file_size = sizeof(header);
   std::array<int, 2> ends{};
-  if (::pipe2(ends.data(), O_CLOEXEC) != 0) return cannot_use(path_, errno_text(errno), ErrorKind::kInternal);
+  if (::pipe2(ends.data(), O_CLOEXEC) != 0) return trace_file(path_).refused(errno_text(errno), ErrorKind::kInternal);
   ended_ = UniqueFd(ends[0]);
   const UniqueFd theirs(ends[1]);
   const pid_t parent = ::getpid();
   const pid_t child = ::fork();
-  if (child < 0) return cannot_use(path_, errno_text(errno), ErrorKind::kInternal);
+  if (child < 0) return trace_file(path_).refused(errno_text(errno), ErrorKind::kInternal);
   if (child == 0) record(theirs.fd(), parent, confine);
   file_.reset();
   return {};

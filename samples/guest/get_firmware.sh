@@ -10,11 +10,7 @@ to=$(cd "$1" && pwd)/cloudhv
 
 fetch() {
   local work=$1
-  own_lists "$work" forky
-  mkdir -p "$work/x"
-  (cd "$work" && apt-get "${apt_options[@]}" download cloudhv-efi-x86-64) >"$work/log" 2>&1 ||
-    die 69 "cannot fetch cloudhv-efi-x86-64: $(apt_reason "$work/log")"
-  dpkg -x "$work"/*.deb "$work/x"
+  fetch_package "$work" cloudhv-efi-x86-64 forky
   find "$work/x" -name CLOUDHV.fd -exec mv {} "$work/new/" \;
   [ -e "$work/new/CLOUDHV.fd" ] || die 69 "cloudhv-efi-x86-64 has no CLOUDHV.fd in it"
 }

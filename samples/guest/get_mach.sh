@@ -10,11 +10,7 @@ to=$(cd "$1" && pwd)/mach package=gnumach-image-1.8-486
 
 fetch() {
   local work=$1
-  own_lists "$work"
-  mkdir -p "$work/x"
-  (cd "$work" && apt-get "${apt_options[@]}" download $package) >"$work/log" 2>&1 ||
-    die 69 "cannot fetch $package: $(apt_reason "$work/log")"
-  dpkg -x "$work"/*.deb "$work/x"
+  fetch_package "$work" $package
   gzip -dc "$work"/x/boot/gnumach-*.gz >"$work/new/gnumach" || die 69 "$package has no kernel in it"
 }
 once "$to" gnumach fetch

@@ -10,11 +10,7 @@ to=$(cd "$1" && pwd)/uboot
 
 fetch() {
   local work=$1
-  own_lists "$work"
-  mkdir -p "$work/x"
-  (cd "$work" && apt-get "${apt_options[@]}" download u-boot-qemu) >"$work/log" 2>&1 ||
-    die 69 "cannot fetch u-boot-qemu: $(apt_reason "$work/log")"
-  dpkg -x "$work"/*.deb "$work/x"
+  fetch_package "$work" u-boot-qemu
   mv "$work/x/usr/lib/u-boot/qemu-x86/u-boot.rom" "$work/new/" || die 69 'u-boot-qemu has no u-boot.rom for a PC'
 }
 once "$to" u-boot.rom fetch

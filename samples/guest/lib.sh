@@ -94,6 +94,16 @@ once() {
   )
 }
 
+# fetch_package <work folder> <package> [<suite>]: what is in it is in <work folder>/x then; for once.
+fetch_package() {
+  local work=$1 package=$2
+  own_lists "$work" ${3:+"$3"}
+  mkdir -p "$work/x"
+  (cd "$work" && apt-get "${apt_options[@]}" download "$package") >"$work/log" 2>&1 ||
+    die 69 "cannot fetch $package: $(apt_reason "$work/log")"
+  dpkg -x "$work"/*.deb "$work/x"
+}
+
 # add_file <root> <host path or program name>[:<guest path>]: copies it, to the same place unless another is named,
 # and the shared libraries that a program needs; a folder with all that is in it.
 add_file() {

@@ -54,15 +54,6 @@ run "$vblk" crash --base base.img --log other.log --check "$check"
 expect_equal "QEMU's log: exit status" "$status" 74
 expect_contains "QEMU's log" "$out" '4096 bytes at sector 8            there'
 
-# refused <exit code> <part of the message> <argument...>
-refused() {
-  local code=$1 part=$2
-  shift 2
-  run "$@"
-  expect_equal "$*: exit code" "$status" "$code"
-  expect_contains "$*" "$err" "$part"
-  expect_equal "$*: lines" "$(printf '%s\n' "$err" | wc -l)" 1
-}
 refused 64 '--base is missing' "$vblk" crash --log disk.log --check ext4
 refused 64 '--check is missing' "$vblk" crash --base base.img --log disk.log
 refused 64 'no % for the image in it' "$vblk" crash --base base.img --log disk.log --check true

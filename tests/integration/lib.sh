@@ -54,6 +54,16 @@ expect_equal() {
   [ "$2" = "$3" ] || fail "$1: got '$2', expected '$3'"
 }
 
+# refused <exit code> <part of the message> <command...>: it says why in one line.
+refused() {
+  local code=$1 part=$2
+  shift 2
+  run "$@"
+  expect_equal "$*: exit code" "$status" "$code"
+  expect_contains "$*" "$err" "$part"
+  expect_equal "$*: lines" "$(printf '%s\n' "$err" | wc -l)" 1
+}
+
 # bzimage <path>: as little as is a kernel; it wants 32 MiB of RAM and takes a command line of 100 bytes.
 bzimage() {
   local field

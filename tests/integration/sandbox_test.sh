@@ -199,7 +199,7 @@ else
 fi
 
 # --- a disk that comes later as an open file, where no folder was named; a block device, too
-if command -v python3 socat >/dev/null; then
+if command -v python3 >/dev/null && command -v socat >/dev/null; then
   # send <file> <open flags> <blkrescan's arguments>
   send() {
     python3 - "$@" <<'END'

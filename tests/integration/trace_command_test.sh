@@ -70,15 +70,6 @@ else
   echo 'skipped: the page in a browser: there is no chromium'
 fi
 
-# refused <exit code> <part of the message> <argument...>
-refused() {
-  local code=$1 part=$2
-  shift 2
-  run "$@"
-  expect_equal "$*: exit code" "$status" "$code"
-  expect_contains "$*" "$err" "$part"
-  expect_equal "$*: lines" "$(printf '%s\n' "$err" | wc -l)" 1
-}
 refused 64 "known: show, chain, stats, html, replay, fio" "$vblk" trace list t
 refused 64 'the file is missing' "$vblk" trace show
 refused 66 'none: No such file' "$vblk" trace show none

@@ -1,7 +1,6 @@
 #include "dm/block/filters/fault.h"
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <chrono>
 #include <map>

@@ -1,8 +1,5 @@
 #include "dm/block/filters/write_log.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -15,6 +12,7 @@
 #include "acrn/base/log.h"
 #include "acrn/block/iovec_cursor.h"
 #include "dm/base/errno_text.h"
+#include "dm/base/replaced_file.h"
 #include "dm/block/filters/filter.h"
 #include "dm/block/log_writes.h"
 #include "dm/block/request_list.h"
@@ -25,18 +23,14 @@ namespace {
 
 constexpr uint64_t kSector = kLogWritesSector;
 
-Error cannot_log(const std::string& path, std::string_view why, ErrorKind kind = ErrorKind::kUsage) {
-  return Error{kind, concat("log=", path, ": ", why)};
-}
+constexpr Le64 kMagic = kLogWritesMagic;
 
-// Empty: it may be replaced.
-std::string_view why_not_replaced(int fd) {
-  struct stat status {};
-  if (::fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) return "no regular file; name one that may be made";
-  LogWritesSuper super{};
-  const ssize_t size = ::pread(fd, &super, sizeof(super), 0);
-  if (size == 0 || (size == sizeof(super) && super.magic == kLogWritesMagic)) return {};
-  return "it is there and no log of writes, so it is not replaced; name another file";
+ReplacedFile log_file(const std::string& path) {
+  return {.option = "log",
+          .what = "no log of writes",
+          .magic = std::as_bytes(std::span(&kMagic, 1)),
+          .least = sizeof(LogWritesSuper),
+          .path = path};
 }
 
 // Requests that write go below as others, which have their data to themselves: the guest may change its memory while
@@ -122,23 +116,17 @@ class FilterLog final : public Filter {
 
 }  // namespace
 
-Result<void> WriteLog::check(const std::string& path) {
-  const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  if (!file) return errno == ENOENT ? Result<void>() : cannot_log(path, errno_text(errno), ErrorKind::kNoInput);
-  const std::string_view why = why_not_replaced(file.fd());
-  return why.empty() ? Result<void>() : cannot_log(path, why);
-}
+Result<void> WriteLog::check(const std::string& path) { return log_file(path).check(); }
 
 Result<std::shared_ptr<WriteLog>> WriteLog::create(const std::string& path) {
-  UniqueFd file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW, 0600));
-  if (!file) return cannot_log(path, errno_text(errno), ErrorKind::kNoInput);
-  if (::flock(file.fd(), LOCK_EX | LOCK_NB) != 0) return cannot_log(path, "another disk writes it; name another file");
-  if (const std::string_view why = why_not_replaced(file.fd()); !why.empty()) return cannot_log(path, why);
-  if (::ftruncate(file.fd(), 0) != 0) return cannot_log(path, errno_text(errno), ErrorKind::kNoInput);
+  auto opened = log_file(path).open();
+  if (!opened) return opened.error();
+  UniqueFd file = std::move(opened).value();
+  if (::ftruncate(file.fd(), 0) != 0) return log_file(path).refused(errno_text(errno), ErrorKind::kNoInput);
   std::shared_ptr<WriteLog> log(new WriteLog(path, std::move(file)));
   MutexLock lock(log->mutex_);
   log->size_ = kSector;
-  if (const int error = log->count(); error != 0) return cannot_log(path, errno_text(error), ErrorKind::kNoInput);
+  if (const int error = log->count(); error != 0) return log_file(path).refused(errno_text(error), ErrorKind::kNoInput);
   lock.unlock();
   return log;
 }
@@ -272,7 +260,7 @@ Result<void> WriteLog::mark(std::string_view text) {
   if (ended_) return Error{ErrorKind::kUsage, concat("mark: log=", path_, " has ended, since the disk failed a write")};
   const int error =
       log_or_hold({.number = done_++, .flags = LogWritesEntry::kMark, .data = {}, .mark = std::string(text)});
-  return error == 0 ? Result<void>() : cannot_log(path_, errno_text(error), ErrorKind::kIo);
+  return error == 0 ? Result<void>() : log_file(path_).refused(errno_text(error), ErrorKind::kIo);
 }
 
 std::unique_ptr<BlockBackend> make_filter_log(std::unique_ptr<BlockBackend> below, std::shared_ptr<WriteLog> log) {

@@ -11,10 +11,11 @@
 #include "dm/base/page.h"
 #include "dm/tools/coach/habits.h"
 #include "dm/tools/coach/rule_advice.h"
-#include "dm/tools/monitor/cells.h"
 
 namespace acrn {
 namespace {
+
+constexpr std::array<std::string_view, 3> kKinds{"mistake", "slow", "host"};  // in the order of Advice::Kind
 
 Advice advice_on_rule(const std::string& name, std::string seen) {
   Advice advice{.kind = Advice::Kind::kRule, .name = name, .seen = std::move(seen)};
@@ -116,7 +117,6 @@ std::vector<Advice> coach(const DiskCounts& disk) {
 
 std::vector<std::string> advice_lines(const Advice& advice) {
   constexpr size_t kIndent = 10;
-  constexpr std::array<std::string_view, 3> kKinds{"mistake", "slow", "host"};
   std::vector<std::string> lines;
   const auto add = [&](std::string_view label, const std::string& text) {
     if (!text.empty()) lines.push_back(wrapped(label, text, kIndent));
@@ -130,7 +130,6 @@ std::vector<std::string> advice_lines(const Advice& advice) {
 }
 
 nlohmann::ordered_json to_json(const Advice& advice) {
-  constexpr std::array<std::string_view, 3> kKinds{"mistake", "slow", "host"};
   return {{"kind", kKinds[static_cast<size_t>(advice.kind)]},
           {"name", advice.name},
           {"seen", advice.seen},

@@ -20,6 +20,7 @@
 #include "dm/base/errno_text.h"
 #include "dm/tools/commands.h"
 #include "dm/tools/crash/images.h"
+#include "dm/tools/crash/log_file.h"
 #include "dm/tools/crash/states.h"
 #include "dm/tools/progress.h"
 
@@ -159,35 +160,42 @@ class CrashRun {
     for (; rolled_ < entry; rolled_++) {
       const LoggedWrite& write = log_.entries()[rolled_];
       if (!write.writes()) continue;
-      if (auto applied = apply_write(log_, write, rolling_); !applied) return applied;
       auto data = log_.read(write);
       if (!data) return data.error();
+      if (auto written = write_image(rolling_, write.offset, data.value()); !written) return written;
       flushed_.write(write.offset, data.value());
+    }
+    return {};
+  }
+
+  // Calls write(offset, data) for what a state has beside what is flushed; of a torn write for its first half.
+  template <class Write>
+  Result<void> each_extra(const CrashState& state, Write write) const {
+    for (const size_t i : state.extra) {
+      auto data = log_.read(log_.entries()[i]);
+      if (!data) return data.error();
+      std::span<const std::byte> bytes(data.value());
+      const bool torn = state.torn && i == state.extra.back();
+      if (torn) bytes = bytes.first(std::max<size_t>(bytes.size() / 2 / kSector, 1) * kSector);
+      if (Result<void> written = write(log_.entries()[i].offset, bytes); !written) return written;
     }
     return {};
   }
 
   Result<uint64_t> fingerprint_of(const CrashState& state) const {
     Fingerprint print = Fingerprint::above(flushed_);
-    for (const size_t i : state.extra) {
-      const LoggedWrite& write = log_.entries()[i];
-      auto data = log_.read(write);
-      if (!data) return data.error();
-      std::span<const std::byte> bytes(data.value());
-      if (state.torn && i == state.extra.back())
-        bytes = bytes.first(std::max<size_t>(bytes.size() / 2 / kSector, 1) * kSector);
-      print.write(write.offset, bytes);
-    }
+    auto read = each_extra(state, [&](uint64_t offset, std::span<const std::byte> data) -> Result<void> {
+      print.write(offset, data);
+      return {};
+    });
+    if (!read) return read.error();
     return print.value();
   }
 
-  Result<void> make_image(const CrashState& state, const std::string& image) {
+  Result<void> make_image(const CrashState& state, const std::string& image) const {
     if (auto cloned = clone_image(rolling_, image); !cloned) return cloned;
-    for (const size_t i : state.extra) {
-      const bool half = state.torn && i == state.extra.back();
-      if (auto applied = apply_write(log_, log_.entries()[i], image, half); !applied) return applied;
-    }
-    return {};
+    return each_extra(
+        state, [&](uint64_t offset, std::span<const std::byte> data) { return write_image(image, offset, data); });
   }
 
   Result<pid_t> start(const std::string& image) {

@@ -6,10 +6,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 
 #include "acrn/base/concat.h"
+#include "acrn/base/unique_fd.h"
 #include "dm/base/errno_text.h"
 
 namespace acrn {
@@ -48,18 +48,15 @@ Result<void> clone_image(const std::string& from, const std::string& to) {
   return {};
 }
 
-Result<void> apply_write(const LogFile& log, const LoggedWrite& entry, const std::string& image, bool half) {
-  auto data = log.read(entry);
-  if (!data) return data.error();
+Result<void> write_image(const std::string& image, uint64_t offset, std::span<const std::byte> data) {
   const UniqueFd out(::open(image.c_str(), O_RDWR | O_CLOEXEC));
   if (!out) return failed(image);
-  const size_t size = half ? std::max<size_t>(data.value().size() / 2 / 512, 1) * 512 : data.value().size();
-  for (size_t done = 0; done < std::min(size, data.value().size());) {
-    const ssize_t written = ::pwrite(out.fd(), &data.value()[done], std::min(size, data.value().size()) - done,
-                                     static_cast<off_t>(entry.offset + done));
+  while (!data.empty()) {
+    const ssize_t written = ::pwrite(out.fd(), data.data(), data.size(), static_cast<off_t>(offset));
     if (written < 0 && errno == EINTR) continue;
     if (written <= 0) return failed(image);
-    done += static_cast<size_t>(written);
+    data = data.subspan(static_cast<size_t>(written));
+    offset += static_cast<uint64_t>(written);
   }
   return {};
 }

@@ -4,7 +4,7 @@
 #include <string_view>
 
 #include "acrn/base/concat.h"
-#include "dm/cli/option_table.h"
+#include "dm/tools/option_values.h"
 
 namespace acrn {
 namespace {
@@ -18,15 +18,6 @@ constexpr std::array<NamedCheck, 3> kChecks{{
     {"btrfs", "btrfs check --readonly %"},
     {"fat", "fsck.fat -n %"},
 }};
-
-template <class T>
-Result<void> parse_count(std::string_view option, const std::string& text, uint64_t low, uint64_t high, T& to) {
-  if (text.empty()) return {};
-  const auto value = parse_number(text, low, high);
-  if (!value) return usage_error(concat(option, " ", text, ": give a number from ", low, " to ", high));
-  to = static_cast<T>(*value);
-  return {};
-}
 
 }  // namespace
 
@@ -45,10 +36,14 @@ Result<CrashOptions> parse_crash_options(const CrashText& text, const std::strin
         concat("--check ", text.check, ": no % for the image in it; give ext4, btrfs, fat, or such a command"));
   }
   if (options.keep.empty()) options.keep = text.log + ".failed";
-  if (auto ok = parse_count("--most", text.most, 0, 1'000'000, options.most); !ok) return ok.error();
-  if (auto ok = parse_count("--parallel", text.parallel, 1, 1024, options.parallel); !ok) return ok.error();
-  if (auto ok = parse_count("--check-seconds", text.check_seconds, 1, 86400, options.seconds); !ok) return ok.error();
-  if (auto ok = parse_count("--seed", seed, 0, UINT64_MAX, options.seed); !ok) return ok.error();
+  // Where it is not given, the default stays.
+  const auto accept = [](std::string_view option, const std::string& value, uint64_t low, uint64_t high, auto& to) {
+    return value.empty() ? Result<void>() : accept_number(option, value, low, high, to);
+  };
+  if (auto ok = accept("--most", text.most, 0, 1'000'000, options.most); !ok) return ok.error();
+  if (auto ok = accept("--parallel", text.parallel, 1, 1024, options.parallel); !ok) return ok.error();
+  if (auto ok = accept("--check-seconds", text.check_seconds, 1, 86400, options.seconds); !ok) return ok.error();
+  if (auto ok = accept("--seed", seed, 0, UINT64_MAX, options.seed); !ok) return ok.error();
   return options;
 }
 

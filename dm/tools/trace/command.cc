@@ -52,28 +52,22 @@ void print_replay(const Trace& trace, const std::vector<TracedOperation>& operat
     if (request.done != 0 && request.bytes != 0) before.push_back(request.done - request.taken);
   }
   const double seconds = operations.empty() ? 0 : static_cast<double>(operations.back().time) / 1e9;
-  const auto at = [](std::vector<uint64_t>& times, double part) {
-    if (times.empty()) return 0.0;
-    const auto nth = times.begin() + static_cast<ptrdiff_t>(part * static_cast<double>(times.size() - 1));
-    std::nth_element(times.begin(), nth, times.end());
-    return static_cast<double>(*nth);
-  };
   if (json) {
     return print_json({{"done", result.done},
                        {"failed", result.failed},
                        {"skipped", result.skipped},
                        {"seconds", result.seconds},
-                       {"p50_ns", at(result.times, 0.5)},
-                       {"p99_ns", at(result.times, 0.99)},
+                       {"p50_ns", quantile_of(result.times, 0.5)},
+                       {"p99_ns", quantile_of(result.times, 0.99)},
                        {"traced_seconds", seconds},
-                       {"traced_p50_ns", at(before, 0.5)},
-                       {"traced_p99_ns", at(before, 0.99)}});
+                       {"traced_p50_ns", quantile_of(before, 0.5)},
+                       {"traced_p99_ns", quantile_of(before, 0.99)}});
   }
   fmt::print("{:<8}{:>10}{:>8}{:>9}{:>10}{:>10}{:>10}\n", "", "done", "failed", "skipped", "seconds", "p50", "p99");
   fmt::print("{:<8}{:>10}{:>8}{:>9}{:>10.3f}{:>10}{:>10}\n", "trace", operations.size(), "", "", seconds,
-             short_time(at(before, 0.5)), short_time(at(before, 0.99)));
+             short_time(quantile_of(before, 0.5)), short_time(quantile_of(before, 0.99)));
   fmt::print("{:<8}{:>10}{:>8}{:>9}{:>10.3f}{:>10}{:>10}\n", "replay", result.done, result.failed, result.skipped,
-             result.seconds, short_time(at(result.times, 0.5)), short_time(at(result.times, 0.99)));
+             result.seconds, short_time(quantile_of(result.times, 0.5)), short_time(quantile_of(result.times, 0.99)));
 }
 
 // The sectors that the trace writes are overwritten.

@@ -11,6 +11,7 @@
 #include "acrn/base/concat.h"
 #include "dm/tools/coach/coach.h"
 #include "dm/tools/monitor/cells.h"
+#include "dm/tools/monitor/html_chart.h"
 #include "dm/tools/trace/views.h"
 
 namespace acrn {
@@ -59,24 +60,9 @@ std::string base64(const std::vector<T>& column) {
 }
 
 unsigned type_index(const TracedRequest& request) {
-  constexpr std::array<std::string_view, 6> kTypes{"read", "write", "flush", "id", "discard", "zero"};
-  if (!request.has_header) return kTypes.size();
-  const auto found = std::find(kTypes.begin(), kTypes.end(), request_type(request.type));
-  return static_cast<unsigned>(found - kTypes.begin());
-}
-
-std::string escaped(std::string_view text) {
-  std::string safe;
-  for (const char c : text) {
-    switch (c) {
-      case '<': safe += "&lt;"; break;
-      case '>': safe += "&gt;"; break;
-      case '&': safe += "&amp;"; break;
-      case '"': safe += "&quot;"; break;
-      default: safe += static_cast<unsigned char>(c) < 0x20 ? '?' : c;
-    }
-  }
-  return safe;
+  if (!request.has_header) return kTracedTypes.size();
+  const auto found = std::find(kTracedTypes.begin(), kTracedTypes.end(), request_type(request.type));
+  return static_cast<unsigned>(found - kTracedTypes.begin());
 }
 
 // As script, which ends at no text of the trace.
@@ -87,32 +73,20 @@ std::string script_of(const Json& json) {
 }
 
 Json chain_json(const Trace& trace, const TracedRequest& request) {
-  const TraceItem& item = trace.items()[request.chain];
-  std::vector<const TraceItem*> errors = errors_of(trace, item.request);
   Json descriptors = Json::array();
-  uint32_t index = request.head;
-  const auto all = item.descriptors();
-  for (size_t i = 0; i < all.size(); i++) {
-    const VringDesc& desc = all[i];
-    Json json{{"index", index},
-              {"addr", hex(uint64_t{desc.addr})},
-              {"len", uint32_t{desc.len}},
-              {"flags", uint16_t{desc.flags}},
-              {"next", uint16_t{desc.next}}};
-    for (auto error = errors.begin(); error != errors.end();) {
-      const auto& name = (*error)->body<TraceName>();
-      const bool here = i + 1 == all.size() || (name.value != 0 && name.value == desc.addr);
-      if (!here) {
-        ++error;
-        continue;
-      }
+  for (const ChainRow& row : chain_rows(trace, request)) {
+    Json json{{"index", row.index},
+              {"addr", hex(uint64_t{row.desc.addr})},
+              {"len", uint32_t{row.desc.len}},
+              {"flags", uint16_t{row.desc.flags}},
+              {"next", uint16_t{row.desc.next}}};
+    for (const TraceItem* const error : row.errors) {
+      const auto& name = error->body<TraceName>();
       const GuestRuleText* const rule = find_rule(name);
       json["wrong"].push_back(concat(rule_name(name), ", value ", hex(name.value),
                                      rule != nullptr ? concat(": ", rule->rule, " (", rule->source, ")") : ""));
-      error = errors.erase(error);
     }
     descriptors.push_back(std::move(json));
-    index = (desc.flags & VRING_DESC_F_INDIRECT) != 0 ? 0 : uint32_t{desc.next};
   }
   return {{"descriptors", std::move(descriptors)}};
 }
@@ -173,9 +147,9 @@ Json data_of(const Trace& trace) {
 std::string advice_html(const Advice& advice) {
   const bool mistake = advice.kind == Advice::Kind::kRule;
   std::string html =
-      fmt::format("<div class=\"card advice{}\"><b>{}</b>", mistake ? " mistake" : "", escaped(advice.name));
+      fmt::format("<div class=\"card advice{}\"><b>{}</b>", mistake ? " mistake" : "", html_escaped(advice.name));
   const auto line = [&html](std::string_view label, const std::string& text) {
-    if (!text.empty()) html += fmt::format("<p><span>{}</span> {}</p>", label, escaped(text));
+    if (!text.empty()) html += fmt::format("<p><span>{}</span> {}</p>", label, html_escaped(text));
   };
   line("seen", advice.seen);
   line("rule", concat(advice.rule, advice.source.empty() ? "" : concat(" (", advice.source, ")")));
@@ -197,7 +171,7 @@ std::string counts_table(const Trace& trace) {
       "<th>99 %</th><th>most</th></tr>";
   for (const Json& type : stats["types"]) {
     html += fmt::format("<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
-                        escaped(type["type"].get<std::string>()), type["requests"].get<uint64_t>(),
+                        html_escaped(type["type"].get<std::string>()), type["requests"].get<uint64_t>(),
                         type["failed"].get<uint64_t>(), short_number(type["bytes"].get<double>()),
                         short_time(type["p50_ns"].get<double>()), short_time(type["p99_ns"].get<double>()),
                         short_time(type["most_ns"].get<double>()));
@@ -214,10 +188,10 @@ std::string trace_page(const Trace& trace) {
   std::string page =
       "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">";
-  page += fmt::format("<title>Trace of {}</title><style>{}</style></head><body><main>\n", escaped(trace.slot()),
+  page += fmt::format("<title>Trace of {}</title><style>{}</style></head><body><main>\n", html_escaped(trace.slot()),
                       kTracePageStyle);
-  page += fmt::format("<h1>Slot {}: {}</h1><p>{:.3f} seconds, {} requests</p>\n", escaped(trace.slot()),
-                      escaped(trace.disk()), trace.length(), trace.requests().size());
+  page += fmt::format("<h1>Slot {}: {}</h1><p>{:.3f} seconds, {} requests</p>\n", html_escaped(trace.slot()),
+                      html_escaped(trace.disk()), trace.length(), trace.requests().size());
   page += "<h2>What to mend</h2>\n" + advice_section(trace);
   page += kTimeAndChain;
   page += "<h2>Counts</h2>\n" + counts_table(trace);

@@ -4,23 +4,17 @@
 #include <charconv>
 
 #include "acrn/base/concat.h"
-#include "dm/cli/option_table.h"
+#include "dm/tools/option_values.h"
 
 namespace acrn {
 namespace {
-
-constexpr std::array<std::string_view, 6> kTypes{"read", "write", "flush", "id", "discard", "zero"};
-
-Error bad(std::string_view option, std::string_view value, std::string_view right) {
-  return usage_error(concat(option, " ", value, ": give ", right));
-}
 
 Result<void> parse_seconds(std::string_view option, const std::string& text, double& to) {
   if (text.empty()) return {};
   const char* const end = text.data() + text.size();
   const auto parsed = std::from_chars(text.data(), end, to);
   if (parsed.ec == std::errc() && parsed.ptr == end && to >= 0) return {};
-  return bad(option, text, "seconds since the trace began, like 1.5");
+  return bad_value(option, text, "seconds since the trace began, like 1.5");
 }
 
 Result<void> parse_speed(const std::string& text, double& to) {
@@ -29,7 +23,7 @@ Result<void> parse_speed(const std::string& text, double& to) {
     return {};
   }
   if (parse_seconds("--speed", text, to).ok() && to >= 0.001 && to <= 1000) return {};
-  return bad("--speed", text, "how many times as fast, 0.001 to 1000, or max");
+  return bad_value("--speed", text, "how many times as fast, 0.001 to 1000, or max");
 }
 
 // What comes behind the file.
@@ -38,14 +32,14 @@ Result<void> parse_argument(const TraceText& text, TraceOptions& options) {
   if (options.action == TraceAction::kChain) {
     if (argument.empty()) return usage_error("trace chain: the request is missing; give its number, as show says it");
     const auto number = parse_number(argument.starts_with('#') ? argument.substr(1) : argument, 1, UINT32_MAX);
-    if (!number) return bad("trace chain", argument, "the number of a request, as show says it");
+    if (!number) return bad_value("trace chain", argument, "the number of a request, as show says it");
     options.number = *number;
     return {};
   }
   if (options.action == TraceAction::kFio) {
     if (argument.empty()) return usage_error("trace fio: the file that fio is to work on is missing; give its path");
     if (argument.find_first_of(" \n") != std::string::npos) {
-      return bad("trace fio", argument, "a path without blanks, which fio's logs cannot have");
+      return bad_value("trace fio", argument, "a path without blanks, which fio's logs cannot have");
     }
     options.fio_file = argument;
     return {};
@@ -68,12 +62,12 @@ Result<TraceOptions> parse_trace_options(const TraceText& text, bool json) {
   if (auto ok = parse_argument(text, options); !ok) return ok.error();
   if (!text.queue.empty()) {
     const auto queue = parse_number(text.queue, 0, UINT16_MAX);
-    if (!queue) return bad("--queue", text.queue, "the number of a queue");
+    if (!queue) return bad_value("--queue", text.queue, "the number of a queue");
     options.filter.queue = static_cast<unsigned>(*queue);
   }
   if (!text.type.empty()) {
-    if (std::find(kTypes.begin(), kTypes.end(), text.type) == kTypes.end()) {
-      return unknown_word(text.type, "a type of requests", kTypes);
+    if (std::find(kTracedTypes.begin(), kTracedTypes.end(), text.type) == kTracedTypes.end()) {
+      return unknown_word(text.type, "a type of requests", kTracedTypes);
     }
     options.filter.type = text.type;
   }

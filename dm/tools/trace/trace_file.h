@@ -101,7 +101,8 @@ class Trace {
 const GuestRuleText* find_rule(const TraceName& name);
 std::string rule_name(const TraceName& name);
 
-// "read", "write", "flush", "id", "discard", "zero", or "type 9".
+inline constexpr std::array<std::string_view, 6> kTracedTypes{"read", "write", "flush", "id", "discard", "zero"};
+// One of these, or "type 9".
 std::string request_type(uint32_t type);
 
 }  // namespace acrn

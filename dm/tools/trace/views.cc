@@ -118,21 +118,11 @@ class ChainDrawing {
     const auto& chain = item.body<TraceChain>();
     title(item);
     add(fmt::format("  avail[{}]  says {}", chain.avail_index % std::max<unsigned>(ring_size(), 1), request_.head));
-    uint32_t index = request_.head;
-    bool in_table = false;
-    const auto descriptors = item.descriptors();
-    collect_errors();
-    for (size_t i = 0; i < descriptors.size(); i++) {
-      const VringDesc& desc = descriptors[i];
-      const bool last = i + 1 == descriptors.size();
+    for (const ChainRow& row : chain_rows(trace_, request_)) {
       add(unicode_ ? "    ↓" : "    |");
-      descriptor(index, desc, in_table);
-      mark(desc, last);
-      const bool table = (desc.flags & VRING_DESC_F_INDIRECT) != 0;
-      in_table |= table;
-      index = table ? 0 : uint32_t{desc.next};
+      descriptor(row);
+      for (const TraceItem* const error : row.errors) error_lines(*error);
     }
-    for (const TraceItem* error : errors_) error_lines(*error);
     return std::move(lines_);
   }
 
@@ -156,18 +146,13 @@ class ChainDrawing {
     add("");
   }
 
-  void collect_errors() {
-    const uint32_t number = trace_.items()[request_.chain].request;
-    errors_ = errors_of(trace_, number);
-  }
-
-  void descriptor(uint32_t index, const VringDesc& desc, bool in_table) {
-    const bool writes = (desc.flags & VRING_DESC_F_WRITE) != 0;
-    const bool table = (desc.flags & VRING_DESC_F_INDIRECT) != 0;
-    std::string role = table ? "a table of descriptors" : purpose(desc, writes);
+  void descriptor(const ChainRow& row) {
+    const bool writes = (row.desc.flags & VRING_DESC_F_WRITE) != 0;
+    const bool table = (row.desc.flags & VRING_DESC_F_INDIRECT) != 0;
+    const std::string role = table ? "a table of descriptors" : purpose(row.desc, writes);
     const std::string_view access = writes ? "device writes" : "device reads";
-    add(fmt::format("  {:>4} {}{:#014x} {:>9}  {:<13}  {}", index, in_table ? "in the table  " : "",
-                    uint64_t{desc.addr}, bytes_text(desc.len), table ? "" : access, role));
+    add(fmt::format("  {:>4} {}{:#014x} {:>9}  {:<13}  {}", row.index, row.in_table ? "in the table  " : "",
+                    uint64_t{row.desc.addr}, bytes_text(row.desc.len), table ? "" : access, role));
   }
 
   // Framing is free, so a descriptor may be for more than one thing.
@@ -178,24 +163,9 @@ class ChainDrawing {
       if (begin >= sizeof(VirtioBlkOuthdr)) return "data";
       return desc.len > sizeof(VirtioBlkOuthdr) - begin ? "header, data" : "header";
     }
-    written_ += desc.len;
     const bool last = (desc.flags & VRING_DESC_F_NEXT) == 0;
     if (!last) return "data";
     return desc.len > 1 ? "data, status" : "status";
-  }
-
-  // What is wrong with the chain stands under the descriptor that has the value, or else under the last.
-  void mark(const VringDesc& desc, bool last) {
-    for (auto error = errors_.begin(); error != errors_.end();) {
-      const uint64_t value = (*error)->body<TraceName>().value;
-      const bool here = last || (value != 0 && value == desc.addr);
-      if (!here) {
-        ++error;
-        continue;
-      }
-      error_lines(**error);
-      error = errors_.erase(error);
-    }
   }
 
   void error_lines(const TraceItem& item) {
@@ -211,20 +181,8 @@ class ChainDrawing {
   const Trace& trace_;
   const TracedRequest& request_;
   const bool unicode_;
-  uint64_t read_ = 0, written_ = 0;  // bytes of the chain so far
-  std::vector<const TraceItem*> errors_;
+  uint64_t read_ = 0;  // bytes of the chain so far
   std::vector<std::string> lines_;
-};
-
-struct Times {
-  std::vector<uint64_t> all;
-
-  double at(double part) {
-    if (all.empty()) return 0;
-    const auto nth = static_cast<size_t>(part * static_cast<double>(all.size() - 1));
-    std::nth_element(all.begin(), all.begin() + static_cast<ptrdiff_t>(nth), all.end());
-    return static_cast<double>(all[nth]);
-  }
 };
 
 }  // namespace
@@ -297,6 +255,35 @@ Json trace_json(const Trace& trace, const TraceItem& item) {
   return json;
 }
 
+std::vector<ChainRow> chain_rows(const Trace& trace, const TracedRequest& request) {
+  const TraceItem& item = trace.items()[request.chain];
+  std::vector<const TraceItem*> errors = errors_of(trace, item.request);
+  std::vector<ChainRow> rows;
+  uint32_t index = request.head;
+  bool in_table = false;
+  for (const VringDesc& desc : item.descriptors()) {
+    rows.push_back({.index = index, .in_table = in_table, .desc = desc, .errors = {}});
+    const auto elsewhere = std::stable_partition(errors.begin(), errors.end(), [&desc](const TraceItem* error) {
+      const uint64_t value = error->body<TraceName>().value;
+      return value != 0 && value == desc.addr;
+    });
+    rows.back().errors.assign(errors.begin(), elsewhere);
+    errors.erase(errors.begin(), elsewhere);
+    const bool table = (desc.flags & VRING_DESC_F_INDIRECT) != 0;
+    in_table |= table;
+    index = table ? 0 : uint32_t{desc.next};
+  }
+  if (!rows.empty()) rows.back().errors.insert(rows.back().errors.end(), errors.begin(), errors.end());
+  return rows;
+}
+
+double quantile_of(std::vector<uint64_t>& times, double part) {
+  if (times.empty()) return 0;
+  const auto nth = times.begin() + static_cast<ptrdiff_t>(part * static_cast<double>(times.size() - 1));
+  std::nth_element(times.begin(), nth, times.end());
+  return static_cast<double>(*nth);
+}
+
 std::vector<std::string> draw_chain(const Trace& trace, const TracedRequest& request, bool unicode) {
   return ChainDrawing(trace, request, unicode).draw();
 }
@@ -315,7 +302,7 @@ std::vector<const TraceItem*> errors_of(const Trace& trace, uint32_t request) {
 Json trace_stats(const Trace& trace) {
   struct Kind {
     uint64_t count = 0, bytes = 0, failed = 0;
-    Times times;
+    std::vector<uint64_t> times;
   };
   std::map<std::string, Kind> kinds;
   for (const TracedRequest& request : trace.requests()) {
@@ -323,7 +310,7 @@ Json trace_stats(const Trace& trace) {
     kind.count++;
     kind.bytes += request.bytes;
     if (request.status != VIRTIO_BLK_S_OK && request.done != 0) kind.failed++;
-    if (request.done != 0) kind.times.all.push_back(request.done - request.waiting_since);
+    if (request.done != 0) kind.times.push_back(request.done - request.waiting_since);
   }
   std::map<std::string, uint64_t> rules;
   uint64_t kicks = 0, sent = 0, unwanted = 0;
@@ -344,9 +331,9 @@ Json trace_stats(const Trace& trace) {
                      {"requests", kind.count},
                      {"bytes", kind.bytes},
                      {"failed", kind.failed},
-                     {"p50_ns", kind.times.at(0.5)},
-                     {"p99_ns", kind.times.at(0.99)},
-                     {"most_ns", kind.times.at(1)}});
+                     {"p50_ns", quantile_of(kind.times, 0.5)},
+                     {"p99_ns", quantile_of(kind.times, 0.99)},
+                     {"most_ns", quantile_of(kind.times, 1)}});
   }
   json["types"] = std::move(types);
   json["rules"] = rules;

@@ -25,6 +25,19 @@ struct TraceFilter {
 std::string trace_line(const Trace& trace, const TraceItem& item);
 nlohmann::ordered_json trace_json(const Trace& trace, const TraceItem& item);
 
+// A descriptor of a chain, and what is wrong there: the rule that its address breaks, and with the last one all the
+// rest.
+struct ChainRow {
+  uint32_t index = 0;  // of the ring's table, or of an indirect one
+  bool in_table = false;
+  VringDesc desc;
+  std::vector<const TraceItem*> errors;
+};
+std::vector<ChainRow> chain_rows(const Trace& trace, const TracedRequest& request);
+
+// Of so many times the one that the fraction `part` of them is not above; 0 without any. Their order changes.
+double quantile_of(std::vector<uint64_t>& times, double part);
+
 // A chain, drawn; what is wrong with it stands where it is. `unicode`: arrows and lines may be used.
 std::vector<std::string> draw_chain(const Trace& trace, const TracedRequest& request, bool unicode);
 

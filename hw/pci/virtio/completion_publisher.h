@@ -66,9 +66,9 @@ class CompletionPublisher {
   }
   void interrupt() {
     uninterrupted_ = 0;
-    const bool news = ring_.has_news();
+    if (!ring_.has_news()) return;
     const bool wanted = ring_.wants_interrupt();
-    if (trace_ != nullptr && news) trace_->interrupt(published_at_, wanted, ring_.used_index());
+    if (trace_ != nullptr) trace_->interrupt(published_at_, wanted, ring_.used_index());
     if (!wanted) return;
     counters_.interrupts.add();
     interrupts_->queue_interrupt(index_);

@@ -23,6 +23,9 @@ Error ReplacedFile::refused(std::string_view why, ErrorKind kind) const {
 std::string ReplacedFile::why_not_replaced(int fd) const {
   struct stat status {};
   if (::fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) return "no regular file; name one that may be made";
+  struct flock lock {};
+  lock.l_type = F_WRLCK;
+  if (::fcntl(fd, F_OFD_GETLK, &lock) != 0 || lock.l_type != F_UNLCK) return "it is a disk in use; name another file";
   std::vector<std::byte> begin(magic.size());
   const ssize_t size = ::pread(fd, begin.data(), begin.size(), 0);
   const bool ours = size == static_cast<ssize_t>(begin.size()) && std::ranges::equal(begin, magic);
@@ -30,13 +33,18 @@ std::string ReplacedFile::why_not_replaced(int fd) const {
   return concat("it is there and ", what, ", so it is not replaced; name another file");
 }
 
+Error ReplacedFile::cannot_open() const {
+  if (errno == ELOOP) return refused("a symbolic link; name the file itself");
+  return refused(errno_text(errno), ErrorKind::kNoInput);
+}
+
 Result<void> ReplacedFile::check() const {
-  const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW));
   if (file) {
     const std::string why = why_not_replaced(file.fd());
     return why.empty() ? Result<void>() : refused(why);
   }
-  if (errno != ENOENT) return refused(errno_text(errno), ErrorKind::kNoInput);
+  if (errno != ENOENT) return cannot_open();
   const std::string folder = parent_folder(path);
   const int error = cannot_create_in(folder);
   if (error == 0) return {};
@@ -45,7 +53,7 @@ Result<void> ReplacedFile::check() const {
 
 Result<UniqueFd> ReplacedFile::open() const {
   UniqueFd file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW, 0600));
-  if (!file) return refused(errno_text(errno), ErrorKind::kNoInput);
+  if (!file) return cannot_open();
   if (::flock(file.fd(), LOCK_EX | LOCK_NB) != 0) return refused("another disk writes it; name another file");
   if (const std::string why = why_not_replaced(file.fd()); !why.empty()) return refused(why);
   return file;

@@ -26,6 +26,7 @@ struct ReplacedFile {
   Result<UniqueFd> open() const;
 
  private:
+  Error cannot_open() const;
   std::string why_not_replaced(int fd) const;
 };
 

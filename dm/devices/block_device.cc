@@ -1,5 +1,7 @@
 #include "dm/devices/block_device.h"
 
+#include <filesystem>
+#include <system_error>
 #include <utility>
 
 #include "acrn/base/concat.h"
@@ -84,6 +86,21 @@ Result<void> check_vcpus(const SlotOptions& options, unsigned vcpus) {
                concat("mq=", queues, ": more queues than vCPUs (", vcpus, "); give mq=", vcpus, " or --cpus ", queues)};
 }
 
+// The files that a disk writes beside itself.
+Result<void> check_new_files(const BlockOptions& options) {
+  const auto check = [&options](std::string_view name, const std::string& path, auto may_be_replaced) -> Result<void> {
+    if (path.empty()) return {};
+    const auto* disk = std::get_if<FilePath>(&options.source);
+    std::error_code error;
+    if (disk != nullptr && std::filesystem::equivalent(disk->path, path, error)) {
+      return Error{ErrorKind::kUsage, concat(name, "=", path, ": that is the disk itself; name another file")};
+    }
+    return may_be_replaced(path);
+  };
+  if (auto checked = check("trace", options.trace, TraceRecorder::check); !checked) return checked;
+  return check("log", options.log, WriteLog::check);
+}
+
 Result<DeviceFacts> inspect(const PciSlotConfig& slot, const VirtioOptions& virtio) {
   const BlockOptions& options = *block_options(slot);
   const VirtioPciOptions transport = transport_options(virtio);
@@ -93,12 +110,7 @@ Result<DeviceFacts> inspect(const PciSlotConfig& slot, const VirtioOptions& virt
   facts.function.features = virtio_blk_features(device);
   facts.function.bars = virtio_pci_bars(VIRTIO_BLK_CONFIG_SIZE, transport);
   if (auto checked = check_iothreads(options); !checked) return checked.error();
-  if (!options.trace.empty()) {
-    if (auto checked = TraceRecorder::check(options.trace); !checked) return checked.error();
-  }
-  if (!options.log.empty()) {
-    if (auto checked = WriteLog::check(options.log); !checked) return checked.error();
-  }
+  if (auto checked = check_new_files(options); !checked) return checked.error();
   auto disk = inspect_disk(options, full_name(slot.address));
   if (!disk) return disk.error();
   facts.disk = std::move(disk).value();

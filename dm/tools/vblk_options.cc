@@ -210,7 +210,7 @@ constexpr VblkOption kCrash[] = {
      .words = kPathWord},
     {.names = "--check",
      .argument = "<command>",
-     .help = "with % for the image; or ext4, btrfs, fat",
+     .help = "with % for the image; or ext4, xfs, btrfs, fat, sqlite:<path>",
      .target = &Line::check,
      .manual =
          "A command, run by sh, that fails if the image is broken; it has % where the image is to stand. Or ext4, "

@@ -45,6 +45,13 @@ logged 'write -P 0x41 0 4k' 'write -f -P 0x43 4k 4k' flush # FUA alone makes its
 run "$vblk" crash --base base.img --log disk.log --check "$check"
 expect_equal 'with FUA alone: exit status' "$status" 74
 
+# --- a state that fails while later ones are checked
+logged 'write -P 0x41 0 4k' flush 'write -P 0x43 8k 4k' flush
+run "$vblk" crash --base base.img --log disk.log --check '[ "$(tr -dc A <% | wc -c)" != 2048 ]' --parallel 8
+expect_equal 'a write that may not be torn: exit status' "$status" 74
+expect_contains 'a write that may not be torn' "$out" '4096 bytes at sector 0            torn'
+expect_equal 'the image that is kept has nothing later' "$(tr -d '\0' <disk.log.failed | wc -c)" 2048
+
 # --- QEMU's log
 truncate -s 1M disk.img
 truncate -s 8M other.log
@@ -59,13 +66,52 @@ refused 64 '--check is missing' "$vblk" crash --base base.img --log disk.log
 refused 64 'no % for the image in it' "$vblk" crash --base base.img --log disk.log --check true
 refused 66 'no log of writes; give a file that log=<file> has made' "$vblk" crash --base base.img --log base.img --check ext4
 refused 66 'none: No such file' "$vblk" crash --base base.img --log none --check ext4
-refused 74 'none: No such file' "$vblk" crash --base none --log disk.log --check ext4
+refused 66 'none: No such file' "$vblk" crash --base none --log disk.log --check ext4
 refused 64 '--parallel 0: give a number from 1' "$vblk" crash --base base.img --log disk.log --check ext4 --parallel 0
 refused 64 'log=base.img: it is there and no log of writes, so it is not replaced' \
   "$acrn_dm" --dry_run -s 9,virtio-blk,disk.img,log=base.img vm1
 refused 64 'nothing is written to a disk that is ro' "$acrn_dm" --dry_run -s 9,virtio-blk,disk.img,ro,log=new.log vm1
-# A log that is cut off is used up to there.
+refused 64 'log=disk.img: that is the disk itself' "$acrn_dm" --dry_run -s 9,virtio-blk,disk.img,log=disk.img vm1
+refused 66 'log=none/new.log: it cannot be made in none: No such file or directory' \
+  "$acrn_dm" --dry_run -s 9,virtio-blk,disk.img,log=none/new.log vm1
+ln -s new.log link.log
+refused 64 'log=link.log: a symbolic link; name the file itself' "$acrn_dm" --dry_run -s 9,virtio-blk,disk.img,log=link.log vm1
+
+# --- what would make a check say nothing
+crash=("$vblk" crash --base base.img --log disk.log)
+refused 64 '--check fails on --base base.img itself (exit status 3: no good)' "${crash[@]}" --check 'echo no good; [ ! -e % ] || exit 3'
+refused 64 '--check: the command cannot be run: exit status 127: sh: 1: no_such_check: not found' \
+  "${crash[@]}" --check 'no_such_check %'
+refused 64 '--check fails on --base base.img itself (it took too long; see --check-seconds)' \
+  "${crash[@]}" --check 'sleep 60 <%' --check-seconds 1
+head -c 512 base.img >short.img
+refused 66 'entry 1 writes behind the end of --base short.img' "$vblk" crash --base short.img --log disk.log --check "$check"
 head -c 3000 disk.log >cut.log
-run "$vblk" crash --base base.img --log cut.log --check "$check"
-expect_contains 'a log that is cut off' "$err" 'what is before it is used'
+refused 66 '--log cut.log: it is damaged: entry 1 has data behind its end' "$vblk" crash --base base.img --log cut.log --check "$check"
+logged flush
+refused 66 '--log disk.log: nothing was written' "${crash[@]}" --check "$check"
+
+# --- a whole disk that is discarded, and what a check says and leaves
+truncate -s 64G base.img
+logged 'discard 0 1G' 'write -P 0x41 40G 4k' flush 'write -z 1G 1G' 'write -P 0x42 40G 4k'
+run "${crash[@]}" --check 'touch %.left; if [ "$(tail -c +42949672961 % | head -c 1)" = B ]; then echo it is B; exit 5; fi'
+expect_equal 'exit status' "$status" 74
+expect_contains 'what the check said' "$out" 'the check: exit status 5: it is B'
+expect_contains 'what is left of it' "$out" '4096 bytes at sector 83886080     torn'
+expect_equal 'blocks of the image' "$(($(stat -c %b disk.log.failed) < 10000))" 1
+export TMPDIR=$work/"it's tmp"
+mkdir "$TMPDIR"
+run "${crash[@]}" --check '[ -e % ]'
+expect_equal 'a folder with a quote in its name' "$status$err" 0
+
+# --- a signal ends it, its checks and its folder
+"${crash[@]}" --check 'if [ -e slow ]; then sleep 600; fi; touch slow; [ -e % ]' 2>err &
+pid=$!
+pids+=("$pid")
+await test -e slow
+kill "$pid"
+wait "$pid"
+expect_equal 'ended by a signal: exit status' "$?" 70
+expect_contains 'ended by a signal' "$(cat err)" 'crash: ended by signal 15'
+expect_equal 'what it leaves' "$(ls -A "$TMPDIR")" ''
 finish

@@ -36,6 +36,16 @@ await_socket() {
   done
 }
 
+# await <command...>: until it succeeds, 20 s at most
+await() {
+  local tries
+  for ((tries = 0; tries < 400; tries++)); do
+    "$@" >/dev/null 2>&1 && return
+    sleep 0.05
+  done
+  fail "it did not come to: $*"
+}
+
 # have <program>...: all of them are installed
 have() {
   local program

@@ -9,16 +9,6 @@ vblk=$2
 cd "$work" || exit 1
 truncate -s 1M disk.img
 
-# await <command...>: until it succeeds
-await() {
-  local tries
-  for ((tries = 0; tries < 400; tries++)); do
-    "$@" >/dev/null 2>&1 && return
-    sleep 0.05
-  done
-  fail "it did not come to: $*"
-}
-
 # get <place> [<curl option>...]: leaves $out
 get() {
   local place=$1

@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstddef>
 #include <cstring>
 #include <utility>
+#include <vector>
 
 #include "acrn/base/concat.h"
 #include "acrn/base/log.h"
@@ -34,68 +36,143 @@ ReplacedFile log_file(const std::string& path) {
 }
 
 // Requests that write go below as others, which have their data to themselves: the guest may change its memory while
-// they are under way, and the log has to say what was written.
+// they are under way, and the log has to say what was written. A large write goes below, and into the log, in pieces.
 class LogChannel final : public BlockChannel, private BlockSink {
  public:
   LogChannel(std::unique_ptr<BlockChannel> below, WriteLog& log) : below_(std::move(below)), log_(log) {}
 
   void submit(std::span<BlockRequest* const> batch) override {
-    incoming_.submit(batch, [this](BlockRequest& request) {
-      BlockRequest* next = request.op == BlockOp::kRead ? &request : stand_in(request);
-      below_->submit({&next, 1});
-    });
+    incoming_.push(batch);
+    pump();
   }
-  void cancel_waiting() override { below_->cancel_waiting(); }
+  void cancel_waiting() override {
+    below_->cancel_waiting();
+    while (BlockRequest* const request = waiting_.pop()) {
+      request->error = ECANCELED;
+      request->sink->request_done(*request);
+    }
+  }
 
  private:
+  static constexpr size_t kPiece = 1 << 20, kMostCopied = 16 << 20;  // bytes
+
+  // What goes below for `whole`, time and again if that is a large write.
   struct Logged : BlockRequest {
     BlockRequest* whole = nullptr;
-    uint64_t ticket = 0;       // of a flush
+    uint64_t place = 0;        // of a flush
     uint64_t disk_offset = 0;  // which a channel may change in the request
+    uint64_t left = 0;         // bytes of a write that are not under way yet
+    IoVecCursor from;
     std::vector<std::byte> data;
     iovec vector{};
   };
 
-  BlockRequest* stand_in(BlockRequest& request) {
+  // SAFETY: every request whose sink we are, and every one in again_, is the base of a Logged.
+  static Logged& logged_of(BlockRequest& request) { return static_cast<Logged&>(request); }
+
+  // All requests go below from here: what is done inside only queues.
+  void pump() {
+    incoming_.run([this] {
+      while (send_one()) {
+      }
+    });
+  }
+
+  bool send_one() {
+    if (BlockRequest* const next = again_.pop()) {
+      send_piece(logged_of(*next));
+    } else if (BlockRequest* const waiting = copied_ < kMostCopied ? waiting_.pop() : nullptr) {
+      begin(*waiting);
+    } else if (BlockRequest* const request = incoming_.pop()) {
+      if (request->op == BlockOp::kRead) {
+        below_->submit({&request, 1});
+      } else if (request->op == BlockOp::kWrite && copied_ >= kMostCopied) {
+        waiting_.push(*request);
+      } else {
+        begin(*request);
+      }
+    } else {
+      return false;
+    }
+    return true;
+  }
+
+  void begin(BlockRequest& request) {
     auto* const logged = new Logged;
     static_cast<BlockRequest&>(*logged) = request;
     logged->whole = &request;
     logged->disk_offset = request.offset;
     logged->sink = this;
-    if (request.op == BlockOp::kFlush) logged->ticket = log_.flush_begins();
     if (request.op == BlockOp::kWrite) {
-      logged->data.resize(request.length);
-      IoVecCursor(request.iov)
-          .for_each_piece(request.length, [to = logged->data.data()](std::byte* from, size_t bytes) mutable {
-            std::memcpy(to, from, bytes);
-            to += bytes;
-          });
-      logged->vector = {logged->data.data(), logged->data.size()};
-      logged->iov = {&logged->vector, 1};
+      logged->data.resize(std::min<uint64_t>(request.length, kPiece));
+      logged->left = request.length;
+      logged->from = IoVecCursor(request.iov);
+      copied_ += logged->data.size();
+      return send_piece(*logged);
     }
-    return logged;
+    if (request.op == BlockOp::kFlush) logged->place = log_.flush_begins();
+    send(*logged);
+  }
+
+  void send_piece(Logged& logged) {
+    logged.offset = logged.disk_offset;
+    logged.length = std::min<uint64_t>(logged.left, logged.data.size());
+    logged.left -= logged.length;
+    logged.from.for_each_piece(logged.length, [to = logged.data.data()](std::byte* memory, size_t bytes) mutable {
+      std::memcpy(to, memory, bytes);
+      to += bytes;
+    });
+    logged.vector = {logged.data.data(), logged.length};
+    logged.iov = {&logged.vector, 1};
+    send(logged);
+  }
+
+  void send(Logged& logged) {
+    BlockRequest* const request = &logged;
+    below_->submit({&request, 1});
   }
 
   void request_done(BlockRequest& request) override {
-    const std::unique_ptr<Logged> logged(static_cast<Logged*>(&request));  // the sink of these alone
-    BlockRequest& whole = *logged->whole;
-    whole.error = logged->error;
-    if (logged->op == BlockOp::kFlush) {
-      const int error = log_.flush_ends(logged->ticket, logged->error == 0);
-      if (whole.error == 0) whole.error = error;
-    } else if (logged->error == 0) {
-      whole.error =
-          log_.write_done(logged->op, logged->stable, logged->disk_offset, logged->length, std::move(logged->data));
-    } else if (logged->error != ECANCELED) {
-      log_.end(errno_text(logged->error));
+    Logged& logged = logged_of(request);
+    const int error = note(logged);
+    if (error == 0 && logged.left != 0) {
+      logged.disk_offset += logged.length;
+      again_.push(logged);
+    } else {
+      finish(logged, error);
     }
-    sinks_.done(whole);
+    pump();
   }
   void batch_done() override { sinks_.end(); }
+
+  // Puts into the log what is done. Returns what the guest is to be told.
+  int note(const Logged& logged) {
+    if (logged.op == BlockOp::kFlush) {
+      const int error = log_.flush_ends(logged.place, logged.error == 0);
+      return logged.error != 0 ? logged.error : error;
+    }
+    if (logged.error == 0) {
+      return log_.write_done(logged.op, logged.stable, logged.disk_offset, logged.length,
+                             std::span(logged.data).first(logged.data.empty() ? 0 : logged.length));
+    }
+    const bool nothing_done = logged.error == ECANCELED || logged.error == EOPNOTSUPP;
+    if (!nothing_done) log_.end(errno_text(logged.error));
+    return logged.error;
+  }
+
+  void finish(Logged& logged, int error) {
+    const std::unique_ptr<Logged> done(&logged);
+    copied_ -= logged.data.size();
+    logged.whole->error = error;
+    sinks_.done(*logged.whole);
+  }
 
   const std::unique_ptr<BlockChannel> below_;
   WriteLog& log_;
   SubmitQueue incoming_;
+  RequestFifo again_;    // of Logged, with a piece that is not under way
+  RequestFifo waiting_;  // writes, for room
+  size_t copied_ = 0;    // bytes of data of our own
   SinkGroup sinks_;
 };
 
@@ -131,7 +208,7 @@ Result<std::shared_ptr<WriteLog>> WriteLog::create(const std::string& path) {
   return log;
 }
 
-// A whole sector, whose first entry it is that counts what is complete behind it.
+// A whole sector, which says how many entries behind it are complete.
 int WriteLog::count() {
   std::array<std::byte, kSector> sector{};
   LogWritesSuper super{};
@@ -140,7 +217,7 @@ int WriteLog::count() {
   super.entries = entries_;
   super.sector_size = kLogWritesSector;
   std::memcpy(sector.data(), &super, sizeof(super));
-  return ::pwrite(file_.fd(), sector.data(), sector.size(), 0) == static_cast<ssize_t>(sector.size()) ? 0 : fail(errno);
+  return put_at(0, sector.data(), sector.size());
 }
 
 int WriteLog::fail(int error) {
@@ -155,22 +232,27 @@ int WriteLog::fail(int error) {
 void WriteLog::end(std::string_view why) {
   MutexLock lock(mutex_);
   if (std::exchange(ended_, true)) return;
-  held_.clear();
   log(LogLevel::kWarning, concat("log=", path_, ": the disk has failed a write (", why,
                                  "), so what it holds is not known; the log ends here, after ", entries_, " entries"));
 }
 
-int WriteLog::put(const void* data, size_t size) {
+int WriteLog::put_at(uint64_t offset, const void* data, size_t size) {
   const auto* from = static_cast<const std::byte*>(data);
   while (size != 0) {
-    const ssize_t written = ::pwrite(file_.fd(), from, size, static_cast<off_t>(size_));
+    const ssize_t written = ::pwrite(file_.fd(), from, size, static_cast<off_t>(offset));
     if (written < 0 && errno == EINTR) continue;
     if (written <= 0) return fail(written < 0 ? errno : ENOSPC);
     from += written;
     size -= static_cast<size_t>(written);
-    size_ += static_cast<uint64_t>(written);
+    offset += static_cast<uint64_t>(written);
   }
   return 0;
+}
+
+int WriteLog::put(const void* data, size_t size) {
+  const int error = put_at(size_, data, size);
+  if (error == 0) size_ += size;
+  return error;
 }
 
 // A hole, up to its last byte.
@@ -205,51 +287,25 @@ int WriteLog::append(const Entry& entry) {
   return error;
 }
 
-bool WriteLog::overlaps_held(const Entry& entry) const {
-  return std::any_of(held_.begin(), held_.end(), [&](const Entry& held) {
-    return held.offset < entry.offset + entry.length && entry.offset < held.offset + held.length;
-  });
-}
-
-// What is done while a flush is under way is not covered by it, and so stands behind it. A stable write needs no flush,
-// and waits for one only behind an earlier write of the same sectors.
-int WriteLog::log_or_hold(Entry entry) {
-  const bool fua = (entry.flags & LogWritesEntry::kFua) != 0;
-  if (flushes_ == 0 || (fua && !overlaps_held(entry))) return append(entry);
-  if (error_ != 0 || ended_) return error_;
-  held_.push_back(std::move(entry));
-  return 0;
-}
-
-int WriteLog::release_held(uint64_t below) {
-  int error = 0;
-  while (error == 0 && !held_.empty() && held_.front().number < below) {
-    error = append(held_.front());
-    held_.pop_front();
-  }
-  return error;
-}
-
-int WriteLog::write_done(BlockOp op, bool stable, uint64_t offset, uint64_t length, std::vector<std::byte> data) {
+int WriteLog::write_done(BlockOp op, bool stable, uint64_t offset, uint64_t length, std::span<const std::byte> data) {
   const uint64_t flags = (stable ? LogWritesEntry::kFua : 0) | (op == BlockOp::kDiscard ? LogWritesEntry::kDiscard : 0);
   MutexLock lock(mutex_);
-  return log_or_hold(
-      {.number = done_++, .flags = flags, .offset = offset, .length = length, .data = std::move(data), .mark = {}});
+  return append({.flags = flags, .offset = offset, .length = length, .data = data});
 }
 
+// Its entry is a discard of nothing, for every reader, until it is done.
 uint64_t WriteLog::flush_begins() {
   MutexLock lock(mutex_);
-  flushes_++;
-  return done_;
+  const uint64_t place = size_;
+  append({.flags = LogWritesEntry::kDiscard});
+  return place;
 }
 
-int WriteLog::flush_ends(uint64_t ticket, bool done) {
+int WriteLog::flush_ends(uint64_t place, bool done) {
   MutexLock lock(mutex_);
-  flushes_--;
-  int error = done ? release_held(ticket) : 0;
-  if (error == 0 && done) error = append({.flags = LogWritesEntry::kFlush, .data = {}, .mark = {}});
-  if (flushes_ == 0 && error == 0) error = release_held(UINT64_MAX);
-  return done ? error : 0;
+  if (!done || error_ != 0 || ended_) return done ? error_ : 0;
+  const Le64 flags = LogWritesEntry::kFlush;
+  return put_at(place + offsetof(LogWritesEntry, flags), &flags, sizeof(flags));
 }
 
 Result<void> WriteLog::mark(std::string_view text) {
@@ -258,8 +314,7 @@ Result<void> WriteLog::mark(std::string_view text) {
   }
   MutexLock lock(mutex_);
   if (ended_) return Error{ErrorKind::kUsage, concat("mark: log=", path_, " has ended, since the disk failed a write")};
-  const int error =
-      log_or_hold({.number = done_++, .flags = LogWritesEntry::kMark, .data = {}, .mark = std::string(text)});
+  const int error = append({.flags = LogWritesEntry::kMark, .mark = text});
   return error == 0 ? Result<void>() : log_file(path_).refused(errno_text(error), ErrorKind::kIo);
 }
 

@@ -3,15 +3,15 @@
 // make_filter_log(): the disk that is logged.
 //
 // A write is in the log from its completion on; that it is stable the log says by the flush behind it, or by its own
-// FUA flag. A flush stands behind the writes that were done before it was issued, and before all others.
+// FUA flag. A flush stands where it was issued, behind the writes that were done before, and counts from its end on.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "acrn/base/mutex.h"
 #include "acrn/base/result.h"
@@ -32,10 +32,10 @@ class WriteLog {
 
   // A write, discard or zeroes that are done; `data` is what was written, empty for the other two. Returns an errno:
   // the log does not have it, so nobody must be told that it is done.
-  int write_done(BlockOp op, bool stable, uint64_t offset, uint64_t length, std::vector<std::byte> data);
+  int write_done(BlockOp op, bool stable, uint64_t offset, uint64_t length, std::span<const std::byte> data);
   // A flush is issued; what it returns goes to its end, which says whether it was done.
   uint64_t flush_begins();
-  int flush_ends(uint64_t ticket, bool done);
+  int flush_ends(uint64_t place, bool done);
   // A text at this moment, of 1 to kLongestMark bytes. Errors: kUsage, kIo.
   Result<void> mark(std::string_view text);
   // The disk has failed a write, so that nobody knows what it holds: nothing more is logged.
@@ -43,33 +43,27 @@ class WriteLog {
 
  private:
   struct Entry {
-    uint64_t number = 0;              // in the order of completion
-    uint64_t flags = 0;               // of LogWritesEntry
-    uint64_t offset = 0, length = 0;  // bytes
-    std::vector<std::byte> data;      // of a write; empty: zeroes
-    std::string mark;
+    uint64_t flags = 0;                    // of LogWritesEntry
+    uint64_t offset = 0, length = 0;       // bytes
+    std::span<const std::byte> data = {};  // of a write; empty: zeroes
+    std::string_view mark = {};
   };
 
   WriteLog(std::string path, UniqueFd file) : path_(std::move(path)), file_(std::move(file)) {}
 
-  int log_or_hold(Entry entry) ACRN_REQUIRES(mutex_);
-  bool overlaps_held(const Entry& entry) const ACRN_REQUIRES(mutex_);
   int append(const Entry& entry) ACRN_REQUIRES(mutex_);
   int put_entry(const Entry& entry) ACRN_REQUIRES(mutex_);
   int put(const void* data, size_t size) ACRN_REQUIRES(mutex_);
   int put_zeroes(uint64_t size) ACRN_REQUIRES(mutex_);
+  int put_at(uint64_t offset, const void* data, size_t size) ACRN_REQUIRES(mutex_);
   int count() ACRN_REQUIRES(mutex_);
   int fail(int error) ACRN_REQUIRES(mutex_);
-  int release_held(uint64_t below) ACRN_REQUIRES(mutex_);
 
   const std::string path_;
   const UniqueFd file_;
-  Mutex mutex_;                                     // leaf, held across writes of the file
-  uint64_t size_ ACRN_GUARDED_BY(mutex_) = 0;       // bytes of complete entries
-  uint64_t entries_ ACRN_GUARDED_BY(mutex_) = 0;    // complete ones
-  uint64_t done_ ACRN_GUARDED_BY(mutex_) = 0;       // writes and marks, so far
-  unsigned flushes_ ACRN_GUARDED_BY(mutex_) = 0;    // that were issued and have not ended
-  std::deque<Entry> held_ ACRN_GUARDED_BY(mutex_);  // done while a flush is under way, which does not cover them
+  Mutex mutex_;                                   // leaf, held across writes of the file
+  uint64_t size_ ACRN_GUARDED_BY(mutex_) = 0;     // bytes of complete entries
+  uint64_t entries_ ACRN_GUARDED_BY(mutex_) = 0;  // complete ones
   int error_ ACRN_GUARDED_BY(mutex_) = 0;
   bool ended_ ACRN_GUARDED_BY(mutex_) = false;
 };

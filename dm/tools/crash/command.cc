@@ -1,30 +1,28 @@
 // vblk crash: makes the states that a crash could have left, one after the other, and has each checked.
 #include <fmt/format.h>
-#include <spawn.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
+#include <cstdlib>
+#include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
+#include <system_error>
 #include <thread>
-#include <unordered_map>
 #include <vector>
 
 #include "acrn/base/concat.h"
 #include "dm/base/errno_text.h"
 #include "dm/tools/commands.h"
+#include "dm/tools/crash/checks.h"
+#include "dm/tools/crash/fingerprint.h"
 #include "dm/tools/crash/images.h"
 #include "dm/tools/crash/log_file.h"
 #include "dm/tools/crash/states.h"
 #include "dm/tools/progress.h"
-
-extern char** environ;
 
 namespace acrn {
 namespace {
@@ -40,70 +38,18 @@ class WorkFolder {
     if (::mkdtemp(name.data()) != nullptr) path_ = name;
   }
   ~WorkFolder() {
-    for (const std::string& file : files_) ::unlink(file.c_str());
-    if (!path_.empty()) ::rmdir(path_.c_str());
+    std::error_code error;
+    if (!path_.empty()) std::filesystem::remove_all(path_, error);
   }
   WorkFolder(const WorkFolder&) = delete;
   WorkFolder& operator=(const WorkFolder&) = delete;
 
   bool made() const { return !path_.empty(); }
-  std::string file(const std::string& name) {
-    std::string path = concat(path_, "/", name);
-    files_.insert(path);
-    return path;
-  }
+  std::string file(const std::string& name) const { return concat(path_, "/", name); }
 
  private:
   std::string path_;
-  std::set<std::string> files_;
 };
-
-// Which disk a state is, by all of its sectors that differ from the base: equal disks have equal numbers.
-class Fingerprint {
- public:
-  Fingerprint() = default;
-  // Of a disk that has what `below` has, and more. That one outlives it.
-  static Fingerprint above(const Fingerprint& below) {
-    Fingerprint print;
-    print.below_ = &below;
-    print.sum_ = below.sum_;
-    return print;
-  }
-
-  void write(uint64_t offset, std::span<const std::byte> data) {
-    for (size_t at = 0; at < data.size(); at += kSector) {
-      const uint64_t sector = (offset + at) / kSector;
-      const std::string_view bytes(reinterpret_cast<const char*>(&data[at]), kSector);  // SAFETY: bytes may be read
-      const uint64_t now = mix(std::hash<std::string_view>()(bytes) ^ mix(sector));
-      uint64_t& known = sectors_.try_emplace(sector, below_ != nullptr ? below_->known(sector) : 0).first->second;
-      sum_ ^= known ^ now;
-      known = now;
-    }
-  }
-  uint64_t value() const { return sum_; }
-
- private:
-  static uint64_t mix(uint64_t z) {
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
-    z = (z ^ z >> 27) * 0x94d049bb133111eb;
-    return z ^ z >> 31;
-  }
-
-  uint64_t known(uint64_t sector) const {
-    const auto found = sectors_.find(sector);
-    return found != sectors_.end() ? found->second : 0;
-  }
-
-  const Fingerprint* below_ = nullptr;
-  std::unordered_map<uint64_t, uint64_t> sectors_;
-  uint64_t sum_ = 0;
-};
-
-std::string with_image(const std::string& command, const std::string& image) {
-  std::string text;
-  for (const char c : command) text += c == '%' ? concat("'", image, "'") : std::string(1, c);
-  return text;
-}
 
 class CrashRun {
  public:
@@ -112,17 +58,18 @@ class CrashRun {
         log_(log),
         total_(count_states(log.entries(), options.most)),
         jobs_(options.parallel != 0 ? options.parallel : std::max(1u, std::thread::hardware_concurrency())),
+        checks_(options.check, options.seconds),
         progress_("crash", std::max<uint64_t>(total_, 1)) {}
 
   Result<void> run() {
     if (!folder_.made()) return Error{ErrorKind::kIo, concat("a folder for images: ", errno_text(errno))};
     rolling_ = folder_.file("rolling");
-    if (auto cloned = clone_image(options_.base, rolling_); !cloned) return cloned;
+    if (auto began = begin_again(); !began) return began;
     for_each_state(log_.entries(), options_.most, options_.seed, [this](const CrashState& state) {
       result_ = visit(state);
       return result_.ok() && !failing_;
     });
-    while (result_.ok() && !running_.empty()) result_ = wait_for_one();
+    while (result_.ok() && checks_.running() != 0) result_ = wait_for_one();
     if (!result_) return result_;
     if (failing_) return report_failure();
     report();
@@ -130,29 +77,60 @@ class CrashRun {
   }
 
  private:
-  struct Check {
+  struct Numbered {
     CrashState state;
     uint64_t number = 0;
-    std::string image;
   };
 
   Result<void> visit(const CrashState& state) {
     visited_++;
     progress_.show(visited_, fmt::format("{} of {} states, {} different", visited_, total_, seen_.size()));
     if (auto rolled = roll_to(state.flushed); !rolled) return rolled;
-    auto number = fingerprint_of(state);
-    if (!number) return number.error();
-    if (!seen_.insert(number.value()).second) return {};
-    while (running_.size() >= jobs_) {
+    auto print = fingerprint_of(state);
+    if (!print) return print.error();
+    if (!seen_.insert(print.value()).second) return {};
+    while (checks_.running() >= jobs_) {
       if (auto waited = wait_for_one(); !waited) return waited;
     }
     if (failing_) return {};
-    Check check{.state = state, .number = visited_, .image = folder_.file(concat("state", visited_))};
-    if (auto made = make_image(state, check.image); !made) return made;
-    const auto pid = start(check.image);
-    if (!pid) return pid.error();
-    running_.emplace(pid.value(), std::move(check));
+    const std::string image = folder_.file(concat("state", visited_));
+    if (auto made = make_image(state, image); !made) return made;
+    states_.emplace(image, Numbered{state, visited_});
+    if (auto started = checks_.start(image); !started) return started;
+    return visited_ == 1 ? wait_for_base() : Result<void>();
+  }
+
+  // The first state is the base. A check that fails there would say nothing of the rest.
+  Result<void> wait_for_base() {
+    const auto ended = checks_.wait();
+    if (!ended) return ended.error();
+    note(ended.value());
+    if (ended.value().passed()) return {};
+    return Error{ErrorKind::kUsage,
+                 concat("--check fails on --base ", options_.base, " itself (", ended.value().why(),
+                        "); give the image as it was when the log began, and a check that it passes")};
+  }
+
+  Result<void> wait_for_one() {
+    const auto ended = checks_.wait();
+    if (!ended) return ended.error();
+    const Numbered checked = note(ended.value());
+    if (ended.value().passed() || (failing_ && failing_->number < checked.number)) return {};
+    failing_ = checked;
+    failed_ = ended.value();
     return {};
+  }
+
+  Numbered note(const Checks::Ended& ended) {
+    checked_++;
+    ::unlink(ended.image.c_str());
+    return std::move(states_.extract(ended.image).mapped());
+  }
+
+  Result<void> begin_again() {
+    rolled_ = 0;
+    flushed_ = {};
+    return clone_image(options_.base, rolling_);
   }
 
   // What is flushed is on the rolling image for good.
@@ -160,32 +138,38 @@ class CrashRun {
     for (; rolled_ < entry; rolled_++) {
       const LoggedWrite& write = log_.entries()[rolled_];
       if (!write.writes()) continue;
-      auto data = log_.read(write);
-      if (!data) return data.error();
-      if (auto written = write_image(rolling_, write.offset, data.value()); !written) return written;
-      flushed_.write(write.offset, data.value());
+      auto read = log_.each_piece(write, write.length, [this](const LogFile::Piece& piece) {
+        add(flushed_, piece);
+        return put(rolling_, piece);
+      });
+      if (!read) return read;
     }
     return {};
   }
 
-  // Calls write(offset, data) for what a state has beside what is flushed; of a torn write for its first half.
-  template <class Write>
-  Result<void> each_extra(const CrashState& state, Write write) const {
+  // Calls visit(piece) for what a state has beside what is flushed; of a torn write for its first half.
+  Result<void> each_extra(const CrashState& state, const LogFile::Visit& visit) const {
     for (const size_t i : state.extra) {
-      auto data = log_.read(log_.entries()[i]);
-      if (!data) return data.error();
-      std::span<const std::byte> bytes(data.value());
+      const LoggedWrite& write = log_.entries()[i];
       const bool torn = state.torn && i == state.extra.back();
-      if (torn) bytes = bytes.first(std::max<size_t>(bytes.size() / 2 / kSector, 1) * kSector);
-      if (Result<void> written = write(log_.entries()[i].offset, bytes); !written) return written;
+      const uint64_t bytes = torn ? std::max<uint64_t>(write.length / 2 / kSector, 1) * kSector : write.length;
+      if (Result<void> read = log_.each_piece(write, bytes, visit); !read) return read;
     }
     return {};
+  }
+
+  static void add(Fingerprint& print, const LogFile::Piece& piece) {
+    piece.data.empty() ? print.clear(piece.offset, piece.length) : print.write(piece.offset, piece.data);
+  }
+  static Result<void> put(const std::string& image, const LogFile::Piece& piece) {
+    return piece.data.empty() ? clear_image(image, piece.offset, piece.length)
+                              : write_image(image, piece.offset, piece.data);
   }
 
   Result<uint64_t> fingerprint_of(const CrashState& state) const {
     Fingerprint print = Fingerprint::above(flushed_);
-    auto read = each_extra(state, [&](uint64_t offset, std::span<const std::byte> data) -> Result<void> {
-      print.write(offset, data);
+    auto read = each_extra(state, [&](const LogFile::Piece& piece) -> Result<void> {
+      add(print, piece);
       return {};
     });
     if (!read) return read.error();
@@ -194,60 +178,29 @@ class CrashRun {
 
   Result<void> make_image(const CrashState& state, const std::string& image) const {
     if (auto cloned = clone_image(rolling_, image); !cloned) return cloned;
-    return each_extra(
-        state, [&](uint64_t offset, std::span<const std::byte> data) { return write_image(image, offset, data); });
+    return each_extra(state, [&](const LogFile::Piece& piece) { return put(image, piece); });
   }
 
-  Result<pid_t> start(const std::string& image) {
-    const std::string command =
-        concat("exec >'", folder_.file("said"), "' 2>&1 </dev/null\n", with_image(options_.check, image));
-    const std::string limit = std::to_string(options_.seconds);
-    std::array<const char*, 8> arguments{"timeout", "-k", "5", limit.c_str(), "sh", "-c", command.c_str(), nullptr};
-    pid_t pid = 0;
-    const int error = ::posix_spawnp(&pid, "timeout", nullptr, nullptr, const_cast<char**>(arguments.data()), environ);
-    if (error != 0) return Error{ErrorKind::kInternal, concat("timeout: ", errno_text(error))};
-    return pid;
-  }
-
-  Result<void> wait_for_one() {
-    int status = 0;
-    const pid_t pid = ::wait(&status);
-    if (pid < 0) return Error{ErrorKind::kInternal, concat("a check: ", errno_text(errno))};
-    const auto found = running_.find(pid);
-    if (found == running_.end()) return {};
-    checked_++;
-    Check check = std::move(found->second);
-    running_.erase(found);
-    if (status == 0) {
-      ::unlink(check.image.c_str());
-    } else if (!failing_ || check.number < failing_->number) {
-      failing_ = std::move(check);
-    }
-    return {};
-  }
-
-  // Whether the check fails on the state. Nothing else runs.
-  Result<bool> fails(const CrashState& state) {
+  // The check on that state. Nothing else runs.
+  Result<Checks::Ended> check(const CrashState& state) {
     const std::string image = folder_.file("reduced");
     if (auto made = make_image(state, image); !made) return made.error();
-    const auto pid = start(image);
-    if (!pid) return pid.error();
-    int status = 0;
-    if (::waitpid(pid.value(), &status, 0) < 0) return Error{ErrorKind::kInternal, errno_text(errno)};
+    if (auto started = checks_.start(image); !started) return started.error();
     checked_++;
-    return status != 0;
+    return checks_.wait();
   }
 
   // One write after the other is taken out, if the check fails without it as well.
   Result<CrashState> reduced(CrashState state) {
     for (size_t i = state.extra.size(); i-- > 0;) {
+      progress_.show(visited_, fmt::format("a state fails; {} writes may still be left out", i + 1));
       if (log_.entries()[state.extra[i]].is(LogWritesEntry::kFua)) continue;
       CrashState smaller = state;
       smaller.torn = state.torn && i + 1 != state.extra.size();
       smaller.extra.erase(smaller.extra.begin() + static_cast<ptrdiff_t>(i));
-      const auto failed = fails(smaller);
-      if (!failed) return failed.error();
-      if (failed.value()) state = std::move(smaller);
+      const auto ended = check(smaller);
+      if (!ended) return ended.error();
+      if (!ended.value().passed()) state = std::move(smaller);
     }
     return state;
   }
@@ -266,39 +219,58 @@ class CrashRun {
     return end;
   }
 
+  // How much of a write a state has.
+  static const char* presence(const CrashState& state, size_t entry) {
+    const auto found = std::find(state.extra.begin(), state.extra.end(), entry);
+    if (found == state.extra.end()) return "missing";
+    if (found + 1 != state.extra.end()) return "there";
+    const bool late = found != state.extra.begin() && *(found - 1) > entry;
+    return state.torn ? "torn" : late ? "late" : "there";
+  }
+
   Result<void> report_failure() {
+    // Later states may have been made before this one had failed.
+    if (auto began = begin_again(); !began) return began;
+    if (auto rolled = roll_to(failing_->state.flushed); !rolled) return rolled;
     auto state = reduced(failing_->state);
     if (!state) return state.error();
-    const auto still = fails(state.value());
-    if (!still) return still.error();
+    const auto ended = check(state.value());
+    if (!ended) return ended.error();
+    if (ended.value().passed()) {
+      return Error{ErrorKind::kUsage, concat("--check: it fails on a state (", failed_.why(),
+                                             ") and passes when it is run on it again; give one that does not change")};
+    }
     if (auto kept = make_image(state.value(), options_.keep); !kept) return kept;
-    print_failure(state.value());
+    print_failure(state.value(), ended.value());
     return Error{ErrorKind::kIo, concat("crash: a state fails the check; its image is ", options_.keep)};
   }
 
-  void print_failure(const CrashState& state) const {
+  void print_failure(const CrashState& state, const Checks::Ended& ended) const {
     nlohmann::ordered_json json{{"states", total_},
                                 {"checked", checked_},
                                 {"flushed_entries", state.flushed},
                                 {"mark", last_mark(state.flushed)},
                                 {"image", options_.keep},
+                                {"status", ended.status},
+                                {"said", ended.said},
                                 {"writes", nlohmann::ordered_json::array()}};
     std::vector<std::string> lines;
     for (size_t i = state.flushed; i < end_of_epoch(state); i++) {
       const LoggedWrite& write = log_.entries()[i];
       if (!write.writes()) continue;
-      const bool there = std::find(state.extra.begin(), state.extra.end(), i) != state.extra.end();
-      const bool torn = there && state.torn && i == state.extra.back();
-      const char* const what = torn ? "torn" : there ? "there" : "missing";
-      json["writes"].push_back(
-          {{"entry", i + 1}, {"sector", write.offset / kSector}, {"bytes", write.length}, {"is", what}});
-      lines.push_back(fmt::format("  entry {:<6} {:>8} bytes at sector {:<12} {}", i + 1, write.length,
-                                  write.offset / kSector, what));
+      const uint64_t sector = write.offset / kSector;
+      const char* const is = presence(state, i);
+      json["writes"].push_back({{"entry", i + 1}, {"sector", sector}, {"bytes", write.length}, {"is", is}});
+      lines.push_back(fmt::format("  entry {:<6} {:>8} bytes at sector {:<12} {}", i + 1, write.length, sector, is));
     }
-    if (options_.json) return fmt::print("{}\n", json.dump());
+    if (options_.json) {
+      return fmt::print("{}\n", json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
+    }
+    const std::string mark = last_mark(state.flushed);
     fmt::print("fails: everything up to entry {} is there{}, and behind it:\n", state.flushed,
-               last_mark(state.flushed).empty() ? "" : concat(" (last mark: ", last_mark(state.flushed), ")"));
+               mark.empty() ? "" : concat(" (last mark: ", mark, ")"));
     for (const std::string& line : lines) fmt::print("{}\n", line);
+    fmt::print("the check: {}\n", ended.why());
   }
 
   void report() const {
@@ -314,25 +286,44 @@ class CrashRun {
   const uint64_t total_;
   const unsigned jobs_;
   WorkFolder folder_;
+  Checks checks_;
   std::string rolling_;
   size_t rolled_ = 0;
   Fingerprint flushed_;  // of the rolling image
   std::set<uint64_t> seen_;
-  std::map<pid_t, Check> running_;
-  std::optional<Check> failing_;
+  std::map<std::string, Numbered> states_;  // that are checked now, by their images
+  std::optional<Numbered> failing_;
+  Checks::Ended failed_;  // of that one
   uint64_t visited_ = 0, checked_ = 0;
   Result<void> result_;
   Progress progress_;
 };
+
+// A log that cannot be one of the base.
+Result<void> check_log(const CrashOptions& options, const LogFile& log) {
+  const auto size = image_size(options.base);
+  if (!size) return size.error();
+  bool any = false;
+  for (size_t i = 0; i < log.entries().size(); i++) {
+    const LoggedWrite& write = log.entries()[i];
+    if (!write.writes()) continue;
+    any = true;
+    if (write.offset + write.length <= size.value()) continue;
+    return Error{ErrorKind::kNoInput,
+                 concat("--log ", options.log, ": entry ", i + 1, " writes behind the end of --base ", options.base,
+                        "; give the image as it was when the log began")};
+  }
+  if (any) return {};
+  return Error{ErrorKind::kNoInput,
+               concat("--log ", options.log, ": nothing was written, so there is nothing to check")};
+}
 
 }  // namespace
 
 Result<void> run_crash(const CrashOptions& options) {
   auto log = LogFile::load(options.log);
   if (!log) return log.error();
-  if (!log.value().damage().empty()) {
-    fmt::print(stderr, "vblk: --log {}: {}; what is before it is used\n", options.log, log.value().damage());
-  }
+  if (auto checked = check_log(options, log.value()); !checked) return checked;
   return CrashRun(options, log.value()).run();
 }
 

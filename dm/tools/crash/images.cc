@@ -6,7 +6,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <vector>
 
 #include "acrn/base/concat.h"
 #include "acrn/base/unique_fd.h"
@@ -40,12 +42,18 @@ Result<void> clone_image(const std::string& from, const std::string& to) {
   const UniqueFd in(::open(from.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   struct stat status {};
   if (!in || ::fstat(in.fd(), &status) != 0) return failed(from);
-  if (!S_ISREG(status.st_mode)) return Error{ErrorKind::kNoInput, concat(from, ": no regular file; give an image")};
   const UniqueFd out(::open(to.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
   if (!out) return failed(to);
   if (::ioctl(out.fd(), FICLONE, in.fd()) == 0) return {};
   if (::ftruncate(out.fd(), status.st_size) != 0 || !copy_data(in.fd(), out.fd(), status.st_size)) return failed(to);
   return {};
+}
+
+Result<uint64_t> image_size(const std::string& image) {
+  struct stat status {};
+  if (::stat(image.c_str(), &status) != 0) return Error{ErrorKind::kNoInput, concat(image, ": ", errno_text(errno))};
+  if (!S_ISREG(status.st_mode)) return Error{ErrorKind::kNoInput, concat(image, ": no regular file; give an image")};
+  return static_cast<uint64_t>(status.st_size);
 }
 
 Result<void> write_image(const std::string& image, uint64_t offset, std::span<const std::byte> data) {
@@ -57,6 +65,24 @@ Result<void> write_image(const std::string& image, uint64_t offset, std::span<co
     if (written <= 0) return failed(image);
     data = data.subspan(static_cast<size_t>(written));
     offset += static_cast<uint64_t>(written);
+  }
+  return {};
+}
+
+Result<void> clear_image(const std::string& image, uint64_t offset, uint64_t length) {
+  const UniqueFd out(::open(image.c_str(), O_RDWR | O_CLOEXEC));
+  if (!out) return failed(image);
+  if (::fallocate(out.fd(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset),
+                  static_cast<off_t>(length)) == 0) {
+    return {};
+  }
+  if (errno != EOPNOTSUPP) return failed(image);
+  const std::vector<std::byte> zeroes(std::min<uint64_t>(length, 1 << 20));
+  while (length != 0) {
+    const uint64_t size = std::min<uint64_t>(length, zeroes.size());
+    if (Result<void> written = write_image(image, offset, std::span(zeroes).first(size)); !written) return written;
+    offset += size;
+    length -= size;
   }
   return {};
 }

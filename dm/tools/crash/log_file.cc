@@ -1,10 +1,9 @@
 #include "dm/tools/crash/log_file.h"
 
 #include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include <array>
+#include <algorithm>
 #include <bit>
 #include <cerrno>
 #include <cstring>
@@ -15,73 +14,97 @@
 namespace acrn {
 namespace {
 
-constexpr uint64_t kLargestWrite = uint64_t{1} << 32;  // bytes
+constexpr uint64_t kSector = 512, kLargestDisk = uint64_t{1} << 62, kPiece = 1 << 20;  // bytes
 
-Error cannot_read(const std::string& path, std::string_view why) {
-  return Error{ErrorKind::kNoInput, concat("--log ", path, ": ", why)};
+bool read_at(int fd, uint64_t offset, std::span<std::byte> to) {
+  while (!to.empty()) {
+    const ssize_t size = ::pread(fd, to.data(), to.size(), static_cast<off_t>(offset));
+    if (size < 0 && errno == EINTR) continue;
+    if (size == 0) errno = EIO;  // it was longer a moment ago
+    if (size <= 0) return false;
+    to = to.subspan(static_cast<size_t>(size));
+    offset += static_cast<uint64_t>(size);
+  }
+  return true;
 }
 
 }  // namespace
+
+Error LogFile::cannot_read(std::string_view why) const {
+  return Error{ErrorKind::kNoInput, concat("--log ", path_, ": ", why)};
+}
+
+Result<LoggedWrite> LogFile::load_entry(uint64_t sector, uint64_t size, uint64_t& at) const {
+  const auto damaged = [this](std::string_view why) {
+    return cannot_read(concat("it is damaged: entry ", entries_.size() + 1, " ", why));
+  };
+  std::vector<std::byte> block(sector);
+  if (at > size || size - at < sector) return damaged("is behind its end");
+  if (!read_at(file_.fd(), at, block)) return cannot_read(errno_text(errno));
+  at += sector;
+  LogWritesEntry entry{};
+  std::memcpy(&entry, block.data(), sizeof(entry));
+  LoggedWrite write{.flags = entry.flags, .data = at, .mark = {}};
+  const uint64_t most = kLargestDisk / sector, text = entry.data_bytes;
+  const bool mark = write.is(LogWritesEntry::kMark);
+  if (entry.sectors > most || entry.sector > most || (mark && text > sector - sizeof(entry))) {
+    return damaged("makes no sense");
+  }
+  write.offset = entry.sector * sector;
+  write.length = entry.sectors * sector;
+  // SAFETY: bytes may be read as characters, and there are as many.
+  if (mark) write.mark.assign(reinterpret_cast<const char*>(&block[sizeof(entry)]), text);
+  if (mark || write.is(LogWritesEntry::kDiscard)) return write;
+  if (write.length > size - at) return damaged("has data behind its end");
+  at += write.length;
+  return write;
+}
 
 Result<LogFile> LogFile::load(const std::string& path) {
   LogFile log;
   log.path_ = path;
   log.file_ = UniqueFd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  struct stat status {};
-  if (!log.file_ || ::fstat(log.file_.fd(), &status) != 0) return cannot_read(path, errno_text(errno));
+  const off_t size = log.file_ ? ::lseek(log.file_.fd(), 0, SEEK_END) : -1;  // of a device, too
+  if (size < 0) return log.cannot_read(errno_text(errno));
   LogWritesSuper super{};
-  if (::pread(log.file_.fd(), &super, sizeof(super), 0) != sizeof(super) || super.magic != kLogWritesMagic ||
+  if (!read_at(log.file_.fd(), 0, std::as_writable_bytes(std::span(&super, 1))) || super.magic != kLogWritesMagic ||
       super.version != kLogWritesVersion) {
-    return cannot_read(path, "no log of writes; give a file that log=<file> has made, or dm-log-writes");
+    return log.cannot_read("no log of writes; give a file that log=<file> has made, or dm-log-writes");
   }
-  const uint64_t sector = super.sector_size, size = static_cast<uint64_t>(status.st_size);
-  if (sector < 512 || sector > 65536 || !std::has_single_bit(sector)) {
-    return cannot_read(path, concat("sectors of ", sector, " bytes; a power of two from 512 to 65536 is right"));
+  const uint64_t sector = super.sector_size;
+  if (sector < kSector || sector > 65536 || !std::has_single_bit(sector)) {
+    return log.cannot_read(concat("sectors of ", sector, " bytes; a power of two from 512 to 65536 is right"));
   }
   uint64_t at = sector;
   for (uint64_t i = 0; i < super.entries; i++) {
-    std::vector<char> block(sector);
-    LogWritesEntry entry{};
-    if (at > size || size - at < sector ||
-        ::pread(log.file_.fd(), block.data(), sector, static_cast<off_t>(at)) != static_cast<ssize_t>(sector)) {
-      log.damage_ = concat("entry ", i + 1, " of ", uint64_t{super.entries}, " is behind its end");
-      break;
-    }
-    std::memcpy(&entry, block.data(), sizeof(entry));
-    LoggedWrite write{.flags = entry.flags, .mark = {}};
-    const uint64_t most = kLargestWrite / sector;
-    const bool mark = write.is(LogWritesEntry::kMark), discard = write.is(LogWritesEntry::kDiscard);
-    if (entry.sectors > most || entry.sector > (uint64_t{1} << 62) / sector ||
-        (mark && entry.data_bytes > sector - sizeof(entry))) {
-      log.damage_ = concat("entry ", i + 1, " makes no sense");
-      break;
-    }
-    write.offset = entry.sector * sector;
-    write.length = entry.sectors * sector;
-    at += sector;
-    write.data = at;
-    if (mark) write.mark.assign(block.data() + sizeof(entry), entry.data_bytes);
-    if (!mark && !discard) at += write.length;
-    if (at > size) {
-      log.damage_ = concat("the data of entry ", i + 1, " is behind its end");
-      break;
-    }
-    log.entries_.push_back(std::move(write));
+    auto entry = log.load_entry(sector, static_cast<uint64_t>(size), at);
+    if (!entry) return entry.error();
+    log.entries_.push_back(std::move(entry).value());
   }
   return log;
 }
 
-Result<std::vector<std::byte>> LogFile::read(const LoggedWrite& entry) const {
-  std::vector<std::byte> data(entry.length);
-  if (entry.is(LogWritesEntry::kDiscard)) return data;
-  for (size_t done = 0; done < data.size();) {
-    const ssize_t size = ::pread(file_.fd(), &data[done], data.size() - done, static_cast<off_t>(entry.data + done));
-    if (size < 0 && errno == EINTR) continue;
-    if (size < 0) return Error{ErrorKind::kIo, concat("--log ", path_, ": ", errno_text(errno))};
-    if (size == 0) break;
-    done += static_cast<size_t>(size);
+Result<void> LogFile::each_piece(const LoggedWrite& entry, uint64_t bytes, const Visit& visit) const {
+  if (entry.is(LogWritesEntry::kDiscard)) return visit({.offset = entry.offset, .length = bytes});
+  std::vector<std::byte> data;
+  for (uint64_t done = 0; done < bytes;) {
+    const uint64_t begin = entry.data + done;
+    const off_t found = ::lseek(file_.fd(), static_cast<off_t>(begin), SEEK_DATA);
+    const bool hole = found < 0 && errno == ENXIO;  // up to the end
+    const uint64_t next = hole ? UINT64_MAX : found < 0 ? begin : static_cast<uint64_t>(found);
+    Piece piece{.offset = entry.offset + done, .length = std::min(next - begin, bytes - done) / kSector * kSector};
+    if (piece.length == 0) {
+      piece.length = std::min(bytes - done, kPiece);
+      data.resize(piece.length);
+      if (!read_at(file_.fd(), begin, data)) {
+        return Error{ErrorKind::kIo, concat("--log ", path_, ": ", errno_text(errno))};
+      }
+      piece.data = data;
+    }
+    if (Result<void> visited = visit(piece); !visited) return visited;
+    done += piece.length;
   }
-  return data;
+  return {};
 }
 
 }  // namespace acrn

@@ -2,8 +2,12 @@
 // checked, whoever wrote it.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "acrn/base/result.h"
@@ -24,20 +28,29 @@ struct LoggedWrite {
 
 class LogFile {
  public:
-  // Errors: kNoInput: it cannot be read, or is no log.
+  // A part of a write: bytes, or `length` zeroes where there are none.
+  struct Piece {
+    uint64_t offset = 0, length = 0;  // bytes of the disk
+    std::span<const std::byte> data = {};
+  };
+  using Visit = std::function<Result<void>(const Piece&)>;
+
+  // Errors: kNoInput: it cannot be read, is no log, or is damaged.
   static Result<LogFile> load(const std::string& path);
 
   const std::vector<LoggedWrite>& entries() const { return entries_; }
-  // Empty, or where the log stops making sense: what is before is here.
-  const std::string& damage() const { return damage_; }
-  // Of a write: its bytes; zeroes where the log ends, and of a discard. Errors: kIo.
-  Result<std::vector<std::byte>> read(const LoggedWrite& entry) const;
+  // Calls visit(piece) for the first `bytes` of a write, in order, of up to 1 MiB of data each. What was discarded is
+  // zeroes. Errors: kIo, and those of `visit`, with which it ends.
+  Result<void> each_piece(const LoggedWrite& entry, uint64_t bytes, const Visit& visit) const;
 
  private:
+  Error cannot_read(std::string_view why) const;
+  // At `at` in the file, which is moved behind it.
+  Result<LoggedWrite> load_entry(uint64_t sector, uint64_t size, uint64_t& at) const;
+
   UniqueFd file_;
   std::string path_;
   std::vector<LoggedWrite> entries_;
-  std::string damage_;
 };
 
 }  // namespace acrn

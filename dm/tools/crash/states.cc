@@ -30,6 +30,13 @@ class Epoch {
     for (size_t i = 1; i < count; i += step) {
       if (!visit(state(i + 1, [i](size_t k) { return k == i; }))) return false;
     }
+    for (size_t i = 0; i + 1 < count; i += step) {
+      const size_t over = next_over(i);
+      if (over == count) continue;
+      CrashState late = state(over + 1, [i](size_t k) { return k != i; });
+      late.extra.push_back(writes_[i]);
+      if (!visit(late)) return false;
+    }
     for (unsigned n = 0; n < most && count > 2; n++) {
       const uint64_t bits = random();
       std::vector<bool> chosen(count);
@@ -43,6 +50,18 @@ class Epoch {
   static constexpr uint64_t kSector = 512;
 
   bool fua(size_t i) const { return entries_[writes_[i]].is(LogWritesEntry::kFua); }
+
+  // The next write that has sectors of this one: a medium may have kept these of this one, and of the next one the
+  // rest. The count of writes: there is none.
+  size_t next_over(size_t i) const {
+    const LoggedWrite& write = entries_[writes_[i]];
+    for (size_t k = i + 1; k < writes_.size(); k++) {
+      const LoggedWrite& next = entries_[writes_[k]];
+      const bool over = write.offset < next.offset + next.length && next.offset < write.offset + write.length;
+      if (over) return fua(i) || fua(k) ? writes_.size() : k;
+    }
+    return writes_.size();
+  }
 
   template <class Wanted>
   CrashState state(size_t end, Wanted wanted, bool torn = false) const {

@@ -1,11 +1,39 @@
 #!/bin/sh
-# ext4 in a guest, with its writes logged: each state that a crash could have left is one that its journal mends. Without
-# barriers it is not.
-# COVERS(log=): ext4 survives every crash state; without barriers it does not
+# A guest's writes, logged: of each state that a crash could have left, ext4 and xfs make a whole file system, and SQLite a
+# whole database. Without barriers ext4 does not, and SQLite does not if it never waits for the disk.
+# COVERS(log=): ext4, xfs and SQLite survive every crash state; ext4 without barriers, and SQLite without syncs, do not
 . "${0%/*}/lib.sh"
 
-job crash <<'END'
-check 'mount' mount -t ext4 -o "$options" /dev/vda /mnt
+# logged <name> <assignments> <check>: what /job does on a copy of base.img, and what `vblk crash` says of its log. Leaves
+# $status.
+logged() {
+  cp base.img disk.img
+  serve disks -s "9,virtio-blk,disk.img,writeback,log=$1.log" -s 20,virtio-blk,"$ACRN_GUEST/tools.img",ro
+  echo "$script" | job "$1" "$2"
+  # shellcheck disable=SC2046
+  start "$1" $(plug disks 9) $(plug disks 20)
+  ended "$1"
+  done_well "$1"
+  served disks
+  timeout 100 vblk crash --base base.img --log "$1.log" --check "$3" --most 24 >said 2>err
+  status=$?
+  tail -n 3 said
+}
+survives() {
+  logged "$@"
+  expect_equal "$1: $(cat said err)" $status 0
+  rm -f "$1.log"
+}
+fails() {
+  logged "$@"
+  expect_equal "$1: exit status" $status 74
+  expect_contains "$1" "$(cat said)" 'fails: everything up to entry'
+  rm -f "$1.log" "$1.log.failed"
+}
+
+script=$(
+  cat <<'END'
+check 'mount' mount -t $type -o "$options" /dev/vda /mnt
 for round in 1 2 3; do
   mkdir /mnt/$round
   for file in 1 2 3 4 5 6 7 8; do echo "$round $file" >/mnt/$round/$file; done
@@ -16,26 +44,38 @@ done
 sync
 check 'umount' umount /mnt
 END
-script=$(cat crash.files/job)
-for way in barrier nobarrier; do
-  truncate -s 24M base.img
-  # Without checksums a journal trusts what it finds, as most file systems do.
-  expect "$way: mkfs" mkfs.ext4 -q -F -O ^metadata_csum,^metadata_csum_seed -J size=4 base.img
-  cp base.img disk.img
-  serve disks -s "9,virtio-blk,disk.img,writeback,log=$way.log"
-  echo "$script" | job $way "options=$way"
-  # shellcheck disable=SC2046
-  start $way $(plug disks 9)
-  ended $way
-  done_well $way
-  served disks
-  timeout 100 vblk crash --base base.img --log $way.log --check ext4 --most 24 >$way.said 2>$way.err
-  eval "$way=$?"
-  tail -n 3 $way.said
+)
+truncate -s 24M base.img
+# Without checksums a journal trusts what it finds, as most file systems do.
+expect 'mkfs.ext4' mkfs.ext4 -q -F -O ^metadata_csum,^metadata_csum_seed -J size=4 base.img
+survives barrier 'type=ext4 options=barrier' ext4
+fails nobarrier 'type=ext4 options=nobarrier' ext4
+mkdir probe
+if mkfs.xfs -q -f "$(truncate -s 300M base.img && echo base.img)" && mount -t xfs -o loop base.img probe 2>mount.err; then
+  umount probe
+  survives xfs 'type=xfs options=defaults' xfs
+else
+  echo "skipped: xfs ($(cat mount.err))"
+fi
+
+script=$(
+  cat <<'END'
+with_tools /dev/vdb
+mount -t ext4 /dev/vda /mnt
+for round in 1 2 3; do
+  check "round $round" sqlite3 /mnt/db "pragma synchronous=$synchronous; begin;
+    insert into t select value * 7919 % 10007, hex(randomblob(100)) from generate_series($round, 400);
+    delete from t where k % 3 = $round; commit;" >/dev/null
 done
-# shellcheck disable=SC2154
-expect_equal "with barriers: $(cat barrier.said)" "$barrier" 0
-# shellcheck disable=SC2154
-expect_equal 'without barriers: exit status' "$nobarrier" 74
-expect_contains 'without barriers' "$(cat nobarrier.said)" 'fails: everything up to entry'
+sync
+check 'umount' umount /mnt
+END
+)
+mkdir files
+sqlite3 files/db 'create table t(k, v); create index i on t(k);'
+rm -f base.img
+truncate -s 24M base.img
+expect 'mkfs.ext4' mkfs.ext4 -q -F -d files -O ^metadata_csum,^metadata_csum_seed -J size=4 base.img
+survives full 'synchronous=full' sqlite:/db
+fails off 'synchronous=off' sqlite:/db
 finish

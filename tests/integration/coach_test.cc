@@ -225,7 +225,7 @@ TEST(a_request_without_an_answer_is_told) {
   EXPECT_EQ(::flock(file.fd(), LOCK_EX), 0);  // the process that writes it is gone
   const auto all = coach(must(Trace::load(path)));
   EXPECT(names_of(all) == Names{"not-done-yet"});
-  EXPECT_CONTAINS(all.front().seen, "1 request has no answer when the trace ends, first #2");
+  EXPECT_CONTAINS(all.front().seen, "1 request has no answer when the trace or its queue ends, first #2");
 }
 
 TEST(counts_of_a_machine_tell_of_rules) {

@@ -104,6 +104,8 @@ TEST(a_request_is_traced_from_ring_to_ring) {
   EXPECT_EQ(write.status, VIRTIO_BLK_S_OK);
   EXPECT(write.stable);
   EXPECT(write.waiting_since <= write.taken && write.taken <= write.done);
+  EXPECT_EQ(write.avail_index, 0u);
+  EXPECT_EQ(write.ring_entries, 64u);
   EXPECT(events_of(trace, 0) == (std::vector{TraceEvent::kChain, TraceEvent::kSubmit, TraceEvent::kUsed}));
   const auto descriptors = trace.items()[write.chain].descriptors();
   EXPECT_EQ(descriptors.size(), 3u);
@@ -141,7 +143,7 @@ TEST(a_chain_is_drawn_with_what_is_wrong_where_it_is) {
   EXPECT_CONTAINS(first, "virtio 0.9.5 2.3.2");
   const std::string second = drawing(trace, 1);
   EXPECT_CONTAINS(second, "X next-out-of-range (value 0x309)");
-  EXPECT_CONTAINS(second, "not used before the trace ends");
+  EXPECT_CONTAINS(second, "when its queue was stopped or reset");
 }
 
 TEST(an_indirect_table_is_drawn_as_one) {
@@ -265,6 +267,37 @@ TEST(a_ring_without_room_counts_what_is_lost) {
   const auto* const lost = static_cast<const TraceRecord*>(begin);
   EXPECT_EQ(lost->event, static_cast<uint8_t>(TraceEvent::kLost));
   EXPECT_EQ(uint64_t{reinterpret_cast<const TraceValue*>(lost + 1)->value}, 3u);
+}
+
+TEST(what_a_reset_ends_is_not_with_the_device_any_more) {
+  TempDir dir;
+  std::vector<std::byte> data(kSector);
+  const Trace trace = trace_of(dir.path("t"), [&](TracedDisk& disk) {
+    RawGuest& guest = disk.guest();
+    guest.request(VIRTIO_BLK_T_IN, 0, data);
+    guest.set(0, guest.header(VIRTIO_BLK_T_IN, 0), 16, VRING_DESC_F_NEXT, 777);
+    guest.offer(0);
+    guest.kick();
+  });
+  EXPECT_EQ(trace.requests().size(), 2u);
+  EXPECT_EQ(trace.requests()[0].lost, 0u);
+  const TracedRequest& ended = trace.requests()[1];
+  EXPECT_EQ(ended.done, 0u);
+  EXPECT(ended.lost >= ended.taken && ended.lost <= trace.items().back().time);
+  EXPECT_EQ(ended.avail_index, 1u);
+}
+
+TEST(a_header_that_lies_is_refused) {
+  TempDir dir;
+  const std::string path = dir.path("t");
+  trace_of(path, [](TracedDisk&) {});
+  std::fstream file(path, std::ios::binary | std::ios::in | std::ios::out);
+  const Le32 entries = 32769;
+  file.seekp(offsetof(TraceFileHeader, queue_size));
+  // SAFETY: bytes may be read of anything.
+  file.write(reinterpret_cast<const char*>(&entries), sizeof(entries));
+  file.close();
+  EXPECT_CONTAINS(Trace::load(path).error().message, "a trace whose header makes no sense");
 }
 
 TEST(a_damaged_trace_is_read_up_to_the_damage) {

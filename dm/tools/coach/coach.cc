@@ -72,7 +72,7 @@ void add_unanswered(const Trace& trace, std::vector<Advice>& all) {
       {.kind = Advice::Kind::kHost,
        .name = "not-done-yet",
        .seen = concat(static_cast<uint64_t>(count), count == 1 ? " request has" : " requests have",
-                      " no answer when the trace ends, first #", first - requests.begin() + 1),
+                      " no answer when the trace or its queue ends, first #", first - requests.begin() + 1),
        .rule = "a device answers each chain, in any order",
        .source = "virtio 0.9.5 2.4.2",
        .cause = "The machine was ended, or the host's disk does not answer; io_timeout= tells of that.",

@@ -6,6 +6,7 @@
 #include <bit>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <set>
 
 #include "acrn/base/concat.h"
@@ -21,6 +22,8 @@ using Json = nlohmann::ordered_json;
 
 // Chains that the page has, beside those that break rules.
 constexpr size_t kFirstChains = 500, kSlowChains = 100, kWrongChains = 2000;
+// Requests that the page has: some 80 MB.
+constexpr size_t kMostRequests = size_t{1} << 21;
 
 constexpr std::string_view kTimeAndChain = R"_html(
 <h2>Over time</h2>
@@ -28,7 +31,7 @@ constexpr std::string_view kTimeAndChain = R"_html(
 <div class="bar"><button id="all">all of it</button><button id="before">one before</button>
 <button id="after">one after</button><button id="wrong">next that is wrong</button>
 <label>request <input id="number" type="number" min="1"></label></div>
-<canvas id="depth"></canvas><canvas id="latency"></canvas>
+<canvas id="depth"></canvas><canvas id="latency"></canvas><canvas id="signals"></canvas>
 <div class="legend"><span><i style="background:var(--read)"></i>read</span>
 <span><i style="background:var(--write)"></i>write</span><span><i style="background:var(--flush)"></i>flush</span>
 <span><i style="background:var(--other)"></i>other</span>
@@ -91,9 +94,14 @@ Json chain_json(const Trace& trace, const TracedRequest& request) {
   return {{"descriptors", std::move(descriptors)}};
 }
 
+// The requests of the page.
+std::span<const TracedRequest> page_requests(const Trace& trace) {
+  return trace.requests().first(std::min(trace.requests().size(), kMostRequests));
+}
+
 // Those that somebody may want to look at: the first, the slowest, and what is wrong.
 Json chains_json(const Trace& trace) {
-  const auto requests = trace.requests();
+  const auto requests = page_requests(trace);
   std::set<size_t> wanted;
   std::vector<std::pair<uint64_t, size_t>> slow;
   for (size_t i = 0, wrong = 0; i < requests.size(); i++) {
@@ -110,37 +118,46 @@ Json chains_json(const Trace& trace) {
   return chains;
 }
 
+// Microseconds that a request took. Below 0: it was not done; below -1: a reset has ended it, after 2 less.
+float latency_of(const TracedRequest& request) {
+  const auto after = [&request](uint64_t time) { return static_cast<float>(time - request.taken) / 1e3f; };
+  if (request.done != 0) return after(request.done);
+  return request.lost != 0 ? -2.0f - after(request.lost) : -1.0f;
+}
+
 Json data_of(const Trace& trace) {
-  const auto requests = trace.requests();
   const uint64_t begin = trace.header().started;
   const uint64_t last = trace.items().empty() ? begin : trace.items().back().time;
   const double unit = std::max(1.0, std::ceil(static_cast<double>(last - begin) / UINT32_MAX));  // nanoseconds
-  std::vector<uint32_t> taken, bytes, info;
+  const auto units = [begin, unit](uint64_t time) {
+    return static_cast<uint32_t>(static_cast<double>(time - std::min(begin, time)) / unit);
+  };
+  std::vector<uint32_t> taken, bytes, info, ring, kicks, interrupts;
   std::vector<float> latency;
   std::vector<double> sector;
   float slowest = 1;
-  size_t first = 0;
-  for (const TracedRequest& request : requests) {
+  std::optional<size_t> first;
+  for (const TracedRequest& request : page_requests(trace)) {
     const bool bad = request.errors != 0;
-    if (bad && first == 0) first = taken.size();
-    taken.push_back(static_cast<uint32_t>(static_cast<double>(request.taken - std::min(begin, request.taken)) / unit));
-    latency.push_back(request.done == 0 ? -1.0f : static_cast<float>(request.done - request.taken) / 1e3f);
+    if (bad && !first) first = taken.size();
+    taken.push_back(units(request.taken));
+    latency.push_back(latency_of(request));
     slowest = std::max(slowest, latency.back());
     sector.push_back(static_cast<double>(request.sector));
     bytes.push_back(static_cast<uint32_t>(std::min<uint64_t>(request.bytes, UINT32_MAX)));
     const uint8_t status = request.done == 0 ? uint8_t{0} : request.status;
     info.push_back(uint32_t{request.queue} << 16 | uint32_t{status} << 8 | (bad ? 0x80u : 0u) | type_index(request));
+    ring.push_back(uint32_t{request.ring_entries} << 16 | request.avail_index);
   }
-  return {{"seconds", trace.length()},
-          {"unit", unit / 1e9},
-          {"queue_size", uint32_t{trace.header().queue_size}},
-          {"slowest", slowest},
-          {"first", first},
-          {"taken", base64(taken)},
-          {"latency", base64(latency)},
-          {"sector", base64(sector)},
-          {"bytes", base64(bytes)},
-          {"info", base64(info)},
+  for (const TraceItem& item : trace.items()) {
+    auto& times = item.event() == TraceEvent::kInterrupt ? interrupts : kicks;
+    const bool wanted = item.event() == TraceEvent::kInterrupt ? item.record->detail != 0 : is_kick(item);
+    if (wanted && times.size() < kMostRequests) times.push_back(units(item.time));
+  }
+  return {{"seconds", trace.length()},   {"unit", unit / 1e9},     {"slowest", slowest},
+          {"first", first.value_or(0)},  {"taken", base64(taken)}, {"latency", base64(latency)},
+          {"sector", base64(sector)},    {"bytes", base64(bytes)}, {"info", base64(info)},
+          {"ring", base64(ring)},        {"kicks", base64(kicks)}, {"interrupts", base64(interrupts)},
           {"chains", chains_json(trace)}};
 }
 
@@ -193,6 +210,9 @@ std::string trace_page(const Trace& trace) {
   page += fmt::format("<h1>Slot {}: {}</h1><p>{:.3f} seconds, {} requests</p>\n", html_escaped(trace.slot()),
                       html_escaped(trace.disk()), trace.length(), trace.requests().size());
   page += "<h2>What to mend</h2>\n" + advice_section(trace);
+  if (trace.requests().size() > kMostRequests) {
+    page += fmt::format("<p>The first {} requests are drawn; vblk trace show has all.</p>\n", kMostRequests);
+  }
   page += kTimeAndChain;
   page += "<h2>Counts</h2>\n" + counts_table(trace);
   page += fmt::format(

@@ -7,20 +7,32 @@ const colour = (name) => getComputedStyle(document.documentElement).getPropertyV
 const byId = (id) => document.getElementById(id);
 
 function column(text, Type) {
-  const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+  if (Uint8Array.fromBase64) return new Type(Uint8Array.fromBase64(text).buffer);
+  const binary = atob(text), bytes = new Uint8Array(binary.length);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = binary.charCodeAt(i);
   return new Type(bytes.buffer);
 }
+function seconds(text) {
+  const units = column(text, Uint32Array), times = new Float64Array(units.length);
+  for (let i = 0; i < times.length; i++) times[i] = units[i] * trace.unit;
+  return times;
+}
 // In order of `taken`. Times are seconds since the trace began.
-const taken = Float64Array.from(column(trace.taken, Uint32Array), (n) => n * trace.unit);
-const latency = column(trace.latency, Float32Array); // microseconds; below 0: never done
+const taken = seconds(trace.taken);
+const latency = column(trace.latency, Float32Array); // microseconds; -1: not done; below: a reset ended it, after 2 less
 const sector = column(trace.sector, Float64Array);
 const bytes = column(trace.bytes, Uint32Array);
 const info = column(trace.info, Uint32Array); // queue << 16 | status << 8 | wrong << 7 | type
+const ring = column(trace.ring, Uint32Array); // entries of the ring << 16 | index of this one
+const signals = [seconds(trace.kicks), seconds(trace.interrupts)];
 const count = taken.length;
 const typeOf = (i) => info[i] & 0x7f, isWrong = (i) => (info[i] & 0x80) !== 0;
 const statusOf = (i) => (info[i] >> 8) & 0xff, queueOf = (i) => info[i] >>> 16;
-const doneAt = (i) => latency[i] < 0 ? Infinity : taken[i] + latency[i] / 1e6;
-const done = Float64Array.from({length: count}, (_, i) => doneAt(i)).sort();
+const after = (i) => (latency[i] >= 0 ? latency[i] : latency[i] === -1 ? Infinity : -2 - latency[i]) / 1e6;
+const doneAt = (i) => taken[i] + after(i); // or ended
+const done = new Float64Array(count);
+for (let i = 0; i < count; i++) done[i] = doneAt(i);
+done.sort();
 const end = Math.max(trace.seconds, 1e-6);
 
 // How many of the sorted times are at most t.
@@ -133,19 +145,40 @@ function drawLatency() {
   mark(c);
 }
 
+// How many kicks and interrupts there were in each column of pixels.
+function drawSignals() {
+  const c = prepare(byId('signals')), columns = Math.max(1, Math.floor(c.width - left - right));
+  const step = (view.to - view.from) / columns, half = (c.height - top_ - bottom) / 2;
+  frame(c, 'kicks, and interrupts below', [[0.5, '']]);
+  c.pen.fillStyle = colour('--soft');
+  signals.forEach((times, row) => {
+    const counts = new Uint32Array(columns);
+    for (let i = until(times, view.from); i < times.length && times[i] < view.to; i++) {
+      counts[Math.min(columns - 1, Math.floor((times[i] - view.from) / step))]++;
+    }
+    const most = counts.reduce((a, b) => Math.max(a, b), 1);
+    c.pen.textAlign = 'right';
+    c.pen.fillText(String(most), left - 6, top_ + (row ? 2 * half : 9));
+    c.pen.textAlign = 'left';
+    for (let x = 0; x < columns; x++) {
+      const h = Math.ceil(counts[x] / most * (half - 2));
+      c.pen.fillRect(left + x, row ? top_ + half + 1 : top_ + half - h, 1, h);
+    }
+  });
+  mark(c);
+}
+
 // The ring as it was when the chosen request was taken.
 function drawRing() {
   const c = prepare(byId('ring')), {pen, width, height} = c;
   if (chosen < 0) return;
-  const queue = queueOf(chosen), t = taken[chosen], entries = Math.max(1, trace.queue_size);
-  let made = 0, used = 0;
+  const queue = queueOf(chosen), t = taken[chosen], entries = ring[chosen] >>> 16;
   const flight = new Map(); // entry: request
   for (let i = 0; i <= chosen; i++) {
-    if (queueOf(i) !== queue) continue;
-    if (doneAt(i) > t) flight.set(made % entries, i); else used++;
-    made++;
+    if (queueOf(i) === queue && doneAt(i) > t) flight.set((ring[i] & 0xffff) % entries, i);
   }
-  const x0 = width / 2, y0 = height / 2, radius = Math.min(x0, y0) - 34;
+  const next = (ring[chosen] & 0xffff) + 1 & 0xffff, used = next - flight.size & 0xffff;
+  const x0 = width / 2, y0 = height / 2, radius = Math.min(x0, y0) - 44;
   const angle = (n) => n / entries * 2 * Math.PI - Math.PI / 2;
   for (let n = 0; n < entries; n++) {
     const request = flight.get(n), wide = 2 * Math.PI / entries * 0.82;
@@ -159,7 +192,7 @@ function drawRing() {
   pen.lineWidth = 1;
   pen.textAlign = 'center';
   pen.fillStyle = colour('--text');
-  for (const [n, label, far] of [[made, 'next', 24], [used, 'used', -24]]) {
+  for (const [n, label, far] of [[next, 'next', 24], [used, 'used', -24]]) {
     const a = angle(n % entries), r = radius + far;
     pen.fillText(label, x0 + Math.cos(a) * r, y0 + Math.sin(a) * r + 4);
   }
@@ -167,7 +200,7 @@ function drawRing() {
   pen.fillText(`queue ${queue}, ${entries} entries`, x0, y0 - 18);
   pen.fillStyle = colour('--text');
   pen.fillText(`${flight.size} with the device`, x0, y0 + 2);
-  pen.fillText(`${made} taken, ${used} given back`, x0, y0 + 22);
+  pen.fillText(`next index ${next}, used.idx ${used}`, x0, y0 + 22);
   pen.textAlign = 'left';
 }
 
@@ -185,7 +218,8 @@ function drawChain() {
   byId('number').value = i + 1;
   byId('what').textContent = `#${i + 1}: ${kind}` + (bytes[i] ? `, ${size(bytes[i])}` : '') +
       (typeOf(i) < 2 ? ` at sector ${sector[i]}` : '') + `; taken at ${time(taken[i])}, ` +
-      (latency[i] < 0 ? 'never done' : `status ${statusOf(i)} after ${time(latency[i] / 1e6)}`);
+      (latency[i] >= 0 ? `status ${statusOf(i)} after ${time(after(i))}` :
+      latency[i] === -1 ? 'not done before the trace ends' : `ended after ${time(after(i))}, by a reset of its queue`);
   const chain = trace.chains[i];
   if (!chain) {
     cell(table.insertRow(), 'Its descriptors are not in this page; vblk trace chain shows them.');
@@ -217,6 +251,7 @@ function draw() {
   colour.cache = Object.fromEntries(['--bad', ...new Set(colours)].map((name) => [name, colour(name)]));
   drawDepth();
   drawLatency();
+  drawSignals();
   drawRing();
   drawChain();
 }
@@ -229,13 +264,14 @@ function choose(i) {
 }
 
 // A click chooses the nearest request, a drag zooms, two clicks show all.
-for (const id of ['depth', 'latency']) {
+for (const id of ['depth', 'latency', 'signals']) {
   const canvas = byId(id);
   let begin = null;
   canvas.addEventListener('pointerdown', (e) => {
     begin = e.offsetX;
     canvas.setPointerCapture(e.pointerId);
   });
+  canvas.addEventListener('pointercancel', () => begin = null); // the page scrolls
   canvas.addEventListener('pointerup', (e) => {
     if (begin === null) return;
     const width = canvas.getBoundingClientRect().width;
@@ -269,6 +305,9 @@ byId('wrong').addEventListener('click', () => {
 });
 byId('number').addEventListener('change', (e) => choose(Number(e.target.value) - 1));
 window.addEventListener('resize', draw);
+const fromAddress = () => choose(Number(location.hash.slice(1)) - 1); // page.html#12
+window.addEventListener('hashchange', fromAddress);
 matchMedia('(prefers-color-scheme: dark)').addEventListener('change', draw);
 draw();
+fromAddress();
 document.body.dataset.drawn = Math.round(performance.now()); // milliseconds since the page was opened

@@ -14,7 +14,7 @@
 namespace acrn {
 namespace {
 
-constexpr size_t kMostQueues = 1024;
+constexpr size_t kMostQueues = 1024, kMostEntries = 32768;
 
 // What each event adds to its record, at least; descriptors come behind that of a chain.
 size_t body_bytes(TraceEvent event) {
@@ -99,7 +99,7 @@ Result<void> Trace::read_header(const std::string& path) {
   }
   const uint32_t begin = header_->header_bytes;
   if (begin < sizeof(TraceFileHeader) || begin % kTraceAlignment != 0 || begin > all.size() || header_->queues == 0 ||
-      header_->queues > kMostQueues) {
+      header_->queues > kMostQueues || header_->queue_size > kMostEntries) {
     return cannot_read(path, "a trace whose header makes no sense");
   }
   return {};
@@ -169,29 +169,44 @@ void Trace::merge() {
   }
 }
 
+// The requests of a queue that are not used by then.
+void Trace::end_requests(OpenRequests& open, uint64_t time) {
+  for (const auto& [head, request] : open) {
+    if (request != TraceItem::kNoRequest) requests_[request].lost = time;
+  }
+  open.clear();
+}
+
 void Trace::assemble() {
-  // The requests that are not used yet, by queue and head.
-  std::vector<std::vector<uint32_t>> open(header_->queues);
+  std::vector<OpenRequests> open(header_->queues);
+  std::vector<uint16_t> entries(header_->queues, static_cast<uint16_t>(std::max<uint32_t>(header_->queue_size, 1)));
   for (size_t i = 0; i < items_.size(); i++) {
     TraceItem& item = items_[i];
-    if (item.source == kTraceDevice || !is_of_chain(item.event())) continue;
     const TraceRecord& record = *item.record;
-    auto& heads = open[item.source];
-    if (record.head >= heads.size()) heads.resize(record.head + size_t{1}, TraceItem::kNoRequest);
-    uint32_t& slot = heads[record.head];
+    if (item.source == kTraceDevice) {
+      const bool known = record.head < header_->queues;
+      if (item.event() == TraceEvent::kQueueStart && known && record.number != 0) entries[record.head] = record.number;
+      if (item.event() == TraceEvent::kQueueStop && known) end_requests(open[record.head], item.time);
+      for (size_t q = 0; q < open.size() && item.event() == TraceEvent::kReset; q++) end_requests(open[q], item.time);
+    }
+    if (item.source == kTraceDevice || !is_of_chain(item.event())) continue;
+    uint32_t& slot = open[item.source].try_emplace(record.head, TraceItem::kNoRequest).first->second;
     switch (item.event()) {
       case TraceEvent::kChain: {
         const auto& chain = item.body<TraceChain>();
         const bool retried = (record.detail & TraceChain::kRetried) != 0 && slot != TraceItem::kNoRequest;
         if (!retried) {
           slot = static_cast<uint32_t>(requests_.size());
-          requests_.push_back({.waiting_since = chain.waiting_since, .taken = record.time});
+          requests_.push_back(
+              {.waiting_since = std::min<uint64_t>(chain.waiting_since, item.time), .taken = item.time});
         }
         TracedRequest& request = requests_[slot];
         request.chain = static_cast<uint32_t>(i);
         request.bytes = 0;
         request.queue = item.source;
         request.head = record.head;
+        request.avail_index = chain.avail_index;
+        request.ring_entries = entries[item.source];
         request.has_header = (record.detail & TraceChain::kHasHeader) != 0;
         request.type = chain.type;
         request.sector = chain.sector;

@@ -10,6 +10,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "acrn/base/result.h"
@@ -44,15 +45,18 @@ struct TracedRequest {
   static constexpr uint8_t kNoStatus = 0xff;
 
   uint64_t waiting_since = 0, taken = 0;
-  uint64_t done = 0;   // 0: the trace ends before
+  uint64_t done = 0;   // 0: never, or not before the trace ends
+  uint64_t lost = 0;   // when a reset or the end of its queue has ended it; 0: neither did
   uint64_t bytes = 0;  // asked of the disk
   uint64_t sector = 0;
   uint32_t type = 0;     // of the header
   uint32_t chain = 0;    // its kChain among the items
   uint32_t written = 0;  // the used length
   uint16_t queue = 0, head = 0;
-  uint16_t error = 0;   // errno of the host, the last one
-  uint16_t errors = 0;  // rules that it breaks
+  uint16_t avail_index = 0;   // its entry of the available ring is that, modulo
+  uint16_t ring_entries = 0;  // how many that has
+  uint16_t error = 0;         // errno of the host, the last one
+  uint16_t errors = 0;        // rules that it breaks
   uint8_t status = kNoStatus;
   bool has_header = false, stable = false;
 };
@@ -82,11 +86,15 @@ class Trace {
     return std::string(chars.begin(), std::find(chars.begin(), chars.end(), '\0'));
   }
 
+  // Of a queue, those that are not used yet, by head.
+  using OpenRequests = std::unordered_map<uint16_t, uint32_t>;
+
   Result<void> read_header(const std::string& path);
   void read_chunks();
   bool read_records(uint16_t source, std::span<const std::byte> bytes);
   void merge();
   void assemble();
+  void end_requests(OpenRequests& open, uint64_t time);
 
   std::vector<std::byte> bytes_;  // of the file
   const TraceFileHeader* header_ = nullptr;

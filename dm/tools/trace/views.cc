@@ -115,9 +115,8 @@ class ChainDrawing {
 
   std::vector<std::string> draw() {
     const TraceItem& item = trace_.items()[request_.chain];
-    const auto& chain = item.body<TraceChain>();
     title(item);
-    add(fmt::format("  avail[{}]  says {}", chain.avail_index % std::max<unsigned>(ring_size(), 1), request_.head));
+    add(fmt::format("  avail[{}]  says {}", request_.avail_index % request_.ring_entries, request_.head));
     for (const ChainRow& row : chain_rows(trace_, request_)) {
       add(unicode_ ? "    ↓" : "    |");
       descriptor(row);
@@ -129,8 +128,6 @@ class ChainDrawing {
  private:
   void add(std::string line) { lines_.push_back(std::move(line)); }
 
-  unsigned ring_size() const { return trace_.header().queue_size; }
-
   void title(const TraceItem& item) {
     add(fmt::format("{}: {}, queue {}, head {}", number_of(item.request), describe(request_), request_.queue,
                     request_.head));
@@ -139,6 +136,9 @@ class ChainDrawing {
       times +=
           fmt::format(", used {} later: {}, length {}", short_time(static_cast<double>(request_.done - request_.taken)),
                       status_name(request_.status), request_.written);
+    } else if (request_.lost != 0) {
+      times += fmt::format(", ended {} later, when its queue was stopped or reset",
+                           short_time(static_cast<double>(request_.lost - request_.taken)));
     } else {
       times += ", not used before the trace ends";
     }
@@ -277,6 +277,10 @@ std::vector<ChainRow> chain_rows(const Trace& trace, const TracedRequest& reques
   return rows;
 }
 
+bool is_kick(const TraceItem& item) {
+  return item.event() == TraceEvent::kTurn && item.record->detail <= static_cast<uint8_t>(TraceCause::kKickInline);
+}
+
 double quantile_of(std::vector<uint64_t>& times, double part) {
   if (times.empty()) return 0;
   const auto nth = times.begin() + static_cast<ptrdiff_t>(part * static_cast<double>(times.size() - 1));
@@ -315,9 +319,7 @@ Json trace_stats(const Trace& trace) {
   std::map<std::string, uint64_t> rules;
   uint64_t kicks = 0, sent = 0, unwanted = 0;
   for (const TraceItem& item : trace.items()) {
-    if (item.event() == TraceEvent::kTurn && item.record->detail <= static_cast<uint8_t>(TraceCause::kKickInline)) {
-      kicks++;
-    }
+    if (is_kick(item)) kicks++;
     if (item.event() == TraceEvent::kInterrupt) (item.record->detail != 0 ? sent : unwanted)++;
     if (item.event() == TraceEvent::kGuestError) rules[rule_name(item.body<TraceName>())]++;
   }

@@ -35,6 +35,9 @@ struct ChainRow {
 };
 std::vector<ChainRow> chain_rows(const Trace& trace, const TracedRequest& request);
 
+// The driver has made the device look at its ring.
+bool is_kick(const TraceItem& item);
+
 // Of so many times the one that the fraction `part` of them is not above; 0 without any. Their order changes.
 double quantile_of(std::vector<uint64_t>& times, double part);
 

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <fstream>
 #include <optional>
+#include <thread>
 
 #include "dm/block/log_writes.h"
 #include "dm/block/open.h"
@@ -66,7 +67,8 @@ struct LoggedDisk {
     disk = must(open_disk(options, "0:9:0"));
     rig.emplace(*disk.backend);
   }
-  int run(TestRequest request) { return rig->run(request); }
+  int run(TestRequest&& request) { return rig->run(request); }
+  int run(TestRequest& request) { return rig->run(request); }
 
   OpenedDisk disk;
   std::optional<BlockRig> rig;
@@ -139,6 +141,37 @@ TEST(the_log_made_again_is_the_disk) {
     }
     TestRequest all = TestRequest::read(0, kSize);
     EXPECT_EQ(disk.rig->run(all), 0);
+    expected = text(all.data());
+  }
+  std::string made(kSize, '\0');
+  for (const Logged& entry : read_log(path)) made.replace(entry.sector * 512, entry.data.size(), entry.data);
+  EXPECT(made == expected);
+}
+
+// Each on a loop and in a half of the disk of its own, which they write again and again.
+TEST(several_queues_have_one_log) {
+  TempDir dir;
+  const std::string path = dir.path("log");
+  std::string expected;
+  {
+    LoggedDisk disk(path);
+    BlockRig other(*disk.disk.backend);
+    const auto write_half = [](BlockRig& rig, uint64_t begin) {
+      for (uint64_t i = 0; i < 200; i++) {
+        std::vector<TestRequest> several;
+        for (uint64_t k = 0; k < 4; k++) {
+          several.push_back(TestRequest::write(begin + (i * 7 + k) % 64 * 4096, pattern(begin + i * 4 + k, 4096)));
+        }
+        if (i % 5 == 0) several.emplace_back(BlockOp::kFlush, 0, 0);
+        rig.run(several);
+        for (const TestRequest& each : several) EXPECT_EQ(each.error, 0);
+      }
+    };
+    std::thread second(write_half, std::ref(other), kSize / 2);
+    write_half(*disk.rig, 0);
+    second.join();
+    TestRequest all = TestRequest::read(0, kSize);
+    EXPECT_EQ(disk.run(all), 0);
     expected = text(all.data());
   }
   std::string made(kSize, '\0');

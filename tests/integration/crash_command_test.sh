@@ -61,6 +61,35 @@ run "$vblk" crash --base base.img --log other.log --check "$check"
 expect_equal "QEMU's log: exit status" "$status" 74
 expect_contains "QEMU's log" "$out" '4096 bytes at sector 8            there'
 
+# QEMU goes on with a log of ours, which is how another reader takes it: with flushes, discards, zeroes, and the empty
+# place of a flush that had not ended.
+truncate -s 1M base.img
+logged 'write -P 0x41 0 4k' flush 'discard 64k 64k' 'write -z 128k 64k'
+truncate -s 8M disk.log
+qemu-io -t writeback --image-opts driver=blklogwrites,file.driver=file,file.filename=disk.img,log.driver=file,log.filename=disk.log,log-append=on \
+  -c 'write -P 0x43 4k 4k' -c flush >qemu-io.log 2>&1 || fail "blklogwrites: $(cat qemu-io.log)"
+run "$vblk" crash --base base.img --log disk.log --check "$check"
+expect_equal 'a log that two have written' "$status$err" 0
+
+# --- what is killed leaves a log that is whole, with all that was done
+cp base.img disk.img
+"$acrn_dm" --serve nbd=. -s 9,virtio-blk,disk.img,writeback,log=disk.log vm1 2>err &
+server=$!
+pids+=("$server")
+await_socket vm1.9.0.sock "$server"
+stdbuf -oL qemu-io -f raw -t writeback 'nbd+unix:///?socket=vm1.9.0.sock' -c 'write -P 0x41 0 4k' -c flush \
+  -c 'write -P 0x43 4k 4k' -c 'write -P 0x44 64k 4k' -c 'sleep 60000' >qemu-io.log 2>&1 &
+client=$!
+pids+=("$client")
+await grep -q 'offset 65536' qemu-io.log
+kill -9 "$server" "$client"
+wait "$server" "$client" 2>/dev/null
+rm vm1.9.0.sock
+run "$vblk" crash --base base.img --log disk.log --check '[ "$(tr -dc D <% | wc -c)" != 4096 ]' --json
+expect_equal 'after kill -9: exit status' "$status" 74
+expect_contains 'after kill -9: what was done is there' "$out" '"flushed_entries":2,"mark":"","image":"disk.log.failed"'
+expect_contains 'after kill -9: the rest as well' "$out" '{"entry":4,"sector":128,"bytes":4096,"is":"there"}'
+
 refused 64 '--base is missing' "$vblk" crash --log disk.log --check ext4
 refused 64 '--check is missing' "$vblk" crash --base base.img --log disk.log
 refused 64 'no % for the image in it' "$vblk" crash --base base.img --log disk.log --check true
@@ -91,7 +120,30 @@ refused 66 '--log cut.log: it is damaged: entry 1 has data behind its end' "$vbl
 logged flush
 refused 66 '--log disk.log: nothing was written' "${crash[@]}" --check "$check"
 
+# --- the checks that have names: each finds what is broken, and only that
+# named <check> <bytes> <harm: at> <program> <argument...>: the program makes the file system
+named() {
+  local check=$1 size=$2 harm=$3
+  shift 3
+  have "$1" || { echo "skipped: --check $check ($1 is not installed)" && return; }
+  rm -f base.img
+  truncate -s "$size" base.img
+  "$@" base.img >mkfs.log 2>&1 || fail "$*: $(cat mkfs.log)"
+  head -c 4096 base.img >begin
+  [ "$check" != fat ] || printf '\1' | dd of=begin bs=1 seek=37 conv=notrunc status=none # it is mounted
+  logged 'write -s begin 0 4k' flush
+  run "${crash[@]}" --check "$check"
+  expect_equal "$check, which is whole: $out$err" "$status" 0
+  logged 'write -s begin 0 4k' flush "write -P 0x55 $harm 4k"
+  run "${crash[@]}" --check "$check"
+  expect_equal "$check, which is broken: exit status" "$status" 74
+}
+named ext4 16M 4096 mkfs.ext4 -q -F -b 4096
+named fat 16M 2048 mkfs.fat -F 16
+named btrfs 128M 65536 mkfs.btrfs -q
+
 # --- a whole disk that is discarded, and what a check says and leaves
+rm -f base.img
 truncate -s 64G base.img
 logged 'discard 0 1G' 'write -P 0x41 40G 4k' flush 'write -z 1G 1G' 'write -P 0x42 40G 4k'
 run "${crash[@]}" --check 'touch %.left; if [ "$(tail -c +42949672961 % | head -c 1)" = B ]; then echo it is B; exit 5; fi'

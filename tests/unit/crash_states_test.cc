@@ -129,6 +129,14 @@ TEST(of_many_writes_some_are_taken_and_the_last_state_has_all) {
   });
   EXPECT_EQ(most, log.size());
   EXPECT(count_states(log, 0) < 4 * kEach);
+  // At a mark it is known what has to be there.
+  log.insert(log.begin() + 1234, {.flags = LogWritesEntry::kMark, .mark = "here"});
+  bool marked = false;
+  for_each_state(log, 0, 1, [&](const CrashState& state) {
+    marked |= state.extra.size() == 1234 && state.extra.back() == 1233;
+    return true;
+  });
+  EXPECT(marked);
 }
 
 TEST(disks_are_one_if_all_their_sectors_are) {

@@ -205,8 +205,10 @@ class CrashRun {
     return state;
   }
 
-  std::string last_mark(size_t before) const {
-    for (size_t i = before; i-- > 0;) {
+  // Before the last write that the state has.
+  std::string last_mark(const CrashState& state) const {
+    const auto last = std::max_element(state.extra.begin(), state.extra.end());
+    for (size_t i = last != state.extra.end() ? *last : state.flushed; i-- > 0;) {
       if (log_.entries()[i].is(LogWritesEntry::kMark)) return log_.entries()[i].mark;
     }
     return "";
@@ -249,7 +251,7 @@ class CrashRun {
     nlohmann::ordered_json json{{"states", total_},
                                 {"checked", checked_},
                                 {"flushed_entries", state.flushed},
-                                {"mark", last_mark(state.flushed)},
+                                {"mark", last_mark(state)},
                                 {"image", options_.keep},
                                 {"status", ended.status},
                                 {"said", ended.said},
@@ -266,7 +268,7 @@ class CrashRun {
     if (options_.json) {
       return fmt::print("{}\n", json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
     }
-    const std::string mark = last_mark(state.flushed);
+    const std::string mark = last_mark(state);
     fmt::print("fails: everything up to entry {} is there{}, and behind it:\n", state.flushed,
                mark.empty() ? "" : concat(" (last mark: ", mark, ")"));
     for (const std::string& line : lines) fmt::print("{}\n", line);

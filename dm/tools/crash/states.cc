@@ -10,18 +10,22 @@ namespace {
 // The writes between two flushes.
 class Epoch {
  public:
-  Epoch(const std::vector<LoggedWrite>& entries, size_t begin, std::vector<size_t> writes)
-      : entries_(entries), begin_(begin), writes_(std::move(writes)) {}
+  // `marks`: how many of the writes were done by each.
+  Epoch(const std::vector<LoggedWrite>& entries, size_t begin, std::vector<size_t> writes, std::vector<size_t> marks)
+      : entries_(entries), begin_(begin), writes_(std::move(writes)), marks_(std::move(marks)) {}
 
   bool visit_all(unsigned most, std::mt19937_64& random, const std::function<bool(const CrashState&)>& visit) const {
     const size_t count = writes_.size(), step = count / kEach + 1;
+    const auto prefix = [](size_t) { return true; };
     if (!visit({.flushed = begin_, .extra = {}})) return false;
     for (size_t end = 1; end <= count; end += end < count ? std::min(step, count - end) : 1) {
-      const auto prefix = [](size_t) { return true; };
       if (!fua(end - 1) && entries_[writes_[end - 1]].length > kSector && !visit(state(end, prefix, true))) {
         return false;
       }
       if (!visit(state(end, prefix))) return false;
+    }
+    for (const size_t end : marks_) {
+      if (step > 1 && !visit(state(end, prefix))) return false;
     }
     for (size_t i = 0; i + 1 < count; i += step) {
       if (fua(i)) continue;
@@ -74,7 +78,7 @@ class Epoch {
 
   const std::vector<LoggedWrite>& entries_;
   const size_t begin_;
-  const std::vector<size_t> writes_;
+  const std::vector<size_t> writes_, marks_;
 };
 
 }  // namespace
@@ -83,12 +87,14 @@ void for_each_state(const std::vector<LoggedWrite>& entries, unsigned most, uint
                     const std::function<bool(const CrashState&)>& visit) {
   std::mt19937_64 random(seed);
   size_t begin = 0;
-  std::vector<size_t> writes;
+  std::vector<size_t> writes, marks;
   for (size_t i = 0; i <= entries.size(); i++) {
     const bool end = i == entries.size();
     if (!end && entries[i].writes()) writes.push_back(i);
+    if (!end && entries[i].is(LogWritesEntry::kMark)) marks.push_back(writes.size());
     if (!end && !entries[i].is(LogWritesEntry::kFlush)) continue;
-    if (!Epoch(entries, begin, std::exchange(writes, {})).visit_all(most, random, visit)) return;
+    if (!Epoch(entries, begin, std::exchange(writes, {}), std::exchange(marks, {})).visit_all(most, random, visit))
+      return;
     begin = i + 1;
   }
 }

@@ -17,8 +17,8 @@ struct CrashState {
 
 // Calls `visit` for each state, those of an earlier moment first, until it is false. Between two flushes: each prefix,
 // each prefix with its last write torn, each write missing and each alone, each over the next one that has sectors of
-// it (of more than kEach writes only so many, evenly spread), and by chance `most` other subsets. What is stable by
-// itself (FUA) is there from its moment on.
+// it (of more than kEach writes only so many, evenly spread, and the prefixes at marks), and by chance `most` other
+// subsets. What is stable by itself (FUA) is there from its moment on.
 inline constexpr size_t kEach = 256;
 void for_each_state(const std::vector<LoggedWrite>& entries, unsigned most, uint64_t seed,
                     const std::function<bool(const CrashState&)>& visit);

@@ -1,6 +1,7 @@
 #!/bin/sh
 # A guest's writes, logged: of each state that a crash could have left, ext4 and xfs make a whole file system, and SQLite a
 # whole database. Without barriers ext4 does not, and SQLite does not if it never waits for the disk.
+# The kernel's dm-log-writes makes logs that are read as ours.
 # COVERS(log=): ext4, xfs and SQLite survive every crash state; ext4 without barriers, and SQLite without syncs, do not
 . "${0%/*}/lib.sh"
 
@@ -78,4 +79,35 @@ truncate -s 24M base.img
 expect 'mkfs.ext4' mkfs.ext4 -q -F -d files -O ^metadata_csum,^metadata_csum_seed -J size=4 base.img
 survives full 'synchronous=full' sqlite:/db
 fails off 'synchronous=off' sqlite:/db
+
+# The kernel's own log, of a disk of ours on another one.
+rm -f base.img
+truncate -s 24M base.img
+truncate -s 32M kernel.log
+expect 'mkfs.ext4' mkfs.ext4 -q -F -O ^metadata_csum,^metadata_csum_seed -J size=4 base.img
+cp base.img disk.img
+serve disks -s 9,virtio-blk,disk.img,writeback -s 10,virtio-blk,kernel.log,writeback -s 20,virtio-blk,"$ACRN_GUEST/tools.img",ro
+job kernel <<'END'
+with_tools /dev/vdc
+check 'dmsetup' dmsetup create logged --table "0 $(cat /sys/block/vda/size) log-writes /dev/vda /dev/vdb"
+check 'mount' mount -t ext4 /dev/dm-0 /mnt
+for file in 1 2 3 4; do echo $file >/mnt/$file; done
+sync
+check 'mark' dmsetup message logged 0 mark four
+echo 'behind the mark' >/mnt/5
+sync
+check 'umount' umount /mnt
+check 'dmsetup' dmsetup remove logged
+END
+# shellcheck disable=SC2046
+start kernel $(plug disks 9) $(plug disks 10) $(plug disks 20)
+ended kernel
+done_well kernel
+served disks
+crash="timeout 100 vblk crash --base base.img --log kernel.log --check"
+$crash ext4 >said 2>err
+expect_equal "the kernel's log: $(cat said err)" $? 0
+$crash '! grep -q "behind the mark" %' >said 2>err
+expect_equal 'a state behind the mark: exit status' $? 74
+expect_contains 'a state behind the mark' "$(cat said)" '(last mark: four)'
 finish

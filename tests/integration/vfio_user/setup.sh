@@ -11,7 +11,7 @@ mkdir -p "$1/bin"
 folder=$(cd "$1" && pwd)
 
 {
-  (need busybox-static cpio kmod e2fsprogs socat fio sqlite3 xfsprogs) &&
+  (need busybox-static cpio kmod e2fsprogs socat dmsetup fio sqlite3 xfsprogs) &&
     qemu=$("$guest_dir/get_qemu.sh" "$guest_cache") &&
     kernel=$("$guest_dir/get_kernel.sh" linux-image-cloud-amd64 "$guest_cache")
 } 2>"$folder/why" || {
@@ -23,7 +23,7 @@ ln -s "$qemu" "$(realpath "$2")" "$(realpath "$3/host/answer")" "$(realpath "$4"
 ln -s "$kernel/vmlinuz" "$folder/"
 ln -s "$(realpath "$3")" "$folder/bare_metal"
 "$guest_dir/make_initrd.sh" "$folder/base.gz" --kernel "$kernel" --init "$tests/guest/guest.init" \
-  --module virtio_pci --module virtio_blk --module xfs
+  --module virtio_pci --module virtio_blk --module xfs --module dm_log_writes
 # The oldest and the newest kernel that Debian has, and a whole Debian, each as far as it can be had.
 for word in oldest:bullseye newest:sid; do
   to=$folder/${word%%:*}
@@ -44,7 +44,7 @@ if uboot=$("$guest_dir/get_uboot.sh" "$guest_cache" 2>"$folder/uboot/missing"); 
 fi
 # These with their libraries are too much for an initramfs.
 "$guest_dir/make_root.sh" "$folder/tools" --file fio:/tools/fio --file mkfs.ext4:/tools/mkfs.ext4 \
-  --file sqlite3:/tools/sqlite3
+  --file sqlite3:/tools/sqlite3 --file dmsetup:/tools/dmsetup
 truncate -s $(($(du -sm "$folder/tools" | cut -f 1) * 9 / 8 + 8))M "$folder/tools.img"
 mkfs.ext4 -q -F -O ^has_journal -m 0 -d "$folder/tools" "$folder/tools.img"
 rm -rf "$folder/tools"

@@ -269,7 +269,7 @@ int WriteLog::put_entry(const Entry& entry) {
   head.flags = entry.flags;
   head.data_bytes = entry.mark.size();
   std::memcpy(sector.data(), &head, sizeof(head));
-  std::memcpy(sector.data() + sizeof(head), entry.mark.data(), entry.mark.size());
+  if (!entry.mark.empty()) std::memcpy(sector.data() + sizeof(head), entry.mark.data(), entry.mark.size());
   if (const int error = put(sector.data(), sector.size()); error != 0) return error;
   if (entry.length == 0 || (entry.flags & LogWritesEntry::kDiscard) != 0) return 0;
   return entry.data.empty() ? put_zeroes(entry.length) : put(entry.data.data(), entry.data.size());

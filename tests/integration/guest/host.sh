@@ -130,23 +130,30 @@ case $verb in
       printf "skipped: there is no ACRN driver: %s\n" "$(tail -n 1 "$folder/no_driver")"
       exit 77
     fi
+    own=$root
+    if [ "$1" = debian_test.sh ]; then
+      { [ ! -e "$root/guest/firmware/missing" ] || ! cp "$root/guest/firmware/missing" "$folder/why"; } &&
+        debian=$("$guest_dir/get_debian_disk.sh" "$guest_cache" 2>"$folder/why") ||
+        { printf 'skipped: %s\n' "$(tail -n 1 "$folder/why")" && exit 77; }
+      own=$folder/debian
+      rm -rf "$own"
+      cp -al "$root" "$own"
+      if command -v qemu-img >/dev/null && command -v qemu-storage-daemon >/dev/null; then
+        qemu-img convert -O qcow2 "$debian" "$own/guest/debian.qcow2"
+        add_file "$own" qemu-storage-daemon
+      else
+        cp --sparse=always "$debian" "$own/guest/"
+      fi
+    fi
     if [ -e "$folder/direct" ]; then
-      export ACRN_GUEST=$root/guest ACRN_GUEST_HYPERVISOR=${2:-kvm} PATH=$root/usr/bin:$root/usr/sbin
+      export ACRN_GUEST=$own/guest ACRN_GUEST_HYPERVISOR=${2:-kvm} PATH=$own/usr/bin:$own/usr/sbin
       exec busybox sh "$here/$1"
     fi
     # QEMU's emulation ends by an assertion when a guest's guest, as this firmware, writes its task priority (CR8) while an
     # interrupt waits: 7.2 and 10.1 do. So a machine of its own, and some more.
     if [ "$1" = firmware_test.sh ] || [ "$1" = debian_test.sh ]; then
-      own=$root seconds=150
-      if [ "$1" = debian_test.sh ]; then
-        { [ ! -e "$root/guest/firmware/missing" ] || ! cp "$root/guest/firmware/missing" "$folder/why"; } &&
-          debian=$("$guest_dir/get_debian_disk.sh" "$guest_cache" 2>"$folder/why") ||
-          { printf 'skipped: %s\n' "$(tail -n 1 "$folder/why")" && exit 77; }
-        own=$folder/debian seconds=300
-        rm -rf "$own"
-        cp -al "$root" "$own"
-        ln "$debian" "$own/guest/" 2>/dev/null || cp --sparse=always "$debian" "$own/guest/"
-      fi
+      seconds=150
+      [ "$1" = firmware_test.sh ] || seconds=300
       for try in 1 2 3 4 5; do
         status=0
         "$guest_dir/emulated_host.sh" run --root "$own" --memory 1536M --timeout $seconds -- \
@@ -155,7 +162,6 @@ case $verb in
         echo "QEMU has ended by its assertion ($try)"
         [ $try -lt 5 ] || { echo 'skipped: QEMU ends by an assertion each time' && exit 77; }
       done
-      [ "$own" = "$root" ] || rm -rf "$own"
       cat "$folder/firmware.log"
       exit $status
     fi
@@ -167,7 +173,7 @@ case $verb in
     ;;
   stop)
     "$guest_dir/emulated_host.sh" stop --state "$state"
-    rm -rf "$root"
+    rm -rf "$root" "$folder/debian"
     ;;
   *) usage 64 ;;
 esac

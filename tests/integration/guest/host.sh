@@ -53,6 +53,13 @@ another_kernel() {
   fi
 }
 
+# The root of a machine of a test's own, which it may add to: $own.
+copied_root() {
+  own=$folder/copied
+  rm -rf "$own"
+  cp -al "$root" "$own"
+}
+
 case $verb in
   start)
     places=("$@")
@@ -130,20 +137,21 @@ case $verb in
       printf "skipped: there is no ACRN driver: %s\n" "$(tail -n 1 "$folder/no_driver")"
       exit 77
     fi
-    own=$root
+    own=$root seconds=150
     if [ "$1" = debian_test.sh ]; then
       { [ ! -e "$root/guest/firmware/missing" ] || ! cp "$root/guest/firmware/missing" "$folder/why"; } &&
         debian=$("$guest_dir/get_debian_disk.sh" "$guest_cache" 2>"$folder/why") ||
         { printf 'skipped: %s\n' "$(tail -n 1 "$folder/why")" && exit 77; }
-      own=$folder/debian
-      rm -rf "$own"
-      cp -al "$root" "$own"
-      if command -v qemu-img >/dev/null && command -v qemu-storage-daemon >/dev/null; then
-        qemu-img convert -O qcow2 "$debian" "$own/guest/debian.qcow2"
-        add_file "$own" qemu-storage-daemon
-      else
-        cp --sparse=always "$debian" "$own/guest/"
-      fi
+      copied_root
+      cp --sparse=always "$debian" "$own/guest/"
+      seconds=300
+    fi
+    # Firmware's disk is an image of a format, where there is a reader for it.
+    if [ "$1" = firmware_test.sh ] && [ -e "$root/guest/firmware/disk.img" ] && command -v qemu-img >/dev/null &&
+      command -v qemu-storage-daemon >/dev/null; then
+      copied_root
+      qemu-img convert -O qcow2 "$root/guest/firmware/disk.img" "$own/guest/firmware/disk.qcow2"
+      for part in qemu-img qemu-storage-daemon; do add_file "$own" $part; done
     fi
     if [ -e "$folder/direct" ]; then
       export ACRN_GUEST=$own/guest ACRN_GUEST_HYPERVISOR=${2:-kvm} PATH=$own/usr/bin:$own/usr/sbin
@@ -152,8 +160,6 @@ case $verb in
     # QEMU's emulation ends by an assertion when a guest's guest, as this firmware, writes its task priority (CR8) while an
     # interrupt waits: 7.2 and 10.1 do. So a machine of its own, and some more.
     if [ "$1" = firmware_test.sh ] || [ "$1" = debian_test.sh ]; then
-      seconds=150
-      [ "$1" = firmware_test.sh ] || seconds=300
       for try in 1 2 3 4 5; do
         status=0
         "$guest_dir/emulated_host.sh" run --root "$own" --memory 1536M --timeout $seconds -- \
@@ -173,7 +179,7 @@ case $verb in
     ;;
   stop)
     "$guest_dir/emulated_host.sh" stop --state "$state"
-    rm -rf "$root" "$folder/debian"
+    rm -rf "$root" "$folder/copied"
     ;;
   *) usage 64 ;;
 esac

@@ -43,7 +43,7 @@ bool has_sector(const TracedRequest& request) {
 
 std::string describe(const TracedRequest& request) {
   if (!request.has_header) return "a request whose header cannot be read";
-  const std::string type = request_type(request.type);
+  std::string type = request_type(request.type);
   if (!has_sector(request)) return type;
   return concat(type, request.bytes != 0 ? concat(" of ", bytes_text(request.bytes)) : "", " at sector ",
                 request.sector);
@@ -74,8 +74,8 @@ std::string details(const Trace& trace, const TraceItem& item) {
     }
     case TraceEvent::kSubmit: {
       const auto& extent = item.body<TraceExtent>();
-      const std::string what = concat(number_of(item.request), " ", operation(record.detail),
-                                      (record.detail & kTraceStable) != 0 ? ", stable" : "");
+      std::string what = concat(number_of(item.request), " ", operation(record.detail),
+                                (record.detail & kTraceStable) != 0 ? ", stable" : "");
       if (extent.length == 0) return what;
       return concat(what, ", ", bytes_text(extent.length), " at byte ", uint64_t{extent.offset});
     }

@@ -119,6 +119,7 @@ Result<void> run_command(std::string_view name, const SessionOptions& session, c
 }
 
 int report(const Error& error) {
+  std::fflush(stdout);  // what was printed before stands before it
   std::fprintf(stderr, "vblk: %s\n", one_line(error.message).c_str());
   return static_cast<int>(error.kind);
 }

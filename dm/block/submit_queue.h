@@ -29,6 +29,9 @@ class SubmitQueue {
     return true;
   }
 
+  // A call of ours is on the stack.
+  bool running() const { return running_; }
+
   // Calls handle(BlockRequest&) for each request, oldest first, until there is none. The request may be gone when
   // `handle` returns.
   template <typename Handle>

@@ -212,15 +212,21 @@ constexpr VblkOption kCrash[] = {
      .argument = "<command>",
      .help = "with % for the image; or ext4, xfs, btrfs, fat, sqlite:<path>",
      .target = &Line::check,
-     .manual =
-         "A command, run by sh, that fails if the image is broken; it has % where the image is to stand. Or ext4, "
-         "btrfs or fat for what checks these."},
+     .manual = "A command, run by sh, that fails if the image is broken; it has % where the image is to stand, in a "
+               "folder of "
+               "its own. Or ext4, xfs, btrfs, fat or sqlite:<path> for what checks these."},
     {.names = "--most",
      .argument = "<n>",
      .help = "subsets by chance between two flushes (default 16)",
      .target = &Line::most,
      .manual = "Subsets of the writes between two flushes that are taken by chance, beside each prefix, each write "
                "missing, each alone and each torn; 16 by default."},
+    {.names = "--atomic",
+     .argument = "<bytes>",
+     .help = "that a medium writes whole (default 512, or the log's sector)",
+     .target = &Line::atomic,
+     .manual = "What a medium writes whole, from a multiple of that on: 512 by default, or the sector of the log if it "
+               "is larger; 4096 for a disk that says so."},
     {.names = "--parallel", .argument = "<n>", .help = "checks at a time (default: CPUs)", .target = &Line::parallel},
     {.names = "--check-seconds",
      .argument = "<n>",

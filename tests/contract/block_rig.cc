@@ -129,6 +129,28 @@ void expect_one_read_to_fail_alone(BlockRig& rig, uint64_t size) {
   }
 }
 
+void expect_a_sink_to_be_left_alone(BlockRig& rig) {
+  struct CountingSink final : BlockSink {
+    int done = 0, batches = 0;
+    void request_done(BlockRequest&) override { done++; }
+    void batch_done() override { batches++; }
+  };
+  CountingSink first, second;
+  TestRequest requests[] = {TestRequest::write(0, pattern(1, 1024)), TestRequest::write(4096, pattern(2, 1024))};
+  std::binary_semaphore both{0};
+  rig.loop().post([&] {
+    for (auto [request, sink] : {std::pair{&requests[0], &first}, std::pair{&requests[1], &second}}) {
+      request->sink = sink;
+      BlockRequest* const one = request;
+      rig.channel().submit({&one, 1});
+    }
+    both.release();
+  });
+  both.acquire();
+  EXPECT_EQ(first.done + second.done, 2);
+  EXPECT_EQ(first.batches + second.batches, 0);
+}
+
 void expect_one_flush_to_fail_alone(BlockRig& rig) {
   EXPECT_EQ(rig.run(TestRequest::write(0, pattern(1, 2 << 20))), 0);
   std::vector<TestRequest> batch;

@@ -76,6 +76,8 @@ class BlockRig final : private BlockSink {
 
 // For every engine. One read of many goes past the end of a file that was truncated from `size` by 4096 bytes.
 void expect_one_read_to_fail_alone(BlockRig& rig, uint64_t size);
+// A write that is done inside submit(), and then one of another sink: the first one may be gone by then.
+void expect_a_sink_to_be_left_alone(BlockRig& rig);
 // One flush among reads, after a write of 2 MiB that the medium cannot take.
 void expect_one_flush_to_fail_alone(BlockRig& rig);
 

@@ -39,6 +39,7 @@ class FaultyDisk {
     EXPECT_EQ(run(request), 0);
     return request.data();
   }
+  BlockRig& rig() { return *rig_; }
 
  private:
   std::unique_ptr<BlockBackend> backend_;
@@ -89,6 +90,11 @@ TEST(a_short_write_has_done_its_first_half) {
   EXPECT_EQ(small.write(0, pattern(1, 512)), EIO);  // there is no half of a sector
   TestRequest flush(BlockOp::kFlush, 0, 0);
   EXPECT_EQ(small.run(flush), EIO);
+}
+
+TEST(a_disk_with_faults_leaves_sinks_alone_that_it_has_told) {
+  FaultyDisk disk("any:short");
+  expect_a_sink_to_be_left_alone(disk.rig());
 }
 
 TEST(a_delay_carries_the_request_out_later) {

@@ -253,6 +253,12 @@ TEST(a_large_write_needs_little_memory) {
   for (const Logged& entry : entries) EXPECT(entry.data == std::string(1 << 20, 'x'));
 }
 
+TEST(a_logged_disk_leaves_sinks_alone_that_it_has_told) {
+  TempDir dir;
+  LoggedDisk disk(dir.path("log"));
+  expect_a_sink_to_be_left_alone(*disk.rig);
+}
+
 TEST(many_writes_at_once_wait_for_room_and_are_all_done) {
   TempDir dir;
   const std::string path = dir.path("log");

@@ -156,14 +156,44 @@ mkdir "$TMPDIR"
 run "${crash[@]}" --check '[ -e % ]'
 expect_equal 'a folder with a quote in its name' "$status$err" 0
 
-# --- a signal ends it, its checks and its folder
-"${crash[@]}" --check 'if [ -e slow ]; then sleep 600; fi; touch slow; [ -e % ]' 2>err &
-pid=$!
-pids+=("$pid")
-await test -e slow
-kill "$pid"
-wait "$pid"
-expect_equal 'ended by a signal: exit status' "$?" 70
-expect_contains 'ended by a signal' "$(cat err)" 'crash: ended by signal 15'
-expect_equal 'what it leaves' "$(ls -A "$TMPDIR")" ''
+# --- what a check leaves is not there for the next one, also not when a state is reduced; no text goes to a terminal as it is
+rm -f base.img
+truncate -s 1M base.img
+logged 'write -P 0x41 0 4k' 'write -P 0x42 4k 4k' 'write -P 0x43 8k 4k' flush
+run "${crash[@]}" --check 'mkdir %.d && printf "\033[2J" && [ "$(tr -dc B <% | wc -c)" = 0 ]'
+expect_equal 'of three writes that leave a folder' "$(printf '%s\n' "$out" | grep -c missing)" 2
+expect_contains 'what the check said' "$out" 'the check: exit status 1: \x1b[2J'
+run "${crash[@]}" --atomic 4096 --check '[ "$(tr -dc B <% | wc -c)" != 2048 ]'
+expect_equal 'a disk of 4 KiB sectors' "$status$err" 0
+refused 64 '--atomic 1000: give a power of two from 512 to 65536' "${crash[@]}" --check true% --atomic 1000
+cp disk.log kept.log
+refused 64 '--keep ./disk.log: that is disk.log; name another file' "${crash[@]}" --check true% --keep ./disk.log
+refused 64 '--keep base.img: that is base.img; name another file' "${crash[@]}" --check true% --keep base.img
+cmp disk.log kept.log || fail 'the log has changed'
+
+# --- images and the log on file systems of their own
+if [ -w /dev/shm ] && [ "$(stat -f -c %i /dev/shm)" != "$(stat -f -c %i .)" ]; then
+  other=$(mktemp -d /dev/shm/acrn-test-XXXXXX)
+  cp base.img "$other/"
+  run "$vblk" crash --base "$other/base.img" --log disk.log --check '[ "$(tr -dc B <% | wc -c)" = 0 ]' --keep "$other/kept.img"
+  expect_equal 'other file systems: exit status' "$status" 74
+  expect_equal 'other file systems: the image' "$(tr -dc B <"$other/kept.img" | wc -c)" 2048
+  rm -r "$other"
+else
+  echo 'skipped: images on another file system (/dev/shm)'
+fi
+
+# --- a signal ends it, its checks and its folder; so do two
+for signals in TERM 'TERM HUP'; do
+  rm -f slow
+  "${crash[@]}" --check 'if [ -e slow ]; then sleep 600; fi; touch slow; [ -e % ]' 2>err &
+  pid=$!
+  pids+=("$pid")
+  await test -e slow
+  for signal in $signals; do kill -s "$signal" "$pid"; done
+  wait "$pid" 2>/dev/null
+  ended=$?
+  [ "$signals" != TERM ] || expect_equal 'ended by a signal' "$ended$(cat err)" '70vblk: crash: ended by signal 15'
+  expect_equal "what is left after $signals" "$(ls -A "$TMPDIR")" ''
+done
 finish

@@ -6,7 +6,9 @@
 #include <sys/wait.h>
 
 #include <algorithm>
+#include <cstring>
 #include <fstream>
+#include <nlohmann/json.hpp>
 
 #include "dm/devices/device_table.h"
 #include "dm/loopback/raw_guest.h"
@@ -298,6 +300,29 @@ TEST(a_header_that_lies_is_refused) {
   file.write(reinterpret_cast<const char*>(&entries), sizeof(entries));
   file.close();
   EXPECT_CONTAINS(Trace::load(path).error().message, "a trace whose header makes no sense");
+}
+
+TEST(a_chain_of_no_queue_is_damage) {
+  TempDir dir;
+  const std::string path = dir.path("t");
+  trace_of(path, [](TracedDisk& disk) {
+    std::vector<std::byte> data(kSector);
+    disk.guest().request(VIRTIO_BLK_T_IN, 0, data);
+  });
+  std::ifstream in(path, std::ios::binary);
+  std::string bytes((std::istreambuf_iterator<char>(in)), {});
+  for (size_t at = sizeof(TraceFileHeader); at < bytes.size();) {
+    TraceChunk chunk{};
+    std::memcpy(&chunk, &bytes[at], sizeof(chunk));
+    chunk.source = kTraceDevice;
+    std::memcpy(&bytes[at], &chunk, sizeof(chunk));
+    at += sizeof(chunk) + chunk.bytes;
+  }
+  std::ofstream(path, std::ios::binary | std::ios::trunc) << bytes;
+  const Trace trace = must(Trace::load(path));
+  EXPECT_CONTAINS(trace.damage(), "is damaged");
+  lines_of(trace);
+  for (const TraceItem& item : trace.items()) trace_json(trace, item);
 }
 
 TEST(a_damaged_trace_is_read_up_to_the_damage) {

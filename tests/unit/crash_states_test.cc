@@ -40,20 +40,21 @@ std::vector<LoggedWrite> entries(const std::string& text) {
 }
 
 // Each state, as what is there: the flushed part, a ':', and the rest in its order; '~' behind a write that is torn.
-std::set<std::string> states_of(const std::string& text, unsigned most = 0) {
+std::set<std::string> states_of(const std::string& text, unsigned most = 0, uint64_t atomic = 512) {
   const std::vector<LoggedWrite> log = entries(text);
   std::string letters;
   for (const char c : text) letters += c == '!' ? std::string() : std::string(1, c);
   std::set<std::string> states;
   uint64_t count = 0;
-  for_each_state(log, most, 1, [&](const CrashState& state) {
+  const StateOptions options{.most = most, .atomic = atomic};
+  for_each_state(log, options, [&](const CrashState& state) {
     std::string name = letters.substr(0, state.flushed) + ":";
     for (const size_t i : state.extra) name += letters[i];
     states.insert(name + (state.torn ? "~" : ""));
     count++;
     return true;
   });
-  EXPECT_EQ(count, count_states(log, most));
+  EXPECT_EQ(count, count_states(log, options));
   return states;
 }
 
@@ -97,7 +98,14 @@ TEST(of_the_writes_between_two_flushes_each_prefix_each_alone_and_all_but_each_a
   EXPECT(states_of("abc|d") == (Names{":", ":a", ":ab", ":abc", ":bc", ":ac", ":b", ":c", "abc|:", "abc|:d"}));
 }
 
-TEST(a_write_of_several_sectors_may_be_torn) { EXPECT(states_of("0") == (Names{":", ":0~", ":0"})); }
+TEST(a_write_of_several_sectors_may_be_torn_where_two_of_them_meet) {
+  EXPECT(states_of("0") == (Names{":", ":0~", ":0"}));
+  EXPECT(states_of("0", 0, 4096) == (Names{":", ":0"}));
+  EXPECT(states_of("7", 0, 4096) == (Names{":", ":7~", ":7"}));  // its second sector is in the next 4 KiB
+  EXPECT_EQ(torn_bytes({.offset = 7 * kSector, .length = 2 * kSector, .mark = {}}, 4096), kSector);
+  EXPECT_EQ(torn_bytes({.offset = 0, .length = 3 * kSector, .mark = {}}, 512), 2 * kSector);
+  EXPECT_EQ(torn_bytes({.offset = 0, .length = 16384, .mark = {}}, 4096), 8192u);
+}
 
 TEST(a_stable_write_is_there_from_its_moment_on_and_whole) {
   EXPECT(states_of("ab!c") == (Names{":", ":a", ":ab", ":abc", ":bc", ":b"}));
@@ -123,16 +131,16 @@ TEST(of_many_writes_some_are_taken_and_the_last_state_has_all) {
   std::vector<LoggedWrite> log;
   for (uint64_t i = 0; i < 5000; i++) log.push_back({.offset = i * kSector, .length = kSector, .mark = {}});
   size_t most = 0;
-  for_each_state(log, 0, 1, [&](const CrashState& state) {
+  for_each_state(log, {.most = 0}, [&](const CrashState& state) {
     most = std::max(most, state.extra.size());
     return true;
   });
   EXPECT_EQ(most, log.size());
-  EXPECT(count_states(log, 0) < 4 * kEach);
+  EXPECT(count_states(log, {.most = 0}) < 4 * kEach);
   // At a mark it is known what has to be there.
   log.insert(log.begin() + 1234, {.flags = LogWritesEntry::kMark, .mark = "here"});
   bool marked = false;
-  for_each_state(log, 0, 1, [&](const CrashState& state) {
+  for_each_state(log, {.most = 0}, [&](const CrashState& state) {
     marked |= state.extra.size() == 1234 && state.extra.back() == 1233;
     return true;
   });

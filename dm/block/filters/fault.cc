@@ -163,7 +163,7 @@ class FaultChannel final : public BlockChannel, private BlockSink {
   void request_done(BlockRequest& request) override {
     const std::unique_ptr<Half> half(static_cast<Half*>(&request));  // the sink of halves alone
     half->whole->error = half->error != 0 ? half->error : half->error_of_whole;
-    halves_.done(*half->whole);
+    incoming_.running() ? half->whole->sink->request_done(*half->whole) : halves_.done(*half->whole);
   }
   void batch_done() override { halves_.end(); }
 

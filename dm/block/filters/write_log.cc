@@ -15,6 +15,7 @@
 #include "acrn/block/iovec_cursor.h"
 #include "dm/base/errno_text.h"
 #include "dm/base/replaced_file.h"
+#include "dm/base/whole_io.h"
 #include "dm/block/filters/filter.h"
 #include "dm/block/log_writes.h"
 #include "dm/block/request_list.h"
@@ -43,7 +44,7 @@ class LogChannel final : public BlockChannel, private BlockSink {
 
   void submit(std::span<BlockRequest* const> batch) override {
     incoming_.push(batch);
-    pump();
+    pump(true);
   }
   void cancel_waiting() override {
     below_->cancel_waiting();
@@ -67,25 +68,26 @@ class LogChannel final : public BlockChannel, private BlockSink {
     iovec vector{};
   };
 
-  // SAFETY: every request whose sink we are, and every one in again_, is the base of a Logged.
+  // SAFETY: every request whose sink we are is the base of a Logged.
   static Logged& logged_of(BlockRequest& request) { return static_cast<Logged&>(request); }
 
-  // All requests go below from here: what is done inside only queues.
-  void pump() {
-    incoming_.run([this] {
-      while (send_one()) {
+  // All work is done here: what happens inside (a request that is done at once, a sink that submits) only queues.
+  void pump(bool in_submit) {
+    incoming_.run([&] {
+      in_submit_ = in_submit;
+      while (work_once()) {
       }
     });
   }
 
-  bool send_one() {
-    if (BlockRequest* const next = again_.pop()) {
-      send_piece(logged_of(*next));
+  bool work_once() {
+    if (BlockRequest* const done = returned_.pop()) {
+      step(logged_of(*done));
     } else if (BlockRequest* const waiting = copied_ < kMostCopied ? waiting_.pop() : nullptr) {
       begin(*waiting);
     } else if (BlockRequest* const request = incoming_.pop()) {
       if (request->op == BlockOp::kRead) {
-        below_->submit({&request, 1});
+        pass(*request);
       } else if (request->op == BlockOp::kWrite && copied_ >= kMostCopied) {
         waiting_.push(*request);
       } else {
@@ -95,6 +97,12 @@ class LogChannel final : public BlockChannel, private BlockSink {
       return false;
     }
     return true;
+  }
+
+  // The request's own sink is told of it.
+  void pass(BlockRequest& request) {
+    if (!in_submit_) sinks_.note(*request.sink);
+    send(request);
   }
 
   void begin(BlockRequest& request) {
@@ -127,23 +135,23 @@ class LogChannel final : public BlockChannel, private BlockSink {
     send(logged);
   }
 
-  void send(Logged& logged) {
-    BlockRequest* const request = &logged;
-    below_->submit({&request, 1});
+  void send(BlockRequest& request) {
+    BlockRequest* const one = &request;
+    below_->submit({&one, 1});
   }
 
   void request_done(BlockRequest& request) override {
-    Logged& logged = logged_of(request);
-    const int error = note(logged);
-    if (error == 0 && logged.left != 0) {
-      logged.disk_offset += logged.length;
-      again_.push(logged);
-    } else {
-      finish(logged, error);
-    }
-    pump();
+    returned_.push(request);
+    pump(false);
   }
   void batch_done() override { sinks_.end(); }
+
+  void step(Logged& logged) {
+    const int error = note(logged);
+    if (error != 0 || logged.left == 0) return finish(logged, error);
+    logged.disk_offset += logged.length;
+    send_piece(logged);
+  }
 
   // Puts into the log what is done. Returns what the guest is to be told.
   int note(const Logged& logged) {
@@ -163,16 +171,18 @@ class LogChannel final : public BlockChannel, private BlockSink {
   void finish(Logged& logged, int error) {
     const std::unique_ptr<Logged> done(&logged);
     copied_ -= logged.data.size();
-    logged.whole->error = error;
-    sinks_.done(*logged.whole);
+    BlockRequest& whole = *logged.whole;
+    whole.error = error;
+    in_submit_ ? whole.sink->request_done(whole) : sinks_.done(whole);
   }
 
   const std::unique_ptr<BlockChannel> below_;
   WriteLog& log_;
   SubmitQueue incoming_;
-  RequestFifo again_;    // of Logged, with a piece that is not under way
-  RequestFifo waiting_;  // writes, for room
-  size_t copied_ = 0;    // bytes of data of our own
+  RequestFifo returned_;    // of Logged, done below
+  RequestFifo waiting_;     // writes, for room
+  size_t copied_ = 0;       // bytes of data of our own
+  bool in_submit_ = false;  // what is done now is done inside the caller's submit()
   SinkGroup sinks_;
 };
 
@@ -217,12 +227,12 @@ int WriteLog::count() {
   super.entries = entries_;
   super.sector_size = kLogWritesSector;
   std::memcpy(sector.data(), &super, sizeof(super));
-  return put_at(0, sector.data(), sector.size());
+  return put_at(0, sector);
 }
 
 int WriteLog::fail(int error) {
   if (error_ == 0) {
-    error_ = error != 0 ? error : EIO;
+    error_ = error;
     log(LogLevel::kError, concat("log=", path_, ": ", errno_text(error_),
                                  "; writes that it does not have fail, until the disk is opened again"));
   }
@@ -236,29 +246,21 @@ void WriteLog::end(std::string_view why) {
                                  "), so what it holds is not known; the log ends here, after ", entries_, " entries"));
 }
 
-int WriteLog::put_at(uint64_t offset, const void* data, size_t size) {
-  const auto* from = static_cast<const std::byte*>(data);
-  while (size != 0) {
-    const ssize_t written = ::pwrite(file_.fd(), from, size, static_cast<off_t>(offset));
-    if (written < 0 && errno == EINTR) continue;
-    if (written <= 0) return fail(written < 0 ? errno : ENOSPC);
-    from += written;
-    size -= static_cast<size_t>(written);
-    offset += static_cast<uint64_t>(written);
-  }
-  return 0;
+int WriteLog::put_at(uint64_t offset, std::span<const std::byte> data) {
+  const int error = write_whole(file_.fd(), offset, data);
+  return error == 0 ? 0 : fail(error);
 }
 
-int WriteLog::put(const void* data, size_t size) {
-  const int error = put_at(size_, data, size);
-  if (error == 0) size_ += size;
+int WriteLog::put(std::span<const std::byte> data) {
+  const int error = put_at(size_, data);
+  if (error == 0) size_ += data.size();
   return error;
 }
 
 // A hole, up to its last byte.
 int WriteLog::put_zeroes(uint64_t size) {
   size_ += size - 1;
-  return put("", 1);
+  return put(std::array<std::byte, 1>{});
 }
 
 int WriteLog::put_entry(const Entry& entry) {
@@ -270,9 +272,9 @@ int WriteLog::put_entry(const Entry& entry) {
   head.data_bytes = entry.mark.size();
   std::memcpy(sector.data(), &head, sizeof(head));
   if (!entry.mark.empty()) std::memcpy(sector.data() + sizeof(head), entry.mark.data(), entry.mark.size());
-  if (const int error = put(sector.data(), sector.size()); error != 0) return error;
+  if (const int error = put(sector); error != 0) return error;
   if (entry.length == 0 || (entry.flags & LogWritesEntry::kDiscard) != 0) return 0;
-  return entry.data.empty() ? put_zeroes(entry.length) : put(entry.data.data(), entry.data.size());
+  return entry.data.empty() ? put_zeroes(entry.length) : put(entry.data);
 }
 
 int WriteLog::append(const Entry& entry) {
@@ -305,7 +307,7 @@ int WriteLog::flush_ends(uint64_t place, bool done) {
   MutexLock lock(mutex_);
   if (!done || error_ != 0 || ended_) return done ? error_ : 0;
   const Le64 flags = LogWritesEntry::kFlush;
-  return put_at(place + offsetof(LogWritesEntry, flags), &flags, sizeof(flags));
+  return put_at(place + offsetof(LogWritesEntry, flags), std::as_bytes(std::span(&flags, 1)));
 }
 
 Result<void> WriteLog::mark(std::string_view text) {

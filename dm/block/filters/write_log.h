@@ -53,9 +53,9 @@ class WriteLog {
 
   int append(const Entry& entry) ACRN_REQUIRES(mutex_);
   int put_entry(const Entry& entry) ACRN_REQUIRES(mutex_);
-  int put(const void* data, size_t size) ACRN_REQUIRES(mutex_);
+  int put(std::span<const std::byte> data) ACRN_REQUIRES(mutex_);
   int put_zeroes(uint64_t size) ACRN_REQUIRES(mutex_);
-  int put_at(uint64_t offset, const void* data, size_t size) ACRN_REQUIRES(mutex_);
+  int put_at(uint64_t offset, std::span<const std::byte> data) ACRN_REQUIRES(mutex_);
   int count() ACRN_REQUIRES(mutex_);
   int fail(int error) ACRN_REQUIRES(mutex_);
 

@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <fstream>
@@ -12,6 +13,7 @@
 
 #include "acrn/base/concat.h"
 #include "dm/base/errno_text.h"
+#include "dm/base/one_line.h"
 
 extern char** environ;
 
@@ -48,23 +50,27 @@ std::string read_end(const std::string& path) {
 }  // namespace
 
 std::string Checks::Ended::why() const {
-  const std::string last = said.substr(said.rfind('\n') + 1);
+  const std::string last = one_line(said.substr(said.rfind('\n') + 1));
   if (status == kTimedOut) return "it took too long; see --check-seconds";
   return concat("exit status ", status, last.empty() ? "" : ": ", last);
 }
 
-Checks::Checks(std::string command, unsigned seconds)
-    : command_(std::move(command)), seconds_(std::to_string(seconds)) {
-  ::sigemptyset(&wanted_);
-  for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGCHLD}) ::sigaddset(&wanted_, number);
-  ::pthread_sigmask(SIG_BLOCK, &wanted_, &before_);
+BlockedSignals::BlockedSignals() {
+  ::sigemptyset(&blocked_);
+  for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGCHLD}) ::sigaddset(&blocked_, number);
+  ::pthread_sigmask(SIG_BLOCK, &blocked_, &before_);
 }
+
+BlockedSignals::~BlockedSignals() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
+int BlockedSignals::wait() const { return std::max(::sigwaitinfo(&blocked_, nullptr), 0); }
+
+Checks::Checks(std::string command, unsigned seconds, const BlockedSignals& signals)
+    : command_(std::move(command)), seconds_(std::to_string(seconds)), signals_(signals) {}
 
 Checks::~Checks() {
   for (const auto& [pid, image] : running_) ::kill(pid, SIGTERM);
   for (const auto& [pid, image] : running_) ::waitpid(pid, nullptr, 0);
-  for (const auto& [pid, image] : running_) ::unlink(said_file(image).c_str());
-  ::pthread_sigmask(SIG_SETMASK, &before_, nullptr);
 }
 
 Result<void> Checks::start(const std::string& image) {
@@ -78,7 +84,7 @@ Result<void> Checks::start(const std::string& image) {
                                      0600);
   ::posix_spawn_file_actions_adddup2(&files, STDOUT_FILENO, STDERR_FILENO);
   ::posix_spawnattr_init(&attributes);
-  ::posix_spawnattr_setsigmask(&attributes, &before_);
+  ::posix_spawnattr_setsigmask(&attributes, &signals_.before());
   ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
   pid_t pid = 0;
   // SAFETY: posix_spawnp() does not change them.
@@ -95,8 +101,8 @@ Result<pid_t> Checks::wait_for_child(int& status) {
     const pid_t pid = ::waitpid(-1, &status, WNOHANG);
     if (pid < 0) return Error{ErrorKind::kInternal, concat("a check: ", errno_text(errno))};
     if (pid > 0) return pid;
-    const int number = ::sigwaitinfo(&wanted_, nullptr);
-    if (number > 0 && number != SIGCHLD) signal_ = number;
+    const int number = signals_.wait();
+    if (number != SIGCHLD) signal_ = number;
   }
   return Error{ErrorKind::kInternal, concat("crash: ended by signal ", signal_)};
 }
@@ -113,7 +119,6 @@ Result<Checks::Ended> Checks::wait() {
                 .said = {}};
     running_.erase(found);
     ended.said = read_end(said_file(ended.image));
-    ::unlink(said_file(ended.image).c_str());
     if (ended.status == kCannotRun || ended.status == kNotFound) {
       return Error{ErrorKind::kUsage, concat("--check: the command cannot be run: ", ended.why())};
     }

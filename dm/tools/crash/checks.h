@@ -13,7 +13,23 @@
 
 namespace acrn {
 
-// One in a process: it waits for the process's children, and has its signals. One thread.
+// Signals that would end the process wait, from now on.
+class BlockedSignals {
+ public:
+  BlockedSignals();
+  ~BlockedSignals();
+  BlockedSignals(const BlockedSignals&) = delete;
+  BlockedSignals& operator=(const BlockedSignals&) = delete;
+
+  const sigset_t& before() const { return before_; }
+  // For one of them, or a child that has ended. Which, or 0.
+  int wait() const;
+
+ private:
+  sigset_t blocked_, before_;
+};
+
+// One in a process: it waits for the process's children. One thread.
 class Checks {
  public:
   struct Ended {
@@ -27,7 +43,7 @@ class Checks {
   };
 
   // `command` is for a shell, with % for the image.
-  Checks(std::string command, unsigned seconds);
+  Checks(std::string command, unsigned seconds, const BlockedSignals& signals);
   ~Checks();  // ends what runs
   Checks(const Checks&) = delete;
   Checks& operator=(const Checks&) = delete;
@@ -42,8 +58,8 @@ class Checks {
   Result<pid_t> wait_for_child(int& status);
 
   const std::string command_, seconds_;
-  sigset_t wanted_, before_;  // what wait() waits for; the mask of the process
-  int signal_ = 0;            // that wants the process to end
+  const BlockedSignals& signals_;
+  int signal_ = 0;  // that wants the process to end
   std::map<pid_t, std::string> running_;
 };
 

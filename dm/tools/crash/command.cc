@@ -1,6 +1,6 @@
 // vblk crash: makes the states that a crash could have left, one after the other, and has each checked.
 #include <fmt/format.h>
-#include <unistd.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -16,6 +16,7 @@
 
 #include "acrn/base/concat.h"
 #include "dm/base/errno_text.h"
+#include "dm/base/one_line.h"
 #include "dm/tools/commands.h"
 #include "dm/tools/crash/checks.h"
 #include "dm/tools/crash/fingerprint.h"
@@ -29,7 +30,7 @@ namespace {
 
 constexpr uint64_t kSector = 512;
 
-// A folder that goes with what is in it.
+// A folder that goes with what is in it, in which each image has one of its own for what its check leaves.
 class WorkFolder {
  public:
   WorkFolder() {
@@ -46,6 +47,15 @@ class WorkFolder {
 
   bool made() const { return !path_.empty(); }
   std::string file(const std::string& name) const { return concat(path_, "/", name); }
+  // For the image of a state, which is not there yet. Empty: there can be none.
+  std::string image(const std::string& name) const {
+    const std::string folder = file(name);
+    return ::mkdir(folder.c_str(), 0700) == 0 ? folder + "/image" : "";
+  }
+  static void remove(const std::string& image) {
+    std::error_code error;
+    std::filesystem::remove_all(std::filesystem::path(image).parent_path(), error);
+  }
 
  private:
   std::string path_;
@@ -56,16 +66,16 @@ class CrashRun {
   CrashRun(const CrashOptions& options, const LogFile& log)
       : options_(options),
         log_(log),
-        total_(count_states(log.entries(), options.most)),
+        states_options_{options.most, options.seed, std::max(options.atomic, log.sector())},
+        total_(count_states(log.entries(), states_options_)),
         jobs_(options.parallel != 0 ? options.parallel : std::max(1u, std::thread::hardware_concurrency())),
-        checks_(options.check, options.seconds),
+        checks_(options.check, options.seconds, signals_),
         progress_("crash", std::max<uint64_t>(total_, 1)) {}
 
   Result<void> run() {
     if (!folder_.made()) return Error{ErrorKind::kIo, concat("a folder for images: ", errno_text(errno))};
-    rolling_ = folder_.file("rolling");
     if (auto began = begin_again(); !began) return began;
-    for_each_state(log_.entries(), options_.most, options_.seed, [this](const CrashState& state) {
+    for_each_state(log_.entries(), states_options_, [this](const CrashState& state) {
       result_ = visit(state);
       return result_.ok() && !failing_;
     });
@@ -77,6 +87,8 @@ class CrashRun {
   }
 
  private:
+  std::string file_of_rolling() const { return folder_.file("rolling"); }
+
   struct Numbered {
     CrashState state;
     uint64_t number = 0;
@@ -93,10 +105,9 @@ class CrashRun {
       if (auto waited = wait_for_one(); !waited) return waited;
     }
     if (failing_) return {};
-    const std::string image = folder_.file(concat("state", visited_));
-    if (auto made = make_image(state, image); !made) return made;
-    states_.emplace(image, Numbered{state, visited_});
-    if (auto started = checks_.start(image); !started) return started;
+    auto image = start_check(state, concat("state", visited_));
+    if (!image) return image.error();
+    states_.emplace(std::move(image).value(), Numbered{state, visited_});
     return visited_ == 1 ? wait_for_base() : Result<void>();
   }
 
@@ -121,16 +132,28 @@ class CrashRun {
     return {};
   }
 
+  // Returns the image.
+  Result<std::string> start_check(const CrashState& state, const std::string& name) {
+    std::string image = folder_.image(name);
+    if (image.empty()) return Error{ErrorKind::kIo, concat("a folder for an image: ", errno_text(errno))};
+    if (auto made = make_image(state, image); !made) return made.error();
+    if (auto started = checks_.start(image); !started) return started.error();
+    return image;
+  }
+
   Numbered note(const Checks::Ended& ended) {
     checked_++;
-    ::unlink(ended.image.c_str());
+    WorkFolder::remove(ended.image);
     return std::move(states_.extract(ended.image).mapped());
   }
 
   Result<void> begin_again() {
     rolled_ = 0;
     flushed_ = {};
-    return clone_image(options_.base, rolling_);
+    auto cloned = Image::clone(options_.base, file_of_rolling());
+    if (!cloned) return cloned.error();
+    rolling_.emplace(std::move(cloned).value());
+    return {};
   }
 
   // What is flushed is on the rolling image for good.
@@ -140,7 +163,7 @@ class CrashRun {
       if (!write.writes()) continue;
       auto read = log_.each_piece(write, write.length, [this](const LogFile::Piece& piece) {
         add(flushed_, piece);
-        return put(rolling_, piece);
+        return put(*rolling_, piece);
       });
       if (!read) return read;
     }
@@ -152,7 +175,7 @@ class CrashRun {
     for (const size_t i : state.extra) {
       const LoggedWrite& write = log_.entries()[i];
       const bool torn = state.torn && i == state.extra.back();
-      const uint64_t bytes = torn ? std::max<uint64_t>(write.length / 2 / kSector, 1) * kSector : write.length;
+      const uint64_t bytes = torn ? torn_bytes(write, states_options_.atomic) : write.length;
       if (Result<void> read = log_.each_piece(write, bytes, visit); !read) return read;
     }
     return {};
@@ -161,9 +184,8 @@ class CrashRun {
   static void add(Fingerprint& print, const LogFile::Piece& piece) {
     piece.data.empty() ? print.clear(piece.offset, piece.length) : print.write(piece.offset, piece.data);
   }
-  static Result<void> put(const std::string& image, const LogFile::Piece& piece) {
-    return piece.data.empty() ? clear_image(image, piece.offset, piece.length)
-                              : write_image(image, piece.offset, piece.data);
+  static Result<void> put(const Image& image, const LogFile::Piece& piece) {
+    return piece.data.empty() ? image.clear(piece.offset, piece.length) : image.write(piece.offset, piece.data);
   }
 
   Result<uint64_t> fingerprint_of(const CrashState& state) const {
@@ -177,17 +199,19 @@ class CrashRun {
   }
 
   Result<void> make_image(const CrashState& state, const std::string& image) const {
-    if (auto cloned = clone_image(rolling_, image); !cloned) return cloned;
-    return each_extra(state, [&](const LogFile::Piece& piece) { return put(image, piece); });
+    const auto made = Image::clone(file_of_rolling(), image);
+    if (!made) return made.error();
+    return each_extra(state, [&](const LogFile::Piece& piece) { return put(made.value(), piece); });
   }
 
   // The check on that state. Nothing else runs.
   Result<Checks::Ended> check(const CrashState& state) {
-    const std::string image = folder_.file("reduced");
-    if (auto made = make_image(state, image); !made) return made.error();
-    if (auto started = checks_.start(image); !started) return started.error();
+    const auto image = start_check(state, concat("reduced", checked_));
+    if (!image) return image.error();
     checked_++;
-    return checks_.wait();
+    auto ended = checks_.wait();
+    WorkFolder::remove(image.value());
+    return ended;
   }
 
   // One write after the other is taken out, if the check fails without it as well.
@@ -268,7 +292,7 @@ class CrashRun {
     if (options_.json) {
       return fmt::print("{}\n", json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
     }
-    const std::string mark = last_mark(state);
+    const std::string mark = one_line(last_mark(state));
     fmt::print("fails: everything up to entry {} is there{}, and behind it:\n", state.flushed,
                mark.empty() ? "" : concat(" (last mark: ", mark, ")"));
     for (const std::string& line : lines) fmt::print("{}\n", line);
@@ -285,11 +309,13 @@ class CrashRun {
 
   const CrashOptions& options_;
   const LogFile& log_;
+  const StateOptions states_options_;
   const uint64_t total_;
   const unsigned jobs_;
+  BlockedSignals signals_;  // until all else is gone
   WorkFolder folder_;
   Checks checks_;
-  std::string rolling_;
+  std::optional<Image> rolling_;
   size_t rolled_ = 0;
   Fingerprint flushed_;  // of the rolling image
   std::set<uint64_t> seen_;
@@ -301,10 +327,15 @@ class CrashRun {
   Progress progress_;
 };
 
-// A log that cannot be one of the base.
-Result<void> check_log(const CrashOptions& options, const LogFile& log) {
-  const auto size = image_size(options.base);
+// Files that do not go together.
+Result<void> check_files(const CrashOptions& options, const LogFile& log) {
+  const auto size = Image::size(options.base);
   if (!size) return size.error();
+  for (const std::string& other : {options.base, options.log}) {
+    std::error_code error;
+    if (!std::filesystem::equivalent(options.keep, other, error)) continue;
+    return Error{ErrorKind::kUsage, concat("--keep ", options.keep, ": that is ", other, "; name another file")};
+  }
   bool any = false;
   for (size_t i = 0; i < log.entries().size(); i++) {
     const LoggedWrite& write = log.entries()[i];
@@ -325,7 +356,7 @@ Result<void> check_log(const CrashOptions& options, const LogFile& log) {
 Result<void> run_crash(const CrashOptions& options) {
   auto log = LogFile::load(options.log);
   if (!log) return log.error();
-  if (auto checked = check_log(options, log.value()); !checked) return checked;
+  if (auto checked = check_files(options, log.value()); !checked) return checked;
   return CrashRun(options, log.value()).run();
 }
 

@@ -10,23 +10,12 @@
 
 #include "acrn/base/concat.h"
 #include "dm/base/errno_text.h"
+#include "dm/base/whole_io.h"
 
 namespace acrn {
 namespace {
 
 constexpr uint64_t kSector = 512, kLargestDisk = uint64_t{1} << 62, kPiece = 1 << 20;  // bytes
-
-bool read_at(int fd, uint64_t offset, std::span<std::byte> to) {
-  while (!to.empty()) {
-    const ssize_t size = ::pread(fd, to.data(), to.size(), static_cast<off_t>(offset));
-    if (size < 0 && errno == EINTR) continue;
-    if (size == 0) errno = EIO;  // it was longer a moment ago
-    if (size <= 0) return false;
-    to = to.subspan(static_cast<size_t>(size));
-    offset += static_cast<uint64_t>(size);
-  }
-  return true;
-}
 
 }  // namespace
 
@@ -40,7 +29,7 @@ Result<LoggedWrite> LogFile::load_entry(uint64_t sector, uint64_t size, uint64_t
   };
   std::vector<std::byte> block(sector);
   if (at > size || size - at < sector) return damaged("is behind its end");
-  if (!read_at(file_.fd(), at, block)) return cannot_read(errno_text(errno));
+  if (const int error = read_whole(file_.fd(), at, block); error != 0) return cannot_read(errno_text(error));
   at += sector;
   LogWritesEntry entry{};
   std::memcpy(&entry, block.data(), sizeof(entry));
@@ -67,14 +56,15 @@ Result<LogFile> LogFile::load(const std::string& path) {
   const off_t size = log.file_ ? ::lseek(log.file_.fd(), 0, SEEK_END) : -1;  // of a device, too
   if (size < 0) return log.cannot_read(errno_text(errno));
   LogWritesSuper super{};
-  if (!read_at(log.file_.fd(), 0, std::as_writable_bytes(std::span(&super, 1))) || super.magic != kLogWritesMagic ||
-      super.version != kLogWritesVersion) {
+  if (read_whole(log.file_.fd(), 0, std::as_writable_bytes(std::span(&super, 1))) != 0 ||
+      super.magic != kLogWritesMagic || super.version != kLogWritesVersion) {
     return log.cannot_read("no log of writes; give a file that log=<file> has made, or dm-log-writes");
   }
   const uint64_t sector = super.sector_size;
   if (sector < kSector || sector > 65536 || !std::has_single_bit(sector)) {
     return log.cannot_read(concat("sectors of ", sector, " bytes; a power of two from 512 to 65536 is right"));
   }
+  log.sector_ = sector;
   uint64_t at = sector;
   for (uint64_t i = 0; i < super.entries; i++) {
     auto entry = log.load_entry(sector, static_cast<uint64_t>(size), at);
@@ -96,8 +86,8 @@ Result<void> LogFile::each_piece(const LoggedWrite& entry, uint64_t bytes, const
     if (piece.length == 0) {
       piece.length = std::min(bytes - done, kPiece);
       data.resize(piece.length);
-      if (!read_at(file_.fd(), begin, data)) {
-        return Error{ErrorKind::kIo, concat("--log ", path_, ": ", errno_text(errno))};
+      if (const int error = read_whole(file_.fd(), begin, data); error != 0) {
+        return Error{ErrorKind::kIo, concat("--log ", path_, ": ", errno_text(error))};
       }
       piece.data = data;
     }

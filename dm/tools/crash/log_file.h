@@ -39,6 +39,7 @@ class LogFile {
   static Result<LogFile> load(const std::string& path);
 
   const std::vector<LoggedWrite>& entries() const { return entries_; }
+  uint64_t sector() const { return sector_; }  // bytes, a power of two of 512 and more
   // Calls visit(piece) for the first `bytes` of a write, in order, of up to 1 MiB of data each. What was discarded is
   // zeroes. Errors: kIo, and those of `visit`, with which it ends.
   Result<void> each_piece(const LoggedWrite& entry, uint64_t bytes, const Visit& visit) const;
@@ -50,6 +51,7 @@ class LogFile {
 
   UniqueFd file_;
   std::string path_;
+  uint64_t sector_ = 512;
   std::vector<LoggedWrite> entries_;
 };
 

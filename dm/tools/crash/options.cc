@@ -1,6 +1,7 @@
 #include "dm/tools/crash/options.h"
 
 #include <array>
+#include <bit>
 #include <string_view>
 #include <utility>
 
@@ -69,6 +70,10 @@ Result<CrashOptions> parse_crash_options(const CrashText& text, const std::strin
     return value.empty() ? Result<void>() : accept_number(option, value, low, high, to);
   };
   if (auto ok = accept("--most", text.most, 0, 1'000'000, options.most); !ok) return ok.error();
+  if (auto ok = accept("--atomic", text.atomic, 512, 65536, options.atomic); !ok) return ok.error();
+  if (!std::has_single_bit(options.atomic)) {
+    return usage_error(concat("--atomic ", text.atomic, ": give a power of two from 512 to 65536"));
+  }
   if (auto ok = accept("--parallel", text.parallel, 1, 1024, options.parallel); !ok) return ok.error();
   if (auto ok = accept("--check-seconds", text.check_seconds, 1, 86400, options.seconds); !ok) return ok.error();
   if (auto ok = accept("--seed", seed, 0, UINT64_MAX, options.seed); !ok) return ok.error();

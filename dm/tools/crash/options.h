@@ -9,7 +9,7 @@
 namespace acrn {
 
 struct CrashText {
-  std::string base, log, check, keep_image, most = "16", parallel, check_seconds = "60";
+  std::string base, log, check, keep_image, most = "16", atomic = "512", parallel, check_seconds = "60";
 };
 
 struct CrashOptions {
@@ -17,6 +17,7 @@ struct CrashOptions {
   std::string check;      // a command, with % for the image
   std::string keep;       // where the first image that fails goes
   unsigned most = 16;     // subsets by chance, between two flushes
+  uint64_t atomic = 512;  // bytes that the medium writes whole
   unsigned parallel = 0;  // checks at a time; 0: as many as there are CPUs
   unsigned seconds = 60;  // that a check may take
   uint64_t seed = 1;

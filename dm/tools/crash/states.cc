@@ -14,12 +14,14 @@ class Epoch {
   Epoch(const std::vector<LoggedWrite>& entries, size_t begin, std::vector<size_t> writes, std::vector<size_t> marks)
       : entries_(entries), begin_(begin), writes_(std::move(writes)), marks_(std::move(marks)) {}
 
-  bool visit_all(unsigned most, std::mt19937_64& random, const std::function<bool(const CrashState&)>& visit) const {
+  bool visit_all(const StateOptions& options, std::mt19937_64& random,
+                 const std::function<bool(const CrashState&)>& visit) const {
     const size_t count = writes_.size(), step = count / kEach + 1;
     const auto prefix = [](size_t) { return true; };
     if (!visit({.flushed = begin_, .extra = {}})) return false;
     for (size_t end = 1; end <= count; end += end < count ? std::min(step, count - end) : 1) {
-      if (!fua(end - 1) && entries_[writes_[end - 1]].length > kSector && !visit(state(end, prefix, true))) {
+      const bool torn = !fua(end - 1) && torn_bytes(entries_[writes_[end - 1]], options.atomic) != 0;
+      if (torn && !visit(state(end, prefix, true))) {
         return false;
       }
       if (!visit(state(end, prefix))) return false;
@@ -41,7 +43,7 @@ class Epoch {
       late.extra.push_back(writes_[i]);
       if (!visit(late)) return false;
     }
-    for (unsigned n = 0; n < most && count > 2; n++) {
+    for (unsigned n = 0; n < options.most && count > 2; n++) {
       const uint64_t bits = random();
       std::vector<bool> chosen(count);
       for (size_t k = 0; k < count; k++) chosen[k] = k < 64 ? (bits >> k & 1) != 0 : (random() & 1) != 0;
@@ -51,8 +53,6 @@ class Epoch {
   }
 
  private:
-  static constexpr uint64_t kSector = 512;
-
   bool fua(size_t i) const { return entries_[writes_[i]].is(LogWritesEntry::kFua); }
 
   // The next write that has sectors of this one: a medium may have kept these of this one, and of the next one the
@@ -83,9 +83,14 @@ class Epoch {
 
 }  // namespace
 
-void for_each_state(const std::vector<LoggedWrite>& entries, unsigned most, uint64_t seed,
+uint64_t torn_bytes(const LoggedWrite& write, uint64_t atomic) {
+  const uint64_t end = (write.offset + write.length / 2 + atomic - 1) / atomic * atomic;
+  return end < write.offset + write.length ? end - write.offset : 0;
+}
+
+void for_each_state(const std::vector<LoggedWrite>& entries, const StateOptions& options,
                     const std::function<bool(const CrashState&)>& visit) {
-  std::mt19937_64 random(seed);
+  std::mt19937_64 random(options.seed);
   size_t begin = 0;
   std::vector<size_t> writes, marks;
   for (size_t i = 0; i <= entries.size(); i++) {
@@ -93,15 +98,15 @@ void for_each_state(const std::vector<LoggedWrite>& entries, unsigned most, uint
     if (!end && entries[i].writes()) writes.push_back(i);
     if (!end && entries[i].is(LogWritesEntry::kMark)) marks.push_back(writes.size());
     if (!end && !entries[i].is(LogWritesEntry::kFlush)) continue;
-    if (!Epoch(entries, begin, std::exchange(writes, {}), std::exchange(marks, {})).visit_all(most, random, visit))
+    if (!Epoch(entries, begin, std::exchange(writes, {}), std::exchange(marks, {})).visit_all(options, random, visit))
       return;
     begin = i + 1;
   }
 }
 
-uint64_t count_states(const std::vector<LoggedWrite>& entries, unsigned most) {
+uint64_t count_states(const std::vector<LoggedWrite>& entries, const StateOptions& options) {
   uint64_t count = 0;
-  for_each_state(entries, most, 1, [&](const CrashState&) {
+  for_each_state(entries, options, [&](const CrashState&) {
     count++;
     return true;
   });

@@ -140,6 +140,8 @@ bool Trace::read_records(uint16_t source, std::span<const std::byte> bytes) {
     const auto event = static_cast<TraceEvent>(record->event);
     const size_t tail = event == TraceEvent::kChain ? record->number * sizeof(VringDesc) : 0;
     if (size < sizeof(TraceRecord) + body_bytes(event) + tail) return false;
+    // Registers break rules of the device; all else of these is of a chain.
+    if (source == kTraceDevice && event != TraceEvent::kGuestError && is_of_chain(event)) return false;
     items.push_back({.time = record->time, .record = record, .source = source});
     if (event == TraceEvent::kLost) lost_ += items.back().body<TraceValue>().value;
   }

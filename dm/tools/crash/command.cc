@@ -19,9 +19,9 @@
 #include "dm/base/one_line.h"
 #include "dm/tools/commands.h"
 #include "dm/tools/crash/checks.h"
-#include "dm/tools/crash/fingerprint.h"
 #include "dm/tools/crash/images.h"
 #include "dm/tools/crash/log_file.h"
+#include "dm/tools/crash/state_images.h"
 #include "dm/tools/crash/states.h"
 #include "dm/tools/progress.h"
 
@@ -70,11 +70,11 @@ class CrashRun {
         total_(count_states(log.entries(), states_options_)),
         jobs_(options.parallel != 0 ? options.parallel : std::max(1u, std::thread::hardware_concurrency())),
         checks_(options.check, options.seconds, signals_),
+        images_(log, options.base, folder_.file("rolling"), states_options_.atomic),
         progress_("crash", std::max<uint64_t>(total_, 1)) {}
 
   Result<void> run() {
     if (!folder_.made()) return Error{ErrorKind::kIo, concat("a folder for images: ", errno_text(errno))};
-    if (auto began = begin_again(); !began) return began;
     for_each_state(log_.entries(), states_options_, [this](const CrashState& state) {
       result_ = visit(state);
       return result_.ok() && !failing_;
@@ -87,8 +87,6 @@ class CrashRun {
   }
 
  private:
-  std::string file_of_rolling() const { return folder_.file("rolling"); }
-
   struct Numbered {
     CrashState state;
     uint64_t number = 0;
@@ -97,8 +95,8 @@ class CrashRun {
   Result<void> visit(const CrashState& state) {
     visited_++;
     progress_.show(visited_, fmt::format("{} of {} states, {} different", visited_, total_, seen_.size()));
-    if (auto rolled = roll_to(state.flushed); !rolled) return rolled;
-    auto print = fingerprint_of(state);
+    if (auto rolled = images_.roll_to(state.flushed); !rolled) return rolled;
+    const auto print = images_.fingerprint(state);
     if (!print) return print.error();
     if (!seen_.insert(print.value()).second) return {};
     while (checks_.running() >= jobs_) {
@@ -136,7 +134,7 @@ class CrashRun {
   Result<std::string> start_check(const CrashState& state, const std::string& name) {
     std::string image = folder_.image(name);
     if (image.empty()) return Error{ErrorKind::kIo, concat("a folder for an image: ", errno_text(errno))};
-    if (auto made = make_image(state, image); !made) return made.error();
+    if (auto made = images_.make(state, image); !made) return made.error();
     if (auto started = checks_.start(image); !started) return started.error();
     return image;
   }
@@ -145,63 +143,6 @@ class CrashRun {
     checked_++;
     WorkFolder::remove(ended.image);
     return std::move(states_.extract(ended.image).mapped());
-  }
-
-  Result<void> begin_again() {
-    rolled_ = 0;
-    flushed_ = {};
-    auto cloned = Image::clone(options_.base, file_of_rolling());
-    if (!cloned) return cloned.error();
-    rolling_.emplace(std::move(cloned).value());
-    return {};
-  }
-
-  // What is flushed is on the rolling image for good.
-  Result<void> roll_to(size_t entry) {
-    for (; rolled_ < entry; rolled_++) {
-      const LoggedWrite& write = log_.entries()[rolled_];
-      if (!write.writes()) continue;
-      auto read = log_.each_piece(write, write.length, [this](const LogFile::Piece& piece) {
-        add(flushed_, piece);
-        return put(*rolling_, piece);
-      });
-      if (!read) return read;
-    }
-    return {};
-  }
-
-  // Calls visit(piece) for what a state has beside what is flushed; of a torn write for its first half.
-  Result<void> each_extra(const CrashState& state, const LogFile::Visit& visit) const {
-    for (const size_t i : state.extra) {
-      const LoggedWrite& write = log_.entries()[i];
-      const bool torn = state.torn && i == state.extra.back();
-      const uint64_t bytes = torn ? torn_bytes(write, states_options_.atomic) : write.length;
-      if (Result<void> read = log_.each_piece(write, bytes, visit); !read) return read;
-    }
-    return {};
-  }
-
-  static void add(Fingerprint& print, const LogFile::Piece& piece) {
-    piece.data.empty() ? print.clear(piece.offset, piece.length) : print.write(piece.offset, piece.data);
-  }
-  static Result<void> put(const Image& image, const LogFile::Piece& piece) {
-    return piece.data.empty() ? image.clear(piece.offset, piece.length) : image.write(piece.offset, piece.data);
-  }
-
-  Result<uint64_t> fingerprint_of(const CrashState& state) const {
-    Fingerprint print = Fingerprint::above(flushed_);
-    auto read = each_extra(state, [&](const LogFile::Piece& piece) -> Result<void> {
-      add(print, piece);
-      return {};
-    });
-    if (!read) return read.error();
-    return print.value();
-  }
-
-  Result<void> make_image(const CrashState& state, const std::string& image) const {
-    const auto made = Image::clone(file_of_rolling(), image);
-    if (!made) return made.error();
-    return each_extra(state, [&](const LogFile::Piece& piece) { return put(made.value(), piece); });
   }
 
   // The check on that state. Nothing else runs.
@@ -256,8 +197,7 @@ class CrashRun {
 
   Result<void> report_failure() {
     // Later states may have been made before this one had failed.
-    if (auto began = begin_again(); !began) return began;
-    if (auto rolled = roll_to(failing_->state.flushed); !rolled) return rolled;
+    if (auto rolled = images_.roll_to(failing_->state.flushed); !rolled) return rolled;
     auto state = reduced(failing_->state);
     if (!state) return state.error();
     const auto ended = check(state.value());
@@ -266,7 +206,7 @@ class CrashRun {
       return Error{ErrorKind::kUsage, concat("--check: it fails on a state (", failed_.why(),
                                              ") and passes when it is run on it again; give one that does not change")};
     }
-    if (auto kept = make_image(state.value(), options_.keep); !kept) return kept;
+    if (auto kept = images_.make(state.value(), options_.keep); !kept) return kept;
     print_failure(state.value(), ended.value());
     return Error{ErrorKind::kIo, concat("crash: a state fails the check; its image is ", options_.keep)};
   }
@@ -315,9 +255,7 @@ class CrashRun {
   BlockedSignals signals_;  // until all else is gone
   WorkFolder folder_;
   Checks checks_;
-  std::optional<Image> rolling_;
-  size_t rolled_ = 0;
-  Fingerprint flushed_;  // of the rolling image
+  StateImages images_;
   std::set<uint64_t> seen_;
   std::map<std::string, Numbered> states_;  // that are checked now, by their images
   std::optional<Numbered> failing_;

@@ -97,6 +97,9 @@ Result<void> check_new_files(const BlockOptions& options) {
     }
     return may_be_replaced(path);
   };
+  if (!options.log.empty() && options.log == options.trace) {
+    return Error{ErrorKind::kUsage, concat("log=", options.log, ": the trace goes there; name another file")};
+  }
   if (auto checked = check("trace", options.trace, TraceRecorder::check); !checked) return checked;
   return check("log", options.log, WriteLog::check);
 }

@@ -32,8 +32,13 @@ run "$vblk" crash --base base.img --log disk.log --check "$check"
 expect_equal 'without the flush: exit status' "$status" 74
 expect_contains 'what fails' "$out" 'entry 2          4096 bytes at sector 8            there'
 expect_equal 'of three writes' "$(printf '%s\n' "$out" | grep -c missing)" 2
+expect_contains 'what to run again' "$out" "again:     [ \"\$(head -c 8192 'disk.log.failed' | tail"
+expect_contains 'nothing was flushed' "$out" 'fails: nothing was flushed, and behind it:'
 expect_equal 'the image that is kept' "$(head -c 8192 disk.log.failed | tail -c 1)" C
 expect_equal 'the base' "$(tr -d '\0' <base.img | wc -c)" 0
+run "$vblk" crash --base base.img --log disk.log --check "$check" --json --keep kept.img
+run "$vblk" crash --base base.img --log disk.log --check 'exit $(($(stat -c %%s %) > 1048576))' --most 1
+expect_equal 'a % of the command'"'"'s own' "$status$err" 0
 run "$vblk" crash --base base.img --log disk.log --check "$check" --json --keep kept.img
 expect_contains 'as JSON' "$out" '{"entry":2,"sector":8,"bytes":4096,"is":"there"}'
 
@@ -44,6 +49,12 @@ expect_contains 'with the flush' "$out" 'all pass'
 logged 'write -P 0x41 0 4k' 'write -f -P 0x43 4k 4k' flush # FUA alone makes itself stable, and nothing else
 run "$vblk" crash --base base.img --log disk.log --check "$check"
 expect_equal 'with FUA alone: exit status' "$status" 74
+logged 'write -f -P 0x41 0 4k' 'write -f -P 0x43 4k 4k' # each makes itself stable
+run "$vblk" crash --base base.img --log disk.log --check "$check"
+expect_contains 'what was always stable' "$out" 'Each write was stable by itself'
+logged 'write 0 4k' 'write 8k 4k' 'write 16k 4k' 'write 24k 4k' 'write 32k 4k' 'write 40k 4k' flush
+run "$vblk" crash --base base.img --log disk.log --check 'true %'
+expect_contains 'a sample' "$out" 'Of up to 6 writes between two flushes not every subset was tried'
 
 # --- a state that fails while later ones are checked
 logged 'write -P 0x41 0 4k' flush 'write -P 0x43 8k 4k' flush
@@ -165,10 +176,10 @@ expect_equal 'of three writes that leave a folder' "$(printf '%s\n' "$out" | gre
 expect_contains 'what the check said' "$out" 'the check: exit status 1: \x1b[2J'
 run "${crash[@]}" --atomic 4096 --check '[ "$(tr -dc B <% | wc -c)" != 2048 ]'
 expect_equal 'a disk of 4 KiB sectors' "$status$err" 0
-refused 64 '--atomic 1000: give a power of two from 512 to 65536' "${crash[@]}" --check true% --atomic 1000
+refused 64 '--atomic 1000: give a power of two from 512 to 65536' "${crash[@]}" --check 'true %' --atomic 1000
 cp disk.log kept.log
-refused 64 '--keep ./disk.log: that is disk.log; name another file' "${crash[@]}" --check true% --keep ./disk.log
-refused 64 '--keep base.img: that is base.img; name another file' "${crash[@]}" --check true% --keep base.img
+refused 64 '--keep ./disk.log: that is disk.log; name another file' "${crash[@]}" --check 'true %' --keep ./disk.log
+refused 64 '--keep base.img: that is base.img; name another file' "${crash[@]}" --check 'true %' --keep base.img
 cmp disk.log kept.log || fail 'the log has changed'
 
 # --- images and the log on file systems of their own

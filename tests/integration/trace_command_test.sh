@@ -78,8 +78,18 @@ refused 66 'no regular file' "$vblk" trace show /dev/zero
 refused 64 'the request is missing' "$vblk" trace chain t
 refused 64 'requests; give the number of one' "$vblk" trace chain t 999999999
 refused 64 '--speed 0: give how many times as fast' "$vblk" trace replay t -s 9,virtio-blk,copy.img --speed 0
-refused 64 'give one as large as the trace' "$vblk" trace replay t -s 9,virtio-blk,small.img
+refused 64 'give one of that size or more' "$vblk" trace replay t -s 9,virtio-blk,small.img
 refused 64 'this command takes 1 slot' "$vblk" trace replay t
+refused 64 'the trace writes, and the disk is ro' "$vblk" trace replay t -s 9,virtio-blk,copy.img,ro
+"$vblk" read -s 9,virtio-blk,scratch.img,trace=bad --sector 16384 --count 1 >/dev/null 2>&1
+run "$vblk" trace replay bad -s 9,virtio-blk,copy.img --json
+expect_equal 'what broke a rule is skipped' "$status$(field "d['skipped']")" 01
+run "$vblk" coach bad
+expect_contains 'the coach' "$out" 'mistake: sector-past-end'
+"$vblk" read -s 9,virtio-blk,scratch.img,trace=good --sector 0 --count 1 >/dev/null
+run "$vblk" coach good
+expect_contains 'the coach, of one request' "$out" 'for what is slow 100 requests are wanted, and there are 1'
+refused 64 'log=x: the trace goes there' "$acrn_dm" --dry_run -s 9,virtio-blk,scratch.img,trace=x,log=x vm1
 refused 64 "give a path without blanks" "$vblk" trace fio t 'a b'
 refused 66 'none: No such file' "$vblk" coach none
 refused 64 'trace=disk.img: it is there and no trace, so it is not replaced' \

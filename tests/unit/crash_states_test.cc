@@ -121,6 +121,11 @@ TEST(an_earlier_write_of_the_same_sectors_may_lie_over_a_later_one) {
   EXPECT(states_of("0|1").count("0|:10") == 0);
 }
 
+TEST(of_few_writes_all_subsets_are_states) {
+  EXPECT_EQ(states_of("abcd", 16).size(), 16u);
+  EXPECT(states_of("abcd", 15).size() < 16);
+}
+
 TEST(other_subsets_are_chosen_by_chance_and_alike_for_the_same_seed) {
   const std::string text = "abcdefghijklmnop";
   EXPECT(states_of(text, 200) == states_of(text, 200));

@@ -11,8 +11,7 @@
 namespace acrn {
 namespace {
 
-constexpr uint64_t kEnough = 100;  // requests
-constexpr double kSeveral = 4;     // requests in flight
+constexpr double kSeveral = 4;  // requests in flight
 
 double part(uint64_t some, uint64_t all) { return all == 0 ? 0 : static_cast<double>(some) / static_cast<double>(all); }
 
@@ -175,7 +174,7 @@ void add_chains(const Habits& habits, std::vector<Advice>& all) {
 }
 
 void add_flushes(const Habits& habits, std::vector<Advice>& all) {
-  if (habits.flushes < kEnough || part(habits.lone_flushes, habits.writes) < 0.5) return;
+  if (habits.flushes < kEnoughForHabits || part(habits.lone_flushes, habits.writes) < 0.5) return;
   all.push_back(slow("flush-after-each-write",
                      fmt::format("{} flushes for {} writes; a flush takes {} and a write {}", habits.flushes,
                                  habits.writes, short_time(part(habits.flush_time, habits.flushes)),
@@ -187,7 +186,7 @@ void add_flushes(const Habits& habits, std::vector<Advice>& all) {
 
 void add_stable(const Habits& habits, std::vector<Advice>& all) {
   const bool can_flush = habits.accepted(VIRTIO_BLK_F_FLUSH) || !habits.offered(VIRTIO_BLK_F_FLUSH);
-  if (habits.stable_writes < kEnough || can_flush) return;
+  if (habits.stable_writes < kEnoughForHabits || can_flush) return;
   all.push_back(slow("no-flush-accepted",
                      fmt::format("{} writes, each made stable before it was done: {} on average", habits.stable_writes,
                                  short_time(part(habits.write_time, habits.writes))),
@@ -196,7 +195,7 @@ void add_stable(const Habits& habits, std::vector<Advice>& all) {
 }
 
 void add_alignment(const Habits& habits, std::vector<Advice>& all) {
-  if (habits.unaligned < kEnough || part(habits.unaligned, habits.unaligned + habits.aligned) < 0.1) return;
+  if (habits.unaligned < kEnoughForHabits || part(habits.unaligned, habits.unaligned + habits.aligned) < 0.1) return;
   const uint32_t block = habits.trace.header().physical_block;
   std::string seen =
       fmt::format("{} of {} requests begin or end inside a block of {} bytes: {} each", habits.unaligned,
@@ -211,7 +210,7 @@ void add_alignment(const Habits& habits, std::vector<Advice>& all) {
 
 void add_small(const Habits& habits, std::vector<Advice>& all) {
   const uint64_t requests = habits.reads + habits.writes;
-  if (habits.adjacent < kEnough || part(habits.adjacent, requests) < 0.8) return;
+  if (habits.adjacent < kEnoughForHabits || part(habits.adjacent, requests) < 0.8) return;
   all.push_back(slow("small-and-adjacent",
                      fmt::format("{} of {} requests are of 16 KiB at most and go on where the last one ended",
                                  habits.adjacent, requests),
@@ -233,7 +232,7 @@ void add_queues(const Habits& habits, std::vector<Advice>& all) {
 
 void add_habits(const Trace& trace, std::vector<Advice>& all) {
   const Habits habits(trace);
-  if (habits.chains < kEnough) return;
+  if (habits.chains < kEnoughForHabits) return;
   for (const auto add : {add_one_at_a_time, add_flushes, add_stable, add_interrupts, add_kicks, add_chains,
                          add_alignment, add_small, add_queues}) {
     add(habits, all);

@@ -32,12 +32,6 @@ std::string quoted(const std::string& text) {
   return quoted + "'";
 }
 
-std::string with_image(const std::string& command, const std::string& image) {
-  std::string text;
-  for (const char c : command) text += c == '%' ? quoted(image) : std::string(1, c);
-  return text;
-}
-
 std::string read_end(const std::string& path) {
   std::ifstream file(path, std::ios::binary | std::ios::ate);
   const std::streamoff size = file.tellg();
@@ -48,6 +42,16 @@ std::string read_end(const std::string& path) {
 }
 
 }  // namespace
+
+std::string with_image(const std::string& command, const std::string& image) {
+  std::string text;
+  for (size_t i = 0; i < command.size(); i++) {
+    const bool twice = command.compare(i, 2, "%%") == 0;
+    text += command[i] != '%' ? std::string(1, command[i]) : twice ? "%" : quoted(image);
+    i += twice ? 1 : 0;
+  }
+  return text;
+}
 
 std::string Checks::Ended::why() const {
   const std::string last = one_line(said.substr(said.rfind('\n') + 1));

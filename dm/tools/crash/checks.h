@@ -13,6 +13,9 @@
 
 namespace acrn {
 
+// A command for a shell: each % is the image, and %% is a %.
+std::string with_image(const std::string& command, const std::string& image);
+
 // Signals that would end the process wait, from now on.
 class BlockedSignals {
  public:

@@ -233,18 +233,37 @@ class CrashRun {
       return fmt::print("{}\n", json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
     }
     const std::string mark = one_line(last_mark(state));
-    fmt::print("fails: everything up to entry {} is there{}, and behind it:\n", state.flushed,
+    fmt::print("fails: {}{}, and behind it:\n",
+               state.flushed == 0 ? "nothing was flushed"
+                                  : concat("everything up to the flush, entry ", state.flushed, ", is there"),
                mark.empty() ? "" : concat(" (last mark: ", mark, ")"));
     for (const std::string& line : lines) fmt::print("{}\n", line);
-    fmt::print("the check: {}\n", ended.why());
+    fmt::print("the check: {}\nagain:     {}\n", ended.why(), with_image(options_.check, options_.keep));
+  }
+
+  // Of the writes that no flush and no FUA made stable, the most that were done between two flushes.
+  size_t most_in_flight() const {
+    size_t most = 0, now = 0;
+    for (const LoggedWrite& write : log_.entries()) {
+      now = write.is(LogWritesEntry::kFlush) ? 0 : now + (write.writes() && !write.is(LogWritesEntry::kFua) ? 1 : 0);
+      most = std::max(most, now);
+    }
+    return most;
   }
 
   void report() const {
+    const size_t most = most_in_flight();
     if (options_.json) {
-      return fmt::print("{}\n",
-                        nlohmann::ordered_json{{"states", total_}, {"checked", checked_}, {"failed", 0}}.dump());
+      const nlohmann::ordered_json json{
+          {"states", total_}, {"checked", checked_}, {"failed", 0}, {"most_in_flight", most}};
+      return fmt::print("{}\n", json.dump());
     }
     fmt::print("{} states, {} different: all pass\n", total_, checked_);
+    if (most == 0) fmt::print("Each write was stable by itself (writethru, FUA), so there were no others.\n");
+    if (most >= 32 || uint64_t{1} << most > options_.most) {
+      fmt::print("Of up to {} writes between two flushes not every subset was tried; --most takes more by chance.\n",
+                 most);
+    }
   }
 
   const CrashOptions& options_;

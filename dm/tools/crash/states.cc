@@ -43,8 +43,10 @@ class Epoch {
       late.extra.push_back(writes_[i]);
       if (!visit(late)) return false;
     }
-    for (unsigned n = 0; n < options.most && count > 2; n++) {
-      const uint64_t bits = random();
+    // All of them, if they are that few.
+    const uint64_t subsets = count < 32 ? uint64_t{1} << count : UINT64_MAX;
+    for (uint64_t n = 0; n < std::min<uint64_t>(options.most, subsets) && count > 2; n++) {
+      const uint64_t bits = subsets <= options.most ? n : random();
       std::vector<bool> chosen(count);
       for (size_t k = 0; k < count; k++) chosen[k] = k < 64 ? (bits >> k & 1) != 0 : (random() & 1) != 0;
       if (!visit(state(count, [&](size_t k) { return chosen[k]; }))) return false;

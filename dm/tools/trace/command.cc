@@ -94,8 +94,13 @@ Result<void> replay_on(const SessionOptions& session, const Trace& trace, const 
   if (!driver) return driver.error();
   auto result = replay(operations, options.speed, *driver.value());
   if (!result) return result.error();
+  // A request that has not come to the disk cannot come again.
+  const auto requests = trace.requests();
+  result.value().skipped += static_cast<uint64_t>(
+      std::count_if(requests.begin(), requests.end(), [](const TracedRequest& each) { return each.errors != 0; }));
   print_replay(trace, operations, result.value(), options.json);
-  return {};
+  if (result.value().failed == 0) return {};
+  return Error{ErrorKind::kIo, concat("trace replay: ", result.value().failed, " requests failed")};
 }
 
 }  // namespace

@@ -194,9 +194,10 @@ std::string counts_table(const Trace& trace) {
                         short_time(type["most_ns"].get<double>()));
   }
   return html +
-         fmt::format("</table></div><p>{} kicks, {} interrupts, {} that the driver did not want; {} records lost.</p>",
-                     stats["kicks"].get<uint64_t>(), stats["interrupts"].get<uint64_t>(),
-                     stats["interrupts_not_wanted"].get<uint64_t>(), trace.lost());
+         fmt::format(
+             "</table></div><p>{} kicks; {} interrupts sent, and {} not, as the driver wanted; {} records lost.</p>",
+             stats["kicks"].get<uint64_t>(), stats["interrupts"].get<uint64_t>(),
+             stats["interrupts_not_wanted"].get<uint64_t>(), trace.lost());
 }
 
 }  // namespace

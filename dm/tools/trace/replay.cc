@@ -148,16 +148,25 @@ std::string fio_log(const std::vector<TracedOperation>& operations, const std::s
 
 Result<ReplayResult> replay(const std::vector<TracedOperation>& operations, double speed, LegacyDriver& driver) {
   const uint64_t bytes = driver.capacity() * VIRTIO_BLK_SECTOR_SIZE, most = driver.queue(0).data(0).size();
+  uint64_t end = 0, largest = 0;
+  bool writes = false;
   for (const TracedOperation& operation : operations) {
     const bool transfer = operation.op == BlockOp::kRead || operation.op == BlockOp::kWrite;
-    if (operation.offset > bytes || operation.length > bytes - operation.offset) {
-      return Error{ErrorKind::kUsage, concat("replay: the trace reaches to byte ", operation.offset + operation.length,
-                                             ", and the disk has ", bytes, "; give one as large as the trace's")};
-    }
-    if (transfer && operation.length > most) {
-      return Error{ErrorKind::kUsage,
-                   concat("replay: a request of ", operation.length, " bytes; at most ", most, " can be replayed")};
-    }
+    const uint64_t length = std::min(operation.length, UINT64_MAX - operation.offset);
+    end = std::max(end, operation.offset + length);
+    if (transfer) largest = std::max(largest, operation.length);
+    writes |= operation.op != BlockOp::kRead && operation.op != BlockOp::kFlush;
+  }
+  if (end > bytes) {
+    return Error{ErrorKind::kUsage, concat("trace replay: the trace reaches to byte ", end, ", and the disk has ",
+                                           bytes, "; give one of that size or more")};
+  }
+  if (largest > most) {
+    return Error{ErrorKind::kUsage,
+                 concat("trace replay: a request of ", largest, " bytes; at most ", most, " can be replayed")};
+  }
+  if (writes && driver.accepted(VIRTIO_BLK_F_RO)) {
+    return Error{ErrorKind::kUsage, "trace replay: the trace writes, and the disk is ro; give one that may be written"};
   }
   return Replay(operations, speed, driver).run();
 }

@@ -347,8 +347,9 @@ std::vector<std::string> trace_stats_lines(const Trace& trace) {
   std::vector<std::string> lines;
   lines.push_back(fmt::format("slot {}, {}: {:.3f} s, {} records", trace.slot(), trace.disk(), trace.length(),
                               trace.items().size()));
-  lines.push_back(fmt::format("{} kicks, {} interrupts, {} that the driver did not want", json["kicks"].get<uint64_t>(),
-                              json["interrupts"].get<uint64_t>(), json["interrupts_not_wanted"].get<uint64_t>()));
+  lines.push_back(fmt::format("{} kicks; {} interrupts sent, and {} not, as the driver wanted",
+                              json["kicks"].get<uint64_t>(), json["interrupts"].get<uint64_t>(),
+                              json["interrupts_not_wanted"].get<uint64_t>()));
   if (trace.lost() != 0) lines.push_back(fmt::format("{} records were lost, for want of room", trace.lost()));
   if (!trace.damage().empty()) lines.push_back(concat("the file: ", trace.damage()));
   lines.push_back("");

@@ -102,10 +102,10 @@ bool accept_iothread(BlockOptions& options, Text value) {
   return true;
 }
 
+// Its rules are read with all options, so that the word that is wrong can be named.
 bool accept_faults(BlockOptions& options, Text value) {
-  auto rules = parse_fault_rules(value);
-  if (rules) options.faults = *std::move(rules);
-  return rules.has_value();
+  options.faults = {.text = std::string(value), .rules = {}};
+  return true;
 }
 
 bool accept_poll(BlockOptions& options, Text value) {
@@ -598,6 +598,11 @@ Result<void> check_together(BlockOptions& options) {
   }
   if (!options.log.empty() && options.read_only) {
     return usage_error("log: nothing is written to a disk that is ro; leave one of them out");
+  }
+  if (!options.faults.text.empty()) {
+    auto rules = parse_fault_rules(options.faults.text);
+    if (!rules) return rules.error();
+    options.faults = std::move(rules).value();
   }
   if (auto checked = check_bursts(options.limits); !checked) return checked;
   if (options.poll && options.iothreads == 0) options.iothreads = options.queues;

@@ -1,9 +1,12 @@
 #include "dm/devices/fault_rules.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
+#include <optional>
 #include <utility>
 
+#include "acrn/base/concat.h"
 #include "acrn/base/errno_name.h"
 #include "dm/cli/option_table.h"
 
@@ -12,21 +15,20 @@ namespace {
 
 using Text = std::string_view;
 
-constexpr std::array<std::pair<Text, BlockOp>, 5> kOperations{{{"read", BlockOp::kRead},
-                                                               {"write", BlockOp::kWrite},
-                                                               {"flush", BlockOp::kFlush},
-                                                               {"discard", BlockOp::kDiscard},
-                                                               {"zero", BlockOp::kWriteZeroes}}};
+// The words of operations, in the order of BlockOp, and one for all of them.
+constexpr std::array<Text, 6> kOperations{"read", "write", "flush", "discard", "zero", "any"};
+constexpr std::array<Text, 5> kConditions{"sectors", "skip", "times", "chance", "seed"};
 constexpr int kErrnos = 134;
 constexpr uint64_t kLongestDelay = 60'000'000;  // microseconds
 constexpr uint64_t kMost = UINT64_MAX / 512;    // sectors, requests
 
-bool accept_operation(FaultRule& rule, Text text) {
-  if (text == "any") return true;
-  for (const auto& [name, op] : kOperations) {
-    if (text == name) rule.op = op;
-  }
-  return rule.op.has_value();
+Error not_right(Text text, std::string_view expects) { return usage_error(concat("'", text, "': give ", expects)); }
+
+Result<void> accept_operation(FaultRule& rule, Text text) {
+  const auto found = std::find(kOperations.begin(), kOperations.end(), text);
+  if (found == kOperations.end()) return unknown_word(text, "an operation", kOperations);
+  if (text != "any") rule.op = static_cast<BlockOp>(found - kOperations.begin());
+  return {};
 }
 
 std::optional<int> parse_errno(Text text) {
@@ -47,22 +49,24 @@ std::optional<uint64_t> parse_delay(Text text) {
   return std::nullopt;
 }
 
-bool accept_fault(FaultRule& rule, Text text) {
+Result<void> accept_fault(FaultRule& rule, Text text) {
   constexpr Text kDelay = "delay=";
   if (text == "short") {
     rule.fault = FaultRule::Fault::kShort;
     rule.error = EIO;
-    return true;
+    return {};
   }
   if (text.starts_with(kDelay)) {
     const auto delay = parse_delay(text.substr(kDelay.size()));
+    if (!delay) return not_right(text, "a time of at most a minute with us, ms or s, like delay=20ms");
     rule.fault = FaultRule::Fault::kDelay;
-    rule.delay = delay.value_or(0);
-    return delay.has_value();
+    rule.delay = *delay;
+    return {};
   }
   const auto error = parse_errno(text);
-  rule.error = error.value_or(0);
-  return error.has_value();
+  if (!error) return not_right(text, "an errno like EIO or ENOSPC, short, or delay=<time>");
+  rule.error = *error;
+  return {};
 }
 
 bool accept_sectors(FaultRule& rule, Text value) {
@@ -81,40 +85,44 @@ bool accept_chance(FaultRule& rule, Text value) {
   return parsed.ec == std::errc() && parsed.ptr == end && rule.chance > 0 && rule.chance <= 100;
 }
 
-bool accept_condition(FaultRule& rule, Text text) {
-  const auto [key, value] =
-      std::pair(text.substr(0, text.find('=')), text.substr(std::min(text.find('='), text.size() - 1) + 1));
-  if (key == "sectors") return accept_sectors(rule, value);
-  if (key == "chance") return accept_chance(rule, value);
-  const auto number = parse_number(value, 0, kMost);
-  if (!number) return false;
-  if (key == "skip") {
-    rule.skip = *number;
-  } else if (key == "times") {
-    rule.times = *number;
-  } else if (key == "seed") {
-    rule.seed = *number;
-  } else {
-    return false;
+Result<void> accept_condition(FaultRule& rule, Text text) {
+  const size_t equals = std::min(text.find('='), text.size());
+  const Text key = text.substr(0, equals), value = text.substr(std::min(equals + 1, text.size()));
+  if (std::find(kConditions.begin(), kConditions.end(), key) == kConditions.end()) {
+    return unknown_word(key, "a condition", kConditions);
   }
-  return true;
+  if (key == "sectors") {
+    return accept_sectors(rule, value) ? Result<void>() : not_right(text, "the first and the last, like sectors=8-15");
+  }
+  if (key == "chance") {
+    return accept_chance(rule, value) ? Result<void>() : not_right(text, "percent, more than 0 and at most 100");
+  }
+  const auto number = parse_number(value, key == "times" ? 1 : 0, kMost);
+  if (!number) return not_right(text, concat("a number, like ", key, "=1"));
+  if (key == "skip") rule.skip = *number;
+  if (key == "times") rule.times = *number;
+  if (key == "seed") rule.seed = *number;
+  return {};
 }
 
-bool accept_rule(FaultRule& rule, Text text) {
+Result<void> accept_rule(FaultRule& rule, Text text) {
   const auto parts = split_at(text, ':');
-  if (parts.size() < 2 || !accept_operation(rule, parts[0]) || !accept_fault(rule, parts[1])) return false;
+  if (parts.size() < 2) return not_right(text, "<operation>:<fault>[:<condition>...], like write:EIO:times=1");
+  if (auto accepted = accept_operation(rule, parts[0]); !accepted) return accepted;
+  if (auto accepted = accept_fault(rule, parts[1]); !accepted) return accepted;
   for (size_t i = 2; i < parts.size(); i++) {
-    if (parts[i].empty() || !accept_condition(rule, parts[i])) return false;
+    if (auto accepted = accept_condition(rule, parts[i]); !accepted) return accepted;
   }
-  return true;
+  return {};
 }
 
 }  // namespace
 
-std::optional<FaultRules> parse_fault_rules(Text text) {
+Result<FaultRules> parse_fault_rules(Text text) {
   FaultRules rules{.text = std::string(text), .rules = {}};
   for (const Text part : split_at(text, '+')) {
-    if (!accept_rule(rules.rules.emplace_back(), part)) return std::nullopt;
+    auto accepted = accept_rule(rules.rules.emplace_back(), part);
+    if (!accepted) return usage_error(concat("fault=", text, ": ", accepted.error().message));
   }
   return rules;
 }

@@ -1,14 +1,14 @@
 // What `fault=` says, as a value. Pure.
 #pragma once
 
-#include <optional>
 #include <string_view>
 
+#include "acrn/base/result.h"
 #include "acrn/block/fault_rule.h"
 
 namespace acrn {
 
-// <operation>:<fault>[:<condition>...], and more of them behind a +. Nothing: it is no such.
-std::optional<FaultRules> parse_fault_rules(std::string_view text);
+// <operation>:<fault>[:<condition>...], and more of them behind a +. Errors: kUsage, with the word that is wrong.
+Result<FaultRules> parse_fault_rules(std::string_view text);
 
 }  // namespace acrn

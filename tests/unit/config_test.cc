@@ -312,29 +312,6 @@ TEST(bad_block_values_have_their_own_message) {
       {"serial",
        "not a serial; give 1 to 20 printable ASCII characters, like serial=DISK01",
        {"123456789012345678901", "\xc3\xbc", "a\tb", "a\nb"}},
-      {"fault",
-       "not a set of faults; give <operation>:<fault>[:<condition>...], like fault=write:EIO:sectors=0-7 or "
-       "fault=read:delay=20ms:chance=1+flush:EIO:times=1",
-       {"write",
-        "write:",
-        ":EIO",
-        "writes:EIO",
-        "write:EFOO",
-        "write:0",
-        "read:delay=",
-        "read:delay=5",
-        "read:delay=61s",
-        "any:short:",
-        "any:EIO:sectors=9-8",
-        "any:EIO:sectors=1-2-3",
-        "any:EIO:chance=0",
-        "any:EIO:chance=101",
-        "any:EIO:times",
-        "any:EIO:times=-1",
-        "any:EIO:often=1",
-        "read:EIO+",
-        "+",
-        "read:EIO:="}},
       {"lock", "not a lock setting; give lock=on or lock=off", {"yes", "1", "ON"}},
   };
   for (const auto& row : rows) {
@@ -357,6 +334,40 @@ TEST(faults_are_rules_that_stand_one_after_the_other) {
   EXPECT(faults.rules == (std::vector{error, delay}));
   EXPECT(block_of("d,fault=read:short").faults.rules[0].fault == FaultRule::Fault::kShort);
   EXPECT_EQ(block_of("d,fault=any:ENOSPC:sectors=9").faults.rules[0].last, 9u);
+}
+
+TEST(the_word_of_a_fault_that_is_wrong_is_named) {
+  const struct {
+    const char *value, *expects;
+  } rows[] = {
+      {"write", "'write': give <operation>:<fault>[:<condition>...], like write:EIO:times=1"},
+      {"writes:EIO", "'writes' is not an operation; did you mean write?"},
+      {":EIO", "'' is not an operation; known: read, write, flush, discard, zero, any"},
+      {"write:", "'': give an errno like EIO or ENOSPC, short, or delay=<time>"},
+      {"write:EFOO", "'EFOO': give an errno like EIO or ENOSPC, short, or delay=<time>"},
+      {"write:0", "'0': give an errno like EIO or ENOSPC, short, or delay=<time>"},
+      {"read:delay=", "'delay=': give a time of at most a minute with us, ms or s, like delay=20ms"},
+      {"read:delay=5", "'delay=5': give a time of at most a minute with us, ms or s, like delay=20ms"},
+      {"read:delay=61s", "'delay=61s': give a time of at most a minute with us, ms or s, like delay=20ms"},
+      {"any:short:", "'' is not a condition; known: sectors, skip, times, chance, seed"},
+      {"any:EIO:sectors=9-8", "'sectors=9-8': give the first and the last, like sectors=8-15"},
+      {"any:EIO:sectors=1-2-3", "'sectors=1-2-3': give the first and the last, like sectors=8-15"},
+      {"any:EIO:chance=0", "'chance=0': give percent, more than 0 and at most 100"},
+      {"any:EIO:chance=101", "'chance=101': give percent, more than 0 and at most 100"},
+      {"any:EIO:times", "'times': give a number, like times=1"},
+      {"any:EIO:times=0", "'times=0': give a number, like times=1"},
+      {"any:EIO:skip=-1", "'skip=-1': give a number, like skip=1"},
+      {"any:EIO:time=1", "'time' is not a condition; did you mean times?"},
+      {"any:EIO:=", "'' is not a condition; known: sectors, skip, times, chance, seed"},
+      {"read:EIO+", "'': give <operation>:<fault>[:<condition>...], like write:EIO:times=1"},
+  };
+  for (const auto& row : rows) {
+    EXPECT_EQ(block_error_of(concat("disk.img,fault=", row.value)), concat("fault=", row.value, ": ", row.expects));
+  }
+  EXPECT_EQ(
+      block_error_of("disk.img,fault="),
+      "fault: the value is missing; give <operation>:<fault>[:<condition>...], like fault=write:EIO:sectors=0-7 or "
+      "fault=read:delay=20ms:chance=1+flush:EIO:times=1");
 }
 
 TEST(block_options_that_need_a_value_say_so) {

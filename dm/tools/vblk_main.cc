@@ -124,8 +124,23 @@ int report(const Error& error) {
   return static_cast<int>(error.kind);
 }
 
+constexpr const char* kFirstSteps = R"(vblk drives a virtio-blk disk without a guest. For example:
+
+  vblk info -s 9,virtio-blk,disk.img                        what a driver finds
+  vblk copy -s 3,virtio-blk,a.img,ro -s 4,virtio-blk,b.img  a disk, verified
+  vblk check -s 9,virtio-blk,scratch.img                    clause by clause
+  vblk bench -s 9,virtio-blk,scratch.img --direct-baseline  beside the file
+  vblk coach vm1.trace                                      a driver's mistakes
+
+vblk --help has all commands, vblk <command> --help its options.
+)";
+
 int start(int argc, char** argv) {
   ensure_standard_descriptors();
+  if (argc < 2) {
+    std::fputs(kFirstSteps, stderr);
+    return static_cast<int>(ErrorKind::kUsage);
+  }
   VblkCommandLine line;
   CLI::App app("vblk: drives the virtio-blk device of acrn-dm with a legacy driver in the same process", "vblk");
   app.set_version_flag("-v,--version", "vblk " ACRN_DM_VERSION);

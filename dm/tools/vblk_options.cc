@@ -333,7 +333,7 @@ constexpr VblkCommand kCommands[] = {
                     .optional = true}}},
      .options = {kEvery, kDriver, kTrace, kJson}},
     {.name = "crash",
-     .help = "checks every state that a crash could have left of a disk",
+     .help = "checks the states that a crash could have left of a disk",
      .example = "--base before.img --log disk.log --check ext4",
      .manual = "Make the states that a crash could have left, by a log of writes that the option log= of a disk has "
                "made, and "

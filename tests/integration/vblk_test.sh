@@ -25,10 +25,14 @@ expect_contains info "$out" '  discard            up to 32 segments of 4194304 s
 page 'info of nodisk' info -s 3,virtio-blk,nodisk,serial=LATER
 expect_contains 'info of nodisk' "$out" '  serial             LATER'
 page copy copy -s 3,virtio-blk,disk.img,ro -s 4,virtio-blk,copy.img,writeback
-for command in "" info copy convert read write flush discard zero bench check; do
+for command in "" info copy convert read write flush discard zero bench check top report trace crash coach; do
   # shellcheck disable=SC2086
   page "help of $command" $command --help
 done
+run "$vblk"
+expect_equal 'without arguments: exit code' "$status" 64
+expect_equal 'without arguments: examples' "$(grep -c '^  vblk ' <<<"$err")" 5
+expect_equal 'without arguments: wide lines' "$(awk 'length($0) > 80' <<<"$err")" ''
 page check check -s 3,virtio-blk,disk.img,discard
 expect_contains check "$out" ', 0 broken, '
 for depth in 16 1000; do

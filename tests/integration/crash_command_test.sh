@@ -156,12 +156,15 @@ named btrfs 128M 65536 mkfs.btrfs -q
 # --- a whole disk that is discarded, and what a check says and leaves
 rm -f base.img
 truncate -s 64G base.img
-logged 'discard 0 1G' 'write -P 0x41 40G 4k' flush 'write -z 1G 1G' 'write -P 0x42 40G 4k'
+logged 'discard 0 1G' 'write -P 0x41 40G 4k' flush 'write -z 1G 128M' 'write -P 0x42 40G 4k'
 run "${crash[@]}" --check 'touch %.left; if [ "$(tail -c +42949672961 % | head -c 1)" = B ]; then echo it is B; exit 5; fi'
 expect_equal 'exit status' "$status" 74
 expect_contains 'what the check said' "$out" 'the check: exit status 5: it is B'
 expect_contains 'what is left of it' "$out" '4096 bytes at sector 83886080     torn'
 expect_equal 'blocks of the image' "$(($(stat -c %b disk.log.failed) < 10000))" 1
+rm -f base.img
+truncate -s 1M base.img
+logged 'write -P 0x41 0 4k' flush
 export TMPDIR=$work/"it's tmp"
 mkdir "$TMPDIR"
 run "${crash[@]}" --check '[ -e % ]'

@@ -22,12 +22,12 @@ inline int write_whole(int fd, uint64_t offset, std::span<const std::byte> data)
   return 0;
 }
 
-// 0, or an errno: EIO where the file ends before.
+// 0, or an errno: ENODATA where the file ends before.
 inline int read_whole(int fd, uint64_t offset, std::span<std::byte> to) {
   while (!to.empty()) {
     const ssize_t size = ::pread(fd, to.data(), to.size(), static_cast<off_t>(offset));
     if (size < 0 && errno == EINTR) continue;
-    if (size <= 0) return size < 0 ? errno : EIO;
+    if (size <= 0) return size < 0 ? errno : ENODATA;
     to = to.subspan(static_cast<size_t>(size));
     offset += static_cast<uint64_t>(size);
   }

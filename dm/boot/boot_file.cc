@@ -9,6 +9,7 @@
 
 #include "acrn/base/concat.h"
 #include "dm/base/errno_text.h"
+#include "dm/base/whole_io.h"
 
 namespace acrn {
 
@@ -30,16 +31,9 @@ Result<void> BootFile::read(uint64_t offset, std::span<std::byte> to) const {
 }
 
 Result<void> BootFile::try_read(uint64_t offset, std::span<std::byte> to) const {
-  const auto failed = [](std::string why) { return Error{ErrorKind::kNoInput, std::move(why)}; };
-  while (!to.empty()) {
-    const ssize_t count = ::pread(fd_.fd(), to.data(), to.size(), static_cast<off_t>(offset));
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) return failed(errno_text(errno));
-    if (count == 0) return failed("became shorter while it was read");
-    to = to.subspan(static_cast<size_t>(count));
-    offset += static_cast<uint64_t>(count);
-  }
-  return {};
+  const int error = read_whole(fd_.fd(), offset, to);
+  if (error == 0) return {};
+  return Error{ErrorKind::kNoInput, error == ENODATA ? "became shorter while it was read" : errno_text(error)};
 }
 
 Error BootFile::refuse(std::string_view why) const {

@@ -11,6 +11,7 @@
 namespace acrn {
 
 inline Error bad_value(std::string_view option, std::string_view value, std::string_view right) {
+  if (value.empty()) return usage_error(concat(option, ": the value is missing; give ", right));
   return usage_error(concat(option, " ", value, ": give ", right));
 }
 

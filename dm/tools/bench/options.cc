@@ -7,6 +7,7 @@
 
 #include "dm/cli/option_table.h"
 #include "dm/devices/block_device_options.h"
+#include "dm/tools/option_values.h"
 
 namespace acrn {
 namespace {
@@ -15,25 +16,13 @@ constexpr unsigned kMaxDepth = 1024;
 constexpr uint64_t kMaxBlock = 16u << 20;  // bytes of one request
 constexpr double kMaxSeconds = 3600;
 
-Error bad(std::string_view option, std::string_view value, std::string_view right) {
-  if (value.empty()) return usage_error(concat(option, ": the value is missing; give ", right));
-  return usage_error(concat(option, " ", value, ": give ", right));
-}
-
-template <class T>
-Result<void> number(std::string_view option, const std::string& text, uint64_t low, uint64_t high, T& to) {
-  const auto value = parse_number(text, low, high);
-  if (!value) return bad(option, text, concat("a number from ", low, " to ", high));
-  to = static_cast<T>(*value);
-  return {};
-}
-
 Result<void> duration(std::string_view option, const std::string& text, bool zero, double& to) {
   double value = 0;
   const char* const end = text.data() + text.size();
   const auto [stop, error] = std::from_chars(text.data(), end, value);
   if (error != std::errc{} || stop != end || !(value <= kMaxSeconds) || value < 0 || (value == 0 && !zero)) {
-    return bad(option, text, concat("a number of seconds, ", zero ? "0 to " : "more than 0 and at most ", "3600"));
+    return bad_value(option, text,
+                     concat("a number of seconds, ", zero ? "0 to " : "more than 0 and at most ", "3600"));
   }
   to = value;
   return {};
@@ -59,24 +48,24 @@ Result<void> parse_pattern(const BenchText& text, BenchOptions& options) {
     if (kind.name != text.rw) continue;
     options.rw = text.rw;
     options.random = kind.random;
-    if (kind.reads && kind.writes) return number("--rwmixread", text.read_percent, 0, 100, options.read_percent);
+    if (kind.reads && kind.writes) return accept_number("--rwmixread", text.read_percent, 0, 100, options.read_percent);
     options.read_percent = kind.reads ? 100 : 0;
     return {};
   }
-  return bad("--rw", text.rw, "read, write, randread, randwrite or randrw");
+  return bad_value("--rw", text.rw, "read, write, randread, randwrite or randrw");
 }
 
 Result<void> parse_sizes(const BenchText& text, BenchOptions& options) {
   constexpr uint32_t kSector = 512;
   const auto block = parse_size(text.block, 1);
   if (!block || *block == 0 || *block > kMaxBlock || *block % kSector != 0) {
-    return bad("--bs", text.block, "a multiple of 512 bytes, at most 16M, like 4k");
+    return bad_value("--bs", text.block, "a multiple of 512 bytes, at most 16M, like 4k");
   }
   options.block = static_cast<uint32_t>(*block);
   if (text.size.empty()) return {};
   options.size = parse_size(text.size, 1);
   if (!options.size || *options.size < *block) {
-    return bad("--size", text.size, concat("a number of bytes, at least the ", *block, " of a request, like 1G"));
+    return bad_value("--size", text.size, concat("a number of bytes, at least the ", *block, " of a request, like 1G"));
   }
   return {};
 }
@@ -88,7 +77,7 @@ Result<void> parse_direct(const BenchText& text, BenchOptions& options) {
       return {};
     }
   }
-  return bad("--direct-baseline", text.direct, "preadv, io_uring or best");
+  return bad_value("--direct-baseline", text.direct, "preadv, io_uring or best");
 }
 
 Result<void> check_verify(const BenchOptions& options) {
@@ -109,15 +98,15 @@ Result<BenchOptions> parse_bench_options(const BenchText& text) {
   BenchOptions options{.verify = text.verify, .cold = text.cold, .time_kicks = text.time_kicks, .json = text.json};
   if (auto ok = parse_pattern(text, options); !ok) return ok.error();
   if (auto ok = parse_sizes(text, options); !ok) return ok.error();
-  if (auto ok = number("--qd", text.depth, 1, kMaxDepth, options.depth); !ok) return ok.error();
+  if (auto ok = accept_number("--qd", text.depth, 1, kMaxDepth, options.depth); !ok) return ok.error();
   if (!text.jobs.empty()) {
     unsigned jobs = 0;
-    if (auto ok = number("--numjobs", text.jobs, 1, kMaxQueues, jobs); !ok) return ok.error();
+    if (auto ok = accept_number("--numjobs", text.jobs, 1, kMaxQueues, jobs); !ok) return ok.error();
     options.jobs = jobs;
   }
   if (auto ok = duration("--seconds", text.seconds, false, options.seconds); !ok) return ok.error();
   if (auto ok = duration("--ramp", text.ramp, true, options.ramp); !ok) return ok.error();
-  if (auto ok = number("--seed", text.seed, 0, UINT32_MAX, options.seed); !ok) return ok.error();
+  if (auto ok = accept_number("--seed", text.seed, 0, UINT32_MAX, options.seed); !ok) return ok.error();
   if (auto ok = parse_direct(text, options); !ok) return ok.error();
   if (auto ok = check_verify(options); !ok) return ok.error();
   return options;

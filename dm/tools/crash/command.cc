@@ -66,7 +66,7 @@ class CrashRun {
   CrashRun(const CrashOptions& options, const LogFile& log)
       : options_(options),
         log_(log),
-        states_options_{options.most, options.seed, std::max(options.atomic, log.sector())},
+        states_options_{options.states.most, options.states.seed, std::max(options.states.atomic, log.sector())},
         total_(count_states(log.entries(), states_options_)),
         jobs_(options.parallel != 0 ? options.parallel : std::max(1u, std::thread::hardware_concurrency())),
         checks_(options.check, options.seconds, signals_),
@@ -260,7 +260,7 @@ class CrashRun {
     }
     fmt::print("{} states, {} different: all pass\n", total_, checked_);
     if (most == 0) fmt::print("Each write was stable by itself (writethru, FUA), so there were no others.\n");
-    if (most >= 32 || uint64_t{1} << most > options_.most) {
+    if (most >= 32 || uint64_t{1} << most > states_options_.most) {
       fmt::print("Of up to {} writes between two flushes not every subset was tried; --most takes more by chance.\n",
                  most);
     }

@@ -69,14 +69,14 @@ Result<CrashOptions> parse_crash_options(const CrashText& text, const std::strin
   const auto accept = [](std::string_view option, const std::string& value, uint64_t low, uint64_t high, auto& to) {
     return value.empty() ? Result<void>() : accept_number(option, value, low, high, to);
   };
-  if (auto ok = accept("--most", text.most, 0, 1'000'000, options.most); !ok) return ok.error();
-  if (auto ok = accept("--atomic", text.atomic, 512, 65536, options.atomic); !ok) return ok.error();
-  if (!std::has_single_bit(options.atomic)) {
+  if (auto ok = accept("--most", text.most, 0, 1'000'000, options.states.most); !ok) return ok.error();
+  if (auto ok = accept("--atomic", text.atomic, 512, 65536, options.states.atomic); !ok) return ok.error();
+  if (!std::has_single_bit(options.states.atomic)) {
     return usage_error(concat("--atomic ", text.atomic, ": give a power of two from 512 to 65536"));
   }
   if (auto ok = accept("--parallel", text.parallel, 1, 1024, options.parallel); !ok) return ok.error();
   if (auto ok = accept("--check-seconds", text.check_seconds, 1, 86400, options.seconds); !ok) return ok.error();
-  if (auto ok = accept("--seed", seed, 0, UINT64_MAX, options.seed); !ok) return ok.error();
+  if (auto ok = accept("--seed", seed, 0, UINT64_MAX, options.states.seed); !ok) return ok.error();
   return options;
 }
 

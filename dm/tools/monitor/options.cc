@@ -5,6 +5,7 @@
 
 #include "acrn/base/concat.h"
 #include "dm/cli/option_table.h"
+#include "dm/tools/option_values.h"
 
 namespace acrn {
 namespace {
@@ -35,9 +36,7 @@ Result<TopOptions> parse_top_options(const MonitorText& text, const std::string&
   if (!interval) return interval.error();
   TopOptions options{.socket = text.socket, .interval = interval.value(), .json = json};
   if (count.empty()) return options;
-  const auto intervals = parse_number(count, 1, kMostIntervals);
-  if (!intervals) return usage_error(concat("--count ", count, ": give a number from 1 to ", kMostIntervals));
-  options.count = *intervals;
+  if (auto ok = accept_number("--count", count, 1, kMostIntervals, options.count); !ok) return ok.error();
   return options;
 }
 

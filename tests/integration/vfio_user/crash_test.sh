@@ -28,7 +28,7 @@ survives() {
 fails() {
   logged "$@"
   expect_equal "$1: exit status" $status 74
-  expect_contains "$1" "$(cat said)" 'fails: everything up to entry'
+  expect_contains "$1" "$(cat said)" ', and behind it:'
   rm -f "$1.log" "$1.log.failed"
 }
 

@@ -37,7 +37,9 @@ class CephCluster {
                              "mon allow pool size one = true\nmon data avail crit = 1\n"
                              "osd pool default size = 1\nosd pool default min size = 1\n"
                              "osd crush chooseleaf type = 0\nbluestore block size = 8589934592\n"
-                             "osd client watch timeout = 5\nmon data = "
+                             "osd client watch timeout = 5\n"
+                             // Else an OSD may ask before it knows the cluster's ID, and ends.
+                             "osd crush update on start = false\nosd class update on start = false\nmon data = "
                           << folder_.path("mon") << "\nosd data = " << folder_.path("osd")
                           << "\nrun dir = " << folder_.path("")
                           << "\nadmin socket = " << folder_.path("$name.$pid.asok")
@@ -72,14 +74,12 @@ class CephCluster {
   void rbd(const std::string& words) const { must_run("timeout 120 rbd -c " + conf() + " " + words); }
   // Returns when it is up. Now and then one does not come up, and is started again.
   void start_osd() {
-    const auto is_up = [this] {
-      const std::string socket = folder_.path("osd.0." + std::to_string(osd_) + ".asok");
-      return runs("timeout 20 ceph --admin-daemon " + socket + " status | grep -q '\"state\": \"active\"'");
-    };
     for (int attempt = 0;; attempt++) {
       EXPECT(attempt < 5);
       osd_ = start("ceph-osd", "0");
-      if (wait_until(is_up)) return;
+      bool up = false;
+      wait_until([&] { return (up = osd_is_up()) || has_ended(osd_); });
+      if (up) return;
       kill_osd();
     }
   }
@@ -129,6 +129,15 @@ class CephCluster {
       ::_exit(127);
     }
     return process;
+  }
+  bool osd_is_up() const {
+    const std::string socket = folder_.path("osd.0." + std::to_string(osd_) + ".asok");
+    return runs("timeout 20 ceph --admin-daemon " + socket + " status | grep -q '\"state\": \"active\"'");
+  }
+  // It stays to be waited for.
+  static bool has_ended(pid_t process) {
+    siginfo_t ended{};
+    return ::waitid(P_PID, static_cast<id_t>(process), &ended, WEXITED | WNOHANG | WNOWAIT) == 0 && ended.si_pid != 0;
   }
   static void end(pid_t& process) {
     if (process == 0) return;

@@ -55,14 +55,17 @@ std::string_view first_token(std::string_view argument) {
   return argument.substr(0, argument.find_first_of(kSpecial));
 }
 
-// A single character, or a comma at the end, would be punctuation without the "\&".
+// A single character, or a comma or colon at the end, would be punctuation without the "\&".
 std::string macro_of(std::string_view token) {
   switch (token.front()) {
     case '<': return concat("Ar ", token.substr(1, token.size() - 2));
     case '[': return "Oo";
     case ']': return "Oc";
     case '|': return "|";
-    default: return concat("Cm ", token.size() == 1 ? "\\&" : "", token, token.ends_with(',') ? "\\&" : "");
+    default: {
+      const bool single = token.size() == 1, delimiter = token.ends_with(',') || token.ends_with(':');
+      return concat("Cm ", single ? "\\&" : "", token, !single && delimiter ? "\\&" : "");
+    }
   }
 }
 

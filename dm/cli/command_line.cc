@@ -11,8 +11,8 @@
 
 #include "acrn/base/concat.h"
 #include "dm/base/find_row.h"
-#include "dm/base/page.h"
 #include "dm/cli/command_options.h"
+#include "dm/cli/help.h"
 #include "dm/cli/option_table.h"
 #include "dm/devices/block_device_options.h"
 
@@ -120,7 +120,7 @@ Result<void> check_options(const SplitCommandLine& line) {
   }
   const std::string_view word = split_key(line.unknown().front()).key;
   const std::string_view nearest = nearest_word(word, known);
-  return usage_error(nearest.empty() ? concat(word, ": unknown option; acrn-dm --help lists the known ones")
+  return usage_error(nearest.empty() ? concat(word, ": unknown option; acrn-dm --help all lists the known ones")
                                      : concat(word, ": unknown option; did you mean ", nearest, "?"));
 }
 
@@ -314,21 +314,14 @@ std::vector<std::string> warnings_of(const SplitCommandLine& line, const Result<
   return warnings;
 }
 
-std::string help_text() {
-  std::string text =
-      "Usage: acrn-dm [options] <vmname>\n"
-      "Runs a virtual machine with virtio-blk disks.\n\nOptions, each with an example:\n";
-  for (const CommandOption& option : command_options()) {
-    text += "  ";
-    for (const std::string_view name : split_at(option.names, ',')) {
-      text += concat(name == first_name(option.names) ? "" : ", ", name);
-    }
-    if (!option.argument.empty()) text += concat(" ", option.argument);
-    text += concat("\n      ", option.help, "\n      acrn-dm ", option.example, " vm1\n");
-  }
-  text += "Obsolete, ignored with a warning:";
-  for (const ForeignOption& option : obsolete_options()) text += concat(" ", first_name(option.names));
-  return text + "\nSee acrn-dm(8) for the configuration of each emulation.\n";
+// Of "--help <topic>"; in a longer command line the word is a VM's name.
+Result<Printout> help(const SplitCommandLine& line, size_t arguments) {
+  const bool of_topic = line.vm_names().size() == 1 && arguments == 2;
+  const std::string_view topic = of_topic ? std::string_view(line.vm_names().front()) : std::string_view();
+  if (const auto text = help_text(topic)) return Printout{*text};
+  std::vector<std::string_view> known;
+  for (const HelpTopic& each : help_topics()) known.push_back(each.name);
+  return usage_error(concat("--help: ", unknown_word(topic, "a topic", known).message));
 }
 
 }  // namespace
@@ -360,7 +353,10 @@ std::string serve_socket(const DmConfig& config, const PciAddress& address) {
 ParseOutcome parse_command_line(const std::vector<std::string>& arguments, const CommandLineTables& tables) {
   SplitCommandLine line;
   if (const auto split = line.split(arguments); !split) return {split.error(), {}};
-  if (line.has("-h")) return {Printout{fitted(help_text())}, {}};
+  if (line.has("-h")) {
+    const auto text = help(line, arguments.size());
+    return text ? ParseOutcome{text.value(), {}} : ParseOutcome{text.error(), {}};
+  }
   if (line.has("-v")) return {Printout{"acrn-dm " ACRN_DM_VERSION "\n"}, {}};
   Result<DmConfig> config = make_config(line, tables);
   std::vector<std::string> warnings = warnings_of(line, config);

@@ -62,6 +62,7 @@ enum class ValueRule : uint8_t { kNone, kOptional, kRequired };
 inline constexpr std::string_view kPathWord = "<path>";
 inline constexpr std::string_view kSlotWord = "<slot>";      // what `-s` takes
 inline constexpr std::string_view kServerWord = "<server>";  // what `--serve` takes
+inline constexpr std::string_view kTopicWord = "<topic>";    // what may follow `--help`
 
 // One key of an option table. What only manuals and completion need comes last (dm/reference).
 template <class Target>

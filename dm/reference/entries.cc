@@ -46,12 +46,11 @@ std::string Entry::written_key() const {
 std::vector<Entry> acrn_dm_entries() {
   std::vector<Entry> entries;
   for (const CommandOption& option : command_options()) {
-    const bool is_help = option.names == "-h,--help";  // "this text" is true in the help text only
     entries.push_back({.names = split_at(option.names, ','),
                        .value = option.argument.empty() ? ValueRule::kNone : ValueRule::kRequired,
                        .argument = option.argument,
                        .default_value = {},
-                       .help = is_help ? "print every option with an example" : option.help,
+                       .help = option.help,
                        .words = option.words,
                        .manual = option.manual});
   }

@@ -1,5 +1,6 @@
 // What the completions of bash, zsh and fish know of the options.
 #include "acrn/base/concat.h"
+#include "dm/cli/help.h"
 #include "dm/devices/block_device_options.h"
 #include "dm/devices/device_table.h"
 #include "dm/reference/entries.h"
@@ -22,7 +23,9 @@ std::string emulation_words() { return names_of<DeviceRow>(device_table(), ""); 
 
 // The values of an option that a shell knows by itself.
 std::string value_words(const Entry& entry) {
-  return entry.words == kServerWord ? names_of<ServerRow>(server_table(), "=") : std::string(entry.words);
+  if (entry.words == kServerWord) return names_of<ServerRow>(server_table(), "=");
+  if (entry.words == kTopicWord) return names_of<HelpTopic>(help_topics(), "");
+  return std::string(entry.words);
 }
 
 void add_block_words(const Entry& entry, std::vector<std::string>& words) {
@@ -89,7 +92,7 @@ std::string bash_values(const std::vector<Entry>& entries) {
   std::vector<std::string> lines;
   std::vector<std::string_view> silent;
   for (const Entry& entry : entries) {
-    if (entry.value == ValueRule::kNone) continue;
+    if (entry.value == ValueRule::kNone && entry.words.empty()) continue;
     const std::string pattern = join(entry.names, " | ");
     if (entry.words.empty()) {
       silent.insert(silent.end(), entry.names.begin(), entry.names.end());

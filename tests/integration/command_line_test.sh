@@ -328,7 +328,20 @@ flock -x 9
 accepted '"lock": true' -s 9,virtio-blk,disk.img
 exec 9<&-
 
+# --- help: a screen for each topic
 run "$dm" --help
-expect_equal 'help: wide lines' "$(awk 'length($0) > 80' <<<"$out")" ''
+topics=$(sed -n '/^acrn-dm --help <topic>:/,/^$/s/^  \([a-z]*\) .*/\1/p' <<<"$out")
+expect_contains 'the topics of help' "$(tr '\n' ' ' <<<"$topics")" 'disks '
+for topic in '' $topics; do
+  # shellcheck disable=SC2086
+  run "$dm" --help $topic
+  expect_equal "--help $topic: exit code" "$status$err" 0
+  expect_equal "--help $topic: wide lines" "$(awk 'length($0) > 80' <<<"$out")" ''
+  [ "$topic" = all ] || [ "$(wc -l <<<"$out")" -le 24 ] || fail "--help $topic does not fit a screen: $(wc -l <<<"$out") lines"
+done
+run "$dm" --help diks
+expect_refusal 64 "--help: 'diks' is not a topic; did you mean disks?" '--help diks'
+run "$dm" -m 512M --help vm1
+expect_contains 'help in a command line' "$out" '--help <topic>'
 expect_nothing_changed 'at the end'
 finish

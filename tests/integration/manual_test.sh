@@ -18,7 +18,7 @@ mkdir images run
 cpus=$(nproc --all)
 
 # --- every option is in every text
-run "$dm" --help
+run "$dm" --help all
 options=$(printf '%s\n' "$out" | sed -n 's/^  \(-.*\)/\1/p' | grep -oE -- '(^| )--?[a-zA-Z_]+' | tr -d ' ' | sort -u)
 [ "$(printf '%s\n' "$options" | wc -l)" -gt 20 ] || fail "few options in --help: $options"
 for option in $options; do

@@ -1,6 +1,9 @@
 // COVERS(input): every option, wrong in every way
+#include <map>
+
 #include "dm/cli/command_line.h"
 #include "dm/cli/command_options.h"
+#include "dm/cli/help.h"
 #include "dm/cli/option_table.h"
 #include "dm/devices/block_device_options.h"
 #include "tests/support/test.h"
@@ -637,9 +640,9 @@ TEST(a_missing_value_names_what_would_be_right) {
 TEST(an_unknown_option_names_the_nearest_known_one) {
   EXPECT_EQ(error_of({"--memsiz", "512M", "vm1"}), "--memsiz: unknown option; did you mean --memsize?");
   EXPECT_EQ(error_of({"--dry-run=1", "vm1"}), "--dry-run: unknown option; did you mean --dry_run?");
-  EXPECT_EQ(error_of({"-Q", "vm1"}), "-Q: unknown option; acrn-dm --help lists the known ones");
-  EXPECT_EQ(error_of({"-WQ", "vm1"}), "-Q: unknown option; acrn-dm --help lists the known ones");
-  EXPECT_EQ(error_of({"-", "vm1"}), "-: unknown option; acrn-dm --help lists the known ones");
+  EXPECT_EQ(error_of({"-Q", "vm1"}), "-Q: unknown option; acrn-dm --help all lists the known ones");
+  EXPECT_EQ(error_of({"-WQ", "vm1"}), "-Q: unknown option; acrn-dm --help all lists the known ones");
+  EXPECT_EQ(error_of({"-", "vm1"}), "-: unknown option; acrn-dm --help all lists the known ones");
 }
 
 TEST(there_is_exactly_one_printable_vm_name) {
@@ -702,12 +705,45 @@ TEST(a_function_that_guests_cannot_find_is_a_warning) {
 }
 
 TEST(help_shows_every_option_with_an_example_that_is_accepted) {
-  const ParseOutcome outcome = parse_command_line({"-h"});
+  const ParseOutcome outcome = parse_command_line({"-h", "all"});
   const std::string help = std::get<Printout>(outcome.result).text;
   for (const CommandOption& option : command_options()) {
     for (const std::string_view name : split_at(option.names, ',')) EXPECT_CONTAINS(help, std::string(name));
     EXPECT_CONTAINS(help, std::string(option.example));
     EXPECT(option.example.starts_with("-"));
+  }
+}
+
+TEST(each_option_is_in_one_topic_of_help) {
+  std::map<std::string_view, int> topics;
+  for (const HelpTopic& topic : help_topics()) {
+    for (const std::string_view option : topic.options) {
+      EXPECT_CONTAINS(*help_text(topic.name), concat("\n  ", option));
+      topics[option]++;
+    }
+  }
+  for (const CommandOption& option : command_options()) EXPECT_EQ(topics[first_name(option.names)], 1);
+  for (const auto& row : block_option_rows()) EXPECT_EQ(topics[row.key], 1);
+  EXPECT_EQ(topics.size(), command_options().size() + block_option_rows().size());
+}
+
+TEST(the_example_of_each_topic_of_help_is_accepted) {
+  for (const HelpTopic& topic : help_topics()) {
+    Arguments arguments;
+    for (const std::string_view word : split_at(topic.example, ' ')) {
+      if (!word.empty()) arguments.emplace_back(word);
+    }
+    arguments.push_back("--cpus=2");
+    if (topic.name == "serve") arguments.pop_back();
+    arguments.push_back("vm1");
+    config_of(arguments);
+  }
+}
+
+TEST(a_wrong_topic_of_help_names_the_nearest_and_a_vm_name_is_none) {
+  EXPECT_EQ(error_of({"--help", "diks"}), "--help: 'diks' is not a topic; did you mean disks?");
+  for (const Arguments& arguments : {Arguments{"-h"}, Arguments{"-m", "1G", "--help", "vm1"}}) {
+    EXPECT_EQ(std::get<Printout>(parse_command_line(arguments).result).text, *help_text());
   }
 }
 
@@ -785,7 +821,9 @@ TEST(each_word_that_a_shell_may_offer_is_accepted) {
     }
   }
   for (const CommandOption& option : command_options()) {
-    if (option.accept == nullptr || option.words == kPathWord || option.words.empty()) continue;
+    if (option.accept == nullptr || option.words == kPathWord || option.words == kTopicWord || option.words.empty()) {
+      continue;
+    }
     for (const std::string_view word : split_at(option.words, ' ')) {
       DmConfig config;
       const bool is_whole = !word.ends_with(',') && !word.ends_with('=');

@@ -14,11 +14,12 @@ failed=0 passed_total=0 failed_total=0 skipped_total=0
 
 # Counts single tests: cmocka's, and the programs that are one test each, by CTest's word.
 count() {
-  local log=build/$1/Testing/Temporary/LastTest.log output=build/$1/ctest.log
-  local single='(fuzz_[a-z_]+|command_line_test|launch_script_test|bench_command_test|bench_matrix_test|serve_test|backend_program_test|vblk_test|manual_test|conformance_page_test|format_test|include_rules_test|models_test|howto_test|package_test|pictures_test|concurrency_test|guest_[a-z_]+_test|vfio_user_(bare_metal|boot|control|crash|debian|firmware|hotplug|kernels|kill|load|memory|qos|reboot|uboot)_test|vhost_user_(libblkio|qemu|qemu_firmware|qos|sources|uml)_test|sample_[a-z_]+) \.+'
-  passed_total=$((passed_total + $(grep -c '^\[       OK \]' "$log") + $(grep -cE "$single +Passed" "$output")))
-  skipped_total=$((skipped_total + $(grep -c '^ *[a-z0-9_]*: skipped: ' "$log") + $(grep -cE "$single\*+Skipped" "$output")))
-  failed_total=$((failed_total + $(grep -c '^\[  ERROR   \]' "$log") + $(grep -cE "$single\*+(Failed|Timeout|Exception)" "$output")))
+  local log=build/$1/Testing/Temporary/LastTest.log results
+  results=$(grep -E '^ *[0-9]+/[0-9]+ +Test +#' "build/$1/ctest.log" |
+    grep -vwFf <(echo none && awk '/ Testing: /{name = $3} /^\[ RUN /{print name}' "$log" | sort -u))
+  passed_total=$((passed_total + $(grep -c '^\[       OK \]' "$log") + $(grep -c ' Passed ' <<<"$results")))
+  skipped_total=$((skipped_total + $(grep -c '^ *[a-z0-9_]*: skipped: ' "$log") + $(grep -c '\*Skipped ' <<<"$results")))
+  failed_total=$((failed_total + $(grep -c '^\[  ERROR   \]' "$log") + $(grep -cE '\*(Failed|Timeout|Exception|Not Run)' <<<"$results")))
   grep -h 'skipped: ' "$log" | sed 's/^ */  /' | sort -u
 }
 

@@ -547,17 +547,27 @@ Result<void> check_bursts(const DiskLimits& limits) {
   return {};
 }
 
-// What single options cannot see.
-Result<void> check_together(BlockOptions& options) {
+// It is a file, or may become one.
+bool is_file(const BlockOptions& options) {
+  return std::holds_alternative<FilePath>(options.source) || std::holds_alternative<NoDisk>(options.source);
+}
+
+// The host has its bytes as the guest has them, in its page cache.
+bool is_raw(const BlockOptions& options) {
+  const bool may_be = is_file(options) || std::holds_alternative<SentFile>(options.source);
+  return may_be && options.format == ImageFormat::kRaw && !options.snapshot;
+}
+
+Result<void> check_window(const BlockOptions& options) {
   const auto& range = options.range;
   const uint64_t most = kMaxBytes / options.logical_sector;
-  if (range && (range->start > most || range->size > most - range->start)) {
-    return usage_error(concat("range=", range->start, "/", range->size, ": ends past ", most,
-                              ", the last possible sector; give a smaller window"));
-  }
-  const std::string_view server = server_of(options.source);
-  const bool file = std::holds_alternative<FilePath>(options.source) || std::holds_alternative<NoDisk>(options.source);
-  if (!file && (options.format != ImageFormat::kRaw || options.snapshot)) {
+  if (!range || (range->start <= most && range->size <= most - range->start)) return {};
+  return usage_error(concat("range=", range->start, "/", range->size, ": ends past ", most,
+                            ", the last possible sector; give a smaller window"));
+}
+
+Result<void> check_format(const BlockOptions& options) {
+  if (!is_file(options) && (options.format != ImageFormat::kRaw || options.snapshot)) {
     return usage_error(concat(options.snapshot ? "snapshot" : "format", ": for a file with a path; leave it out"));
   }
   const bool luks = options.format == ImageFormat::kLuks;
@@ -568,33 +578,47 @@ Result<void> check_together(BlockOptions& options) {
   if (luks && options.snapshot) {
     return usage_error("snapshot: of a LUKS image it would be a file that is not encrypted; leave it out");
   }
+  return {};
+}
+
+Result<void> check_server(const BlockOptions& options) {
+  const std::string_view server = server_of(options.source);
   if (!server.empty() && options.nocache) {
     return usage_error(concat("nocache: how ", server, " caches is its own choice; leave it out"));
   }
   if (!server.empty() && options.engine != BlockEngine::kAuto) {
     return usage_error(concat("aio: ", server, " has an engine of its own; leave it out"));
   }
-  const bool is_sent = std::holds_alternative<SentFile>(options.source);
-  const bool raw = (file || is_sent) && options.format == ImageFormat::kRaw && !options.snapshot;
-  const bool over_vhost_user = std::holds_alternative<VhostUserSocket>(options.source) || (file && !raw);
+  const bool over_vhost_user =
+      std::holds_alternative<VhostUserSocket>(options.source) || (is_file(options) && !is_raw(options));
   if (options.share && (!over_vhost_user || options.reader == ImageReader::kQemuNbd)) {
     return usage_error("share=on: for vhost-user: and for a format that qemu-storage-daemon reads; leave it out");
   }
-  if (options.map == MapMode::kOn && !raw) {
-    return usage_error("map=on: for a raw file or a block device; leave it out");
+  if (!std::holds_alternative<RbdName>(options.source) && !(options.conf.empty() && options.id.empty())) {
+    return usage_error(concat(options.conf.empty() ? "id" : "conf", ": for a disk of Ceph's; leave it out"));
   }
-  if (options.dontcache && !raw) {
-    return usage_error("dontcache: for a raw file or a block device; leave it out");
+  return {};
+}
+
+Result<void> check_page_cache(const BlockOptions& options) {
+  const bool map = options.map == MapMode::kOn;
+  if ((map || options.dontcache) && !is_raw(options)) {
+    return usage_error(concat(map ? "map=on" : "dontcache", ": for a raw file or a block device; leave it out"));
   }
   if (options.dontcache && options.nocache) {
     return usage_error("dontcache: nocache does without the page cache; leave one of them out");
   }
-  if (options.map == MapMode::kOn && (options.nocache || options.dontcache)) {
+  if (map && (options.nocache || options.dontcache)) {
     return usage_error(concat("map=on: with ", options.nocache ? "nocache" : "dontcache",
                               " nothing is in the page cache; leave one of them out"));
   }
-  if (!std::holds_alternative<RbdName>(options.source) && !(options.conf.empty() && options.id.empty())) {
-    return usage_error(concat(options.conf.empty() ? "id" : "conf", ": for a disk of Ceph's; leave it out"));
+  return {};
+}
+
+// What single options cannot see.
+Result<void> check_together(BlockOptions& options) {
+  for (const auto check : {check_window, check_format, check_server, check_page_cache}) {
+    if (auto checked = check(options); !checked) return checked;
   }
   if (!options.log.empty() && options.read_only) {
     return usage_error("log: nothing is written to a disk that is ro; leave one of them out");

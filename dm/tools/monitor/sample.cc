@@ -10,21 +10,21 @@ namespace {
 
 using Json = nlohmann::json;
 
-const Json& member(const Json& json, const std::string& name) {
+const Json& member(const Json& json, std::string_view name) {
   static const Json kNone;
   const auto found = json.is_object() ? json.find(name) : json.end();
   return json.is_object() && found != json.end() ? *found : kNone;
 }
 
 uint64_t number(const Json& json) { return json.is_number_unsigned() ? json.get<uint64_t>() : 0; }
-uint64_t number(const Json& json, const std::string& name) { return number(member(json, name)); }
+uint64_t number(const Json& json, std::string_view name) { return number(member(json, name)); }
 
-std::optional<uint64_t> optional_number(const Json& json, const std::string& name) {
+std::optional<uint64_t> optional_number(const Json& json, std::string_view name) {
   const Json& value = member(json, name);
   return value.is_number_unsigned() ? std::optional(number(value)) : std::nullopt;
 }
 
-std::string text(const Json& json, const std::string& name) {
+std::string text(const Json& json, std::string_view name) {
   const Json& value = member(json, name);
   return value.is_string() ? value.get<std::string>() : std::string();
 }
@@ -48,11 +48,11 @@ void add_queue(const Json& queue, DiskCounts& disk) {
   disk.bytes_read += number(queue, "bytes_read");
   disk.bytes_written += number(queue, "bytes_written");
   for (size_t kind = 0; kind < kDiskRequestNames.size(); kind++) {
-    const std::string name(kDiskRequestNames[kind]);
+    const std::string_view name = kDiskRequestNames[kind];
     disk.requests[kind] += number(member(queue, "requests"), name);
     const Json& stages = member(member(queue, "latency"), name);
     for (size_t stage = 0; stage < kLatencyStageNames.size(); stage++) {
-      disk.latency[kind][stage].add(parse_latency(member(stages, std::string(kLatencyStageNames[stage]))));
+      disk.latency[kind][stage].add(parse_latency(member(stages, kLatencyStageNames[stage])));
     }
   }
   const Json& errors = member(queue, "errors");

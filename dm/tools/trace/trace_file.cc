@@ -179,65 +179,81 @@ void Trace::end_requests(OpenRequests& open, uint64_t time) {
   open.clear();
 }
 
+// What of the device's own records changes the queues.
+void Trace::follow_device(const TraceItem& item, std::vector<QueueState>& queues) {
+  const TraceRecord& record = *item.record;
+  const bool known = record.head < queues.size();
+  switch (item.event()) {
+    case TraceEvent::kQueueStart:
+      if (known && record.number != 0) queues[record.head].entries = record.number;
+      return;
+    case TraceEvent::kQueueStop:
+      if (known) end_requests(queues[record.head].open, item.time);
+      return;
+    case TraceEvent::kReset:
+      for (QueueState& queue : queues) end_requests(queue.open, item.time);
+      return;
+    default: return;
+  }
+}
+
+// The request that a chain is, or is once more.
+uint32_t Trace::take_chain(const TraceItem& item, uint32_t before, uint16_t entries) {
+  const TraceRecord& record = *item.record;
+  const auto& chain = item.body<TraceChain>();
+  uint32_t number = before;
+  if ((record.detail & TraceChain::kRetried) == 0 || before == TraceItem::kNoRequest) {
+    number = static_cast<uint32_t>(requests_.size());
+    requests_.push_back({.waiting_since = std::min<uint64_t>(chain.waiting_since, item.time), .taken = item.time});
+  }
+  TracedRequest& request = requests_[number];
+  request.chain = static_cast<uint32_t>(&item - items_.data());
+  request.bytes = 0;
+  request.queue = item.source;
+  request.head = record.head;
+  request.avail_index = chain.avail_index;
+  request.ring_entries = entries;
+  request.has_header = (record.detail & TraceChain::kHasHeader) != 0;
+  request.type = chain.type;
+  request.sector = chain.sector;
+  return number;
+}
+
+// What became of a request.
+void Trace::follow_request(const TraceItem& item, TracedRequest& request) {
+  const TraceRecord& record = *item.record;
+  switch (item.event()) {
+    case TraceEvent::kGuestError: request.errors++; return;
+    case TraceEvent::kSubmit:
+      request.bytes += item.body<TraceExtent>().length;
+      request.stable = (record.detail & kTraceStable) != 0;
+      return;
+    case TraceEvent::kFailed: request.error = record.number; return;
+    case TraceEvent::kUsed:
+      request.status = record.detail;
+      request.written = static_cast<uint32_t>(item.body<TraceValue>().value);
+      request.done = item.time;
+      return;
+    default: return;
+  }
+}
+
 void Trace::assemble() {
-  std::vector<OpenRequests> open(header_->queues);
-  std::vector<uint16_t> entries(header_->queues, static_cast<uint16_t>(std::max<uint32_t>(header_->queue_size, 1)));
-  for (size_t i = 0; i < items_.size(); i++) {
-    TraceItem& item = items_[i];
-    const TraceRecord& record = *item.record;
+  const auto entries = static_cast<uint16_t>(std::max<uint32_t>(header_->queue_size, 1));
+  std::vector<QueueState> queues(header_->queues, QueueState{.open = {}, .entries = entries});
+  for (TraceItem& item : items_) {
     if (item.source == kTraceDevice) {
-      const bool known = record.head < header_->queues;
-      if (item.event() == TraceEvent::kQueueStart && known && record.number != 0) entries[record.head] = record.number;
-      if (item.event() == TraceEvent::kQueueStop && known) end_requests(open[record.head], item.time);
-      for (size_t q = 0; q < open.size() && item.event() == TraceEvent::kReset; q++) end_requests(open[q], item.time);
+      follow_device(item, queues);
+      continue;
     }
-    if (item.source == kTraceDevice || !is_of_chain(item.event())) continue;
-    uint32_t& slot = open[item.source].try_emplace(record.head, TraceItem::kNoRequest).first->second;
-    switch (item.event()) {
-      case TraceEvent::kChain: {
-        const auto& chain = item.body<TraceChain>();
-        const bool retried = (record.detail & TraceChain::kRetried) != 0 && slot != TraceItem::kNoRequest;
-        if (!retried) {
-          slot = static_cast<uint32_t>(requests_.size());
-          requests_.push_back(
-              {.waiting_since = std::min<uint64_t>(chain.waiting_since, item.time), .taken = item.time});
-        }
-        TracedRequest& request = requests_[slot];
-        request.chain = static_cast<uint32_t>(i);
-        request.bytes = 0;
-        request.queue = item.source;
-        request.head = record.head;
-        request.avail_index = chain.avail_index;
-        request.ring_entries = entries[item.source];
-        request.has_header = (record.detail & TraceChain::kHasHeader) != 0;
-        request.type = chain.type;
-        request.sector = chain.sector;
-        break;
-      }
-      case TraceEvent::kGuestError:
-        if (slot != TraceItem::kNoRequest) requests_[slot].errors++;
-        break;
-      case TraceEvent::kSubmit:
-        if (slot != TraceItem::kNoRequest) {
-          requests_[slot].bytes += item.body<TraceExtent>().length;
-          requests_[slot].stable = (record.detail & kTraceStable) != 0;
-        }
-        break;
-      case TraceEvent::kFailed:
-        if (slot != TraceItem::kNoRequest) requests_[slot].error = record.number;
-        break;
-      case TraceEvent::kUsed:
-        if (slot != TraceItem::kNoRequest) {
-          TracedRequest& request = requests_[slot];
-          request.status = record.detail;
-          request.written = static_cast<uint32_t>(item.body<TraceValue>().value);
-          request.done = item.time;
-          item.request = std::exchange(slot, TraceItem::kNoRequest);
-        }
-        continue;
-      default: break;
-    }
+    if (!is_of_chain(item.event())) continue;
+    QueueState& queue = queues[item.source];
+    uint32_t& slot = queue.open.try_emplace(item.record->head, TraceItem::kNoRequest).first->second;
+    if (item.event() == TraceEvent::kChain) slot = take_chain(item, slot, queue.entries);
     item.request = slot;
+    if (slot == TraceItem::kNoRequest) continue;
+    follow_request(item, requests_[slot]);
+    if (item.event() == TraceEvent::kUsed) slot = TraceItem::kNoRequest;
   }
 }
 

@@ -88,12 +88,19 @@ class Trace {
 
   // Of a queue, those that are not used yet, by head.
   using OpenRequests = std::unordered_map<uint16_t, uint32_t>;
+  struct QueueState {
+    OpenRequests open;
+    uint16_t entries;
+  };
 
   Result<void> read_header(const std::string& path);
   void read_chunks();
   bool read_records(uint16_t source, std::span<const std::byte> bytes);
   void merge();
   void assemble();
+  void follow_device(const TraceItem& item, std::vector<QueueState>& queues);
+  uint32_t take_chain(const TraceItem& item, uint32_t before, uint16_t entries);
+  static void follow_request(const TraceItem& item, TracedRequest& request);
   void end_requests(OpenRequests& open, uint64_t time);
 
   std::vector<std::byte> bytes_;  // of the file

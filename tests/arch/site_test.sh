@@ -1,18 +1,12 @@
 #!/usr/bin/env bash
 # Every link, anchor and picture of the documentation's site is there, each page can be found by its words, and a page that breaks
 # that is told of.  usage: site_test.sh <site> <source folder>
-set -u
+. "$(dirname "$0")/../integration/lib.sh"
 site=$1 source=$2
 check=$source/docs/site/check_links.py
-work=$(mktemp -d) || exit 2
-trap 'rm -rf "$work"' EXIT
-failures=0
-fail() {
-  echo "FAILED: $1"
-  failures=$((failures + 1))
-}
 
-python3 "$check" "$site" || fail "the site has broken links"
+run python3 "$check" "$site"
+expect_equal "the site: $out" "$status$err" 0
 for page in "$source"/docs/*.md "$source"/docs/howto/*.md "$source"/docs/adr/*.md; do
   page=${page#"$source"/}
   [ -s "$site/${page%.md}.html" ] || fail "there is no page of $page"
@@ -21,12 +15,16 @@ done
 
 mkdir "$work/site"
 echo '<h1 id="there">' >"$work/site/other.html"
-echo '<a href="other.html#there">' >"$work/site/page.html"
-python3 "$check" "$work/site" >"$work/said" || fail "a right link: $(cat "$work/said")"
+# said_of <link>: what is said of a page with that link
+said_of() {
+  echo "<a href=\"$1\">" >"$work/site/page.html"
+  run python3 "$check" "$work/site"
+}
+said_of 'other.html#there'
+expect_equal "a right link: $out" "$status" 0
 for link in 'other.html#nowhere' '#nowhere' 'no.html' '../other.html' 'no.svg'; do
-  echo "<a href=\"$link\">" >"$work/site/page.html"
-  python3 "$check" "$work/site" >"$work/said" && fail "a wrong link, $link, passes"
-  grep -qF "page.html: $link: there is no such" "$work/said" || fail "of $link it says: $(cat "$work/said")"
+  said_of "$link"
+  expect_equal "the wrong link $link" "$status" 1
+  expect_contains "the wrong link $link" "$out" "page.html: $link: there is no such"
 done
-[ "$failures" = 0 ] && echo 'the site is whole'
-exit "$failures"
+finish

@@ -9,7 +9,7 @@ begin() {
   cd "$guest_dir/../.."
   step "acrn-dm, and a Debian kernel"
   need e2fsprogs
-  ./bootstrap.sh --target acrn-dm --target kvm_probe
+  ./bootstrap.sh --target acrn-dm --target vblk --target kvm_probe
   kernel=$(samples/guest/get_kernel.sh linux-image-cloud-amd64 "$guest_cache")
   vm=build/samples/$1
   rm -rf "$vm"

@@ -12,14 +12,27 @@ export LC_ALL=C
 
 failed=0 passed_total=0 failed_total=0 skipped_total=0
 
-# Counts single tests: cmocka's, and the programs that are one test each, by CTest's word.
+# Counts single tests: cmocka's, and the programs that are one test each or have ended early, by CTest's word.
 count() {
-  local log=build/$1/Testing/Temporary/LastTest.log results
-  results=$(grep -E '^ *[0-9]+/[0-9]+ +Test +#' "build/$1/ctest.log" |
-    grep -vwFf <(echo none && awk '/ Testing: /{name = $3} /^\[ RUN /{print name}' "$log" | sort -u))
-  passed_total=$((passed_total + $(grep -c '^\[       OK \]' "$log") + $(grep -c ' Passed ' <<<"$results")))
-  skipped_total=$((skipped_total + $(grep -c '^ *[a-z0-9_]*: skipped: ' "$log") + $(grep -c '\*Skipped ' <<<"$results")))
-  failed_total=$((failed_total + $(grep -c '^\[  ERROR   \]' "$log") + $(grep -cE '\*(Failed|Timeout|Exception|Not Run)' <<<"$results")))
+  local log=build/$1/Testing/Temporary/LastTest.log passed failed skipped
+  read -r passed failed skipped < <(awk '
+    FNR == NR {if (match($0, /Test +#[0-9]+: [^ ]+/)) {name = $0; sub(/.*Test +#[0-9]+: /, "", name); sub(/ .*/, "", name); result[name] = $0}; next}
+    / Testing: / {name = $3}
+    /^\[ RUN / {cases[name] = 1}
+    /^\[       OK \]/ {passed++}
+    /^\[  ERROR   \]/ {errors[name]++}
+    /^ *[a-z0-9_]*: skipped: / {reasons[name]++}
+    END {
+      for (name in result) {
+        if (result[name] ~ /\*Skipped/) {skipped++; continue}
+        skipped += reasons[name]
+        failed += errors[name]
+        if (result[name] ~ / Passed /) passed += !(name in cases)
+        else failed += !(name in errors)
+      }
+      print passed + 0, failed + 0, skipped + 0
+    }' "build/$1/ctest.log" "$log")
+  passed_total=$((passed_total + passed)) failed_total=$((failed_total + failed)) skipped_total=$((skipped_total + skipped))
   grep -h 'skipped: ' "$log" | sed 's/^ */  /' | sort -u
 }
 

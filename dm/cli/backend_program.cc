@@ -20,7 +20,8 @@ constexpr std::string_view kHelp =
     "  --socket-path=<path>    listen there\n"
     "  --fd=<n>                serve on this descriptor: a socket that listens, or one\n"
     "                          whose peer is the VMM; ends when that leaves\n"
-    "  --blk-file=<path>       the disk, as in -s of acrn-dm\n"
+    "  --blk-file=<path>       the disk: a path as in -s of acrn-dm, without options\n"
+    "  --format=<format>       of the file: raw (default), qcow2 or another of acrn-dm's\n"
     "  --read-only             do not write to it\n"
     "  --num-queues=<n>        queues that the VMM may use (default 16)\n"
     "  --sandbox=<mode>        on, log or off, as of acrn-dm (default on)\n"
@@ -33,16 +34,17 @@ constexpr std::string_view kCapabilities = R"({"type": "block", "features": ["re
                                            "\n";
 
 struct Wanted {
-  std::optional<std::string> socket_path, fd, file, queues, sandbox;
+  std::optional<std::string> socket_path, fd, file, format, queues, sandbox;
   bool read_only = false, capabilities = false, help = false, version = false;
 };
 
 Result<Wanted> split(const std::vector<std::string>& arguments) {
   using Text = std::optional<std::string> Wanted::*;
   using Flag = bool Wanted::*;
-  constexpr std::array<std::pair<std::string_view, Text>, 5> kTexts{{{"--socket-path", &Wanted::socket_path},
+  constexpr std::array<std::pair<std::string_view, Text>, 6> kTexts{{{"--socket-path", &Wanted::socket_path},
                                                                      {"--fd", &Wanted::fd},
                                                                      {"--blk-file", &Wanted::file},
+                                                                     {"--format", &Wanted::format},
                                                                      {"--num-queues", &Wanted::queues},
                                                                      {"--sandbox", &Wanted::sandbox}}};
   constexpr std::array<std::pair<std::string_view, Flag>, 6> kFlags{{{"--read-only", &Wanted::read_only},
@@ -101,8 +103,9 @@ Result<DmConfig> make_config(const Wanted& wanted) {
     config.serve->fd = static_cast<int>(*fd);
   }
   config.serve->socket = wanted.socket_path.value_or(concat("fd:", wanted.fd.value_or("")));
-  auto slot = parse_slot(
-      concat("1,virtio-blk,mq=", *queues, ",", escaped(*wanted.file), ",writeback", wanted.read_only ? ",ro" : ""));
+  auto slot = parse_slot(concat("1,virtio-blk,mq=", *queues, ",", escaped(*wanted.file), ",writeback",
+                                wanted.read_only ? ",ro" : "",
+                                wanted.format ? concat(",format=", escaped(*wanted.format)) : ""));
   if (!slot) return slot.error();
   config.slots.push_back(std::move(slot).value());
   adapt_to_server(config);

@@ -141,7 +141,11 @@ Result<void> accept_values(const SplitCommandLine& line, DmConfig& config) {
 
 Result<std::string> vm_name(const SplitCommandLine& line) {
   const Arguments& names = line.vm_names();
-  if (names.empty()) return usage_error("the VM name is missing; give it last, like acrn-dm -m 512M vm1");
+  if (names.empty()) {
+    return usage_error(concat("the VM name is missing; give it last, like acrn-dm ",
+                              line.has("--serve") ? "--serve vhost-user=. -s 9,virtio-blk,disk.img" : "-m 512M",
+                              " vm1"));
+  }
   if (names.size() > 1) {
     return usage_error(
         concat("two VM names, '", names[0], "' and '", names[1], "'; give one, and quote values that contain spaces"));
@@ -314,11 +318,15 @@ std::vector<std::string> warnings_of(const SplitCommandLine& line, const Result<
   return warnings;
 }
 
-// Of "--help <topic>"; in a longer command line the word is a VM's name.
-Result<Printout> help(const SplitCommandLine& line, size_t arguments) {
-  const bool of_topic = line.vm_names().size() == 1 && arguments == 2;
-  const std::string_view topic = of_topic ? std::string_view(line.vm_names().front()) : std::string_view();
+// The word behind --help is a topic; if it is none, and the command line goes on or has begun before, it is a VM's
+// name.
+Result<Printout> help(const Arguments& arguments) {
+  const auto flag = std::find_if(arguments.begin(), arguments.end(),
+                                 [](const std::string& word) { return word == "-h" || word == "--help"; });
+  const bool has_topic = flag != arguments.end() && flag + 1 != arguments.end() && !flag[1].starts_with('-');
+  const std::string_view topic = has_topic ? std::string_view(flag[1]) : std::string_view();
   if (const auto text = help_text(topic)) return Printout{*text};
+  if (arguments.size() > 2) return Printout{*help_text()};
   std::vector<std::string_view> known;
   for (const HelpTopic& each : help_topics()) known.push_back(each.name);
   return usage_error(concat("--help: ", unknown_word(topic, "a topic", known).message));
@@ -354,7 +362,7 @@ ParseOutcome parse_command_line(const std::vector<std::string>& arguments, const
   SplitCommandLine line;
   if (const auto split = line.split(arguments); !split) return {split.error(), {}};
   if (line.has("-h")) {
-    const auto text = help(line, arguments.size());
+    const auto text = help(arguments);
     return text ? ParseOutcome{text.value(), {}} : ParseOutcome{text.error(), {}};
   }
   if (line.has("-v")) return {Printout{"acrn-dm " ACRN_DM_VERSION "\n"}, {}};

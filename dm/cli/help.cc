@@ -56,7 +56,9 @@ std::string overview() {
 std::string everything() {
   std::string text = concat(kUsage, "\nOptions, each with an example:\n");
   for (const CommandOption& option : command_options()) {
-    text += concat("  ", written(option), "\n      ", option.help, "\n      acrn-dm ", option.example, " vm1\n");
+    const bool is_help = first_name(option.names) == "-h";
+    text += concat("  ", written(option), "\n      ", option.help, "\n      acrn-dm ", option.example,
+                   is_help ? "\n" : " vm1\n");
   }
   text += "\nOf a disk, as in -s 9,virtio-blk,disk.img,ro,iops=500:\n";
   for (const auto& option : block_option_rows()) text += row(written(option), option.help);
@@ -68,6 +70,7 @@ std::string everything() {
 std::string text_of(const HelpTopic& topic) {
   if (topic.options.empty()) return everything();
   std::string text = concat(topic.name, ": ", topic.about, "\n  acrn-dm ", topic.example, " vm1\n");
+  if (!topic.note.empty()) text += concat("  ", topic.note, "\n");
   for (const std::string_view option : topic.options) text += row_of(option);
   return text;
 }
@@ -93,7 +96,10 @@ const std::vector<HelpTopic>& help_topics() {
       {"images",
        "formats, NBD, Ceph, vhost-user",
        "-s 9,virtio-blk,a.qcow2,format=qcow2 -s 10,virtio-blk,rbd:rbd/b",
-       {"format", "reader", "backing", "key", "snapshot", "share", "reconnect", "conf", "id"}},
+       {"format", "reader", "backing", "key", "snapshot", "share", "reconnect", "conf", "id"},
+       "The path is a file, a block device, nodisk, ram:<size>, nbd://<host>/<export>, "
+       "nbd+unix:///<export>?socket=<path>, "
+       "rbd:<pool>/<image>[@<snapshot>] or vhost-user:<socket>."},
       {"limits",
        "what a disk may use, and what its errors do",
        "-s 9,virtio-blk,disk.img,iops=2000,bps=100M,werror=enospc",
@@ -110,7 +116,7 @@ const std::vector<HelpTopic>& help_topics() {
       {"serve", "the disks for other VMMs", "--serve vhost-user=/run/acrn -s 9,virtio-blk,disk.img", {"--serve"}},
       {"operate",
        "control, metrics, logs, confinement",
-       "--cmd_monitor /run/acrn/vm1.sock --metrics 9110 -s 9,virtio-blk,disk.img",
+       "--cmd_monitor vm1.sock --metrics 9110 -s 9,virtio-blk,disk.img",
        {"--cmd_monitor", "--metrics", "--logger_setting", "--sandbox", "--sandbox-path", "--user", "--dry_run", "-h",
         "-v"}},
       {"all", "everything, with examples", "", {}},
@@ -121,8 +127,12 @@ const std::vector<HelpTopic>& help_topics() {
 std::optional<std::string> help_text(std::string_view topic) {
   if (topic.empty()) return fitted(overview());
   const auto& topics = help_topics();
-  const auto found =
-      std::find_if(topics.begin(), topics.end(), [&](const HelpTopic& each) { return each.name == topic; });
+  const auto has = [&](const HelpTopic& each, std::string_view option) {
+    return std::find(each.options.begin(), each.options.end(), option) != each.options.end();
+  };
+  const auto found = std::find_if(topics.begin(), topics.end(), [&](const HelpTopic& each) {
+    return each.name == topic || has(each, topic) || has(each, concat("--", topic));
+  });
   if (found == topics.end()) return std::nullopt;
   return fitted(text_of(*found));
 }

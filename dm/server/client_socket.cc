@@ -11,8 +11,7 @@
 namespace acrn {
 namespace {
 
-constexpr std::string_view kOption = "--serve",
-                           kAdvice = "give a folder for new sockets, like --serve vhost-user=/run/acrn";
+constexpr std::string_view kOption = "--serve", kAdvice = "give a folder that is there, like --serve vhost-user=.";
 
 }  // namespace
 

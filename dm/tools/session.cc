@@ -20,8 +20,9 @@ DriverOptions SessionOptions::driver() const {
 Result<std::unique_ptr<Session>> Session::open(const SessionOptions& options, size_t disks) {
   const size_t given = options.slots.size() + options.connect.size();
   if (given != disks) {
-    return Error{ErrorKind::kUsage, concat("-s: this command takes ", disks, disks == 1 ? " slot" : " slots", ", not ",
-                                           given, "; like -s 3,virtio-blk,disk.img")};
+    return Error{ErrorKind::kUsage,
+                 concat("-s: this command takes ", disks, disks == 1 ? " slot" : " slots", ", not ", given,
+                        "; like -s 3,virtio-blk,disk.img", disks == 1 ? "" : ",ro -s 4,virtio-blk,copy.img")};
   }
   std::unique_ptr<Session> session(new Session);
   for (const std::string& text : options.slots) {

@@ -1,5 +1,6 @@
 // vblk: the loopback guest as a command. Arguments to options, errors to one line and an exit code.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <string_view>
 #include <variant>
@@ -146,6 +147,12 @@ int start(int argc, char** argv) {
   app.set_version_flag("-v,--version", "vblk " ACRN_DM_VERSION);
   app.require_subcommand(1);
   add_commands(app, line);
+  std::vector<std::string_view> commands;
+  for (const VblkCommand& command : vblk_commands()) commands.push_back(command.name);
+  const std::string_view first = argv[1];
+  if (!first.starts_with('-') && std::find(commands.begin(), commands.end(), first) == commands.end()) {
+    return report(unknown_word(first, "a command", commands));
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {

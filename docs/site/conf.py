@@ -6,6 +6,8 @@ A README.md in docs/ or below is an index: its links are its chapters, in their 
 import pathlib
 import re
 
+import furo
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 project = "acrn-dm"
@@ -23,7 +25,9 @@ html_theme = "furo"
 html_title = f"acrn-dm {release}"
 html_static_path = ["static"]
 html_css_files = ["site.css"]
-html_js_files = ["scripts/gumshoe-patched.js"]  # of Furo, see link_scripts()
+# Debian 12's Furo is not bundled: its script imports this one. See link_scripts().
+IMPORTED = "scripts/gumshoe-patched.js"
+html_js_files = [IMPORTED] if (pathlib.Path(furo.__file__).parent / "theme/furo/static" / IMPORTED).exists() else []
 html_additional_pages = {"index": "index.html"}
 templates_path = ["."]
 html_use_index = False
@@ -46,8 +50,10 @@ def add_chapters(_app, name, source):
         source[0] += "".join(chapters(source[0]))
 
 
-def link_scripts(app, _error):
-    """Debian's Furo is not bundled: its script imports one that is loaded before it here, and no page on a disk imports."""
+def link_scripts(app, error):
+    """A page on a disk cannot import; what Furo's script would import has been loaded before it."""
+    if error or not html_js_files:
+        return
     script = pathlib.Path(app.outdir) / "_static/scripts/furo.js"
     script.write_text(re.sub(r"^import Gumshoe .*\n", "", script.read_text(), flags=re.MULTILINE))
 

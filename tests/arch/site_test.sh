@@ -20,9 +20,10 @@ said_of() {
   echo "<a href=\"$1\">" >"$work/site/page.html"
   run python3 "$check" "$work/site"
 }
+echo '<h1>' >"$work/outside.html"
 said_of 'other.html#there'
 expect_equal "a right link: $out" "$status" 0
-for link in 'other.html#nowhere' '#nowhere' 'no.html' '../other.html' 'no.svg'; do
+for link in 'other.html#nowhere' '#nowhere' 'no.html' '../outside.html' 'no.svg'; do
   said_of "$link"
   expect_equal "the wrong link $link" "$status" 1
   expect_contains "the wrong link $link" "$out" "page.html: $link: there is no such"

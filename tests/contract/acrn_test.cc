@@ -37,19 +37,26 @@ TEST(a_vms_calls_come_in_acrns_order) {
   EXPECT(rig.hypervisor.state() == ScriptedHypervisor::VmState::kPoweredOff);
 }
 
+// Its type is another one in later kernel headers.
+std::array<uint8_t, 16> bytes_of(const acrn_vm_creation& creation) {
+  std::array<uint8_t, 16> bytes;
+  std::memcpy(bytes.data(), &creation.uuid, bytes.size());
+  return bytes;
+}
+
 TEST(a_vm_is_asked_for_by_name_or_by_uuid) {
   AcrnRig named({.vcpus = 3});
   named.options.vm_name = "fifteen letters";
   named.options.cpu_affinity = 0b111;
   EXPECT(named.create().ok());
   const acrn_vm_creation by_name = named.hypervisor.creation();
-  EXPECT(std::equal(named.options.vm_name.begin(), named.options.vm_name.end(), std::begin(by_name.uuid.b)));
-  EXPECT_EQ(by_name.uuid.b[15], 0);
+  EXPECT(std::equal(named.options.vm_name.begin(), named.options.vm_name.end(), bytes_of(by_name).begin()));
+  EXPECT_EQ(bytes_of(by_name)[15], 0);
   EXPECT_EQ(by_name.cpu_affinity, 0b111u);
   AcrnRig identified;
   identified.options.uuid = std::array<uint8_t, 16>{0xde, 0xc7};
   EXPECT(identified.create().ok());
-  EXPECT_EQ(identified.hypervisor.creation().uuid.b[1], 0xc7);
+  EXPECT_EQ(bytes_of(identified.hypervisor.creation())[1], 0xc7);
 }
 
 TEST(creation_is_tried_ten_times) {

@@ -27,7 +27,8 @@ refused 64 'give one of --socket-path=<path> and --fd=<n>' --blk-file=disk.img
 refused 64 'give one of --socket-path=<path> and --fd=<n>' --blk-file=disk.img --fd=3 --socket-path=s
 refused 64 '--blk-file is missing' --socket-path=s
 refused 64 '--blk-file: the value is missing' --socket-path=s --blk-file
-refused 64 '--format=raw: not an option of vhost-user-blk' --format=raw
+refused 64 '--formt=raw: not an option of vhost-user-blk' --formt=raw
+refused 64 'format=qcow: not a format; give raw, qcow2' --blk-file=disk.img --socket-path=s --format=qcow
 refused 64 '--fd=x: give the number of a descriptor' --blk-file=disk.img --fd=x
 refused 64 '--num-queues=0: give a number from 1 to' --blk-file=disk.img --socket-path=s --num-queues=0
 refused 64 '--sandbox=maybe: give on, log or off' --blk-file=disk.img --socket-path=s --sandbox=maybe
@@ -59,6 +60,17 @@ served path.sock 2048
 expect_equal 'a write to a read-only disk' $? 74
 ended $pid
 expect_equal 'sockets left' "$(find . -type s)" ''
+
+# --- a format
+if have qemu-img qemu-nbd; then
+  qemu-img create -q -f qcow2 disk.qcow2 8M
+  "$program" --socket-path=qcow2.sock --blk-file=disk.qcow2 --format=qcow2 &
+  pid=$!
+  served qcow2.sock 16384
+  ended $pid
+else
+  echo 'skipped: an image format (qemu-img or qemu-nbd is missing)'
+fi
 
 # --- sockets that it is started with: started <socket> <what sets the environment, in Python> <program> <argument>...
 cat >starter.py <<'END'

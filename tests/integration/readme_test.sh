@@ -7,10 +7,11 @@ readme=$3/README.md
 elf=$4
 export PATH=$(dirname "$1"):$(dirname "$2"):$PATH:/usr/sbin:/sbin
 have qemu-img python3 mkfs.ext4 || { echo 'skipped: qemu-img, python3 or mkfs.ext4 is missing' && exit 77; }
-cd "$work" || exit 1
+mkdir -p "$work/build/try"
+ln -s "$3/include" "$work/include"
+cd "$work/build/try" || exit 1
 
 # What its commands find: the sources, and a machine's files.
-ln -s "$3/include" include
 cp "$elf" CLOUDHV.fd
 bzimage vmlinuz
 echo ramdisk >initrd.gz

@@ -45,6 +45,8 @@ for module in "${modules[@]}"; do
   grep -q 'rbd:rbd/vm1: conf=/nowhere: ' "$work/output" || fail "acrn-dm does not find $module: $(cat "$work/output")"
 done
 
+readelf -S "$lib/libacrn_blk.a" 2>/dev/null | grep -q '\.debug_info' && fail 'the static library has debug information'
+
 # --- nothing but the interface
 names=$(sed -n 's/^ACRN_BLK_API .*\b\(acrn_blk_[a-z_]*\)(.*/\1/p' "$root/usr/include/acrn-blk.h" | sort)
 [ "$(wc -l <<<"$names")" -gt 20 ] || fail "few functions in acrn-blk.h: $names"
@@ -121,10 +123,11 @@ expect 'read_sector, static' cc -o "$work/static" "$source/samples/embed/read_se
   $(pkg-config --libs-only-l --static acrn-blk | sed 's/-lacrn_blk//')
 got=$("$work/static" "$work/disk.img" 2 | sed 's/ $//')
 [ "$got" = "$want" ] || fail "read_sector with the static library says of sector 2: $got"
+version_wanted=$(pkg-config --modversion acrn-blk)
 cat >"$work/CMakeLists.txt" <<CMAKE
 cmake_minimum_required(VERSION 3.25)
 project(host C)
-find_package(acrn-blk REQUIRED)
+find_package(acrn-blk ${version_wanted} REQUIRED)
 add_executable(host $source/samples/embed/read_sector.c)
 target_link_libraries(host acrn::acrn_blk)
 CMAKE

@@ -704,7 +704,7 @@ TEST(a_function_that_guests_cannot_find_is_a_warning) {
   EXPECT(parse_command_line({"-s", "9:1,virtio-blk,nodisk", "-s", "9,virtio-blk,nodisk", "vm1"}).warnings.empty());
 }
 
-TEST(help_shows_every_option_with_an_example_that_is_accepted) {
+TEST(help_shows_every_option_with_an_example) {
   const ParseOutcome outcome = parse_command_line({"-h", "all"});
   const std::string help = std::get<Printout>(outcome.result).text;
   for (const CommandOption& option : command_options()) {
@@ -741,8 +741,11 @@ TEST(the_example_of_each_topic_of_help_is_accepted) {
 }
 
 TEST(a_wrong_topic_of_help_names_the_nearest_and_a_vm_name_is_none) {
+  EXPECT_EQ(std::get<Printout>(parse_command_line({"-h", "disks", "images"}).result).text, *help_text("disks"));
+  EXPECT_EQ(std::get<Printout>(parse_command_line({"-h", "format"}).result).text, *help_text("images"));
+  EXPECT_EQ(std::get<Printout>(parse_command_line({"-h", "metrics"}).result).text, *help_text("operate"));
   EXPECT_EQ(error_of({"--help", "diks"}), "--help: 'diks' is not a topic; did you mean disks?");
-  for (const Arguments& arguments : {Arguments{"-h"}, Arguments{"-m", "1G", "--help", "vm1"}}) {
+  for (const Arguments& arguments : {Arguments{"-h"}, Arguments{"-m", "1G", "--help", "vm1"}, Arguments{"vm1", "-h"}}) {
     EXPECT_EQ(std::get<Printout>(parse_command_line(arguments).result).text, *help_text());
   }
 }

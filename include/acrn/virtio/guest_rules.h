@@ -119,7 +119,7 @@ inline constexpr std::array<GuestRuleText, kGuestRules> kGuestRuleTexts{{
     {"memory-unreachable",
      "RAM is granted for reading and writing, as shared memory with its descriptor: share=on for each memory "
      "backend of QEMU",
-     "vfio-user DMA_MAP"},
+     "vfio-user DMA_MAP, vhost-user SET_MEM_TABLE"},
 }};
 
 constexpr const GuestRuleText& text(GuestRule rule) { return kGuestRuleTexts[static_cast<size_t>(rule)]; }

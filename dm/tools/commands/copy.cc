@@ -184,6 +184,29 @@ std::unique_ptr<DiskMap> map_of_first(const SessionOptions& options) {
   return disk != nullptr ? open_disk_map(*disk) : nullptr;
 }
 
+struct Copied {
+  uint64_t bytes;
+  std::string sha256;
+};
+
+// Everything, in the target's memory or cache.
+Result<Copied> copy_all(OrderedReader& reader, Writer& writer) {
+  Progress progress("copy  ", reader.total());
+  Sha256 hash;
+  uint64_t bytes = 0;
+  for (;;) {
+    auto piece = reader.next();
+    if (!piece) return piece.error();
+    if (piece.value().empty()) break;
+    hash.update(piece.value());
+    if (auto done = writer.write(bytes / VIRTIO_BLK_SECTOR_SIZE, piece.value()); !done) return done.error();
+    bytes += piece.value().size();
+    progress.advance(piece.value().size());
+  }
+  if (auto done = writer.finish(); !done) return done.error();
+  return Copied{bytes, hash.finish_hex()};
+}
+
 // The SHA-256 of the first `total` bytes of a disk, as a driver reads it.
 Result<std::string> hash_disk(LegacyDriver& driver, const PciSlotConfig& slot, uint64_t total) {
   OrderedReader reader(driver, slot);
@@ -221,28 +244,15 @@ Result<void> run_copy(const SessionOptions& options, bool verify, bool json) {
                                            reader.total(), "; truncate -s ", reader.total(), " makes room")};
   }
   Writer writer(*target.value(), to);
-  Sha256 hash;
-  uint64_t copied = 0;
-  {
-    Progress progress("copy  ", reader.total());
-    for (;;) {
-      auto piece = reader.next();
-      if (!piece) return piece.error();
-      if (piece.value().empty()) break;
-      hash.update(piece.value());
-      if (auto done = writer.write(copied / VIRTIO_BLK_SECTOR_SIZE, piece.value()); !done) return done;
-      copied += piece.value().size();
-      progress.advance(piece.value().size());
-    }
-  }
-  if (auto done = writer.finish(); !done) return done;
+  const auto copied = copy_all(reader, writer);
+  if (!copied) return copied.error();
   auto flushed = target.value()->flush();
   if (!flushed) return flushed.error();
   if (flushed.value() != VIRTIO_BLK_S_OK) return failed("flush", to, 0, flushed.value());
 
-  const std::string read_hash = hash.finish_hex();
+  const auto& [bytes, read_hash] = copied.value();
   if (verify) {
-    auto written_hash = hash_disk(*target.value(), to, copied);
+    auto written_hash = hash_disk(*target.value(), to, bytes);
     if (!written_hash) return written_hash.error();
     if (written_hash.value() != read_hash) {
       return Error{ErrorKind::kIo, concat("verification failed: ", disk_name(from), " has SHA-256 ", read_hash, ", ",
@@ -250,9 +260,9 @@ Result<void> run_copy(const SessionOptions& options, bool verify, bool json) {
     }
   }
   if (json) {
-    fmt::print("{}\n", nlohmann::ordered_json{{"bytes", copied}, {"sha256", read_hash}, {"verified", verify}}.dump(2));
+    fmt::print("{}\n", nlohmann::ordered_json{{"bytes", bytes}, {"sha256", read_hash}, {"verified", verify}}.dump(2));
   } else {
-    fmt::print("copied {} bytes{}\nSHA-256 {}\n", copied, verify ? ", verified" : "", read_hash);
+    fmt::print("copied {} bytes{}\nSHA-256 {}\n", bytes, verify ? ", verified" : "", read_hash);
   }
   return {};
 }

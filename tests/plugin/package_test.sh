@@ -120,7 +120,7 @@ got=$(LD_LIBRARY_PATH=$lib "$work/shared" "$work/disk.img" 2 | sed 's/ $//')
 [ "$got" = "$want" ] || fail "read_sector says of sector 2: $got"
 # shellcheck disable=SC2046
 expect 'read_sector, static' cc -o "$work/static" "$source/samples/embed/read_sector.c" $(pkg-config --cflags acrn-blk) "$lib/libacrn_blk.a" \
-  $(pkg-config --libs-only-l --static acrn-blk | sed 's/-lacrn_blk//')
+  $(pkg-config --libs $(pkg-config --print-requires-private acrn-blk)) -lstdc++ -lm -lpthread
 got=$("$work/static" "$work/disk.img" 2 | sed 's/ $//')
 [ "$got" = "$want" ] || fail "read_sector with the static library says of sector 2: $got"
 version_wanted=$(pkg-config --modversion acrn-blk)

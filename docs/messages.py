@@ -1,7 +1,7 @@
 """Every message that ends a command or a start, in one list, to be read as a whole: same voice, the option, the value, what would
 be right, one line.
 
-messages.py [--where]    each once, sorted, with `...` for what differs; --where: with the place in the sources
+messages.py [--where]    each once, sorted, with `...` for what differs and | between alternatives; --where: with the place in the sources
 """
 
 import pathlib
@@ -10,7 +10,7 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 # What makes an error: its text is the strings among its arguments.
-MAKERS = r"\b(usage_error|misfit|refuse|refused|bad_value|usage|unusable|no_input|unavailable|not_accepted|failed|bad|Error ?\{)"
+MAKERS = r"\b(usage_error|misfit|refuse|refused|bad_value|unusable|unavailable|not_accepted|failed|Error ?\{)"
 
 
 def argument_text(text, start):
@@ -37,11 +37,14 @@ def argument_text(text, start):
 
 def message_of(arguments):
     """The strings of an expression, joined; `...` stands for each other argument of a concat()."""
-    parts = re.split(r'("(?:[^"\\]|\\.)*")', arguments)
+    plain = re.sub(r'R"\((.*?)\)"', lambda raw: '"' + raw[1].replace("\\", "\\\\").replace('"', '\\"') + '"', arguments)
+    parts = re.split(r'("(?:[^"\\]|\\.)*")', plain)
     text = ""
     for i, part in enumerate(parts):
         if i % 2 == 1:
             text += part[1:-1].replace('\\"', '"').replace("\\n", " ")
+        elif 0 < i < len(parts) - 1 and re.fullmatch(r"\s*:\s*", part):
+            text += "|"  # one or the other
         elif re.search(r"[A-Za-z0-9_]", part) and not re.fullmatch(r"\s*(ErrorKind::\w+,)?\s*(concat\()?\s*", part):
             text += "..." if re.search(r"^\s*,|,\s*$", part) or "?" in part or ":" in part else ""
     return text.strip()

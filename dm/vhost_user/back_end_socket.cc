@@ -159,7 +159,9 @@ Result<void> BackEndSocket::receive(uint32_t request, std::span<uint8_t> payload
   UniqueFd received;
   // SAFETY: a Header is three integers.
   if (!receive_all({reinterpret_cast<uint8_t*>(&header), sizeof(header)}, end, received)) {
-    return Error{ErrorKind::kIo, concat("the server does not answer request ", request)};
+    const bool first = request == GET_FEATURES;  // most servers have one client at a time
+    return Error{ErrorKind::kIo,
+                 concat("the server does not answer request ", request, first ? "; it may have another client" : "")};
   }
   const bool reply = (header.flags & (kVersionMask | kFlagReply)) == (kVersion | kFlagReply);
   if (!reply || header.request != request) {

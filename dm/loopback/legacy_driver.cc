@@ -173,10 +173,6 @@ VirtioBlkConfig LegacyDriver::config() const {
   return config;
 }
 
-void LegacyDriver::write_config_byte(unsigned offset, uint8_t value) const {
-  function_.out(config_offset() + offset, 1, value);
-}
-
 Result<DriverCompletion> LegacyDriver::run(uint32_t type, uint64_t sector, uint32_t bytes, bool device_reads) {
   DriverQueue& queue = *queues_[0];
   queue.start(0, type, sector, bytes, device_reads);

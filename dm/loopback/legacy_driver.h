@@ -122,7 +122,6 @@ class LegacyDriver {
   // The device's configuration, byte by byte as Linux' legacy driver reads it.
   VirtioBlkConfig config() const;
   uint64_t capacity() const { return config().capacity; }  // 512-byte sectors
-  void write_config_byte(unsigned offset, uint8_t value) const;
   unsigned config_offset() const;
 
   // One request on queue 0, start to end. Returns the status byte; `data` goes out or comes in.

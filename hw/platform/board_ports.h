@@ -63,8 +63,6 @@ class ResetControl final : public PortDevice {
 class Pm1a final : public PortDevice, public PowerButton {
  public:
   static constexpr uint16_t kFirstPort = kPm1aPorts.first, kPorts = kPm1aPorts.count;
-  static constexpr uint16_t kEventPort = 0x400, kEventPorts = 4;
-  static constexpr uint16_t kControlPort = 0x404, kControlPorts = 2;
   static constexpr uint8_t kSleepTypeS5 = 5;  // SLP_TYP for power-off; the DSDT's _S5 says the same
   static constexpr uint16_t kSciEnable = 0x0001;
   static constexpr uint16_t kSleepEnable = 0x2000;

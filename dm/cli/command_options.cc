@@ -1,6 +1,7 @@
 #include "dm/cli/command_options.h"
 
 #include <algorithm>
+#include <climits>
 #include <utility>
 
 #include "acrn/base/check.h"
@@ -111,9 +112,9 @@ bool accept_logger(DmConfig& config, Text value) {
     const auto words = split_at(part, ',');
     std::optional<int>* const level = channel_level(config.logger, words[0]);
     if (level == nullptr || words.size() != 2 || !words[1].starts_with(kLevel)) return false;
-    const auto number = parse_number(words[1].substr(kLevel.size()), 1, 5);
+    const auto number = parse_number(words[1].substr(kLevel.size()), 1, INT_MAX);
     if (!number) return false;
-    *level = static_cast<int>(*number);
+    *level = static_cast<int>(std::min<uint64_t>(*number, 5));  // ACRN's scripts have 6, too
   }
   return true;
 }

@@ -6,6 +6,7 @@
 #include "dm/base/page.h"
 #include "dm/cli/command_options.h"
 #include "dm/devices/block_device_options.h"
+#include "dm/devices/device_table.h"
 
 namespace acrn {
 namespace {
@@ -72,6 +73,9 @@ std::string text_of(const HelpTopic& topic) {
   std::string text = concat(topic.name, ": ", topic.about, "\n  acrn-dm ", topic.example, " vm1\n");
   if (!topic.note.empty()) text += concat("  ", topic.note, "\n");
   for (const std::string_view option : topic.options) text += row_of(option);
+  if (topic.options.front() != "-s") return text;
+  text += "\nEmulations:\n";
+  for (const DeviceRow& device : device_table()) text += row(device.name, device.help);
   return text;
 }
 
@@ -90,7 +94,7 @@ const std::vector<HelpTopic>& help_topics() {
        {"-s", "-W", "--virtio_poll", "--windows"}},
       {"disks",
        "what a disk is to its guest",
-       "-s 9,virtio-blk,disk.img,writeback,mq=2",
+       "--cpus 2 -k vmlinuz -s 9,virtio-blk,disk.img,writeback,mq=2",
        {"writethru", "writeback", "ro", "sectorsize", "range", "discard", "mq", "queue_size", "serial", "lock",
         "no_bst_block"}},
       {"images",

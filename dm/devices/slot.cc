@@ -30,11 +30,24 @@ Error slot_error(const PciSlotConfig& slot, std::string_view detail) {
   return usage_error(concat("-s ", short_name(slot.address), ",", slot.device->name, ": ", detail));
 }
 
+// What ACRN's device model has and this one has not.
+constexpr std::string_view kOfAcrnAlone[] = {
+    "ahci",        "ahci-cd",      "ahci-hd",     "ivshmem",      "npk",
+    "passthru",    "pci-gvt",      "uart",        "virtio-audio", "virtio-coreu",
+    "virtio-gpio", "virtio-gpu",   "virtio-hdcp", "virtio-heci",  "virtio-hyper_dmabuf",
+    "virtio-i2c",  "virtio-input", "virtio-ipu",  "virtio-net",   "virtio-rnd",
+    "virtio-rpmb", "wdt-i6300esb", "xhci"};
+
 Error unknown_emulation(const PciAddress& address, std::string_view name, std::span<const DeviceRow> devices) {
+  const std::string slot = concat("-s ", short_name(address), ",", name, ": ");
+  if (name == "virtio-console")
+    return usage_error(concat(slot, "not supported; give a serial port, like -l com1,stdio"));
+  if (std::find(std::begin(kOfAcrnAlone), std::end(kOfAcrnAlone), name) != std::end(kOfAcrnAlone)) {
+    return usage_error(concat(slot, "not supported by this device model; remove the slot"));
+  }
   std::string known;
   for (const DeviceRow& device : devices) known += concat(known.empty() ? "" : ", ", device.name);
-  return usage_error(
-      concat("-s ", short_name(address), ",", name, ": '", name, "' is not an emulation; known: ", known));
+  return usage_error(concat(slot, "'", name, "' is not an emulation; known: ", known));
 }
 
 }  // namespace

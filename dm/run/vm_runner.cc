@@ -37,7 +37,8 @@ Result<void> VmRunner::try_start() {
 
 Result<std::unique_ptr<BootImage>> VmRunner::open_kernel() const {
   if (!has_kernel(config_)) {
-    return Error{ErrorKind::kUsage, "-k: the kernel is missing; give a bzImage, like -k /boot/vmlinuz"};
+    return Error{ErrorKind::kUsage,
+                 "-k: the kernel is missing; give a bzImage, like -k /boot/vmlinuz, or -E or --ovmf"};
   }
   return BootImage::open(boot_options(config_));
 }

@@ -79,7 +79,7 @@ refused 64 '--hypervisor xen: not a hypervisor; give acrn or kvm' --hypervisor x
 refused 64 '--virtio_poll 0: not a polling interval' --virtio_poll 0
 refused 64 "--cmd_monitor '': not a socket path" --cmd_monitor ''
 refused 64 '--metrics 0.0.0.0:9110: not a place for metrics; give the path of a socket, or a port of 127.0.0.1 or [::1], like --metrics 127.0.0.1:9110' --metrics 0.0.0.0:9110
-refused 64 '--logger_setting disk,level=9: not a logger setting' --logger_setting disk,level=9
+refused 64 '--logger_setting disk,level=0: not a logger setting' --logger_setting disk,level=0
 refused 64 '--memsiz: unknown option; did you mean --memsize?' --memsiz 1G
 refused 64 '--windows=yes: --windows takes no value' --windows=yes
 refused 64 "two VM names, 'a' and 'vm1'" a
@@ -104,7 +104,7 @@ refused 64 "'32' is not a slot" -s 32,virtio-blk,disk.img
 refused 64 "'9:8' is not a slot" -s 9:8,virtio-blk,disk.img
 refused 64 "'256:0:0' is not a slot" -s 256:0:0,virtio-blk,disk.img
 refused 64 'the emulation is missing' -s 9
-refused 64 "'virtio-net' is not an emulation; known: virtio-blk, hostbridge, cloudhv_hostbridge, lpc" -s 9,virtio-net
+refused 64 "'virtio-nt' is not an emulation; known: virtio-blk, hostbridge, cloudhv_hostbridge, lpc" -s 9,virtio-nt
 refused 64 'lpc takes no options' -s 31,lpc,x
 refused 64 'slot 9:0 is already taken by virtio-blk (disk.img)' -s 9,virtio-blk,disk.img -s 0/9.0,lpc
 refused 64 "slot 0:0 is the host bridge's" -s 0,virtio-blk,disk.img

@@ -90,8 +90,8 @@ TEST(emulation_is_one_of_the_known) {
   EXPECT_EQ(slot_error_of("9"), "-s 9: the emulation is missing; give one, like -s 9,virtio-blk,disk.img");
   EXPECT_EQ(slot_error_of("9,"), "-s 9,: the emulation is missing; give one, like -s 9,virtio-blk,disk.img");
   EXPECT_EQ(
-      slot_error_of("9,virtio-net,tap0"),
-      "-s 9:0,virtio-net: 'virtio-net' is not an emulation; known: virtio-blk, hostbridge, cloudhv_hostbridge, lpc");
+      slot_error_of("9,virtio-nt,tap0"),
+      "-s 9:0,virtio-nt: 'virtio-nt' is not an emulation; known: virtio-blk, hostbridge, cloudhv_hostbridge, lpc");
   EXPECT_EQ(slot_error_of("0,hostbridge,x"),
             "-s 0:0,hostbridge: 'x': hostbridge takes no options; write just -s 0:0,hostbridge");
 }
@@ -597,14 +597,25 @@ TEST(bad_values_of_the_command_line_have_their_own_message) {
       {"--logger_setting",
        "not a logger setting; give console, disk or kmsg with level=1 to 5, like "
        "\"console,level=4;disk,level=5\"",
-       {"console", "console,4", "console,level=0", "console,level=6", "console,level=4;", "file,level=4",
-        "console,level=4,disk,level=4", "console,level=4x"}},
+       {"console", "console,4", "console,level=0", "console,level=4;", "file,level=4", "console,level=4,disk,level=4",
+        "console,level=4x"}},
   };
   for (const auto& row : rows) {
     for (const std::string& value : row.values) {
       EXPECT_EQ(error_of({row.option, value, "vm1"}), concat(row.option, " ", value, ": ", row.expects));
     }
   }
+}
+
+TEST(a_log_level_above_the_highest_is_the_highest) {
+  EXPECT_EQ(config_of({"--logger_setting", "kmsg,level=6", "vm1"}).logger.kmsg.value_or(0), 5);
+}
+
+TEST(what_acrn_alone_has_is_told_from_a_mistake) {
+  EXPECT_EQ(slot_error_of("4,virtio-net,tap=tap0"),
+            "-s 4:0,virtio-net: not supported by this device model; remove the slot");
+  EXPECT_EQ(slot_error_of("5,virtio-console,@stdio:stdio_port"),
+            "-s 5:0,virtio-console: not supported; give a serial port, like -l com1,stdio");
 }
 
 TEST(metrics_are_at_a_path_or_at_a_port_of_this_host) {

@@ -15,6 +15,7 @@
 namespace acrn {
 namespace {
 
+constexpr std::string_view kSectorPastEnd = kGuestRuleTexts[static_cast<size_t>(GuestRule::kSectorPastEnd)].name;
 constexpr std::array<std::string_view, 3> kKinds{"mistake", "slow", "host"};  // in the order of Advice::Kind
 
 Advice advice_on_rule(const std::string& name, std::string seen) {
@@ -52,7 +53,11 @@ void add_rules(const Trace& trace, std::vector<Advice>& all) {
     std::string seen =
         concat(times(broken.count), ", first at ", fmt::format("{:.6f}", trace.seconds(first.time)), " s");
     if (first.request != TraceItem::kNoRequest) {
-      seen += concat(", request #", first.request + 1, ", head ", trace.requests()[first.request].head);
+      const TracedRequest& request = trace.requests()[first.request];
+      seen += concat(", request #", first.request + 1, ", head ", request.head);
+      if (name == kSectorPastEnd) {
+        seen += concat(", at sector ", request.sector, " of ", uint64_t{trace.header().capacity});
+      }
     }
     seen += concat(", value ", hex(first.body<TraceName>().value));
     all.push_back(advice_on_rule(name, std::move(seen)));

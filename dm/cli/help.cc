@@ -28,9 +28,7 @@ std::string written(const CommandOption& option) {
 }
 
 std::string written(const OptionRow<BlockOptions>& option) {
-  if (option.value == ValueRule::kNone) return std::string(option.key);
-  return option.value == ValueRule::kOptional ? concat(option.key, "[=", option.argument, "]")
-                                              : concat(option.key, "=", option.argument);
+  return written_key(option.key, option.value, option.argument);
 }
 
 std::string row_of(std::string_view option) {

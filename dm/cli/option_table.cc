@@ -142,4 +142,9 @@ KeyValue split_key(std::string_view field) {
   return {field.substr(0, equals), field.substr(equals + 1)};
 }
 
+std::string written_key(std::string_view key, ValueRule value, std::string_view argument) {
+  if (value == ValueRule::kNone) return std::string(key);
+  return value == ValueRule::kOptional ? concat(key, "[=", argument, "]") : concat(key, "=", argument);
+}
+
 }  // namespace acrn

@@ -86,6 +86,9 @@ struct KeyValue {
 };
 KeyValue split_key(std::string_view field);
 
+// A key as help and manuals write it: "ro", "mq=<Q>", "discard[=<sectors>]".
+std::string written_key(std::string_view key, ValueRule value, std::string_view argument);
+
 template <class Target>
 Result<void> apply_row(const OptionRow<Target>& row, const KeyValue& field, Target& target) {
   if (row.value == ValueRule::kNone && field.value) {

@@ -40,8 +40,9 @@ constexpr std::string_view kOfAcrnAlone[] = {
 
 Error unknown_emulation(const PciAddress& address, std::string_view name, std::span<const DeviceRow> devices) {
   const std::string slot = concat("-s ", short_name(address), ",", name, ": ");
-  if (name == "virtio-console")
+  if (name == "virtio-console") {
     return usage_error(concat(slot, "not supported; give a serial port, like -l com1,stdio"));
+  }
   if (std::find(std::begin(kOfAcrnAlone), std::end(kOfAcrnAlone), name) != std::end(kOfAcrnAlone)) {
     return usage_error(concat(slot, "not supported by this device model; remove the slot"));
   }

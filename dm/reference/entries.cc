@@ -38,10 +38,7 @@ std::string Entry::written_argument() const {
   return value == ValueRule::kOptional ? concat("[", argument, "]") : std::string(argument);
 }
 
-std::string Entry::written_key() const {
-  if (value == ValueRule::kNone) return std::string(name());
-  return value == ValueRule::kOptional ? concat(name(), "[=", argument, "]") : concat(name(), "=", argument);
-}
+std::string Entry::written_key() const { return acrn::written_key(name(), value, argument); }
 
 std::vector<Entry> acrn_dm_entries() {
   std::vector<Entry> entries;

@@ -30,10 +30,11 @@ def main():
             links += 1
             target = (path.parent / urllib.parse.unquote(url.path)).resolve() if url.path else path
             anchor = urllib.parse.unquote(url.fragment)
-            there = target.is_file() and target.is_relative_to(site) and (not anchor or target not in pages or anchor in pages[target].anchors)
-            if not there:
+            is_there = target.is_file() and target.is_relative_to(site)
+            has_anchor = not anchor or target not in pages or anchor in pages[target].anchors
+            if not is_there or not has_anchor:
                 broken += 1
-                print(f"{path.relative_to(site)}: {link}: there is no such {'anchor' if target.is_file() and anchor else 'file'}")
+                print(f"{path.relative_to(site)}: {link}: there is no such {'anchor' if is_there else 'file'}")
     print(f"{len(pages)} pages, {links} links, {broken} broken")
     sys.exit(broken != 0 or links == 0)
 

@@ -2,7 +2,7 @@
 # Every command of the README works, and what it shows is what is printed. It has at most 150 lines.
 # usage: readme_test.sh <acrn-dm> <vblk> <source folder> <an ELF file that is booted as firmware is>
 . "$(dirname "$0")/lib.sh"
-blocks=$(realpath "$(dirname "$0")/readme_blocks.py")
+blocks=$(realpath "$(dirname "$0")/page_blocks.py")
 readme=$3/README.md
 elf=$4
 export PATH=$(dirname "$1"):$(dirname "$2"):$PATH:/usr/sbin:/sbin

@@ -2,7 +2,7 @@
 # Every command of docs/tutorial.md works, one after the other, and prints what the page shows.
 # usage: tutorial_test.sh <acrn-dm> <vblk> <source folder>
 . "$(dirname "$0")/lib.sh"
-blocks=$(realpath "$(dirname "$0")/readme_blocks.py")
+blocks=$(realpath "$(dirname "$0")/page_blocks.py")
 source=$(realpath "$3")
 export PATH=$(realpath "${1%/*}"):$(realpath "${2%/*}"):$PATH:/usr/sbin:/sbin
 have qemu-img qemu-system-x86_64 socat python3 mkfs.ext4 || {

@@ -744,8 +744,6 @@ TEST(the_example_of_each_topic_of_help_is_accepted) {
     for (const std::string_view word : split_at(topic.example, ' ')) {
       if (!word.empty()) arguments.emplace_back(word);
     }
-    arguments.push_back("--cpus=2");
-    if (topic.name == "serve") arguments.pop_back();
     arguments.push_back("vm1");
     config_of(arguments);
   }

@@ -1,8 +1,8 @@
-"""The blocks of code of a Markdown page, for readme_test.sh.
+"""The blocks of code of a Markdown page, for readme_test.sh and tutorial_test.sh.
 
-readme_blocks.py <page> console    carries out the commands of ```console blocks and compares what they print with what is
+page_blocks.py <page> console    carries out the commands of ```console blocks and compares what they print with what is
                                    shown: `...` stands for anything, and blanks and ends of lines are one
-readme_blocks.py <page> commands   prints those of ```sh blocks, a line for each
+page_blocks.py <page> commands   prints those of ```sh blocks, a line for each
 """
 
 import re

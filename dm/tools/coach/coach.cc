@@ -15,7 +15,7 @@
 namespace acrn {
 namespace {
 
-constexpr std::string_view kSectorPastEnd = kGuestRuleTexts[static_cast<size_t>(GuestRule::kSectorPastEnd)].name;
+constexpr std::string_view kSectorPastEnd = text(GuestRule::kSectorPastEnd).name;
 constexpr std::array<std::string_view, 3> kKinds{"mistake", "slow", "host"};  // in the order of Advice::Kind
 
 Advice advice_on_rule(const std::string& name, std::string seen) {

@@ -32,7 +32,7 @@ namespace acrn {
 
 // For loops of queues. The longest poll is about what it takes two threads to wake each other.
 inline constexpr LoopOptions kQueueLoop{
-    .longest_poll = std::chrono::microseconds(50), .allow_borrow = true, .kind = Thread::Kind::kQueue};
+    .longest_poll = std::chrono::microseconds(100), .allow_borrow = true, .kind = Thread::Kind::kQueue};
 
 // Options of the command line that shape every virtio function.
 struct VirtioOptions {

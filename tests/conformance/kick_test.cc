@@ -77,6 +77,25 @@ TEST(a_kick_is_never_served_on_its_own_thread_where_the_option_says_so) {
   EXPECT(watched.by_others() >= 60);
 }
 
+// Its answers, or its starts, are the loop's own: one that waits for a request is not borrowed for the next kick.
+TEST(a_kick_is_left_to_the_loop_of_a_disk_that_needs_its_own_thread) {
+  for (const bool needs : {false, true}) {
+    DeviceFixture bench({.medium = {.size = 4 * kMiB, .needs_own_thread = needs}, .loop = kBorrowable});
+    const Watched watched(bench);
+    RawGuest guest = bench.guest();
+    bench.wait_until_asleep();
+    bench.faults().hold();
+    guest.offer(ready_request(guest, 0, VIRTIO_BLK_T_IN, 0, kSector).head);
+    guest.kick();  // borrows the loop, which nothing is known of
+    bench.faults().release();
+    reap(guest, 1);
+    const unsigned before = watched.by_guest();
+    bench.wait_until_asleep();
+    burst(guest, 1);
+    EXPECT_EQ(watched.by_guest(), before + (needs ? 0 : 1));
+  }
+}
+
 TEST(only_kicks_that_are_exits_are_served_inline) {
   for (const KickMode mode : {KickMode::kAuto, KickMode::kInline, KickMode::kLoop}) {
     DeviceFixture bench({.device = {.queues = 2, .kick = mode}});

@@ -70,8 +70,8 @@ struct BlockInfo {
   uint32_t memory_alignment = 1;       // bytes, power of two: the same for each I/O vector's base and length
   uint32_t discard_granularity = 512;  // bytes, power of two: what kDiscard frees is rounded inwards to it
   bool read_only = false;
-  // What a channel does not complete at once is started by its loop's own thread, so lending the loop saves nothing
-  // then.
+  // What a channel does not complete at once is for its loop's own thread, which alone may start it (io_uring) or
+  // sees it done while it polls (a ring in memory), so lending the loop saves nothing then.
   bool needs_own_thread = false;
 };
 

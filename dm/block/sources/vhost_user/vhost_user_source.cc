@@ -5,6 +5,7 @@ namespace acrn {
 BlockInfo VhostUserSource::info() const {
   BlockInfo info = info_;
   info.size = link_->size();
+  info.needs_own_thread = true;  // the one that polls its ring
   return info;
 }
 

@@ -33,6 +33,7 @@ struct DiskFacts {
   };
   std::vector<Bytes> locked;
   std::optional<ImageInfo> image;  // of a file with a format of its own
+  std::string looks_like;          // the format that a whole file begins like, which is served as it is; or empty
 };
 
 class WriteLog;

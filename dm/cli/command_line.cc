@@ -118,10 +118,7 @@ Result<void> check_options(const SplitCommandLine& line) {
       if (name.starts_with("--")) known.push_back(name);
     }
   }
-  const std::string_view word = split_key(line.unknown().front()).key;
-  const std::string_view nearest = nearest_word(word, known);
-  return usage_error(nearest.empty() ? concat(word, ": unknown option; acrn-dm --help all lists the known ones")
-                                     : concat(word, ": unknown option; did you mean ", nearest, "?"));
+  return unknown_option(line.unknown().front(), "acrn-dm --help all lists the known ones", known);
 }
 
 Error not_accepted(const CommandOption& option, const std::string& value) {

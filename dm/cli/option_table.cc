@@ -136,6 +136,12 @@ Error unknown_word(std::string_view word, std::string_view kind, std::span<const
   return usage_error(std::move(message));
 }
 
+Error unknown_option(std::string_view option, std::string_view where, std::span<const std::string_view> known) {
+  const std::string_view name = split_key(option).key, nearest = nearest_word(name, known);
+  const std::string hint = nearest.empty() ? std::string(where) : concat("did you mean ", nearest, "?");
+  return usage_error(concat(name, ": unknown option; ", hint));
+}
+
 KeyValue split_key(std::string_view field) {
   const size_t equals = field.find('=');
   if (equals == std::string_view::npos) return {field, std::nullopt};

@@ -35,6 +35,9 @@ std::optional<std::vector<unsigned>> parse_cpus(std::string_view text, char sepa
 std::string_view nearest_word(std::string_view word, std::span<const std::string_view> known);
 // "'<word>' is not <kind>; did you mean ...", or all the known ones if none is near.
 Error unknown_word(std::string_view word, std::string_view kind, std::span<const std::string_view> known);
+// "<option>: unknown option; did you mean ...", or `where` to find the known ones if none is near. `option` with or
+// without a value.
+Error unknown_option(std::string_view option, std::string_view where, std::span<const std::string_view> known);
 
 // The words of a choice, each with what it stands for.
 template <class Choice, size_t size>

@@ -53,6 +53,7 @@ void to_json(const PciSlotConfig& slot, const DeviceFacts& device, Json& json) {
       {"range", range_json(options)},
       {"discard", discard_json(device.discard)},
       {"format", name_of(options.format)},
+      {"looks_like", facts.looks_like.empty() ? Json() : Json(facts.looks_like)},
       {"image", image_json(facts)},
       {"key", options.key.empty() ? Json() : Json(options.key)},
       {"snapshot", options.snapshot},

@@ -119,6 +119,20 @@ Result<void> run_command(std::string_view name, const SessionOptions& session, c
   return options ? run_bench(session, options.value()) : options.error();
 }
 
+// What a command was given and does not know.
+Result<void> check_rest(const CLI::App& app, const CLI::App& command) {
+  const std::vector<std::string> rest = app.remaining(true);
+  if (rest.empty()) return {};
+  const std::string where = concat("vblk ", command.get_name(), " --help shows what it takes");
+  const auto option = std::find_if(rest.begin(), rest.end(), [](const auto& word) { return word.starts_with('-'); });
+  if (option == rest.end()) return usage_error(concat(rest.front(), ": one argument too many; ", where));
+  std::vector<std::string> names;
+  for (const CLI::Option* known : command.get_options()) {
+    for (const std::string& name : known->get_lnames()) names.push_back("--" + name);
+  }
+  return unknown_option(*option, where, std::vector<std::string_view>(names.begin(), names.end()));
+}
+
 int report(const Error& error) {
   std::fflush(stdout);  // what was printed before stands before it
   std::fprintf(stderr, "vblk: %s\n", one_line(error.message).c_str());
@@ -146,6 +160,7 @@ int start(int argc, char** argv) {
   CLI::App app("vblk: drives the virtio-blk device of acrn-dm with a legacy driver in the same process", "vblk");
   app.set_version_flag("-v,--version", "vblk " ACRN_DM_VERSION);
   app.require_subcommand(1);
+  app.allow_extras();  // for check_rest()
   add_commands(app, line);
   std::vector<std::string_view> commands;
   for (const VblkCommand& command : vblk_commands()) commands.push_back(command.name);
@@ -165,10 +180,12 @@ int start(int argc, char** argv) {
     return report(
         usage_error(concat(error.what(), "; vblk --help shows the commands, vblk <command> --help its options")));
   }
+  const CLI::App& command = *app.get_subcommands().front();
+  if (const auto known = check_rest(app, command); !known) return report(known.error());
   auto session = session_options(line);
   if (!session) return report(session.error());
   catch_bus_errors();
-  const Result<void> done = run_command(app.get_subcommands().front()->get_name(), session.value(), line);
+  const Result<void> done = run_command(command.get_name(), session.value(), line);
   if (!done) return report(done.error());
   return std::fflush(stdout) == 0 ? 0 : report({ErrorKind::kIo, "stdout: the output could not be written"});
 }

@@ -16,6 +16,7 @@ head -c 1000 /dev/zero >odd.img
 cp disk.img 'with, comma and space.img'
 cp disk.img 'grün-диск.img'
 bzimage kernel
+{ printf 'QFI\373' && head -c 1020 /dev/zero; } >like.qcow2
 mkfifo fifo
 ln -s disk.img link.img
 ln -s nowhere dangling.img
@@ -167,6 +168,8 @@ accepted '"capacity_bytes": 1048576' -s 9,virtio-blk,disk.img
 accepted '"source": "link.img"' -s 9,virtio-blk,b,link.img
 accepted '"source": "with, comma and space.img"' -s '9,virtio-blk,with,, comma and space.img'
 accepted '"source": "grün-диск.img"' -s 9,virtio-blk,grün-диск.img
+accepted '"looks_like": "qcow2"' -s 9,virtio-blk,like.qcow2
+accepted '"looks_like": null' -s 9,virtio-blk,disk.img
 accepted '"medium": "nodisk"' -s 9,virtio-blk,nodisk
 accepted '"capacity_bytes": 67108864' -s 9,virtio-blk,ram:64M
 accepted '"memory_bytes": 536870912' -m 511m

@@ -42,6 +42,12 @@ page 'bench that verifies' bench -s 3,virtio-blk,disk.img,writeback --rw randrw 
 page 'bench of large blocks' bench -s 3,virtio-blk,disk.img --rw write --bs 1M --qd 2 --seconds 0.05
 run "$vblk" info --json -s 3,virtio-blk,disk.img
 expect_contains 'JSON' "$(tr -d ' \n' <<<"$out")" '"bars":[{"bar":0,"kind":"io","address":"0x2000","size":128}'
+for command in bench crash; do
+  refused 64 'vblk: --jsn: unknown option; did you mean --json?' "$vblk" $command --jsn
+done
+refused 64 'vblk: --bsx: unknown option; did you mean --bs?' "$vblk" bench --bsx 4k
+refused 64 'vblk: --frobnicate: unknown option; vblk bench --help shows what it takes' "$vblk" bench --frobnicate=7
+refused 64 'vblk: one: one argument too many; vblk info --help shows what it takes' "$vblk" info one
 
 # --- convert makes what it copies into, keeps holes, and leaves nothing behind when it fails
 truncate -s 8M sparse.img

@@ -88,6 +88,7 @@ Result<FilePlan> plan_file(const BlockOptions& options, const std::string& path,
   auto map = choose_mapping(options, plan.probe, path);
   if (!map) return map.error();
   plan.facts.map = map.value();
+  if (!options.range) plan.facts.looks_like = format_by_magic(plan.probe.fd.fd());
   if (options.lock) {
     plan.facts.locked.push_back(
         {path, plan.probe.device, plan.probe.inode, plan.start, plan.facts.info.size, options.read_only});
@@ -152,10 +153,10 @@ Result<OpenedDisk> open_file(const BlockOptions& options, const std::string& pat
   auto planned = plan_file(options, path, mode);
   if (!planned) return planned.error();
   FilePlan& plan = planned.value();
-  if (const auto format = format_by_magic(plan.probe.fd.fd()); !format.empty() && !options.range) {
+  if (!plan.facts.looks_like.empty()) {
     log(LogLevel::kWarning,
-        concat("virtio-blk ", path, ": served as it is, though it begins like an image; give format=", format,
-               " to serve what it holds"));
+        concat("virtio-blk ", path, ": served as it is, though it begins like an image; give format=",
+               plan.facts.looks_like, " to serve what it holds"));
   }
   if (options.lock) {
     if (auto locked = lock_of(options, path, plan).take(kLockTries); !locked) return locked.error();

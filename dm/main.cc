@@ -5,6 +5,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -16,6 +17,7 @@
 
 #include "acrn/base/concat.h"
 #include "acrn/base/log.h"
+#include "dm/base/errno_text.h"
 #include "dm/base/log_setup.h"
 #include "dm/base/one_line.h"
 #include "dm/base/standard_descriptors.h"
@@ -94,6 +96,7 @@ int launch(const DmConfig& config) {
   std::signal(SIGXFSZ, SIG_IGN);
   allow_many_descriptors();
   const UniqueFd signal_fd(::signalfd(-1, &signals, SFD_CLOEXEC));
+  if (!signal_fd) return report({ErrorKind::kInternal, concat("signalfd: ", errno_text(errno))});
   auto loop = EpollLoop::create("control", {});
   if (!loop) return report(loop.error());
   auto runner = Runner::create(config, *loop.value());

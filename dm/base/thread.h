@@ -56,7 +56,6 @@ class Thread {
   void kill(int signal) { pthread_kill(handle_, signal); }
   void join();  // a thread that was never started: nothing
   bool joinable() const { return joinable_; }
-  bool is_current() const { return joinable_ && pthread_equal(handle_, pthread_self()) != 0; }
 
  private:
   static void* main(void* self);

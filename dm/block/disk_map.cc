@@ -4,7 +4,6 @@
 #include <variant>
 
 #include "dm/block/sources/file_map.h"
-#include "dm/block/sources/image/open_image.h"
 #include "dm/block/sources/nbd/nbd_map.h"
 
 namespace acrn {
@@ -23,7 +22,7 @@ class WindowMap final : public DiskMap {
 std::unique_ptr<DiskMap> open_whole(const BlockOptions& options) {
   if (const auto* nbd = std::get_if<NbdUri>(&options.source)) return open_nbd_map(nbd->uri);
   const auto* const file = std::get_if<FilePath>(&options.source);
-  return file != nullptr && !is_image(options) ? open_file_map(file->path) : nullptr;
+  return file != nullptr && !options.is_image() ? open_file_map(file->path) : nullptr;
 }
 
 }  // namespace

@@ -27,7 +27,7 @@ bool exclude_each_other(const DiskFacts::Bytes& a, const DiskFacts::Bytes& b) {
 
 Result<OpenedDisk> open_source(const BlockOptions& options, const std::string& slot) {
   if (const auto* file = std::get_if<FilePath>(&options.source)) {
-    return is_image(options) ? open_image_disk(options, file->path) : open_file(options, file->path, slot);
+    return options.is_image() ? open_image_disk(options, file->path) : open_file(options, file->path, slot);
   }
   if (const auto* sent = std::get_if<SentFile>(&options.source)) return open_file(options, sent->name, slot, sent->fd);
   if (const auto* nbd = std::get_if<NbdUri>(&options.source)) return open_nbd_disk(options, nbd->uri);
@@ -52,7 +52,7 @@ DiskFacts no_disk(const BlockOptions& options, const std::string& slot) {
 
 Result<DiskFacts> inspect_disk(const BlockOptions& options, const std::string& slot) {
   if (const auto* file = std::get_if<FilePath>(&options.source)) {
-    return is_image(options) ? inspect_image_disk(options, file->path) : inspect_file(options, file->path);
+    return options.is_image() ? inspect_image_disk(options, file->path) : inspect_file(options, file->path);
   }
   if (const auto* nbd = std::get_if<NbdUri>(&options.source)) return inspect_nbd_disk(options, nbd->uri);
   if (const auto* server = std::get_if<VhostUserSocket>(&options.source)) {
@@ -87,7 +87,7 @@ SentFile sent_file(int fd) {
 Result<void> check_unlocked(const BlockOptions& options) {
   const auto* file = std::get_if<FilePath>(&options.source);
   if (file == nullptr || !options.lock) return {};
-  return is_image(options) ? check_image_unlocked(options, file->path) : check_file_unlocked(options, file->path);
+  return options.is_image() ? check_image_unlocked(options, file->path) : check_file_unlocked(options, file->path);
 }
 
 const DiskFacts::Bytes* find_conflict(const DiskFacts& earlier, const DiskFacts& later) {

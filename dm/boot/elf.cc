@@ -96,7 +96,7 @@ Result<ElfKernel> parse(const ReadFile& read, uint64_t file_size) {
     if (!loads && part.p_type != PT_NOTE) continue;
     if (!is_inside(part.p_offset, part.p_filesz, file_size)) return refuse("truncated: a segment ends behind the file");
     if (loads) {
-      if (part.p_filesz > part.p_memsz || part.p_paddr + (part.p_memsz - 1) < part.p_paddr) {
+      if (part.p_filesz > part.p_memsz || part.p_paddr + part.p_memsz < part.p_paddr) {
         return refuse("a segment of it is larger in the file than in memory, or has no end");
       }
       kernel.segments.push_back({part.p_offset, part.p_filesz, part.p_paddr, part.p_vaddr, part.p_memsz});

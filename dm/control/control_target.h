@@ -1,4 +1,4 @@
-// ControlTarget: what the control socket may do to a running machine. The machine implements it. Calls come one at a
+// ControlTarget: what the control socket may do to a running machine. Runner implements it. Calls come one at a
 // time on the control socket's loop, which serves no device, so they may block until the work is done.
 #pragma once
 

@@ -555,7 +555,7 @@ bool is_file(const BlockOptions& options) {
 // The host has its bytes as the guest has them, in its page cache.
 bool is_raw(const BlockOptions& options) {
   const bool may_be = is_file(options) || std::holds_alternative<SentFile>(options.source);
-  return may_be && options.format == ImageFormat::kRaw && !options.snapshot;
+  return may_be && !options.is_image();
 }
 
 Result<void> check_window(const BlockOptions& options) {
@@ -567,7 +567,7 @@ Result<void> check_window(const BlockOptions& options) {
 }
 
 Result<void> check_format(const BlockOptions& options) {
-  if (!is_file(options) && (options.format != ImageFormat::kRaw || options.snapshot)) {
+  if (!is_file(options) && options.is_image()) {
     return usage_error(concat(options.snapshot ? "snapshot" : "format", ": for a file with a path; leave it out"));
   }
   const bool luks = options.format == ImageFormat::kLuks;

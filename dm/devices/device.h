@@ -107,7 +107,7 @@ inline Error no_log(const std::string& slot) {
 class SlotDevice {
  public:
   virtual ~SlotDevice() = default;
-  // What it serves, as the user wrote it: a path, "ram:<bytes>" or "nodisk"; empty if it serves nothing. Any thread.
+  // What it serves, as the user wrote it, like "disk.img" or "nodisk"; empty if it serves nothing. Any thread.
   virtual std::string source() const { return ""; }
   // Null if it is no disk.
   virtual DiskControl* disk() { return nullptr; }

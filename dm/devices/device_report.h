@@ -17,7 +17,7 @@ namespace acrn {
 struct DeviceReport {
   std::string slot;       // "0:9:0"
   std::string emulation;  // "virtio-blk"
-  std::string source;     // a path, "ram:<bytes>" or "nodisk"; empty for a bridge
+  std::string source;     // as the user wrote it, like "disk.img"; empty for a bridge
   std::vector<QueueStats> queues;
   DiskLimits limits;
   uint64_t delayed = 0;                                               // requests that had to wait for them
@@ -40,8 +40,8 @@ inline void add_counts(DiskControl& disk, DeviceReport& report) {
   }
 }
 
-// As `stats` of the control socket shows it (docs/control.md), and as one line of text. A path need not be UTF-8, JSON
-// must be: bytes that are not come out as U+FFFD.
+// As `stats` of the control socket shows it (docs/control-socket.md), and as one line of text. A path need not be
+// UTF-8, JSON must be: bytes that are not come out as U+FFFD.
 nlohmann::ordered_json to_json(const DeviceReport& report);
 // Those there are: by name, a rate and a burst that was given.
 nlohmann::ordered_json to_json(const DiskLimits& limits);

@@ -20,7 +20,7 @@
 #include "acrn/event/event_loop.h"
 #include "dm/base/thread.h"
 #include "dm/event/epoll_set.h"
-#include "dm/event/fd_watch.h"
+#include "dm/event/epoll_watch.h"
 #include "dm/event/loop_owner.h"
 #include "dm/event/notifier_queue.h"
 #include "dm/event/poll_window.h"

@@ -7,7 +7,7 @@
 namespace acrn {
 
 // "ACRN--XXXX-XXXX-XXXX", 20 characters: the first 12 digits of the identity's SHA-256, in upper case.
-// `identity` is DiskFacts::identity (dm/block/open.h).
+// `identity` is DiskFacts::identity (dm/block/disk_facts.h).
 std::string disk_serial(std::string_view identity);
 
 }  // namespace acrn

@@ -1,4 +1,4 @@
-// The board's devices for ACPI guests. Compiled when the program is built; COMS is patched at start
+// The board's devices for ACPI guests. Compiled when the program is built; COMS and LINE are patched at start
 // (dm/machine/acpi.cc).
 DefinitionBlock ("dsdt.aml", "DSDT", 2, "ACRNDM", "BOARD", 1)
 {

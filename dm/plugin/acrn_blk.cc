@@ -162,8 +162,7 @@ Mapped map_region(const acrn_blk_region& region) {
   if (mapping == nullptr) {
     return {{}, error, concat(name, ": descriptor ", region.fd, " cannot be mapped: ", acrn::errno_text(error))};
   }
-  std::byte* const data = mapping->data();
-  return {{Gpa{region.gpa}, region.size, data, std::move(mapping)}};
+  return {acrn::SharedMapping::region(mapping, Gpa{region.gpa}, region.size)};
 }
 
 // Empty: they do not.

@@ -27,8 +27,7 @@ PartSet parts_of(const BlockOptions& disk) {
   }
   if (std::holds_alternative<VhostUserSocket>(disk.source)) return kBackEndPart;
   if (std::holds_alternative<RbdName>(disk.source)) return kRbdPart;
-  const bool is_image = disk.format != ImageFormat::kRaw || disk.snapshot;  // which a program reads
-  return std::holds_alternative<FilePath>(disk.source) && is_image ? kImagePart : kEveryProcess;
+  return std::holds_alternative<FilePath>(disk.source) && disk.is_image() ? kImagePart : kEveryProcess;
 }
 
 PartSet parts_of(const DmConfig& config) {

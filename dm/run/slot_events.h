@@ -22,7 +22,6 @@ class SlotEvents final : public DeviceEvents {
   SlotEvents(
       std::string slot, EventBuffer& buffer, OnHeld on_held = [](const DeviceEvent&) {})
       : slot_(std::move(slot)), buffer_(buffer), on_held_(std::move(on_held)) {}
-  const std::string& slot() const { return slot_; }
 
   void tell(const DeviceEvent& event) override {
     buffer_.add(

@@ -3,17 +3,16 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
 #include <optional>
 
 #include "acrn/base/concat.h"
 #include "dm/base/errno_text.h"
 #include "dm/base/folder.h"
 #include "dm/socket/inherited_sockets.h"
+#include "dm/socket/unix_address.h"
 
 namespace acrn {
 namespace {
@@ -37,22 +36,14 @@ struct Wish {
 
 UniqueFd unix_socket() { return UniqueFd(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)); }
 
-// SAFETY: a sockaddr_un is a sockaddr to the socket calls.
-const sockaddr* generic(const sockaddr_un& address) { return reinterpret_cast<const sockaddr*>(&address); }
-
-// A path as the socket calls want it.
-Result<sockaddr_un> address_of(const Wish& wish) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (wish.path.empty() || wish.path.size() >= sizeof(address.sun_path) || wish.path.find('\0') != std::string::npos) {
-    return wish.refuse("not a socket's path of 1 to 107 bytes", ErrorKind::kUsage);
-  }
-  std::memcpy(address.sun_path, wish.path.data(), wish.path.size());
-  return address;
+Result<UnixAddress> address_of(const Wish& wish) {
+  const auto address = UnixAddress::of(wish.path);
+  if (!address) return wish.refuse("not a socket's path of 1 to 107 bytes", ErrorKind::kUsage);
+  return *address;
 }
 
 // What is at the path: nothing, or a socket that a process which is gone has left.
-Result<std::optional<struct stat>> leftover(const Wish& wish, const sockaddr_un& address) {
+Result<std::optional<struct stat>> leftover(const Wish& wish, const UnixAddress& address) {
   struct stat found;
   if (::lstat(wish.path.c_str(), &found) != 0) {
     if (errno == ENOENT) return std::optional<struct stat>();
@@ -62,14 +53,14 @@ Result<std::optional<struct stat>> leftover(const Wish& wish, const sockaddr_un&
   const UniqueFd probe = unix_socket();
   if (!probe) return wish.fail("socket");
   // Any other outcome but this one is a sign of life, or of a socket that is none of our business.
-  if (::connect(probe.fd(), generic(address), sizeof(address)) == 0) return wish.refuse("another process serves it");
+  if (::connect(probe.fd(), address.get(), address.size()) == 0) return wish.refuse("another process serves it");
   if (errno == ENOENT) return std::optional<struct stat>();
   if (errno != ECONNREFUSED) return wish.refuse(concat("another process has it (", errno_text(errno), ")"));
   return std::optional(found);
 }
 
 // Removes such a socket.
-Result<void> make_room(const Wish& wish, const sockaddr_un& address) {
+Result<void> make_room(const Wish& wish, const UnixAddress& address) {
   const auto before = leftover(wish, address);
   if (!before) return before.error();
   if (!before.value()) return {};
@@ -132,7 +123,7 @@ Result<ListeningSocket> ListeningSocket::create(std::string_view option, const s
   if (UniqueFd inherited = InheritedSockets::take_listening(path)) return ListeningSocket(std::move(inherited), "", {});
   const auto where = address_of(wish);
   if (!where) return where.error();
-  const sockaddr_un& address = where.value();
+  const UnixAddress& address = where.value();
   UniqueFd socket = unix_socket();
   // The mode that the path gets is the socket's own without the umask's bits, so nobody else ever gets in.
   if (!socket || ::fchmod(socket.fd(), S_IRUSR | S_IWUSR) != 0) {
@@ -141,7 +132,7 @@ Result<ListeningSocket> ListeningSocket::create(std::string_view option, const s
   bool bound = false;
   for (unsigned attempt = 0; attempt < kAttempts && !bound; attempt++) {
     if (auto room = make_room(wish, address); !room) return room.error();
-    bound = ::bind(socket.fd(), generic(address), sizeof(address)) == 0;
+    bound = ::bind(socket.fd(), address.get(), address.size()) == 0;
     if (!bound && errno != EADDRINUSE) return wish.refuse(errno_text(errno));
   }
   if (!bound) return wish.refuse("another process is just taking it");

@@ -28,7 +28,6 @@ class TraceRecorder {
   TraceRecorder& operator=(const TraceRecorder&) = delete;
 
   DeviceTrace& trace() { return *trace_; }
-  const std::string& path() const { return path_; }
 
   // Starts the process, which first calls `confine`, if that is not null. `header`: what of it the recorder does not
   // know. Once.

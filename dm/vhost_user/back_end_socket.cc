@@ -2,18 +2,19 @@
 
 #include <poll.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstring>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "acrn/base/concat.h"
 #include "dm/base/errno_text.h"
+#include "dm/base/wait_for.h"
 #include "dm/socket/sent_descriptors.h"
+#include "dm/socket/unix_address.h"
 
 namespace acrn {
 
@@ -26,17 +27,6 @@ using std::chrono::steady_clock;
 
 constexpr milliseconds kBetweenAttempts{20};
 
-// False: the time is up, or the wait has been cancelled. `fd` -1: waits for nothing else.
-bool wait_for(int fd, short events, int cancel, steady_clock::time_point end) {
-  std::array<pollfd, 2> wanted{{{fd, events, 0}, {cancel, POLLIN, 0}}};
-  for (;;) {
-    const auto left = std::chrono::ceil<milliseconds>(end - steady_clock::now()).count();
-    const int ready = ::poll(wanted.data(), wanted.size(), static_cast<int>(std::max<long>(left, 0)));
-    if (ready < 0 && errno == EINTR) continue;
-    return ready > 0 && wanted[1].revents == 0;
-  }
-}
-
 bool is_cancelled(int cancel) {
   pollfd wanted{cancel, POLLIN, 0};
   return cancel >= 0 && ::poll(&wanted, 1, 0) > 0;
@@ -46,16 +36,13 @@ bool is_cancelled(int cancel) {
 
 Result<BackEndSocket> BackEndSocket::connect(const std::string& path, uint64_t wanted, milliseconds patience,
                                              int cancel) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (path.empty() || path.size() >= sizeof(address.sun_path)) {
+  const auto address = UnixAddress::of(path);
+  if (!address) {
     return Error{ErrorKind::kUsage, concat(path, path.empty() ? "no" : ": too long for a", " socket's path")};
   }
-  path.copy(address.sun_path, path.size());
   UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   const auto end = steady_clock::now() + patience;
-  // SAFETY: what the call takes for an address.
-  while (::connect(socket.fd(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
+  while (::connect(socket.fd(), address->get(), address->size()) != 0) {
     const int error = errno;
     if (error == EINTR) continue;
     const bool full = error == EAGAIN;  // others wait there, too
@@ -143,12 +130,9 @@ bool BackEndSocket::receive_all(std::span<uint8_t> to, Clock::time_point end, Un
     if (length < 0 && (errno == EINTR || (errno == EAGAIN && wait_for(socket_.fd(), POLLIN, cancel_, end)))) continue;
     if (length <= 0) return false;
     done += static_cast<size_t>(length);
-    const cmsghdr* const rights = CMSG_FIRSTHDR(&message);
-    if (rights != nullptr && rights->cmsg_type == SCM_RIGHTS && rights->cmsg_len == CMSG_LEN(sizeof(int))) {
-      int descriptor;
-      std::memcpy(&descriptor, CMSG_DATA(rights), sizeof(descriptor));
-      file = UniqueFd(descriptor);
-    }
+    std::vector<UniqueFd> sent;  // more than there is a byte for, perhaps
+    take_descriptors(message, sent);
+    if (!sent.empty()) file = std::move(sent.front());
   }
   return true;
 }

@@ -68,7 +68,7 @@ TEST(writeback_begins_as_0_for_who_accepts_config_wce_without_flush) {
     DeviceFixture bench({.device = {.writeback = option}});
     RawGuest guest = bench.guest(kNeither | kWce);
     EXPECT_EQ(guest.config(kWriteback, 1), 0u);
-    MUST(guest.restart(kNoEventIndex));
+    must(guest.restart(kNoEventIndex));
     EXPECT_EQ(guest.config(kWriteback, 1), option ? 1u : 0u);
   }
 }
@@ -135,9 +135,9 @@ void check_reset_with_toggle_in_flight(bool writeback_option) {
   EXPECT_EQ(guest.config(kWriteback, 1), writeback_option ? 1u : 0u);
   // Each write had the mode of the time when it was parsed.
   for (const auto& seen : bench.disk().take_seen()) EXPECT_EQ(seen.stable, writeback_option);
-  MUST(guest.restart(kNoEventIndex));
+  must(guest.restart(kNoEventIndex));
   EXPECT_EQ(write_is_stable(bench, guest), !writeback_option);
-  MUST(guest.restart(kNoEventIndex & ~kWce));
+  must(guest.restart(kNoEventIndex & ~kWce));
   EXPECT_EQ(write_is_stable(bench, guest), !writeback_option);
 }
 

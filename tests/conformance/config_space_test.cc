@@ -86,7 +86,7 @@ TEST(only_writeback_is_writable_and_only_after_config_wce) {
   guest.write_config(32, 1, 1);
   EXPECT_EQ(guest.config(32, 1), 0u);
   EXPECT_EQ(bench.guest_errors(GuestRule::kWceNotAccepted), 1u);
-  MUST(guest.restart(kNoEventIndex));
+  must(guest.restart(kNoEventIndex));
   guest.write_config(32, 1, 1);
   EXPECT_EQ(guest.config(32, 1), 1u);
   guest.write_config(32, 1, 0x80);
@@ -104,7 +104,7 @@ constexpr uint64_t kSmall = 0xffff'fff0, kLarge = 0x1'0000'0010;
 
 DeviceFixture& resized(DeviceFixture& bench, uint64_t sectors) {
   bench.disk().set_size(sectors * kSector);
-  EXPECT_EQ(MUST(bench.device().resize()), sectors * kSector);
+  EXPECT_EQ(must(bench.device().resize()), sectors * kSector);
   return bench;
 }
 

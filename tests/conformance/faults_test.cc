@@ -297,7 +297,7 @@ TEST(a_stalled_queue_does_not_stall_its_neighbour) {
   driver->queue(1).start(0, VIRTIO_BLK_T_IN, 0, kSector, false);
   driver->queue(1).kick();
   bench.faults().wait_for_held(1);
-  for (int i = 0; i < 100; i++) EXPECT_EQ(MUST(driver->flush()), VIRTIO_BLK_S_OK);
+  for (int i = 0; i < 100; i++) EXPECT_EQ(must(driver->flush()), VIRTIO_BLK_S_OK);
   bench.faults().release();
   uint8_t status = 0xff;
   EXPECT(driver->queue(1).reap([&](const DriverCompletion& done) { status = done.status; }));

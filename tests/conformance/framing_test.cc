@@ -142,7 +142,7 @@ TEST(a_chain_with_nothing_writable_stops_the_queue_and_is_not_carried_out) {
     EXPECT_EQ(guest.byte(status), RawGuest::kNoStatus);
     EXPECT(bench.disk().take_seen().empty());
     EXPECT(bench.disk().untouched());
-    MUST(guest.restart(kNoEventIndex));
+    must(guest.restart(kNoEventIndex));
   }
   expect_serves(guest);
   EXPECT_EQ(bench.guest_errors(GuestRule::kStatusMissing), 2u);

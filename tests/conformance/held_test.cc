@@ -211,6 +211,31 @@ TEST(a_request_that_the_disk_does_not_carry_out_is_told_of_and_carried_out_all_t
   EXPECT_EQ(bench.device().stats(0).overdue, 1u);
 }
 
+TEST(a_request_that_is_tried_again_may_be_overdue_again) {
+  HeldCount held;
+  VirtioBlkOptions options = stops(held);
+  options.io_timeout = std::chrono::milliseconds(20);
+  DeviceFixture bench({.device = options});
+  RawGuest guest = bench.guest();
+  const auto wait_for_overdue = [&](uint64_t count) {
+    return wait_until([&] { return bench.device().stats(0).overdue == count; });
+  };
+  bench.faults().hold();
+  bench.faults().fail_range(BlockOp::kWrite, 0, kMiB, ENOSPC);
+  const ReadyRequest write = offer(guest, 0, VIRTIO_BLK_T_OUT, 3, 0x77);
+  guest.kick();
+  EXPECT(wait_for_overdue(1));
+  bench.faults().release();
+  EXPECT(held.wait_for(1));
+  bench.faults().clear();
+  bench.faults().hold();
+  bench.device().retry_held();
+  EXPECT(wait_for_overdue(2));
+  bench.faults().release();
+  reap(guest, 1);
+  EXPECT_EQ(guest.byte(write.status), VIRTIO_BLK_S_OK);
+}
+
 // A disk that lets one write pass, and then none for minutes.
 struct SlowDisk {
   static DiskLimits limits() {
@@ -219,7 +244,7 @@ struct SlowDisk {
     return limits;
   }
   ThrottledDisk throttled{std::make_shared<ThrottleGroup>(limits())};
-  DeviceFixture bench{{.backend = make_filter_throttle(MUST(make_ram_disk({.size = kMiB})), throttled)}};
+  DeviceFixture bench{{.backend = make_filter_throttle(must(make_ram_disk({.size = kMiB})), throttled)}};
 };
 
 TEST(a_reset_does_not_wait_for_a_limit) {
@@ -228,7 +253,7 @@ TEST(a_reset_does_not_wait_for_a_limit) {
   for (uint16_t head = 0; head < 64; head++) offer(guest, head, VIRTIO_BLK_T_OUT, head, 0x22);
   guest.kick();
   EXPECT(wait_until([&] { return slow.throttled.delayed() != 0; }));
-  MUST(guest.restart(kNoEventIndex));
+  must(guest.restart(kNoEventIndex));
   slow.throttled.group().set({});
   expect_serves(guest);
 }

@@ -35,7 +35,7 @@ void complete_one_quietly(DeviceFixture& bench, RawGuest& guest) {
   bench.settle();
 }
 
-void change_config(DeviceFixture& bench) { MUST(bench.device().resize()); }
+void change_config(DeviceFixture& bench) { must(bench.device().resize()); }
 
 void set_msix_control(RawGuest& guest, uint32_t control) {
   guest.function().config_write(*guest.function().capability(PCI_CAP_ID_MSIX) + 2, 2, control);

@@ -45,7 +45,7 @@ TEST(a_device_that_cannot_have_its_doorbells_is_an_error) {
   SKIP("a sanitizer that needs no descriptors itself: UBSan's look at an object opens a pipe");
 #endif
   DeviceFixture bench;
-  auto loop = MUST(EpollLoop::create("few", {}));
+  auto loop = must(EpollLoop::create("few", {}));
   for (unsigned more = 0; more < 4; more++) {  // two queues with a doorbell and an alarm each
     FewDescriptors few(more);
     GuestErrors guest_errors("few");
@@ -86,7 +86,7 @@ TEST(registers_are_read_while_a_reset_waits) {
       [&] {
         number = guest.function().in(VIRTIO_PCI_QUEUE_NUM, 2);
         for (int i = 0; i < 100; i++) guest.kick();
-        MUST(bench.device().resize());
+        must(bench.device().resize());
       });
   EXPECT_EQ(number, 64u);
   expect_serves_after_restart(guest);
@@ -143,7 +143,7 @@ TEST(destroying_a_function_with_64_writes_in_flight_keeps_the_data_of_those_that
   }
 }
 
-TEST(a_function_that_no_driver_ever_touched_ends_cleanly) {
+TEST(a_function_that_no_driver_touched_or_that_was_only_kicked_ends_cleanly) {
   DeviceFixture without_driver;
   DeviceFixture without_disk({.attached = false});
   DeviceFixture kicked;

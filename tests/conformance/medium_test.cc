@@ -138,13 +138,13 @@ TEST(a_grown_file_is_announced_and_served_to_its_new_end) {
   EXPECT_EQ(guest.request(VIRTIO_BLK_T_OUT, kMiB / kSector, data)->status, VIRTIO_BLK_S_IOERR);
   acknowledge(bench, guest);
   std::filesystem::resize_file(path, 2 * kMiB);
-  EXPECT_EQ(MUST(bench.device().resize()), 2 * kMiB);
+  EXPECT_EQ(must(bench.device().resize()), 2 * kMiB);
   EXPECT_EQ(guest.function().in(VIRTIO_PCI_ISR, 1), 3u);
   EXPECT_EQ(guest.capacity(), 2 * kMiB / kSector);
   EXPECT_EQ(guest.request(VIRTIO_BLK_T_OUT, 2 * kMiB / kSector - 1, data)->status, VIRTIO_BLK_S_OK);
   EXPECT_EQ(file_content(path).back(), std::byte{0x33});
   std::filesystem::resize_file(path, kMiB / 2);
-  EXPECT_EQ(MUST(bench.device().resize()), kMiB / 2);
+  EXPECT_EQ(must(bench.device().resize()), kMiB / 2);
   EXPECT_EQ(guest.request(VIRTIO_BLK_T_IN, kMiB / kSector, data)->status, VIRTIO_BLK_S_IOERR);
   EXPECT_EQ(bench.guest_errors(GuestRule::kSectorPastEnd), 2u);
   expect_serves(guest);
@@ -157,14 +157,14 @@ TEST(resize_without_a_disk_is_refused) {
 
 // As the command line and the control socket compose it.
 struct Configured {
-  std::unique_ptr<LoopbackMachine> machine = MUST(LoopbackMachine::create(64 * kMiB));
-  std::unique_ptr<EpollLoop> loop = MUST(EpollLoop::create("shared", {}));
+  std::unique_ptr<LoopbackMachine> machine = must(LoopbackMachine::create(64 * kMiB));
+  std::unique_ptr<EpollLoop> loop = must(EpollLoop::create("shared", {}));
   PciSlotConfig slot;
   std::unique_ptr<Device> device;
 
-  explicit Configured(const std::string& text) : slot(MUST(parse_slot(text))) {
+  explicit Configured(const std::string& text) : slot(must(parse_slot(text))) {
     const DeviceEnvironment environment{.memory = machine->memory(), .msi = machine->msi(), .shared_loop = *loop};
-    device = MUST(create_device(slot, environment, machine->pin(slot.address)));
+    device = must(create_device(slot, environment, machine->pin(slot.address)));
     machine->bus().attach(slot.address, device->function());
   }
   Result<void> rescan(const std::string& disk) { return device->disk()->rescan(split_fields(disk), -1); }
@@ -175,11 +175,11 @@ TEST(a_nodisk_slot_gets_its_file_by_rescan_once) {
   TempDir directory;
   const std::string path = directory.file("disk", kMiB);
   Configured configured("9,virtio-blk,nodisk,mq=2,iothread");
-  RawGuest guest = MUST(RawGuest::start(*configured.machine, configured.slot.address, kNoEventIndex));
+  RawGuest guest = must(RawGuest::start(*configured.machine, configured.slot.address, kNoEventIndex));
   EXPECT_EQ(guest.capacity(), 0u);
   EXPECT(!configured.rescan(directory.path("missing")).ok());
   EXPECT_EQ(guest.capacity(), 0u);
-  MUST(configured.rescan(path + ",mq=2,serial=later"));
+  must(configured.rescan(path + ",mq=2,serial=later"));
   EXPECT_EQ(guest.capacity(), kMiB / kSector);
   expect_serves(guest);
   std::vector<std::byte> id(VIRTIO_BLK_ID_BYTES);
@@ -190,7 +190,7 @@ TEST(a_nodisk_slot_gets_its_file_by_rescan_once) {
     EXPECT_CONTAINS(configured.rescan(again).error().message, "it has a disk already (" + path + ")");
   }
   std::filesystem::resize_file(path, 2 * kMiB);
-  EXPECT_EQ(MUST(configured.device->disk()->resize()), 2 * kMiB);
+  EXPECT_EQ(must(configured.device->disk()->resize()), 2 * kMiB);
   EXPECT_EQ(guest.capacity(), 2 * kMiB / kSector);
   expect_serves(guest);
 }
@@ -212,9 +212,9 @@ TEST(the_thread_of_a_queue_starts_with_the_queue) {
   const std::string path = directory.file("disk", kMiB);
   for (const char* disk : {"nodisk,mq=4,writeback", "nodisk,mq=4,iothread=2,writeback"}) {
     Configured configured(concat("9,virtio-blk,", disk));
-    MUST(configured.rescan(path));
-    MUST(configured.device->disk()->resize());
-    MUST(configured.device->disk()->flush());
+    must(configured.rescan(path));
+    must(configured.device->disk()->resize());
+    must(configured.device->disk()->flush());
     const auto probed = GuestFunction::probe(*configured.machine, configured.slot.address);
     EXPECT(probed.has_value());
     const GuestFunction& function = *probed;
@@ -226,10 +226,10 @@ TEST(the_thread_of_a_queue_starts_with_the_queue) {
       function.out(VIRTIO_PCI_QUEUE_PFN, 4, 16);
       EXPECT_EQ(function.in(VIRTIO_PCI_QUEUE_PFN, 4), 0u);  // as a queue whose ring is not in guest RAM
     }
-    RawGuest guest = MUST(RawGuest::start(*configured.machine, configured.slot.address, kNoEventIndex));
+    RawGuest guest = must(RawGuest::start(*configured.machine, configured.slot.address, kNoEventIndex));
     expect_serves(guest);
     EXPECT_EQ(threads_named("iothread"), 1u);
-    MUST(configured.device->disk()->flush());
+    must(configured.device->disk()->flush());
     guest.restart_queue();
     expect_serves(guest);
     EXPECT_EQ(threads_named("iothread"), 1u);
@@ -243,14 +243,14 @@ TEST(the_options_of_a_nodisk_slot_hold_for_the_disk_that_it_gets) {
   const std::string path = directory.path("disk");
   write_pattern(path, kMiB);
   Configured configured("9,virtio-blk,nodisk,serial=DISK01,range=8/16,writeback,sectorsize=512/4096,discard=64:4:8");
-  RawGuest guest = MUST(RawGuest::start(*configured.machine, configured.slot.address, kNoEventIndex));
+  RawGuest guest = must(RawGuest::start(*configured.machine, configured.slot.address, kNoEventIndex));
   std::vector<std::byte> id(VIRTIO_BLK_ID_BYTES), data(kSector);
   const auto serial = [&] {
     EXPECT_EQ(guest.request(VIRTIO_BLK_T_GET_ID, 0, id)->status, VIRTIO_BLK_S_OK);
     return std::string(reinterpret_cast<const char*>(id.data()));
   };
   EXPECT_EQ(serial(), "DISK01");
-  MUST(configured.rescan(path));
+  must(configured.rescan(path));
   EXPECT_EQ(guest.capacity(), 16u);
   EXPECT_EQ(serial(), "DISK01");
   EXPECT_EQ(guest.request(VIRTIO_BLK_T_IN, 0, data)->status, VIRTIO_BLK_S_OK);
@@ -273,12 +273,12 @@ TEST(options_given_with_the_disk_come_after_the_slots_or_are_refused) {
       EXPECT(!rescanned.ok());
       EXPECT_CONTAINS(rescanned.error().message, concat("blkrescan 0:9:0: ", refused, ": "));
       EXPECT_CONTAINS(rescanned.error().message, ": settled by the slot's -s");
-      MUST(configured.rescan(path));
+      must(configured.rescan(path));
     });
   }
   Configured configured(concat("9,virtio-blk,nodisk,", slot));
-  MUST(configured.rescan(concat(path, ",", slot, ",range=8/32,serial=OTHER,aio=threads,lock=off,no_bst_block")));
-  RawGuest guest = MUST(RawGuest::start(*configured.machine, configured.slot.address, kNoEventIndex));
+  must(configured.rescan(concat(path, ",", slot, ",range=8/32,serial=OTHER,aio=threads,lock=off,no_bst_block")));
+  RawGuest guest = must(RawGuest::start(*configured.machine, configured.slot.address, kNoEventIndex));
   EXPECT_EQ(guest.capacity(), 32u);
 }
 

@@ -190,7 +190,7 @@ TEST(configuration_writes_of_two_cpus_do_not_undo_each_other) {
   DeviceFixture bench;
   RawGuest guest = bench.guest(kNoEventIndex, InterruptMode::kIntx);
   expect_serves(guest);
-  MUST(bench.device().resize());  // an interrupt that nobody acknowledges: the line follows INTX_DISABLE
+  must(bench.device().resize());  // an interrupt that nobody acknowledges: the line follows INTX_DISABLE
   EXPECT(guest.function().pin().level());
   constexpr int kRounds = 20'000;
   std::atomic<int> begun{0}, ended{0};

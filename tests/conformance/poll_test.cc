@@ -73,7 +73,7 @@ TEST(features_that_are_accepted_after_the_ring_was_set_up_count_from_the_next_lo
   GuestFunction& function = guest.function();
   function.out(VIRTIO_PCI_STATUS, 1, 0);
   function.out(VIRTIO_PCI_STATUS, 1, VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER);
-  const DriverRing ring = MUST(create_ring(bench.machine(), guest.size(), 0, true));
+  const DriverRing ring = must(create_ring(bench.machine(), guest.size(), 0, true));
   function.out(VIRTIO_PCI_QUEUE_PFN, 4, ring.pfn());
   EXPECT_EQ(ring.used_flags(), VRING_USED_F_NO_NOTIFY);
   function.out(VIRTIO_PCI_GUEST_FEATURES, 4, static_cast<uint32_t>(feature(VIRTIO_RING_F_EVENT_IDX)));

@@ -172,7 +172,7 @@ TEST(a_million_kicks_leave_requests_registers_and_control_calls_working) {
     for (int i = 0; i < 50; i++) {
       expect_serves(guest);
       EXPECT_EQ(guest.function().in(VIRTIO_PCI_QUEUE_NUM, 2), 64u);
-      EXPECT_EQ(MUST(bench.device().resize()), 4 * kMiB);
+      EXPECT_EQ(must(bench.device().resize()), 4 * kMiB);
     }
   });
   EXPECT_EQ(bench.guest_errors(GuestRule::kNotifyUnknownQueue), 500'000u);
@@ -213,7 +213,7 @@ TEST(a_queue_that_never_pauses_does_not_starve_its_neighbour) {
   });
   driver->queue(1).start(0, VIRTIO_BLK_T_IN, 7, kSector, false);
   driver->queue(1).kick();
-  for (int i = 0; i < 50; i++) EXPECT_EQ(MUST(driver->flush()), VIRTIO_BLK_S_OK);
+  for (int i = 0; i < 50; i++) EXPECT_EQ(must(driver->flush()), VIRTIO_BLK_S_OK);
   stop = true;
   bench.settle();
 }
@@ -263,7 +263,7 @@ TEST(a_million_malformed_requests_are_returned_counted_and_logged_a_few_times) {
   TempDir directory;
   DeviceFixture bench;
   RawGuest guest = bench.guest();
-  MUST(setup_logging({.console = 1, .disk = 2}, directory.path("log")));
+  must(setup_logging({.console = 1, .disk = 2}, directory.path("log")));
   guest.ring().write_avail_flags(VRING_AVAIL_F_NO_INTERRUPT);
   const unsigned kinds = write_malformed_chains(guest) - 1;  // two of them break the same rule
   for (uint16_t head = 0; head < 64; head++) guest.ring().write_avail_entry(head, head);
@@ -271,10 +271,10 @@ TEST(a_million_malformed_requests_are_returned_counted_and_logged_a_few_times) {
     guest.ring().write_avail_index(static_cast<uint16_t>(done));
     guest.kick();
     EXPECT(wait_until([&] { return guest.ring().used_index() == static_cast<uint16_t>(done); }));
-    if (done % 64'000 == 0) MUST(bench.device().resize());  // what the control socket does
+    if (done % 64'000 == 0) must(bench.device().resize());  // what the control socket does
   }
   bench.settle();
-  MUST(setup_logging({.console = 1}, ""));
+  must(setup_logging({.console = 1}, ""));
   uint64_t counted = 0;
   for (size_t rule = 0; rule < kGuestRules; rule++) counted += bench.guest_errors(static_cast<GuestRule>(rule));
   EXPECT_EQ(counted, 1'000'000u);
@@ -287,11 +287,11 @@ TEST(a_queue_that_is_stopped_a_hundred_thousand_times_is_told_of_a_few_times) {
   TempDir directory;
   DeviceFixture bench;
   RawGuest guest = bench.guest();
-  MUST(setup_logging({.console = 1, .disk = 2}, directory.path("log")));
+  must(setup_logging({.console = 1, .disk = 2}, directory.path("log")));
   guest.set(0, guest.header(VIRTIO_BLK_T_IN, 0), 16, kNext, 0);
   constexpr unsigned kStopped = 100'000;
   for (unsigned i = 0; i < kStopped; i++) EXPECT(!run_or_restart(bench, guest));
-  MUST(setup_logging({.console = 1}, ""));
+  must(setup_logging({.console = 1}, ""));
   EXPECT_EQ(bench.device().stats(0).stops, kStopped);
   const size_t lines = lines_of(directory.path("log"));
   EXPECT(lines >= 6 && lines <= 50);

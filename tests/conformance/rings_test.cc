@@ -224,7 +224,7 @@ TEST(a_pfn_changed_after_driver_ok_moves_the_queue_after_a_drain) {
   guest.offer(0);
   guest.kick();
   bench.faults().wait_for_held(1);
-  DriverRing elsewhere = MUST(create_ring(bench.machine(), 64, 0, false));
+  DriverRing elsewhere = must(create_ring(bench.machine(), 64, 0, false));
   write_pfn_while_held(bench, guest, elsewhere.pfn());
   EXPECT_EQ(guest.ring().used_index(), 1);
   EXPECT_EQ(guest.function().in(VIRTIO_PCI_QUEUE_PFN, 4), elsewhere.pfn());
@@ -241,7 +241,7 @@ TEST(a_pfn_changed_after_driver_ok_moves_the_queue_after_a_drain) {
 }
 
 // COVERS(Q12): kicks too early; a million kicks
-TEST(kicks_before_the_ring_and_after_reset_are_counted_and_ignored) {
+TEST(a_kick_after_a_reset_is_counted_and_ignored) {
   DeviceFixture bench;
   RawGuest guest = bench.guest();
   guest.function().out(VIRTIO_PCI_STATUS, 1, 0);

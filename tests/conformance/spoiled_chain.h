@@ -65,7 +65,7 @@ struct GoodRead {
   void expect(bool answered, DeviceFixture& bench) {
     if (answered) return expect_error();
     expect_stopped(bench);
-    MUST(guest.restart(guest.accepted()));
+    must(guest.restart(guest.accepted()));
     EXPECT(!bench.device().stats(0).stopped);
   }
 };

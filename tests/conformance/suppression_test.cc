@@ -253,7 +253,7 @@ TEST(a_broken_queue_leaves_the_others_alone) {
   driver->queue(1).ring().write_avail_index(1000);
   driver->function().out(VIRTIO_PCI_QUEUE_NOTIFY, 2, 1);
   EXPECT(wait_until([&] { return bench.guest_errors(GuestRule::kAvailIndexJump) == 1; }));
-  EXPECT_EQ(MUST(driver->flush()), VIRTIO_BLK_S_OK);
+  EXPECT_EQ(must(driver->flush()), VIRTIO_BLK_S_OK);
 }
 
 TEST(a_queue_that_was_not_set_up_ignores_its_kicks) {

@@ -29,11 +29,11 @@ class Rig {
     EXPECT(session.ok());
     session_ = std::move(session).value();
     driver_ = std::move(session_->drive(0, {.depth = depth, .max_bytes = options_.block})).value();
-    ledger_ = std::move(WriteTracker::create(kBytes / options_.block, options_.block, 42)).value();
+    ledger_ = std::move(WriteLedger::create(kBytes / options_.block, options_.block, 42)).value();
     load_.emplace(*driver_, options_, kBytes, driver_->queue_count(), ledger_.get());
   }
 
-  WriteTracker& ledger() { return *ledger_; }
+  WriteLedger& ledger() { return *ledger_; }
   BenchRound run(uint64_t seed) { return load_->run(0.05, seed, {}).value(); }
   BenchRound read_back() { return load_->read_back({}).value(); }
   const std::string& path() const { return path_; }
@@ -56,7 +56,7 @@ class Rig {
   BenchOptions options_;
   std::unique_ptr<Session> session_;
   std::unique_ptr<LegacyDriver> driver_;
-  std::unique_ptr<WriteTracker> ledger_;
+  std::unique_ptr<WriteLedger> ledger_;
   std::optional<DeviceLoad> load_;
 };
 
@@ -131,7 +131,7 @@ TEST(a_mismatch_ends_the_round_that_meets_it) {
 }
 
 TEST(a_ledger_gives_each_block_to_one_request) {
-  auto ledger = std::move(WriteTracker::create(3, 512, 1)).value();
+  auto ledger = std::move(WriteLedger::create(3, 512, 1)).value();
   const auto first = ledger->claim(1, true), second = ledger->claim(1, true), third = ledger->claim(1, false);
   EXPECT_EQ(first.block, 1u);
   EXPECT_EQ(second.block, 2u);
@@ -143,7 +143,7 @@ TEST(a_ledger_gives_each_block_to_one_request) {
   const auto failed_before = ledger->claim(2, true);
   EXPECT(!failed_before.known);
   EXPECT_EQ(failed_before.generation, 2u);
-  EXPECT(!WriteTracker::create(WriteTracker::kMaxBlocks + 1, 512, 1).ok());
+  EXPECT(!WriteLedger::create(WriteLedger::kMaxBlocks + 1, 512, 1).ok());
 }
 
 TEST(both_direct_methods_move_what_the_pattern_says) {

@@ -146,6 +146,7 @@ void random_requests_agree_with_a_model(BlockBackend& backend) {
 }
 
 // COVERS(include/acrn/block/blockif.h): more requests than elements all complete
+// COVERS(B15): more requests than engine entries
 void more_requests_than_elements_all_complete(BlockBackend& backend) {
   BlockRig rig(backend);
   constexpr size_t kCount = 500;

@@ -90,22 +90,6 @@ TEST(a_request_allocates_nothing_in_the_filters) {
   expect_no_allocations(*window);
 }
 
-// COVERS(B15): more requests than engine entries
-TEST(requests_beyond_the_elements_wait_and_complete) {
-  TempDir dir;
-  auto pool = make_pool(dir.file("disk", kSize), false);
-  BlockRig rig(*pool);
-  std::vector<TestRequest> writes;
-  for (uint64_t i = 0; i < 1000; i++) writes.push_back(TestRequest::write(i * 4096, pattern(i, 512)));
-  rig.run(writes);
-  for (uint64_t i = 0; i < 1000; i++) {
-    TestRequest read = TestRequest::read(i * 4096, 512);
-    EXPECT_EQ(writes[i].error, 0);
-    EXPECT_EQ(rig.run(read), 0);
-    EXPECT(read.data() == pattern(i, 512));
-  }
-}
-
 TEST(one_failed_request_among_many_fails_alone) {
   TempDir dir;
   const std::string path = dir.file("disk", kSize);

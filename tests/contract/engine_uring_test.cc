@@ -65,16 +65,6 @@ TEST(a_channel_that_cannot_have_its_ring_is_an_error) {
   expect_written(rig, writes);
 }
 
-// COVERS(B15): more requests than engine entries
-TEST(more_requests_than_the_kernel_is_given_wait_and_complete) {
-  TempDir dir;
-  auto ring = make_ring(dir.file("disk", kSize));
-  BlockRig rig(*ring, 4);
-  auto writes = writes_of(1000);
-  rig.run(writes);
-  expect_written(rig, writes);
-}
-
 TEST(a_loop_that_polls_finds_what_is_done) {
   TempDir dir;
   auto ring = make_ring(dir.file("disk", kSize));

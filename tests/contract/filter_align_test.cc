@@ -246,32 +246,6 @@ TEST(a_discard_is_rounded_inwards_and_one_of_no_whole_block_does_nothing) {
   EXPECT(disk.read(8192, 8192) == std::vector<uint8_t>(8192));
 }
 
-// COVERS(B14): parts of one block in parallel with `nocache`
-TEST(sub_block_writes_from_two_loops_survive_on_a_4k_disk) {
-  TempDir dir;
-  LoopDevice device(dir.file("disk", kSize), 4096);
-  BlockOptions options = options_for(device.path());
-  options.nocache = true;
-  auto backend = open_backend(options);
-  BlockRig left(*backend), right(*backend);
-  constexpr uint64_t kSectors = 512;
-  for (uint64_t round = 0; round < 3; round++) {
-    std::vector<TestRequest> even, odd;
-    for (uint64_t i = 0; i < kSectors; i++) {
-      (i % 2 == 0 ? even : odd).push_back(TestRequest::write(i * 512, pattern(i + round * kSectors, 512)));
-    }
-    left.start(even);
-    right.start(odd);
-    left.finish();
-    right.finish();
-    for (uint64_t i = 0; i < kSectors; i++) {
-      TestRequest read = TestRequest::read(i * 512, 512);
-      EXPECT_EQ(left.run(read), 0);
-      EXPECT(read.data() == pattern(i + round * kSectors, 512));
-    }
-  }
-}
-
 TEST(ranges_are_granted_first_come_first_served) {
   struct EventFd final : Notifier {
     void notify() override { rings++; }

@@ -139,7 +139,8 @@ TEST(an_export_that_has_grown_is_served_to_its_new_end_without_a_gap) {
 }
 
 std::string refusal(const BlockOptions& options) {
-  const auto opened = open_disk(options, "0:9:0"), inspected = open_disk(options, "0:9:0");
+  const auto opened = open_disk(options, "0:9:0");
+  const auto inspected = inspect_disk(options, "0:9:0");
   EXPECT(!opened.ok() && !inspected.ok());
   EXPECT(opened.error().kind == inspected.error().kind);
   EXPECT(opened.error().message.find('\n') == std::string::npos);

@@ -23,12 +23,12 @@ struct Served {
   explicit Served(const VirtioPciOptions& options = {}) {
     static const bool quiet = setup_logging({.console = 1}, "").ok();
     EXPECT(quiet);
-    auto device = MUST(VirtioBlk::create({}, server->memory(), guest_errors, {loop.get()}));
+    auto device = must(VirtioBlk::create({}, server->memory(), guest_errors, {loop.get()}));
     VirtioBlk& block = *device;
     function =
         std::make_unique<VirtioPciLegacy>(std::move(device), options, guest_errors, server->pin(), server->msi());
-    MUST(block.attach(make_filter_fault(std::make_unique<MemoryDisk>(BlockInfo{.size = 4 * kMiB}), faults), "SERIAL"));
-    MUST(server->serve(*function, path, {}));
+    must(block.attach(make_filter_fault(std::make_unique<MemoryDisk>(BlockInfo{.size = 4 * kMiB}), faults), "SERIAL"));
+    must(server->serve(*function, path, {}));
   }
   ~Served() {
     faults->release();
@@ -39,8 +39,8 @@ struct Served {
   std::string path = folder.path("vm1.9.0.sock");
   std::shared_ptr<FaultPlan> faults = std::make_shared<FaultPlan>();
   GuestErrors guest_errors{"served"};
-  std::unique_ptr<EpollLoop> loop = MUST(EpollLoop::create("queues", {}));
-  std::unique_ptr<PciServer> server = MUST(vfio_user::VfioUserServer::create("0:9:0"));
+  std::unique_ptr<EpollLoop> loop = must(EpollLoop::create("queues", {}));
+  std::unique_ptr<PciServer> server = must(vfio_user::VfioUserServer::create("0:9:0"));
   std::unique_ptr<VirtioPciLegacy> function;
 };
 
@@ -53,7 +53,7 @@ struct Guest {
   }
 
   void start_queue(uint64_t features = 0) {
-    ring.emplace(MUST(create_ring(board, 64, 0, false)));
+    ring.emplace(must(create_ring(board, 64, 0, false)));
     client.write(vfio_user::VFIO_PCI_CONFIG_REGION_INDEX, 0x04, 2, 7);
     client.write(VirtioPciLegacy::kRegisterBar, VIRTIO_PCI_STATUS, 1, 3);
     client.write(VirtioPciLegacy::kRegisterBar, VIRTIO_PCI_GUEST_FEATURES, 4, features);

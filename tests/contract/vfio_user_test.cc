@@ -158,19 +158,6 @@ TEST(messages_in_a_row_are_answered_in_their_order) {
   for (uint16_t id = 100; id < 400; id++) EXPECT_EQ(uint16_t{guest.client.receive()->header.id}, id);
 }
 
-TEST(a_burst_is_answered_to_its_end) {
-  Served served;
-  Guest guest(served.path);
-  VfioUserClient::Bytes all;
-  constexpr unsigned kBurst = 200;
-  for (uint16_t id = 0; id < kBurst; id++) {
-    const auto one = VfioUserClient::message(VFIO_USER_DEVICE_RESET, {}, 0, id);
-    all.insert(all.end(), one.begin(), one.end());
-  }
-  EXPECT(guest.client.send(all));
-  for (uint16_t id = 0; id < kBurst; id++) EXPECT_EQ(uint16_t{guest.client.receive()->header.id}, id);
-}
-
 TEST(memory_that_is_not_shared_is_refused_when_the_device_is_asked_for) {
   Served served;
   VfioUserClient client(served.path);
@@ -187,26 +174,6 @@ TEST(memory_may_be_shared_in_part) {
   const SharedMemory memory(kMiB);
   EXPECT_EQ(client.map(Gpa{kMiB}, memory), 0);
   EXPECT_EQ(client.ask(VFIO_USER_DEVICE_GET_INFO, DeviceInfo{.argsz = 16}).error(), 0);
-}
-
-TEST(pieces_of_memory_are_mapped_once_and_unmapped_as_they_were) {
-  Served served;
-  VfioUserClient client(served.path);
-  EXPECT_EQ(client.negotiate(), 0);
-  const SharedMemory memory(4 * kMiB);
-  const int fd = memory.fd.fd();
-  EXPECT_EQ(client.map(kMiB, kMiB, kMiB, fd), 0);
-  EXPECT_EQ(client.map(kMiB, kMiB, kMiB, fd), EEXIST);
-  EXPECT_EQ(client.map(kMiB / 2, kMiB, 0, fd), EEXIST);
-  EXPECT_EQ(client.map(2 * kMiB - 4096, 4096, 0, -1), EEXIST);
-  EXPECT_EQ(client.map(2 * kMiB, kMiB, 0, fd), 0);
-  EXPECT_EQ(client.unmap(kMiB, kMiB / 2), ENOENT);
-  EXPECT_EQ(client.unmap(kMiB, 2 * kMiB), ENOENT);
-  EXPECT_EQ(client.unmap(kMiB, kMiB), 0);
-  EXPECT_EQ(client.unmap(kMiB, kMiB), ENOENT);
-  EXPECT_EQ(client.map(kMiB, kMiB, 3 * kMiB, fd), 0);
-  EXPECT_EQ(client.unmap(0, 0, VFIO_DMA_UNMAP_FLAG_ALL), 0);
-  EXPECT_EQ(client.unmap(kMiB, kMiB), ENOENT);
 }
 
 TEST(a_request_reaches_memory_behind_an_offset) {
@@ -338,7 +305,7 @@ TEST(of_a_file_that_is_mapped_in_two_ways_each_piece_is_judged_by_itself) {
 TEST(grants_that_cannot_be_used_are_logged_each_a_few_times) {
   Served served;
   TempDir folder;
-  MUST(setup_logging({.console = 1, .disk = 2}, folder.path("log")));
+  must(setup_logging({.console = 1, .disk = 2}, folder.path("log")));
   const UniqueFd sealed(::memfd_create("sealed", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   EXPECT(::ftruncate(sealed.fd(), static_cast<off_t>(kMiB)) == 0 &&
          ::fcntl(sealed.fd(), F_ADD_SEALS, F_SEAL_WRITE) == 0);
@@ -349,7 +316,7 @@ TEST(grants_that_cannot_be_used_are_logged_each_a_few_times) {
     for (const uint64_t address : {kMiB, 4 * kMiB, 8 * kMiB}) EXPECT_EQ(client.map(address, kMiB, 0, -1), 0);
     EXPECT_EQ(client.map(16 * kMiB, kMiB, 0, -1, VFIO_DMA_MAP_FLAG_READ), 0);
   }
-  MUST(setup_logging({.console = 1}, ""));
+  must(setup_logging({.console = 1}, ""));
   const auto bytes = file_content(folder.path("log"));
   const std::string log(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   const auto lines_with = [&](std::string_view text) {
@@ -661,14 +628,6 @@ TEST(the_next_client_finds_the_function_as_at_power_on) {
     guest.kick();
     if (round % 2 == 0) EXPECT(wait_until([&] { return guest.byte(status) == VIRTIO_BLK_S_OK; }));
   }
-}
-
-TEST(one_client_at_a_time) {
-  Served served;
-  Guest guest(served.path);
-  VfioUserClient second(served.path);
-  EXPECT(second.dropped());
-  EXPECT_EQ(guest.client.read(kConfig, 0, 2), 0x1af4u);
 }
 
 TEST(the_socket_is_its_owners_and_goes_with_the_server) {

@@ -7,6 +7,7 @@
 #include <array>
 #include <chrono>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 
 #include "acrn/virtio/virtio_spec.h"
@@ -334,6 +335,22 @@ TEST(a_read_that_is_answered_without_its_data_fails_alone) {
     EXPECT_EQ(rig.run(TestRequest::write(0, pattern(1, 4096))), 0);
   }
   EXPECT_EQ(server.clients(), 1u);
+}
+
+TEST(descriptors_that_come_unasked_are_closed) {
+  const auto open_descriptors = [] { return std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {}); };
+  for (const unsigned gifts : {1u, 2u, 8u}) {
+    const auto before = open_descriptors();
+    {
+      ScriptedBackEnd::Script generous = script();
+      generous.gifts = gifts;
+      const ScriptedBackEnd server(generous);
+      const auto backend = open_backend(back_end_options(server.socket()));
+      BlockRig rig(*backend);
+      expect_serves(rig);
+    }
+    EXPECT_EQ(open_descriptors(), before);
+  }
 }
 
 TEST(requests_are_as_small_as_the_back_end_wants_them) {

@@ -247,18 +247,6 @@ TEST(a_kick_before_the_queue_is_enabled_is_not_lost) {
   EXPECT(setup.told_of(1));
 }
 
-TEST(an_interrupt_before_the_call_descriptor_is_not_lost) {
-  Served served;
-  Setup setup;
-  RawFrontEnd front(served.path);
-  for (const unsigned n : {0u, 1u, 2u, 3u, 4u, 5u, 7u, 8u}) EXPECT(setup.step(front, n));
-  setup.offer_read(0);
-  signal(setup.kick);
-  EXPECT(wait_until([&] { return setup.used_index() == 1; }));
-  EXPECT(setup.step(front, 6));
-  EXPECT(signalled(setup.call.fd()));
-}
-
 // What an earlier descriptor or an earlier server was to tell may be unheard.
 TEST(a_call_descriptor_is_signalled_when_it_comes) {
   Served served;

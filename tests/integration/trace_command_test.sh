@@ -39,6 +39,9 @@ run "$vblk" trace replay t -s 9,virtio-blk,copy.img,writeback --speed max --json
 expect_equal 'replay: exit code' "$status" 0
 expect_equal 'replay: requests' "$(field "d['done']")" $((reads + writes))
 expect_equal 'replay: failed' "$(field "d['failed']")" 0
+"$vblk" bench -s 9,virtio-blk,disk.img,writeback,trace=large --rw read --bs 1M --qd 2 --seconds 0.1 >/dev/null
+run "$vblk" trace replay large -s 9,virtio-blk,copy.img,writeback,mq=4 --speed max
+expect_equal 'replay on a disk with several queues: exit code' "$status" 0
 run "$vblk" trace replay t -s 9,virtio-blk,copy.img,writeback
 expect_equal 'replay with its timing: exit code' "$status" 0
 run "$vblk" trace fio t copy.img

@@ -18,6 +18,7 @@
 #include "tests/support/must.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/test.h"
+#include "tests/support/wait_until.h"
 
 namespace acrn {
 namespace {
@@ -46,11 +47,11 @@ class TracedDisk {
   std::optional<RawGuest> guest_;
 };
 
-// What is written when `drive` is done and the disk is gone.
+// What is written when `drive` is done and the disk, with those options too, is gone.
 template <class Drive>
-Trace trace_of(const std::string& path, Drive drive) {
+Trace trace_of(const std::string& path, Drive drive, const std::string& options = "") {
   {
-    TracedDisk disk(concat("9,virtio-blk,ram:1M,trace=", path));
+    TracedDisk disk(concat("9,virtio-blk,ram:1M,trace=", path, options));
     drive(disk);
   }
   return must(Trace::load(path));
@@ -193,6 +194,28 @@ TEST(a_trace_is_switched_off_and_on) {
   EXPECT_EQ(trace.requests()[1].sector, 3u);
   TracedDisk without("9,virtio-blk,ram:1M");
   EXPECT_CONTAINS(without.control().set_trace(true).error().message, "start it with trace=<file>");
+}
+
+TEST(a_request_that_is_tried_again_is_one_and_in_the_ring_where_it_was) {
+  TempDir dir;
+  std::vector<std::byte> data(kSector);
+  const auto drive = [&](TracedDisk& disk) {
+    RawGuest& guest = disk.guest();
+    const Gpa status = guest.status();
+    guest.set(10, guest.header(VIRTIO_BLK_T_OUT, 3), 16, VRING_DESC_F_NEXT, 11);
+    guest.set(11, guest.memory(kSector), kSector, VRING_DESC_F_NEXT, 12);
+    guest.set(12, status, 1, VRING_DESC_F_WRITE);
+    guest.offer(10);
+    guest.kick();
+    EXPECT(wait_until([&] { return disk.control().stats()[0].held == 1; }));
+    EXPECT_EQ(guest.request(VIRTIO_BLK_T_IN, 1, data)->status, VIRTIO_BLK_S_OK);
+    disk.control().retry_held();
+    EXPECT(wait_until([&] { return guest.byte(status) == VIRTIO_BLK_S_OK; }));
+  };
+  const Trace trace = trace_of(dir.path("t"), drive, ",werror=stop,fault=write:ENOSPC:times=1");
+  EXPECT_EQ(trace.requests().size(), 2u);
+  for (uint16_t number = 0; number < 2; number++) EXPECT_EQ(trace.requests()[number].avail_index, number);
+  EXPECT_EQ(trace.requests()[0].status, VIRTIO_BLK_S_OK);
 }
 
 TEST(a_process_that_is_killed_leaves_its_trace) {

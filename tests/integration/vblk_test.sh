@@ -25,6 +25,7 @@ expect_contains info "$out" '  discard            up to 32 segments of 4194304 s
 page 'info of nodisk' info -s 3,virtio-blk,nodisk,serial=LATER
 expect_contains 'info of nodisk' "$out" '  serial             LATER'
 page copy copy -s 3,virtio-blk,disk.img,ro -s 4,virtio-blk,copy.img,writeback
+page 'copy of disks with many queues' copy -s 3,virtio-blk,disk.img,ro,mq=32 -s 4,virtio-blk,copy.img,writeback,mq=32
 for command in "" info copy convert read write flush discard zero bench check top report trace crash coach; do
   # shellcheck disable=SC2086
   page "help of $command" $command --help

@@ -127,7 +127,7 @@ class Load {
 // COVERS(crash): `kill -9` at a random moment
 TEST(no_request_is_lost_and_none_is_answered_twice_when_the_server_dies) { Load(",writeback").run(); }
 // COVERS(crash): `kill -9` at a random moment
-TEST(the_same_in_writethru_by_io_uring_on_an_iothread) { Load(",aio=io_uring,iothread").run(); }
+TEST(no_request_is_lost_in_writethru_by_io_uring_when_the_server_dies) { Load(",aio=io_uring,iothread").run(); }
 
 }  // namespace
 }  // namespace acrn

@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <latch>
 #include <thread>
 
 #include "dm/base/log_setup.h"
@@ -143,16 +144,16 @@ std::shared_ptr<const MemoryMap> map_of(LoopbackMachine& machine, const FixtureO
 
 DeviceFixture::DeviceFixture(FixtureOptions options) {
   quiet();
-  machine_ = MUST(LoopbackMachine::create(options.ram));
+  machine_ = must(LoopbackMachine::create(options.ram));
   memory_ = std::make_unique<GuestMemory>(map_of(*machine_, options));
   const MemoryRegion& last = machine_->memory().map()->regions().back();
   ram_end_ = Gpa{raw(last.base) + last.size};
   std::vector<EventLoop*> loops;
   for (unsigned i = 0; i < options.loops; i++) {
-    loops_.push_back(MUST(EpollLoop::create("bench", {}, options.loop.value_or(loop_options()))));
+    loops_.push_back(must(EpollLoop::create("bench", {}, options.loop.value_or(loop_options()))));
     loops.push_back(loops_.back().get());
   }
-  auto device = MUST(VirtioBlk::create(options.device, *memory_, guest_errors_, std::move(loops)));
+  auto device = must(VirtioBlk::create(options.device, *memory_, guest_errors_, std::move(loops)));
   device_ = device.get();
   function_ = std::make_unique<VirtioPciLegacy>(std::move(device), options.pci, guest_errors_, machine_->pin(kAddress),
                                                 machine_->msi());
@@ -171,15 +172,15 @@ DeviceFixture::~DeviceFixture() {
 }
 
 void DeviceFixture::attach(std::unique_ptr<BlockBackend> backend) {
-  MUST(device_->attach(make_filter_fault(std::move(backend), faults_), kSerial));
+  must(device_->attach(make_filter_fault(std::move(backend), faults_), kSerial));
 }
 
 RawGuest DeviceFixture::guest(uint64_t features, InterruptMode interrupts) {
-  return MUST(RawGuest::start(*machine_, kAddress, features, interrupts));
+  return must(RawGuest::start(*machine_, kAddress, features, interrupts));
 }
 
 std::unique_ptr<LegacyDriver> DeviceFixture::driver(const DriverOptions& options) {
-  return MUST(LegacyDriver::start(*machine_, kAddress, options));
+  return must(LegacyDriver::start(*machine_, kAddress, options));
 }
 
 void DeviceFixture::settle() {
@@ -286,7 +287,7 @@ void expect_serves(RawGuest& guest) {
 }
 
 void expect_serves_after_restart(RawGuest& guest, uint64_t features) {
-  MUST(guest.restart(features));
+  must(guest.restart(features));
   expect_serves(guest);
 }
 
@@ -298,7 +299,7 @@ std::unique_ptr<BlockBackend> open_backend(const BlockOptions& wanted) {
   options.engine = engine_wanted(options.engine);
   auto opened = open_disk(options, "0:3:0");
   if (!opened && (options.nocache || options.engine == BlockEngine::kIoUring)) SKIP(opened.error().message);
-  return std::move(MUST(std::move(opened)).backend);
+  return std::move(must(std::move(opened)).backend);
 }
 
 void write_pattern(const std::string& path, uint64_t bytes) {
@@ -317,12 +318,17 @@ std::vector<std::byte> file_content(const std::string& path) {
 
 void expect_waits_for_release(FaultPlan& faults, const std::function<void()>& act,
                               const std::function<void()>& meanwhile) {
+  constexpr int kYields = 1000;  // what does not wait is back by then
   std::atomic<bool> returned{false};
+  std::latch begun(1);
   std::thread other([&] {
+    begun.count_down();
     act();
     returned = true;
   });
+  begun.wait();
   meanwhile();
+  for (int i = 0; i < kYields && !returned; i++) std::this_thread::yield();
   const bool early = returned;
   faults.release();
   other.join();

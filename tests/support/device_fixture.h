@@ -18,6 +18,7 @@
 #include "hw/pci/virtio/virtio_blk.h"
 #include "hw/pci/virtio/virtio_pci_legacy.h"
 #include "tests/support/filter_fault.h"
+#include "tests/support/must.h"
 #include "tests/support/test.h"
 #include "tests/support/wait_until.h"
 
@@ -175,16 +176,6 @@ std::vector<std::byte> file_content(const std::string& path);
 // it comes back before.
 void expect_waits_for_release(
     FaultPlan& faults, const std::function<void()>& act, const std::function<void()>& meanwhile = [] {});
-
-template <class T>
-T must(Result<T> result, const char* file, int line) {
-  if (!result.ok()) throw Failure{std::string(file) + ":" + std::to_string(line), result.error().message};
-  return std::move(result).value();
-}
-inline void must(const Result<void>& result, const char* file, int line) {
-  if (!result.ok()) throw Failure{std::string(file) + ":" + std::to_string(line), result.error().message};
-}
-#define MUST(result) ::acrn::test::must((result), __FILE__, __LINE__)
 
 // One row of a table: a failure inside names it.
 template <class Body>

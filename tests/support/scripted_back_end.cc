@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "dm/socket/sent_descriptors.h"
 #include "tests/support/test.h"
 
 namespace acrn::test {
@@ -189,6 +190,8 @@ bool ScriptedBackEnd::answer(int client, const Header& header, const void* bytes
   msghdr message{};
   message.msg_iov = parts.data();
   message.msg_iovlen = parts.size();
+  const std::vector<int> gifts(script_.gifts, stop_.fd());
+  const SentDescriptors sent(message, gifts);
   return ::sendmsg(client, &message, MSG_NOSIGNAL) == static_cast<ssize_t>(sizeof(reply) + size);
 }
 

@@ -42,6 +42,7 @@ class ScriptedBackEnd {
     Mischief mischief = Mischief::kNone;  // with each request
     unsigned hang_up_at = 0;              // the n-th message; 0: none
     unsigned garble_at = 0;               // the answer to the n-th message
+    unsigned gifts = 0;                   // descriptors that come with each answer, unasked
   };
 
   explicit ScriptedBackEnd(Script script);

@@ -169,7 +169,6 @@ TEST(block_flags_are_set) {
   EXPECT(block_of("d,kick=loop").kick == KickMode::kLoop);
   EXPECT(block_of("d,map=on").map == MapMode::kOn);
   EXPECT(block_of("d,map=off,nocache").map == MapMode::kOff);
-  EXPECT(block_of("d,aio=threads").engine == BlockEngine::kThreads);
 }
 
 TEST(a_time_to_poll_gives_a_disk_loops_of_its_own) {

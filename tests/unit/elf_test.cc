@@ -125,6 +125,7 @@ TEST(what_is_no_kernel_that_can_be_entered_is_refused_with_the_reason) {
   EXPECT_CONTAINS(refusal(ElfFile{.size = kRam}.bytes64()), "-m 8M: too little for this kernel; give at least");
   EXPECT_CONTAINS(refusal(ElfFile{.entry = 0x20'0000, .pvh = false, .multiboot = true}.bytes32()),
                   "its entry 0x200000 is in none of its segments");
+  EXPECT_CONTAINS(refusal(ElfFile{.address = 0xffff'ffff'ffff'f000, .size = 0x1000}.bytes64()), "or has no end");
   EXPECT_CONTAINS(refusal(ElfFile{.size = 0x10}.bytes64()), "larger in the file than in memory");
   auto other = ElfFile().bytes64();
   other[EI_DATA] = std::byte{ELFDATA2MSB};

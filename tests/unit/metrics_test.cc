@@ -340,6 +340,13 @@ struct Doorbell final : Notifier {
   int fd() const override { return -1; }
 };
 
+TEST(a_time_falls_into_the_bucket_of_its_power_of_two) {
+  const std::pair<uint64_t, size_t> rows[] = {
+      {0, 0},    {999, 0},        {1000, 1},       {1999, 1},           {2000, 2},           {3999, 2},
+      {4000, 3}, {1'023'999, 10}, {1'024'000, 11}, {8'388'607'999, 23}, {8'388'608'000, 24}, {~uint64_t{0}, 24}};
+  for (const auto& [nanoseconds, bucket] : rows) EXPECT_EQ(latency_bucket(nanoseconds), bucket);
+}
+
 TEST(events_wait_for_their_reader_up_to_a_limit_and_what_is_lost_is_counted) {
   EventBuffer buffer;
   Doorbell bell;

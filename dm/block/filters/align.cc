@@ -215,7 +215,7 @@ bool AlignChannel::fits(const BlockRequest& guest) const {
 void AlignChannel::begin(BlockRequest& guest) {
   if (guest.op == BlockOp::kFlush) return send(guest);
   const uint64_t size = backend_.size();
-  if (guest.offset > size || guest.length > size - guest.offset || (guest.offset | guest.length) % kSmallest != 0) {
+  if (!guest.is_inside(size) || (guest.offset | guest.length) % kSmallest != 0) {
     return tell(guest, EINVAL);
   }
   if (guest.op == BlockOp::kDiscard && align_.up(guest.offset) >= align_.down(guest.offset + guest.length)) {
@@ -314,10 +314,7 @@ void AlignChannel::move_piece(Slot& slot) {
   std::byte* const data = slot.buffer + (begin - first);
   if (guest.op == BlockOp::kRead) return send_blocks(slot, BlockOp::kRead, first, align_.up(end), slot.buffer);
   if (guest.op == BlockOp::kWrite) {
-    slot.cursor.for_each_piece(slot.piece, [to = data](std::byte* from, size_t bytes) mutable {
-      std::memcpy(to, from, bytes);
-      to += bytes;
-    });
+    slot.cursor.copy_to(data, slot.piece);
   } else if (align_.whole_blocks(begin, end)) {
     return send_blocks(slot, BlockOp::kWriteZeroes, begin, end, nullptr);
   } else {
@@ -332,11 +329,7 @@ void AlignChannel::step(Slot& slot) {
   if (slot.stage == Stage::kHead || slot.stage == Stage::kTail) return next_stage(slot);
   // Only what has been read goes to the guest: the buffer still has other requests' data in it.
   if (slot.stage == Stage::kMove && slot.op == BlockOp::kRead) {
-    std::byte* const data = slot.buffer + (begin_of(slot) - slot.offset);
-    slot.cursor.for_each_piece(slot.piece, [from = data](std::byte* to, size_t bytes) mutable {
-      std::memcpy(to, from, bytes);
-      from += bytes;
-    });
+    slot.cursor.copy_from(slot.buffer + (begin_of(slot) - slot.offset), slot.piece);
   }
   slot.done += slot.piece;
   slot.done == slot.guest->length ? finish(slot) : start_piece(slot);

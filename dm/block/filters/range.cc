@@ -39,7 +39,7 @@ class RangeChannel final : public BlockChannel {
  private:
   bool translate(BlockRequest& request) const {
     if (request.op == BlockOp::kFlush) return true;
-    if (request.offset > size_ || request.length > size_ - request.offset) return false;
+    if (!request.is_inside(size_)) return false;
     request.offset += start_;
     return true;
   }

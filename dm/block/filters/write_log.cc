@@ -126,10 +126,7 @@ class LogChannel final : public BlockChannel, private BlockSink {
     logged.offset = logged.disk_offset;
     logged.length = std::min<uint64_t>(logged.left, logged.data.size());
     logged.left -= logged.length;
-    logged.from.for_each_piece(logged.length, [to = logged.data.data()](std::byte* memory, size_t bytes) mutable {
-      std::memcpy(to, memory, bytes);
-      to += bytes;
-    });
+    logged.from.copy_to(logged.data.data(), logged.length);
     logged.vector = {logged.data.data(), logged.length};
     logged.iov = {&logged.vector, 1};
     send(logged);

@@ -42,8 +42,8 @@ std::string kind_of(mode_t mode) {
   return "no regular file";
 }
 
-Result<struct stat> check_kind(const std::string& path, const struct stat& status) {
-  if (S_ISREG(status.st_mode) || S_ISBLK(status.st_mode)) return status;
+Result<void> check_kind(const std::string& path, const struct stat& status) {
+  if (S_ISREG(status.st_mode) || S_ISBLK(status.st_mode)) return {};
   return refuse(path, kind_of(status.st_mode) + "; a disk is a regular file or a block device");
 }
 

@@ -28,7 +28,7 @@ class RamDisk final : public BlockBackend {
   // Returns 0 or an errno. Two requests at once on the same bytes are the guest's race, as on any disk.
   int execute(const BlockRequest& request) {
     if (request.op == BlockOp::kFlush) return 0;
-    if (request.offset > info_.size || request.length > info_.size - request.offset) return EINVAL;
+    if (!request.is_inside(info_.size)) return EINVAL;
     if (request.op == BlockOp::kRead) return copy(request);
     if (info_.read_only) return EROFS;
     switch (request.op) {

@@ -97,8 +97,7 @@ class RawFile {
   enum class InlineReads : uint8_t { kNever, kNowait, kMemory };
 
   bool is_inside(const BlockRequest& request) const {
-    const uint64_t size = size_.load(std::memory_order_relaxed);  // stands for itself
-    return request.offset <= size && request.length <= size - request.offset;
+    return request.is_inside(size_.load(std::memory_order_relaxed));  // the size stands for itself
   }
   int read(const BlockRequest& request);
   int transfer(const BlockRequest& request);

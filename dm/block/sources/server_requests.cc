@@ -31,7 +31,7 @@ std::optional<int> ServerRequests::outcome_at_once(const BlockRequest& request, 
     if (writes_.lost()) return EIO;
     return rules.can_flush && !rules.read_only ? std::nullopt : std::optional(0);
   }
-  if (request.offset > rules.size || request.length > rules.size - request.offset) return EIO;
+  if (!request.is_inside(rules.size)) return EIO;
   if (request.op != BlockOp::kRead && rules.read_only) return EROFS;
   if (request.op == BlockOp::kDiscard && !rules.can_discard) return 0;  // a hint
   return request.length != 0 ? std::nullopt : std::optional(0);

@@ -243,6 +243,12 @@ void Client::start(Slot& slot, const Request& request) {
     return;
   }
   if (request.command == Command::kBlockStatus) return describe(slot, request);
+  fill(slot, request);
+  batch_.push_back(&slot);
+}
+
+// The request for the disk.
+void Client::fill(Slot& slot, const Request& request) {
   const bool stable = (request.flags & kCommandFua) != 0 || !rules_.writeback;
   slot.vector = {slot.memory.get(), request.length};
   slot.stable = slot.may_unmap = slot.flushes = slot.engine_will_block = false;
@@ -278,7 +284,6 @@ void Client::start(Slot& slot, const Request& request) {
       slot.offset = slot.length = 0;
       break;
   }
-  batch_.push_back(&slot);
 }
 
 // What was taken in one turn. What is done inside submit() is answered, and may leave more to submit.

@@ -83,6 +83,7 @@ class Client final : private BlockSink {
   Slot* make_room(size_t bytes);
   void start(Slot& slot, const Request& request);
   int check(const Request& request) const;
+  void fill(Slot& slot, const Request& request);
   void describe(Slot& slot, const Request& request);
   DiskMap::Extent whole_blocks(const DiskMap::Extent& extent, uint64_t left) const;
   void submit();

@@ -10,7 +10,7 @@
 
 #include "dm/tools/bench/direct.h"
 #include "dm/tools/bench/report.h"
-#include "dm/tools/bench/verify.h"
+#include "dm/tools/bench/write_ledger.h"
 #include "dm/tools/progress.h"
 
 namespace acrn {
@@ -29,7 +29,7 @@ struct BenchTarget {
 class BenchRun {
  public:
   // `cold`, if any: its pages leave the page cache before each turn. `ledger`, if any: a mismatch ends the contest.
-  BenchRun(const BenchOptions& options, const DirectFile* cold, const WriteTracker* ledger,
+  BenchRun(const BenchOptions& options, const DirectFile* cold, const WriteLedger* ledger,
            std::vector<BenchTarget> contenders)
       : options_(options),
         cold_(cold),
@@ -75,7 +75,7 @@ class BenchRun {
 
   const BenchOptions& options_;
   const DirectFile* cold_;
-  const WriteTracker* ledger_;
+  const WriteLedger* ledger_;
   std::vector<BenchTarget> contenders_;
   Progress progress_;
   BenchTick tick_;

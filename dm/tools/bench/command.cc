@@ -45,8 +45,8 @@ Result<unsigned> jobs_of(const BenchOptions& options, const LegacyDriver& driver
                                          "; give mq=", jobs, " to -s")};
 }
 
-Result<std::unique_ptr<WriteTracker>> ledger_for(const BenchOptions& options, uint64_t bytes, unsigned jobs) {
-  std::unique_ptr<WriteTracker> none;
+Result<std::unique_ptr<WriteLedger>> ledger_for(const BenchOptions& options, uint64_t bytes, unsigned jobs) {
+  std::unique_ptr<WriteLedger> none;
   if (!options.verify) return none;
   const uint64_t blocks = bytes / options.block, in_flight = uint64_t{jobs} * options.depth;
   if (blocks < in_flight) {
@@ -55,7 +55,7 @@ Result<std::unique_ptr<WriteTracker>> ledger_for(const BenchOptions& options, ui
                         " blocks, where each needs its own; give a smaller --qd or a larger --size")};
   }
   const auto run = static_cast<uint32_t>(BenchClock::now().time_since_epoch().count() / 1000 ^ getpid() << 16);
-  return WriteTracker::create(blocks, options.block, run);
+  return WriteLedger::create(blocks, options.block, run);
 }
 
 // One benchmark from its command line to its report.
@@ -184,7 +184,7 @@ class Bench {
   BenchReport report_;
   std::unique_ptr<Session> session_;
   std::unique_ptr<LegacyDriver> driver_;
-  std::unique_ptr<WriteTracker> ledger_;
+  std::unique_ptr<WriteLedger> ledger_;
   std::optional<DeviceLoad> device_;
   std::optional<DirectFile> file_;
 };

@@ -13,7 +13,7 @@ namespace {
 // One job: its queue, and what is in flight there.
 class QueueLoad {
  public:
-  QueueLoad(DriverQueue& queue, const BenchOptions& options, WriteTracker* ledger, BenchRound& round)
+  QueueLoad(DriverQueue& queue, const BenchOptions& options, WriteLedger* ledger, BenchRound& round)
       : queue_(queue),
         block_(options.block),
         time_kicks_(options.time_kicks),
@@ -57,7 +57,7 @@ class QueueLoad {
   struct Request {
     BenchClock::time_point start_time;
     bool read = true;
-    WriteTracker::Claim claim;
+    WriteLedger::Claim claim;
   };
 
   void start(uint16_t tag, bool read, uint64_t block, BenchClock::time_point now) {
@@ -123,7 +123,7 @@ class QueueLoad {
   DriverQueue& queue_;
   uint32_t block_;
   bool time_kicks_;
-  WriteTracker* ledger_;
+  WriteLedger* ledger_;
   BenchRound& round_;
   std::vector<Request> requests_;
 };
@@ -131,7 +131,7 @@ class QueueLoad {
 }  // namespace
 
 DeviceLoad::DeviceLoad(LegacyDriver& driver, const BenchOptions& options, uint64_t bytes, unsigned jobs,
-                       WriteTracker* ledger)
+                       WriteLedger* ledger)
     : driver_(driver), options_(options), blocks_(bytes / options.block), jobs_(jobs), ledger_(ledger) {
   // Pages that were never touched are all the same one, which is faster than any real data.
   const std::vector<std::byte> filling(options.block, std::byte{0x5a});

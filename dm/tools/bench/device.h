@@ -4,7 +4,7 @@
 #include "dm/loopback/legacy_driver.h"
 #include "dm/tools/bench/jobs.h"
 #include "dm/tools/bench/options.h"
-#include "dm/tools/bench/verify.h"
+#include "dm/tools/bench/write_ledger.h"
 
 namespace acrn {
 
@@ -12,7 +12,7 @@ class DeviceLoad {
  public:
   // Works on the first `bytes` of the disk with `jobs` of the driver's queues. `ledger`, if any: every write gets a
   // stamp, and reads of blocks with one are checked.
-  DeviceLoad(LegacyDriver& driver, const BenchOptions& options, uint64_t bytes, unsigned jobs, WriteTracker* ledger);
+  DeviceLoad(LegacyDriver& driver, const BenchOptions& options, uint64_t bytes, unsigned jobs, WriteLedger* ledger);
 
   // A mismatch ends the round; the ledger has it.
   Result<BenchRound> run(double seconds, uint64_t seed, const BenchTick& tick);
@@ -24,7 +24,7 @@ class DeviceLoad {
   const BenchOptions& options_;
   uint64_t blocks_;
   unsigned jobs_;
-  WriteTracker* ledger_;
+  WriteLedger* ledger_;
 };
 
 }  // namespace acrn

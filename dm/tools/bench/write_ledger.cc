@@ -1,4 +1,4 @@
-#include "dm/tools/bench/verify.h"
+#include "dm/tools/bench/write_ledger.h"
 
 #include <cstring>
 #include <new>
@@ -27,18 +27,18 @@ uint64_t checksum(std::span<const uint64_t> words) {
 
 }  // namespace
 
-Result<std::unique_ptr<WriteTracker>> WriteTracker::create(uint64_t blocks, uint32_t block, uint32_t run) {
+Result<std::unique_ptr<WriteLedger>> WriteLedger::create(uint64_t blocks, uint32_t block, uint32_t run) {
   if (blocks > kMaxBlocks) {
     return Error{ErrorKind::kUsage, concat("--verify: ", blocks, " blocks to keep track of, at most ", kMaxBlocks,
                                            "; give a --size of at most ", kMaxBlocks * block, " or a larger --bs")};
   }
-  std::unique_ptr<WriteTracker> ledger(new WriteTracker(blocks, block, run));
+  std::unique_ptr<WriteLedger> ledger(new WriteLedger(blocks, block, run));
   ledger->states_.reset(new (std::nothrow) std::atomic<uint32_t>[blocks]());
   if (!ledger->states_) return Error{ErrorKind::kInternal, "--verify: out of memory"};
   return ledger;
 }
 
-WriteTracker::Claim WriteTracker::claim(uint64_t block, bool to_write) {
+WriteLedger::Claim WriteLedger::claim(uint64_t block, bool to_write) {
   for (;; block = block + 1 == blocks_ ? 0 : block + 1) {
     const uint32_t state = states_[block].fetch_or(kBusy, std::memory_order_acquire);  // pairs with release()
     if ((state & kBusy) != 0) continue;
@@ -47,12 +47,12 @@ WriteTracker::Claim WriteTracker::claim(uint64_t block, bool to_write) {
   }
 }
 
-void WriteTracker::release(const Claim& claim, bool known) {
+void WriteLedger::release(const Claim& claim, bool known) {
   // pairs with claim(): the next request of the block sees what became of it
   states_[claim.block].store(claim.generation | (known ? kKnown : 0), std::memory_order_release);
 }
 
-void WriteTracker::make(Sector& words, uint64_t offset, uint32_t generation) const {
+void WriteLedger::make(Sector& words, uint64_t offset, uint32_t generation) const {
   words[kMagicWord] = kMagic;
   words[kOffsetWord] = offset;
   words[kWriteWord] = uint64_t{run_} << 32 | generation;
@@ -61,7 +61,7 @@ void WriteTracker::make(Sector& words, uint64_t offset, uint32_t generation) con
   words[kChecksumWord] = checksum(words);
 }
 
-void WriteTracker::fill(const Claim& claim, const GuestSlice& data) const {
+void WriteLedger::fill(const Claim& claim, const GuestSlice& data) const {
   Sector words;
   for (uint32_t at = 0; at < block_; at += VIRTIO_BLK_SECTOR_SIZE) {
     make(words, claim.block * block_ + at, claim.generation);
@@ -69,12 +69,12 @@ void WriteTracker::fill(const Claim& claim, const GuestSlice& data) const {
   }
 }
 
-void WriteTracker::clear(const GuestSlice& data) const {
+void WriteLedger::clear(const GuestSlice& data) const {
   const Sector zeroes{};
   for (uint32_t at = 0; at < block_; at += VIRTIO_BLK_SECTOR_SIZE) data.copy_in(at, zeroes, sizeof(zeroes));
 }
 
-bool WriteTracker::check(const Claim& claim, const GuestSlice& data) {
+void WriteLedger::check(const Claim& claim, const GuestSlice& data) {
   Sector expected, found;
   for (uint32_t at = 0; at < block_; at += VIRTIO_BLK_SECTOR_SIZE) {
     const uint64_t offset = claim.block * block_ + at;
@@ -84,13 +84,12 @@ bool WriteTracker::check(const Claim& claim, const GuestSlice& data) {
     MutexLock lock(mutex_);
     if (failure_.empty()) failure_ = difference(claim, offset, expected, found);
     failed_ = true;
-    return false;
+    return;
   }
-  return true;
 }
 
-std::string WriteTracker::difference(const Claim& claim, uint64_t offset, const Sector& expected,
-                                     const Sector& found) const {
+std::string WriteLedger::difference(const Claim& claim, uint64_t offset, const Sector& expected,
+                                    const Sector& found) const {
   const std::string where = concat("verify: offset ", offset, ": ");
   if (found[kMagicWord] == kMagic && found[kChecksumWord] == checksum(found)) {
     const auto generation = static_cast<uint32_t>(found[kWriteWord]);
@@ -108,7 +107,7 @@ std::string WriteTracker::difference(const Claim& claim, uint64_t offset, const 
                         hex(expected[word]));
 }
 
-std::string WriteTracker::failure() const {
+std::string WriteLedger::failure() const {
   MutexLock lock(mutex_);
   return failure_;
 }

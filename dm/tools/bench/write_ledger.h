@@ -1,4 +1,4 @@
-// WriteTracker: which blocks of the disk were written in this run, how often, and which are in flight. A block in
+// WriteLedger: which blocks of the disk were written in this run, how often, and which are in flight. A block in
 // flight belongs to one request, so what a read must find is known. Any thread.
 #pragma once
 
@@ -13,12 +13,12 @@
 
 namespace acrn {
 
-class WriteTracker {
+class WriteLedger {
  public:
   static constexpr uint64_t kMaxBlocks = uint64_t{64} << 20;  // 256 MiB of ledger
 
   // `block` in bytes. `run` tells the stamps of this run from those of others.
-  static Result<std::unique_ptr<WriteTracker>> create(uint64_t blocks, uint32_t block, uint32_t run);
+  static Result<std::unique_ptr<WriteLedger>> create(uint64_t blocks, uint32_t block, uint32_t run);
 
   struct Claim {
     uint64_t block = 0;
@@ -32,7 +32,7 @@ class WriteTracker {
 
   // A claimed block's contents, into and from a request's buffer. check() remembers the first mismatch.
   void fill(const Claim& claim, const GuestSlice& data) const;
-  bool check(const Claim& claim, const GuestSlice& data);
+  void check(const Claim& claim, const GuestSlice& data);
   // Before a read, so that a transfer that did not happen is no match with what the buffer held.
   void clear(const GuestSlice& data) const;
   // Jobs end when something was found to be wrong; the text has the offset.
@@ -46,7 +46,7 @@ class WriteTracker {
   // In flight, known, and the generation in the other bits.
   static constexpr uint32_t kBusy = 1u << 31, kKnown = 1u << 30, kGeneration = kKnown - 1;
 
-  WriteTracker(uint64_t blocks, uint32_t block, uint32_t run) : blocks_(blocks), block_(block), run_(run) {}
+  WriteLedger(uint64_t blocks, uint32_t block, uint32_t run) : blocks_(blocks), block_(block), run_(run) {}
   void make(Sector& words, uint64_t offset, uint32_t generation) const;
   std::string difference(const Claim& claim, uint64_t offset, const Sector& expected, const Sector& found) const;
 

@@ -52,7 +52,9 @@ struct Habits {
         }
         break;
       case TraceEvent::kInterrupt: sent += item.record->detail; break;
-      case TraceEvent::kChain: count_chain(item); break;
+      case TraceEvent::kChain:
+        if ((item.record->detail & TraceChain::kRetried) == 0) count_chain(item);
+        break;
       case TraceEvent::kUsed: change(item.time, -1); break;
       default: break;
     }

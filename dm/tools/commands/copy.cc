@@ -233,6 +233,7 @@ Result<void> run_copy(const SessionOptions& options, bool verify, bool json) {
   DriverOptions driver_options = options.driver();
   driver_options.depth = kDepth;
   driver_options.max_bytes = kPiece;
+  driver_options.features &= ~feature(VIRTIO_BLK_F_MQ);  // one queue is used
   auto source = session.value()->drive(0, driver_options);
   if (!source) return source.error();
   auto target = session.value()->drive(1, driver_options);

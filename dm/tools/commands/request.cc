@@ -67,13 +67,15 @@ Result<void> run_ranges(const SessionOptions& options, const RequestOptions& req
   auto disk = open_one(options);
   if (!disk) return disk.error();
   LegacyDriver& driver = *disk.value().driver;
-  const unsigned needed = type == VIRTIO_BLK_T_DISCARD ? VIRTIO_BLK_F_DISCARD : VIRTIO_BLK_F_WRITE_ZEROES;
+  const bool discards = type == VIRTIO_BLK_T_DISCARD;
+  const unsigned needed = discards ? VIRTIO_BLK_F_DISCARD : VIRTIO_BLK_F_WRITE_ZEROES;
   if (!driver.accepted(needed)) {
     return Error{ErrorKind::kUsage,
                  concat(what, ": the disk does not offer it; add the option discard to -s (and not ro)")};
   }
-  const uint32_t most = std::max<uint32_t>(driver.config().max_discard_sectors, 1);
-  const uint32_t flags = type == VIRTIO_BLK_T_WRITE_ZEROES && request.unmap ? VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP : 0;
+  const VirtioBlkConfig config = driver.config();
+  const uint32_t most = std::max<uint32_t>(discards ? config.max_discard_sectors : config.max_write_zeroes_sectors, 1);
+  const uint32_t flags = !discards && request.unmap ? VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP : 0;
   uint64_t sector = request.sector;
   uint64_t left = request.count.value_or(sectors_left(driver, sector));
   while (left > 0) {

@@ -2,7 +2,6 @@
 
 #include <poll.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 
 #include <algorithm>
 #include <array>
@@ -11,6 +10,7 @@
 
 #include "acrn/base/concat.h"
 #include "dm/base/errno_text.h"
+#include "dm/socket/unix_address.h"
 
 namespace acrn {
 namespace {
@@ -42,13 +42,10 @@ Result<MonitorClient> MonitorClient::connect(std::string_view who, const std::st
     return Error{ErrorKind::kNoInput,
                  concat(who, ": ", path, ": ", why, "; give a control socket, like /run/acrn/vm1.sock")};
   };
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (path.empty() || path.size() >= sizeof(address.sun_path)) return refuse("not a socket's path of 1 to 107 bytes");
-  path.copy(address.sun_path, sizeof(address.sun_path) - 1);
+  const auto address = UnixAddress::of(path);
+  if (!address) return refuse("not a socket's path of 1 to 107 bytes");
   UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  // SAFETY: a sockaddr_un is a sockaddr to the socket calls.
-  if (!socket || ::connect(socket.fd(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
+  if (!socket || ::connect(socket.fd(), address->get(), address->size()) != 0) {
     return refuse(errno_text(errno));
   }
   return MonitorClient(who, path, std::move(socket));

@@ -77,7 +77,8 @@ Result<void> replay_on(const SessionOptions& session, const Trace& trace, const 
   for (const TracedOperation& each : operations) {
     if (each.op == BlockOp::kRead || each.op == BlockOp::kWrite) largest = std::max(largest, each.length);
   }
-  constexpr uint64_t kBuffers = uint64_t{512} << 20, kRest = uint64_t{64} << 20, kMostInFlight = 64;  // bytes
+  constexpr uint64_t kBuffers = uint64_t{512} << 20, kRest = uint64_t{64} << 20;  // bytes
+  constexpr uint64_t kMostInFlight = 64;
   if (largest > kBuffers) {
     return Error{ErrorKind::kUsage,
                  concat("trace replay: a request of ", largest, " bytes; at most ", kBuffers, " can be replayed")};
@@ -90,6 +91,7 @@ Result<void> replay_on(const SessionOptions& session, const Trace& trace, const 
   DriverOptions driver_options = session.driver();
   driver_options.depth = static_cast<unsigned>(depth);
   driver_options.max_bytes = static_cast<uint32_t>(largest);
+  driver_options.features &= ~feature(VIRTIO_BLK_F_MQ);  // one queue is used
   auto driver = opened.value()->drive(0, driver_options);
   if (!driver) return driver.error();
   auto result = replay(operations, options.speed, *driver.value());

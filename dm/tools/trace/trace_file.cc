@@ -204,15 +204,17 @@ uint32_t Trace::take_chain(const TraceItem& item, uint32_t before, uint16_t entr
   uint32_t number = before;
   if ((record.detail & TraceChain::kRetried) == 0 || before == TraceItem::kNoRequest) {
     number = static_cast<uint32_t>(requests_.size());
-    requests_.push_back({.waiting_since = std::min<uint64_t>(chain.waiting_since, item.time), .taken = item.time});
+    // A request that is tried again is in the ring where it was.
+    requests_.push_back({.waiting_since = std::min<uint64_t>(chain.waiting_since, item.time),
+                         .taken = item.time,
+                         .avail_index = chain.avail_index,
+                         .ring_entries = entries});
   }
   TracedRequest& request = requests_[number];
   request.chain = static_cast<uint32_t>(&item - items_.data());
   request.bytes = 0;
   request.queue = item.source;
   request.head = record.head;
-  request.avail_index = chain.avail_index;
-  request.ring_entries = entries;
   request.has_header = (record.detail & TraceChain::kHasHeader) != 0;
   request.type = chain.type;
   request.sector = chain.sector;

@@ -34,7 +34,6 @@ class RemoteDevice final : public VirtioDevice {
 
   // A server has taken the place of one that has gone: it gets what that one had, and the queues go on.
   Result<void> reconnect();
-  uint64_t protocol_features() const { return protocol_features_; }
   // The configuration when it was connected.
   const VirtioBlkConfig& config() const { return config_; }
 

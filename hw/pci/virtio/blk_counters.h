@@ -23,9 +23,6 @@ class LoopCounter {
   std::atomic<uint64_t> value_{0};
 };
 
-// " of 8 sectors at sector 2048", for the log; empty for a flush. `disk_offset` in bytes.
-std::string where_text(const BlockRequest& request, uint64_t disk_offset);
-
 // How many there are now. The same threads.
 class LoopGauge {
  public:
@@ -36,6 +33,9 @@ class LoopGauge {
  private:
   std::atomic<unsigned> value_{0};
 };
+
+// " of 8 sectors at sector 2048", for the log; empty for a flush. `disk_offset` in bytes.
+std::string where_text(const BlockRequest& request, uint64_t disk_offset);
 
 class LatencyCounter {
  public:

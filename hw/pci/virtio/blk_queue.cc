@@ -460,6 +460,7 @@ void BlkQueue::fail(BlkSlot& slot) {
 
 void BlkQueue::hold(BlkSlot& slot) {
   slot.held = slot.retried = true;
+  slot.overdue = false;  // it has ended, by failing
   if (trace_ != nullptr) trace_->held(slot.chain.head());
   held_++;
   in_flight_--;

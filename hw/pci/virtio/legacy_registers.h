@@ -2,9 +2,9 @@
 // behind it, the device's configuration. What is PCI around them is behind the seam FunctionInterrupts, so a machine
 // that has its own configuration space and MSI-X table uses them without VirtioPciLegacy.
 //
-// Threads: any. Reads, kicks and interrupts take no lock. Writes that control the device come one at a time under
-// control_; that lock is held while a reset waits for requests in flight, which is safe because nothing that a queue's
-// loop does ever takes it (docs/adr/0003).
+// Threads: any. Reads, kicks and interrupts of queues take no lock. Writes that control the device come one at a time
+// under control_; that lock is held while a reset waits for requests in flight, which is safe because nothing that a
+// queue's loop does ever takes it (docs/adr/0003).
 #pragma once
 
 #include <atomic>

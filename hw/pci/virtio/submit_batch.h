@@ -1,5 +1,5 @@
 // SubmitBatch: requests that have been parsed and go to the channel together, so that the engine works on them while
-// the rest of the ring is parsed (docs/adr/0009). On the queue's loop.
+// the rest of the ring is parsed. On the queue's loop.
 #pragma once
 
 #include <array>

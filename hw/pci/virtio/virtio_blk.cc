@@ -120,7 +120,6 @@ Result<void> VirtioBlk::attach(std::unique_ptr<BlockBackend> backend, std::strin
   lock.unlock();
   notify_config_change();
   backend_->on_new_size([this] { (void)resize(); });  // errors are told when a request meets them
-  lock.lock();
   return {};
 }
 
@@ -138,7 +137,6 @@ Result<uint64_t> VirtioBlk::resize() {
   if (size.ok()) describe_medium(backend_->info());
   lock.unlock();
   if (size.ok()) notify_config_change();
-  lock.lock();
   return size;
 }
 

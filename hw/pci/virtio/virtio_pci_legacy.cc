@@ -64,7 +64,6 @@ void VirtioPciLegacy::config_write(unsigned offset, unsigned size, uint32_t valu
   refresh_interrupts();
   lock.unlock();
   deliver_interrupts();
-  lock.lock();
 }
 
 void VirtioPciLegacy::refresh_interrupts() {
@@ -97,7 +96,6 @@ void VirtioPciLegacy::reset() {
     refresh_interrupts();
     lock.unlock();
     deliver_interrupts();
-    lock.lock();
   });
 }
 

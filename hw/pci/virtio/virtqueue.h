@@ -120,7 +120,6 @@ class Virtqueue {
     if (!running() || broken_) return 0;
     return taken_left_ + static_cast<uint16_t>(avail_.load16(kRingIndex, __ATOMIC_RELAXED) - next_avail_);
   }
-  uint16_t avail_index() const { return avail_index_; }  // as last read from the driver
   // Those of them that pop() has seen already. 0: it looks for new ones.
   unsigned seen() const { return static_cast<uint16_t>(avail_index_ - next_avail_); }
   // The next available chain.

@@ -94,7 +94,7 @@ struct BlockOptions {
   BlockEngine engine = BlockEngine::kAuto;
   MapMode map = MapMode::kAuto;
   KickMode kick = KickMode::kAuto;
-  unsigned iothreads = 0;                            // 0: the loop shared by all devices
+  unsigned iothreads = 0;                            // 0: one for each queue, or for a single queue the shared one
   std::vector<std::vector<unsigned>> iothread_cpus;  // host CPUs of the n-th iothread; empty: not pinned
   std::optional<uint32_t> poll;                      // microseconds: a loop's longest poll; absent: the loop's own
   unsigned queues = 1;
@@ -117,6 +117,9 @@ struct BlockOptions {
   FaultRules faults;     // what the disk does wrong on purpose
   std::string trace;     // the file that a trace of the driver goes to; empty: there is none
   std::string conf, id;  // Ceph's configuration file and client; empty: Ceph's own
+
+  // A file that a program of QEMU's reads for us.
+  bool is_image() const { return format != ImageFormat::kRaw || snapshot; }
 
   bool operator==(const BlockOptions&) const = default;
 };

@@ -38,6 +38,9 @@ struct BlockRequest {
   int error = 0;              // out: 0, or an errno; a transfer is complete or failed, never short
 
   BlockRequest* engine_next = nullptr;
+
+  // Whether a disk of `size` bytes has all of it.
+  bool is_inside(uint64_t size) const { return offset <= size && length <= size - offset; }
 };
 
 // Where a channel reports. Called on the channel's loop; request_done() possibly from inside submit(), and it may

@@ -8,6 +8,7 @@
 #include <climits>
 #include <cstddef>
 #include <span>
+#include <utility>
 
 namespace acrn {
 
@@ -37,6 +38,15 @@ class IoVecCursor {
   }
   void advance(size_t bytes) {
     for_each_piece(bytes, [](std::byte*, size_t) {});
+  }
+
+  // The next bytes, copied out of the vectors' memory to `to`, or from `from` into it.
+  void copy_to(std::byte* to, size_t bytes) {
+    for_each_piece(bytes, [&](const std::byte* piece, size_t size) { to = std::copy_n(piece, size, to); });
+  }
+  void copy_from(const std::byte* from, size_t bytes) {
+    for_each_piece(bytes,
+                   [&](std::byte* piece, size_t size) { std::copy_n(std::exchange(from, from + size), size, piece); });
   }
 
   // What is left, as vectors for one system call; if that is not all of it, the call makes a short transfer. The

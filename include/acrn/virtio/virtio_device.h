@@ -13,7 +13,7 @@
 
 namespace acrn {
 
-// How a device reaches its driver. Any thread; takes no lock.
+// How a device reaches its driver. Any thread; takes no lock that is held across a wait.
 class VirtioInterruptSink {
  public:
   virtual void queue_interrupt(unsigned queue) = 0;
@@ -67,7 +67,7 @@ class VirtioDevice {
   // Stops every queue, forgets the features, puts the configuration back. Returns when nothing is in flight.
   virtual void reset() = 0;
 
-  // A kick. Any thread, takes no lock. May serve the queue before it returns, which usually takes up to 64 us.
+  // A kick. Any thread, takes no lock. May serve the queue before it returns, which usually takes up to 40 us.
   // `queue` < queue_count().
   virtual void kick(unsigned queue) = 0;
   // An eventfd whose signal is a kick; -1: the device wants kick() to be called instead.

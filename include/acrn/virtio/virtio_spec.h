@@ -14,7 +14,6 @@ namespace acrn {
 inline constexpr uint16_t VIRTIO_PCI_VENDOR_ID = 0x1af4;
 inline constexpr uint16_t VIRTIO_PCI_LEGACY_DEVICE_ID_BASE = 0x1000;
 inline constexpr uint16_t VIRTIO_ID_BLOCK = 2;
-inline constexpr uint16_t VIRTIO_PCI_LEGACY_BLK_DEVICE_ID = 0x1001;
 
 // Legacy header in BAR0 (0.9.5 2.2.2)
 inline constexpr unsigned VIRTIO_PCI_HOST_FEATURES = 0x00;
@@ -39,7 +38,6 @@ inline constexpr uint8_t VIRTIO_PCI_ISR_CONFIG = 2;
 inline constexpr uint8_t VIRTIO_CONFIG_S_ACKNOWLEDGE = 1;
 inline constexpr uint8_t VIRTIO_CONFIG_S_DRIVER = 2;
 inline constexpr uint8_t VIRTIO_CONFIG_S_DRIVER_OK = 4;
-inline constexpr uint8_t VIRTIO_CONFIG_S_FAILED = 0x80;
 
 // Feature bit numbers
 inline constexpr unsigned VIRTIO_BLK_F_SIZE_MAX = 1;

@@ -6,6 +6,7 @@
 #include <array>
 #include <chrono>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <utility>
 
 #include "acrn/base/concat.h"
@@ -46,53 +47,66 @@ Result<Json> look_at(const std::string& path, std::string_view format) {
   return json;
 }
 
+Error unfit(std::string why) { return {ErrorKind::kNoInput, std::move(why)}; }
+
+// What `file`'s header says is all in that file.
+Result<void> check_alone(const std::string& file, const Json& about) {
+  const Json specific = object_at(object_at(about, "format-specific"), "data");
+  if (const std::string data = text_at(specific, "data-file"); !data.empty()) {
+    return unfit(concat("its header names a data file, ", data, ", which is never followed"));
+  }
+  const auto extents = specific.find("extents");
+  if (extents == specific.end()) return {};
+  for (const Json& extent : *extents) {
+    const std::string other = extent.is_object() ? text_at(extent, "filename") : "";
+    if (other == file || other == concat("file:", file)) continue;
+    return unfit(concat("its header names another file, ", other, "; only images in one file are served"));
+  }
+  return {};
+}
+
+// What a file of which that is known is an overlay of.
+Result<std::optional<ImageInfo::Backing>> backing_of(const Json& about, bool follow) {
+  const std::string backing = text_at(about, "full-backing-filename");
+  if (backing.empty()) return std::optional<ImageInfo::Backing>();
+  if (!follow) {
+    return unfit(concat("its header names a backing file, ", backing, "; give backing=follow to use it"));
+  }
+  // Such a name is no path to QEMU, which would go where it says.
+  if (const size_t colon = backing.find(':'); colon < backing.find('/')) {
+    return unfit(concat("its header names ", backing, ", which is no file"));
+  }
+  const std::string format = text_at(about, "backing-filename-format");
+  const auto known = std::find(kImageFormatNames.begin(), kImageFormatNames.end(), format);
+  if (known == kImageFormatNames.end()) {
+    return unfit(concat("its header does not say of which format ", backing, " is",
+                        format.empty() ? "" : concat(", but ", format)));
+  }
+  return std::optional<ImageInfo::Backing>({backing, static_cast<ImageFormat>(known - kImageFormatNames.begin())});
+}
+
 }  // namespace
 
 Result<ImageInfo> inspect_image(const std::string& path, ImageFormat format, bool follow) {
-  const std::string_view name = name_of(format);
-  const auto refuse = [&](const std::string& file, std::string_view why, ErrorKind kind = ErrorKind::kNoInput) {
-    return Error{kind, concat("virtio-blk ", file, ": format=", name, ": ", why)};
-  };
   ImageInfo info;
-  std::string file = path;
-  for (;;) {
-    const auto json = look_at(file, name_of(info.backing.empty() ? format : info.backing.back().format));
-    if (!json) return refuse(file, json.error().message, json.error().kind);
+  for (ImageInfo::Backing file{path, format};;) {
+    const auto refuse = [&](const Error& error) {
+      return Error{error.kind, concat("virtio-blk ", file.path, ": format=", name_of(format), ": ", error.message)};
+    };
+    const auto json = look_at(file.path, name_of(file.format));
+    if (!json) return refuse(json.error());
     const Json& about = json.value();
     if (info.backing.empty()) {
       info.virtual_size = number_at(about, "virtual-size");
       info.allocated = number_at(about, "actual-size");
     }
-    const Json specific = object_at(object_at(about, "format-specific"), "data");
-    if (const std::string data = text_at(specific, "data-file"); !data.empty()) {
-      return refuse(file, concat("its header names a data file, ", data, ", which is never followed"));
-    }
-    if (const auto extents = specific.find("extents"); extents != specific.end()) {
-      for (const Json& extent : *extents) {
-        const std::string other = extent.is_object() ? text_at(extent, "filename") : "";
-        if (other != file && other != concat("file:", file)) {
-          return refuse(file, concat("its header names another file, ", other, "; only images in one file are served"));
-        }
-      }
-    }
-    std::string backing = text_at(about, "full-backing-filename");
-    if (backing.empty()) return info;
-    if (!follow) {
-      return refuse(file, concat("its header names a backing file, ", backing, "; give backing=follow to use it"));
-    }
-    // Such a name is no path to QEMU, which would go where it says.
-    if (const size_t colon = backing.find(':'); colon < backing.find('/')) {
-      return refuse(file, concat("its header names ", backing, ", which is no file"));
-    }
-    const std::string its_format = text_at(about, "backing-filename-format");
-    const auto known = std::find(kImageFormatNames.begin(), kImageFormatNames.end(), its_format);
-    if (known == kImageFormatNames.end()) {
-      return refuse(file, concat("its header does not say of which format ", backing, " is",
-                                 its_format.empty() ? "" : concat(", but ", its_format)));
-    }
-    if (info.backing.size() == kMostBacking) return refuse(path, "its chain of backing files is too long");
-    info.backing.push_back({backing, static_cast<ImageFormat>(known - kImageFormatNames.begin())});
-    file = std::move(backing);
+    if (const auto alone = check_alone(file.path, about); !alone) return refuse(alone.error());
+    auto next = backing_of(about, follow);
+    if (!next) return refuse(next.error());
+    if (!next.value()) return info;
+    if (info.backing.size() == kMostBacking) return refuse(unfit("its chain of backing files is too long"));
+    file = std::move(*next.value());
+    info.backing.push_back(file);
   }
 }
 

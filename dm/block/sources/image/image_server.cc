@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -12,6 +11,7 @@
 
 #include "acrn/base/concat.h"
 #include "dm/base/errno_text.h"
+#include "dm/socket/unix_address.h"
 
 namespace acrn {
 namespace {
@@ -31,17 +31,14 @@ Result<PrivateSocket> make_socket() {
   };
   std::string folder = "/tmp/acrn-dm-XXXXXX";
   if (::mkdtemp(folder.data()) == nullptr) return failed("mkdtemp");
-  sockaddr_un address{.sun_family = AF_UNIX, .sun_path = {}};
   const std::string path = folder + "/disk";
-  path.copy(address.sun_path, sizeof(address.sun_path) - 1);
+  const auto address = UnixAddress::of(path);
   PrivateSocket made;
   made.listening = UniqueFd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  // SAFETY: a sockaddr_un is a sockaddr to the socket calls.
-  const bool listens = made.listening &&
-                       ::bind(made.listening.fd(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0 &&
+  const bool listens = made.listening && ::bind(made.listening.fd(), address->get(), address->size()) == 0 &&
                        ::listen(made.listening.fd(), kBacklog) == 0;
-  const int error = errno;
   if (listens) made.inode = UniqueFd(::open(path.c_str(), O_PATH | O_CLOEXEC));
+  const int error = errno;
   ::unlink(path.c_str());
   ::rmdir(folder.c_str());
   if (made.inode) return made;

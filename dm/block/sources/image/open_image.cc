@@ -79,8 +79,6 @@ Result<DiskPlan> plan_image(const BlockOptions& options, const std::string& path
 
 }  // namespace
 
-bool is_image(const BlockOptions& options) { return options.format != ImageFormat::kRaw || options.snapshot; }
-
 Result<DiskFacts> inspect_image_disk(const BlockOptions& options, const std::string& path) {
   return take_facts(plan_image(options, path));
 }

@@ -8,9 +8,6 @@
 
 namespace acrn {
 
-// Whether that is so.
-bool is_image(const BlockOptions& options);
-
 // As inspect_disk(), open_disk() and check_unlocked() say (dm/block/open.h).
 Result<DiskFacts> inspect_image_disk(const BlockOptions& options, const std::string& path);
 Result<OpenedDisk> open_image_disk(const BlockOptions& options, const std::string& path);

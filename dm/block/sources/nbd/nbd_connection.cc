@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <utility>
 
 #include "acrn/base/concat.h"
@@ -246,12 +245,12 @@ int64_t NbdConnection::send_transfer(Op& op, Command& command, uint64_t& bytes) 
     memory = command.bounce;
     bytes = round_down(std::min(kBounce, most), facts.least);
     command.place = op.place;
-    std::byte* to = command.bounce;
-    op.place.for_each_piece(bytes, [&](const std::byte* piece, size_t size) {
-      if (!read) std::memcpy(to, piece, size);
-      to += size;
-    });
-    if (read) command.bounced = bytes;
+    if (read) {
+      op.place.advance(bytes);
+      command.bounced = bytes;
+    } else {
+      op.place.copy_to(command.bounce, bytes);
+    }
   }
   if (read) return nbd_aio_pread(handle_.get(), memory, bytes, op.begin, answer_to(command), 0);
   return nbd_aio_pwrite(handle_.get(), memory, bytes, op.begin, answer_to(command), fua_of(op));
@@ -295,11 +294,7 @@ void NbdConnection::take_answers(SinkGroup& group) {
     if (command.error != 0) {
       op.error = command.error;
     } else if (command.bounced != 0) {
-      const std::byte* from = command.bounce;
-      command.place.for_each_piece(command.bounced, [&](std::byte* piece, size_t size) {
-        std::memcpy(piece, from, size);
-        from += size;
-      });
+      command.place.copy_from(command.bounce, command.bounced);
     }
     command.next = std::exchange(free_commands_, &command);
     in_flight_--;

@@ -30,7 +30,6 @@ class NbdExport {
   void set_size(uint64_t size) { size_.store(size, std::memory_order_relaxed); }
 
   UnflushedWrites& writes() { return writes_; }
-  const UnflushedWrites& writes() const { return writes_; }
 
  private:
   const NbdPlace place_;

@@ -5,11 +5,11 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <bit>
 #include <cerrno>
 
 #include "acrn/base/concat.h"
+#include "dm/base/wait_for.h"
 
 namespace acrn {
 namespace {
@@ -30,27 +30,20 @@ uint32_t block_size(nbd_handle* handle, int which, uint32_t otherwise) {
   return size > 0 && size <= UINT32_MAX ? static_cast<uint32_t>(size) : otherwise;
 }
 
-// 0 or less: the time is up, or this has been cancelled.
-int wait_for(nbd_handle* handle, int cancel, Clock::time_point end) {
+// 0: the time is up, or this has been cancelled.
+short wait_for_server(nbd_handle* handle, int cancel, Clock::time_point end) {
   const unsigned direction = nbd_aio_get_direction(handle);
   short events = 0;
   if ((direction & LIBNBD_AIO_DIRECTION_READ) != 0) events |= POLLIN;
   if ((direction & LIBNBD_AIO_DIRECTION_WRITE) != 0) events |= POLLOUT;
-  std::array<pollfd, 2> wanted{{{nbd_aio_get_fd(handle), events, 0}, {cancel, POLLIN, 0}}};
-  for (;;) {
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(end - Clock::now()).count();
-    const int ready = ::poll(wanted.data(), wanted.size(), static_cast<int>(std::max<long>(left, 0)));
-    if (ready < 0 && errno == EINTR) continue;
-    if (ready <= 0 || wanted[1].revents != 0) return 0;
-    return wanted[0].revents;
-  }
+  return wait_for(nbd_aio_get_fd(handle), events, cancel, end);
 }
 
 enum class Progress { kMade, kNoTime, kFailed };
 
 // Waits for the server, and lets libnbd go on.
 Progress progress(nbd_handle* handle, int cancel, Clock::time_point end) {
-  const int ready = wait_for(handle, cancel, end);
+  const short ready = wait_for_server(handle, cancel, end);
   if (ready <= 0) return Progress::kNoTime;
   const bool readable =
       (ready & (POLLIN | POLLHUP | POLLERR)) != 0 && (nbd_aio_get_direction(handle) & LIBNBD_AIO_DIRECTION_READ) != 0;

@@ -59,8 +59,7 @@ class RbdDisk::Channel final : public BlockChannel {
 
   int check(const BlockRequest& request) const {
     if (request.op == BlockOp::kFlush) return 0;
-    const uint64_t size = disk_.size_.load(std::memory_order_relaxed);
-    if (request.offset > size || request.length > size - request.offset) return EINVAL;
+    if (!request.is_inside(disk_.size_.load(std::memory_order_relaxed))) return EINVAL;
     if (disk_.info_.read_only && request.op != BlockOp::kRead) return EROFS;
     return 0;
   }

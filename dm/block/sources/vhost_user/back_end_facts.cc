@@ -58,6 +58,52 @@ void add_discard(const VirtioBlkConfig& config, BackEndFacts& facts) {
   }
 }
 
+// The features are known.
+Result<void> read_blocks(const VirtioBlkConfig& config, BackEndFacts& facts) {
+  const auto has = [&](unsigned bit) { return (facts.features & feature(bit)) != 0; };
+  if (has(VIRTIO_BLK_F_BLK_SIZE)) facts.block = config.blk_size;
+  if (!std::has_single_bit(facts.block) || facts.block < VIRTIO_BLK_SECTOR_SIZE || facts.block > kMostBlock) {
+    return unfit(concat("the server's blocks have ", facts.block, " bytes; 512 to ", kMostBlock,
+                        " can be served, a power of two"));
+  }
+  facts.physical_block = facts.discard_granularity = facts.block;
+  if (has(VIRTIO_BLK_F_TOPOLOGY) && config.physical_block_exp < 32 &&
+      uint64_t{facts.block} << config.physical_block_exp <= kMostPhysicalBlock) {
+    facts.physical_block = facts.block << config.physical_block_exp;
+  }
+  return {};
+}
+
+// The blocks are known.
+Result<void> read_limits(const VirtioBlkConfig& config, BackEndFacts& facts) {
+  const auto has = [&](unsigned bit) { return (facts.features & feature(bit)) != 0; };
+  uint32_t most = has(VIRTIO_BLK_F_SIZE_MAX) ? uint32_t{config.size_max} : 0;
+  if (most == 0) most = std::numeric_limits<uint32_t>::max();  // QEMU's has the feature and says 0
+  facts.most_data = most / facts.block * facts.block;
+  if (facts.most_data == 0) return unfit(concat("the server takes only ", most, " bytes at once, less than a block"));
+  if (has(VIRTIO_BLK_F_SEG_MAX)) facts.segments = std::max(uint32_t{config.seg_max}, 1u);
+  if (has(VIRTIO_BLK_F_DISCARD)) add_discard(config, facts);
+  if (has(VIRTIO_BLK_F_WRITE_ZEROES)) {
+    facts.most_zeroes = bytes_of(config.max_write_zeroes_sectors, facts.block);
+    facts.can_write_zeroes = facts.most_zeroes != 0;
+    facts.can_unmap_zeroes = config.write_zeroes_may_unmap == 1;
+  }
+  return {};
+}
+
+Result<unsigned> count_queues(BackEndSocket& socket, const VirtioBlkConfig& config, bool says_how_many) {
+  uint64_t queues = says_how_many ? uint16_t{config.num_queues} : kMostQueues;
+  if (socket.has(kMq)) {
+    const auto most = socket.get<uint64_t>(GET_QUEUE_NUM);
+    if (!most) return most.error();
+    queues = std::min(queues, most.value());
+  } else if (!says_how_many) {
+    queues = 1;
+  }
+  if (queues == 0) return unfit("the server has no queue");
+  return static_cast<unsigned>(std::min(queues, kMostQueues));
+}
+
 }  // namespace
 
 Result<BackEndFacts> ask_for_facts(BackEndSocket& socket) {
@@ -72,37 +118,11 @@ Result<BackEndFacts> ask_for_facts(BackEndSocket& socket) {
   facts.size = size.value();
   facts.read_only = has(VIRTIO_BLK_F_RO);
   facts.can_flush = has(VIRTIO_BLK_F_FLUSH);
-  if (has(VIRTIO_BLK_F_BLK_SIZE)) facts.block = config.blk_size;
-  if (!std::has_single_bit(facts.block) || facts.block < VIRTIO_BLK_SECTOR_SIZE || facts.block > kMostBlock) {
-    return unfit(concat("the server's blocks have ", facts.block, " bytes; 512 to ", kMostBlock,
-                        " can be served, a power of two"));
-  }
-  facts.physical_block = facts.discard_granularity = facts.block;
-  if (has(VIRTIO_BLK_F_TOPOLOGY) && config.physical_block_exp < 32 &&
-      uint64_t{facts.block} << config.physical_block_exp <= kMostPhysicalBlock) {
-    facts.physical_block = facts.block << config.physical_block_exp;
-  }
-  uint32_t most = has(VIRTIO_BLK_F_SIZE_MAX) ? uint32_t{config.size_max} : 0;
-  if (most == 0) most = std::numeric_limits<uint32_t>::max();  // QEMU's has the feature and says 0
-  facts.most_data = most / facts.block * facts.block;
-  if (facts.most_data == 0) return unfit(concat("the server takes only ", most, " bytes at once, less than a block"));
-  if (has(VIRTIO_BLK_F_SEG_MAX)) facts.segments = std::max(uint32_t{config.seg_max}, 1u);
-  if (has(VIRTIO_BLK_F_DISCARD)) add_discard(config, facts);
-  if (has(VIRTIO_BLK_F_WRITE_ZEROES)) {
-    facts.most_zeroes = bytes_of(config.max_write_zeroes_sectors, facts.block);
-    facts.can_write_zeroes = facts.most_zeroes != 0;
-    facts.can_unmap_zeroes = config.write_zeroes_may_unmap == 1;
-  }
-  uint64_t queues = has(VIRTIO_BLK_F_MQ) ? uint16_t{config.num_queues} : kMostQueues;
-  if (socket.has(kMq)) {
-    const auto most_queues = socket.get<uint64_t>(GET_QUEUE_NUM);
-    if (!most_queues) return most_queues.error();
-    queues = std::min(queues, most_queues.value());
-  } else if (!has(VIRTIO_BLK_F_MQ)) {
-    queues = 1;
-  }
-  if (queues == 0) return unfit("the server has no queue");
-  facts.queues = static_cast<unsigned>(std::min(queues, kMostQueues));
+  if (auto blocks = read_blocks(config, facts); !blocks) return blocks.error();
+  if (auto limits = read_limits(config, facts); !limits) return limits.error();
+  const auto queues = count_queues(socket, config, has(VIRTIO_BLK_F_MQ));
+  if (!queues) return queues.error();
+  facts.queues = queues.value();
   return facts;
 }
 

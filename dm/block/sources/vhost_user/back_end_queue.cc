@@ -241,14 +241,11 @@ void BackEndQueue::send_copied_data(Op& op) {
     op.place.advance(bytes);
     return send(op, VIRTIO_BLK_T_IN, bytes, chain);
   }
-  std::byte* to = data_of(command);
+  std::byte* const to = data_of(command);
   if (op.request->op == BlockOp::kWriteZeroes) {
     std::memset(to, 0, bytes);
   } else {
-    op.place.for_each_piece(bytes, [&](const std::byte* piece, size_t size) {
-      std::memcpy(to, piece, size);
-      to += size;
-    });
+    op.place.copy_to(to, bytes);
   }
   send(op, VIRTIO_BLK_T_OUT, bytes, chain);
 }
@@ -345,11 +342,7 @@ void BackEndQueue::take_answer(Command& command, uint32_t written, SinkGroup& gr
   } else if (written < command.read) {
     op.error = EIO;
   } else if (command.read != 0) {
-    const std::byte* from = data_of(command);
-    command.place.for_each_piece(command.read, [&](std::byte* piece, size_t size) {
-      std::memcpy(piece, from, size);
-      from += size;
-    });
+    command.place.copy_from(data_of(command), command.read);
   }
   command.next_free = std::exchange(free_commands_, &command);
   in_flight_--;

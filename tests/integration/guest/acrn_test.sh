@@ -69,9 +69,9 @@ equal 'ticks of the local APIC' "$(awk '$1 == "LOC:" { print $2 }' /proc/interru
 fill /dev/vda 2048
 END
 memory=2304M append='no-kvmclock nolapic_timer'
-# QEMU's emulation of a processor that runs guests now and then (4 of 100 times) has KVM wait for ever for the moment at
-# which it may inject an interrupt: our timer goes on, as the switches of its thread show, the guest computes, and KVM
-# injects nothing. A boot takes 8 seconds; after 15 of that kind it is tried again, since that is no fault of ours.
+# In the emulated host KVM now and then (4 of 100 times) stops to inject interrupts, which looks like QEMU's emulation of
+# such a processor: our timer goes on, as the switches of its thread show, the guest computes, and nothing is injected any
+# more. A boot takes 8 seconds; after 15 of that kind it is tried again.
 mount -t debugfs debugfs /sys/kernel/debug 2>/dev/null
 injected() { cat /sys/kernel/debug/kvm/irq_injections 2>/dev/null; }
 switches() {

@@ -4,21 +4,21 @@
 #include <vector>
 
 #include "acrn/base/bytes.h"
+#include "acrn/base/round.h"
 #include "dm/boot/boot_image.h"
 #include "dm/boot/memory_layout.h"
 
 namespace acrn {
 namespace {
 
-constexpr uint64_t kPage = 4096;
 constexpr uint16_t kCode = 0x10, kData = 0x18;  // __BOOT_CS and __BOOT_DS of the Linux x86 boot protocol
 
 void write_page_tables(const MemoryMap& memory) {
   constexpr uint64_t kPresentWritable = 3, kLarge = 0x80, kEntries = 512, kDirectories = 4;
   std::vector<Le64> tables((2 + kDirectories) * kEntries);
-  tables[0] = (kBootPageTables + kPage) | kPresentWritable;
+  tables[0] = (kBootPageTables + kPageBytes) | kPresentWritable;
   for (uint64_t i = 0; i < kDirectories; i++) {
-    tables[kEntries + i] = (kBootPageTables + (2 + i) * kPage) | kPresentWritable;
+    tables[kEntries + i] = (kBootPageTables + (2 + i) * kPageBytes) | kPresentWritable;
   }
   for (uint64_t i = 0; i < kDirectories * kEntries; i++) tables[2 * kEntries + i] = i << 21 | kLarge | kPresentWritable;
   const size_t bytes = tables.size() * sizeof(tables[0]);

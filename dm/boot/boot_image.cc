@@ -4,13 +4,13 @@
 #include <utility>
 
 #include "acrn/base/concat.h"
+#include "acrn/base/round.h"
 #include "dm/boot/elf_image.h"
 #include "dm/boot/linux_image.h"
 
 namespace acrn {
 namespace {
 
-constexpr uint64_t kPage = 4096;
 constexpr const char* kNoFirmware =
     "made for another board; give an ELF file with a PVH note, like CLOUDHV.fd of Debian's cloudhv-efi-x86-64";
 
@@ -49,14 +49,14 @@ Result<std::unique_ptr<BootImage>> BootImage::open(const Options& options) {
 Result<uint64_t> BootImage::Files::place_ramdisk(uint64_t kernel_end, uint64_t top) const {
   const uint64_t size = ramdisk_size();
   top = std::min({top, ram.low, kLowRamLimit});
-  if (kernel_end > ram.low || size > top || (ramdisk && ((top - size) & ~(kPage - 1)) < kernel_end)) {
-    const uint64_t needed = kernel_end + size + kPage;
+  if (kernel_end > ram.low || size > top || (ramdisk && round_down(top - size, kPageBytes) < kernel_end)) {
+    const uint64_t needed = kernel_end + size + kPageBytes;
     return Error{ErrorKind::kUsage,
                  concat("-m ", ram.low / kMiB, "M: too little for this kernel", ramdisk ? " and ramdisk" : "",
                         "; give at least ", (needed + kMiB - 1) / kMiB + 1, "M",
                         top < ram.low || needed > kLowRamLimit ? ", or a smaller ramdisk" : "")};
   }
-  return ramdisk ? (top - size) & ~(kPage - 1) : uint64_t{0};
+  return ramdisk ? round_down(top - size, kPageBytes) : uint64_t{0};
 }
 
 Result<void> BootImage::Files::load_ramdisk(const MemoryMap& memory, uint64_t address) const {

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "acrn/base/concat.h"
+#include "acrn/base/round.h"
 
 namespace acrn {
 namespace {
@@ -41,7 +42,7 @@ Result<T> read_as(const ReadFile& read, uint64_t offset) {
 
 // Of a note of Xen's that says where PVH enters; the descriptor has 4 or 8 bytes.
 std::optional<uint64_t> pvh_entry_in(std::span<const std::byte> notes, uint64_t alignment) {
-  const auto padded = [&](uint64_t size) { return (size + alignment - 1) & ~(alignment - 1); };
+  const auto padded = [&](uint64_t size) { return round_up(size, alignment); };
   while (notes.size() >= sizeof(Elf64_Nhdr)) {  // the 32-bit one is the same
     const auto header = load<Elf64_Nhdr>(notes);
     const uint64_t name_at = sizeof(header), data_at = name_at + padded(header.n_namesz);

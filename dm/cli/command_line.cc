@@ -15,6 +15,7 @@
 #include "dm/cli/help.h"
 #include "dm/cli/option_table.h"
 #include "dm/devices/block_device_options.h"
+#include "dm/socket/unix_address.h"
 
 namespace acrn {
 namespace {
@@ -203,9 +204,10 @@ Result<void> check_serve(const SplitCommandLine& line, const DmConfig& config) {
     if (!slot.device->servable) continue;
     any = true;
     const std::string path = serve_socket(config, slot.address);
-    if (path.size() > kMaxSocketPath) {
+    if (path.size() > UnixAddress::kMostPath) {
       return usage_error(concat(text_of(*config.serve), ": ", path, " has ", path.size(),
-                                " bytes, and a socket's path at most ", kMaxSocketPath, "; give a shorter folder"));
+                                " bytes, and a socket's path at most ", UnixAddress::kMostPath,
+                                "; give a shorter folder"));
     }
   }
   if (any) return {};

@@ -6,6 +6,7 @@
 
 #include "acrn/base/check.h"
 #include "dm/cli/option_table.h"
+#include "dm/socket/unix_address.h"
 
 namespace acrn {
 namespace {
@@ -79,14 +80,14 @@ bool accept_poll(DmConfig& config, Text value) {
 }
 
 bool accept_monitor(DmConfig& config, Text value) {
-  return value.size() <= kMaxSocketPath && accept_path<&DmConfig::cmd_monitor>(config, value);
+  return value.size() <= UnixAddress::kMostPath && accept_path<&DmConfig::cmd_monitor>(config, value);
 }
 
 bool accept_metrics(DmConfig& config, Text value) {
   config.metrics = parse_listening_place(value);
   if (!config.metrics) return false;
   const auto* const path = std::get_if<std::string>(&*config.metrics);
-  return path == nullptr || path->size() <= kMaxSocketPath;
+  return path == nullptr || path->size() <= UnixAddress::kMostPath;
 }
 
 bool accept_sandbox(DmConfig& config, Text value) {

@@ -10,8 +10,6 @@
 
 namespace acrn {
 
-inline constexpr size_t kMaxSocketPath = 107;  // bytes: sockaddr_un, less its NUL
-
 // The values of --hypervisor.
 inline constexpr ChoiceWords<HypervisorKind, 2> kHypervisorWords{
     {{"acrn", HypervisorKind::kAcrn}, {"kvm", HypervisorKind::kKvm}}};

@@ -13,7 +13,7 @@
 #include "acrn/block/blockif.h"
 #include "acrn/virtio/device_events.h"
 #include "acrn/virtio/guest_rules.h"
-#include "dm/block/disk_map.h"
+#include "dm/block/open_disk_map.h"
 #include "dm/devices/device.h"
 
 namespace acrn {

@@ -49,6 +49,7 @@ class EpollLoop final : public EventLoop {
   Result<std::unique_ptr<Timer>> make_timer(std::function<void()> handler) override;
   std::unique_ptr<FdWatch> watch(int fd, uint32_t events, std::function<void(uint32_t)> handler) override;
   LoopLease try_borrow() override;
+  bool is_borrowed() const override { return owner_.is_borrowed(); }
   bool add_poller(Poller& poller) override;
   void remove_poller(Poller& poller) override;
 

@@ -67,6 +67,11 @@ class LoopOwner {
     previous_loop_ = std::exchange(current_, this);
     return true;
   }
+  // The thread that is the loop: whether it has borrowed it.
+  bool is_borrowed() const {
+    const State state = state_.load(std::memory_order_relaxed);
+    return state == State::kBorrowed || state == State::kWaking;
+  }
   // The thread that has borrowed the loop.
   void end_borrow() {
     current_ = previous_loop_;

@@ -1,12 +1,11 @@
 #include "dm/loopback/loopback_machine.h"
 
+#include "acrn/base/round.h"
 #include "acrn/platform/port_map.h"
 #include "dm/mem/guest_ram.h"
 
 namespace acrn {
 namespace {
-
-uint64_t align_up(uint64_t value, uint64_t alignment) { return (value + alignment - 1) & ~(alignment - 1); }
 
 uint32_t config_address(PciAddress function, unsigned offset) {
   return 0x8000'0000u | uint32_t{function.bus} << 16 | uint32_t{function.slot} << 11 |
@@ -61,7 +60,7 @@ void LoopbackMachine::config_write(PciAddress function, unsigned offset, unsigne
 }
 
 std::optional<Gpa> LoopbackMachine::allocate(uint64_t bytes, uint64_t alignment) {
-  const uint64_t start = align_up(next_ram_, alignment);
+  const uint64_t start = round_up(next_ram_, alignment);
   if (!map_->slice(Gpa{start}, bytes)) return std::nullopt;
   next_ram_ = start + bytes;
   return Gpa{start};
@@ -74,14 +73,14 @@ GuestSlice LoopbackMachine::ram(Gpa gpa, uint64_t bytes) const {
 }
 
 uint16_t LoopbackMachine::allocate_io(uint32_t size) {
-  const uint64_t start = align_up(next_io_, size);
+  const uint64_t start = round_up(next_io_, size);
   ACRN_CHECK(start + size <= 0x10000);
   next_io_ = static_cast<uint32_t>(start + size);
   return static_cast<uint16_t>(start);
 }
 
 uint64_t LoopbackMachine::allocate_memory(uint32_t size) {
-  const uint64_t start = align_up(next_memory_, size);
+  const uint64_t start = round_up(next_memory_, size);
   next_memory_ = start + size;
   return start;
 }

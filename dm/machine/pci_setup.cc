@@ -1,5 +1,6 @@
 #include "dm/machine/pci_setup.h"
 
+#include "acrn/base/round.h"
 #include "acrn/pci/pci_spec.h"
 #include "dm/boot/memory_layout.h"
 
@@ -11,7 +12,7 @@ struct Window {
 
   // Naturally aligned; 0 if there is no room.
   uint64_t take(uint32_t size) {
-    const uint64_t at = (next + size - 1) & ~uint64_t{size - 1};
+    const uint64_t at = round_up(next, size);
     if (at + size > end) return 0;
     next = at + size;
     return at;

@@ -89,6 +89,7 @@ constexpr SystemCall kCalls[] = {
     {.name = "pwritev", .threads = kRecorder, .why = "what was traced"},
     {.name = "getppid", .threads = kRecorder, .why = "whether the process that is traced still runs"},
     {.name = "fdatasync", .threads = kServing, .why = "flushes"},
+    {.name = "sync_file_range", .threads = kServing, .why = "errors that others were told"},
     {.name = "fallocate", .threads = kServing, .why = "DISCARD and WRITE_ZEROES"},
     {.name = "ioctl",
      .threads = kServing,

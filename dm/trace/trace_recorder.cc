@@ -17,13 +17,14 @@
 
 #include "acrn/base/concat.h"
 #include "acrn/base/log.h"
+#include "acrn/base/round.h"
 #include "dm/base/errno_text.h"
 #include "dm/base/replaced_file.h"
 
 namespace acrn {
 namespace {
 
-constexpr size_t kQueueBytes = 4 << 20, kDeviceBytes = 256 << 10, kPage = 4096;
+constexpr size_t kQueueBytes = 4 << 20, kDeviceBytes = 256 << 10;
 constexpr int kLookMilliseconds = 10;   // between two looks: a queue's ring has room for 400 MB of records in a second
 constexpr int kIdleMilliseconds = 100;  // the same while the trace is off
 constexpr int kFile = 3, kGone = 4;     // descriptors of the process
@@ -64,7 +65,7 @@ Result<std::unique_ptr<TraceRecorder>> TraceRecorder::create(const std::string& 
 
 TraceRecorder::TraceRecorder(std::string path, UniqueFd file, unsigned queues)
     : path_(std::move(path)), file_(std::move(file)), count_(queues + 1) {
-  const size_t head = (sizeof(Shared) + count_ * sizeof(Source) + kPage - 1) / kPage * kPage;
+  const size_t head = round_up(sizeof(Shared) + count_ * sizeof(Source), kPageBytes);
   const size_t size = head + queues * kQueueBytes + kDeviceBytes;
   void* const memory = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) return;

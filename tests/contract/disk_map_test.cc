@@ -1,6 +1,4 @@
 // What is known of a disk's zeroes without reading it: of a file's holes, and by an NBD server's word.
-#include "dm/block/disk_map.h"
-
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/stat.h>
@@ -11,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "dm/block/open_disk_map.h"
 #include "tests/contract/block_rig.h"
 #include "tests/support/nbd_server.h"
 #include "tests/support/temp_dir.h"

@@ -6,7 +6,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
+#include <thread>
 
 #include "dm/block/engines/pool.h"
 #include "dm/block/engines/uring.h"
@@ -267,13 +269,47 @@ EACH_WAY(a_stable_write_that_fails_with_eio_fails_every_later_flush) {
   EXPECT_EQ(file->execute(kFlush), EIO);
 }
 
+TEST(a_stable_write_is_not_told_what_others_have_lost_and_the_next_flush_is) {
+  SmallFileSystem fs(512 << 10);
+  LoopDevice device(fs.file("disk", kSize), 512);
+  auto file = raw(device.path(), kSize, true, false);
+  EXPECT_EQ(file->execute(stable(TestRequest::write(0, pattern(1, 65536)))), 0);
+  EXPECT_EQ(file->execute(TestRequest::write(1 << 20, pattern(2, 2 << 20))), 0);
+  // The host writes it back by itself.
+  const UniqueFd host(::open(device.path().c_str(), O_RDWR | O_CLOEXEC));
+  constexpr auto kAll = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
+  EXPECT(::sync_file_range(host.fd(), 1 << 20, 2 << 20, kAll) == -1 && errno == EIO);
+  EXPECT_EQ(file->execute(stable(TestRequest::write(0, pattern(3, 65536)))), 0);
+  EXPECT_EQ(file->execute(kFlush), EIO);
+}
+
+TEST(stable_writes_at_the_same_time_do_not_take_each_others_errors) {
+  SmallFileSystem fs(512 << 10);
+  LoopDevice device(fs.file("disk", kSize), 512);
+  auto file = raw(device.path(), kSize, true, false);
+  EXPECT_EQ(file->execute(stable(TestRequest::write(0, pattern(1, 4096)))), 0);
+  std::atomic<bool> done = false;
+  std::thread other([&] {
+    const TestRequest good = stable(TestRequest::write(0, pattern(2, 4096)));
+    while (!done) (void)file->execute(good);  // the kernel keeps one error for the file, so it may fail, too
+  });
+  unsigned failed = 0;
+  constexpr unsigned kRounds = 100;
+  for (unsigned round = 0; round < kRounds; round++) {
+    failed += file->execute(stable(TestRequest::write(1 << 20, pattern(round, 2 << 20)))) == EIO ? 1 : 0;
+  }
+  done = true;
+  other.join();
+  EXPECT_EQ(failed, kRounds);
+}
+
 TEST(a_failed_sync_is_told_as_it_is_once_and_as_eio_from_then_on) {
   TempDir dir;
   RawFile file(UniqueFd(::open(dir.file("disk", kSize).c_str(), O_RDWR | O_CLOEXEC)),
                {.name = "disk", .info = {.size = kSize}});
-  EXPECT_EQ(file.note_sync(0), 0);
-  EXPECT_EQ(file.note_sync(ENOSPC), ENOSPC);
-  EXPECT_EQ(file.note_sync(0), EIO);
+  EXPECT_EQ(file.note_flush(0), 0);
+  EXPECT_EQ(file.note_flush(ENOSPC), ENOSPC);
+  EXPECT_EQ(file.note_flush(0), EIO);
 }
 
 EACH_WAY(a_block_device_is_discarded_and_zeroed) {

@@ -9,8 +9,8 @@
 #include <thread>
 
 #include "dm/base/log_setup.h"
-#include "dm/block/disk_map.h"
 #include "dm/block/open.h"
+#include "dm/block/open_disk_map.h"
 #include "dm/block/sources/ram_disk.h"
 #include "dm/server/nbd/server.h"
 #include "tests/contract/block_backend_contract.h"

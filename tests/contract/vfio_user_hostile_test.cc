@@ -28,7 +28,7 @@ using Bytes = VfioUserClient::Bytes;
 constexpr uint32_t kRegisters = VirtioPciLegacy::kRegisterBar, kConfig = VFIO_PCI_CONFIG_REGION_INDEX;
 constexpr uint32_t kArm = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER;
 constexpr uint32_t kDisable = VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_TRIGGER;
-constexpr uint64_t kPage = DmaTable::kPage;
+constexpr uint64_t kPage = kPageBytes;
 constexpr unsigned kLastCommand = 16;  // and none of the protocol's is above
 
 // What clients leave in this process: descriptors, and mappings of a guest's memory.

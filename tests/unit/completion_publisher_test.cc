@@ -27,14 +27,14 @@ class Bench final : private VirtioInterruptSink {
     publisher.connect(*this);
   }
 
-  // Takes and completes that many, with `in_flight` others that are not done.
-  void complete(unsigned count, unsigned in_flight = 0) {
+  // Takes and completes that many of so many bytes each, with `in_flight` others that are not done.
+  void complete(unsigned count, unsigned in_flight = 0, uint64_t bytes = 512) {
     for (unsigned i = 0; i < count; i++) {
       auto chain = ring_.pop();
       EXPECT(chain.has_value());
       chain->complete(1);
       const auto now = CompletionPublisher::Clock::now();
-      publisher.add(DiskRequestKind::kWrite, {now, now}, in_flight);
+      publisher.add(DiskRequestKind::kWrite, {now, now}, bytes, in_flight);
     }
   }
   void refuse_interrupts() { avail_.store16(kRingFlags, VRING_AVAIL_F_NO_INTERRUPT, __ATOMIC_RELAXED); }
@@ -91,6 +91,16 @@ TEST(completions_are_shown_in_groups_and_told_in_larger_ones) {
     EXPECT_EQ(bench.interrupts, done / 16);
   }
   bench.publisher.flush();  // all of it has been told
+  EXPECT_EQ(bench.interrupts, 1u);
+}
+
+TEST(large_completions_are_shown_one_by_one) {
+  Bench bench(4);
+  bench.complete(1, 0, 64 << 10);
+  EXPECT_EQ(bench.used_index(), 1);
+  EXPECT_EQ(bench.interrupts, 0u);  // three are left
+  bench.complete(1, 0, 64 << 10);
+  EXPECT_EQ(bench.used_index(), 2);
   EXPECT_EQ(bench.interrupts, 1u);
 }
 

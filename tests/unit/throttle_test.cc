@@ -104,6 +104,25 @@ TEST(a_request_larger_than_the_burst_passes_and_is_paid_for_afterwards) {
   EXPECT_EQ(load.passed(), 1u);
 }
 
+TEST(what_passes_without_a_wait_is_owed_and_nothing_does_while_more_than_a_second_s_worth_is) {
+  auto group = group_of(limit(LimitKind::kRequests, 100));
+  ThrottledDisk disk(group);
+  BlockRequest request;
+  request.op = BlockOp::kRead;
+  for (unsigned i = 0; i < 300; i++) {
+    EXPECT(i > 101 || group->may_owe(Time(1s)));
+    group->owe(disk, request);
+  }
+  EXPECT(!group->may_owe(Time(1s)));
+  EXPECT(!group->may_owe(Time(2900ms)));
+  EXPECT(group->may_owe(Time(3100ms)));
+  Load load(group, 1);
+  load.look(Time(3100ms));
+  EXPECT_EQ(load.passed(), 0u);
+  group->set({});  // no limit: nothing is owed
+  EXPECT(group->may_owe(Time(3100ms)));
+}
+
 TEST(a_burst_is_what_was_saved_up_and_no_more) {
   auto group = group_of(limit(LimitKind::kRequests, 100, 500));
   Load load(group, 64);

@@ -6,8 +6,8 @@
 namespace acrn {
 namespace {
 
-constexpr auto kSlow = std::chrono::microseconds(200);
-constexpr unsigned kMaxBackoff = 255;  // attempts left out after misses
+constexpr auto kSlow = std::chrono::microseconds(200);  // besides a nanosecond for each byte
+constexpr unsigned kMaxBackoff = 255;                   // attempts left out after misses
 
 }  // namespace
 
@@ -18,15 +18,16 @@ void InlineTransfers::Backoff::record(bool paid) {
 // What reads need is brought nearer.
 void InlineTransfers::begin(std::span<BlockRequest* const> batch) {
   if (!file_.writes_to_cache()) return;  // none will be tried
+  most_ = loop_.is_borrowed() ? kMostBorrowed : kMost;
   for (const BlockRequest* request : batch) {
-    if (request->op == BlockOp::kRead && request->length <= kMax) file_.prefetch(*request);
+    if (request->op == BlockOp::kRead && request->length <= most_) file_.prefetch(*request);
   }
   timer_.start();
 }
 
 InlineTransfers::Outcome InlineTransfers::attempt(BlockRequest& request, bool writes_are_fast) {
   const bool write = request.op == BlockOp::kWrite;
-  if (request.length > kMax || (!write && request.op != BlockOp::kRead)) return Outcome::kNotTried;
+  if (request.length > most_ || (!write && request.op != BlockOp::kRead)) return Outcome::kNotTried;
   if (write ? !writes_are_fast || request.stable || !file_.writes_to_cache() : !file_.may_try_read()) {
     return Outcome::kNotTried;
   }
@@ -34,6 +35,8 @@ InlineTransfers::Outcome InlineTransfers::attempt(BlockRequest& request, bool wr
     request.error = 0;
     return Outcome::kDone;
   }
+  // The host begins to copy before it knows that the end is missing.
+  if (!write && request.length > RawFile::kMostTried) return Outcome::kNotTried;
   Backoff& backoff = write ? writes_ : reads_;
   if (backoff.skips()) return Outcome::kNotTried;
   const bool timed = write || file_.try_read_may_wait();
@@ -44,7 +47,7 @@ InlineTransfers::Outcome InlineTransfers::attempt(BlockRequest& request, bool wr
     backoff.record(false);
     return Outcome::kWouldWait;
   }
-  backoff.record(!timed || timer_.lap() < kSlow);
+  backoff.record(!timed || timer_.lap() < kSlow + std::chrono::nanoseconds(request.length));
   return Outcome::kDone;
 }
 

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <span>
 
+#include "acrn/event/event_loop.h"
 #include "dm/base/lap_timer.h"
 #include "dm/block/sources/raw_file.h"
 
@@ -13,9 +14,11 @@ namespace acrn {
 
 class InlineTransfers {
  public:
-  static constexpr uint64_t kMax = RawFile::kMostTried;  // bytes of one transfer
+  // Bytes of one transfer. A thread that has borrowed the loop may be a virtual CPU, which waits for about 10 us; the
+  // loop's own thread takes what is copied sooner than it is handed to a worker and back (docs/adr/0039).
+  static constexpr uint64_t kMostBorrowed = RawFile::kMostTried, kMost = 1 << 20;
 
-  explicit InlineTransfers(RawFile& file) : file_(file) {}
+  InlineTransfers(RawFile& file, const EventLoop& loop) : file_(file), loop_(loop) {}
 
   // These are attempted next, one right after the other.
   void begin(std::span<BlockRequest* const> batch);
@@ -40,6 +43,8 @@ class InlineTransfers {
   };
 
   RawFile& file_;
+  const EventLoop& loop_;
+  uint64_t most_ = 0;  // bytes, of those that are attempted now
   Backoff reads_, writes_;
   LapTimer timer_;
 };

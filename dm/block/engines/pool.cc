@@ -30,7 +30,7 @@ constexpr auto kNextStart = std::chrono::seconds(1);
 // One loop's side. Used by its loop, except where it says otherwise.
 class EnginePool::Channel final : public BlockChannel {
  public:
-  Channel(EnginePool& pool, EventLoop& loop) : pool_(pool), loop_(loop), inline_(*pool.file_) {
+  Channel(EnginePool& pool, EventLoop& loop) : pool_(pool), loop_(loop), inline_(*pool.file_, loop) {
     for (Element& element : elements_) {
       element.channel = this;
       free_.push(element);

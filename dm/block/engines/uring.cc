@@ -55,7 +55,7 @@ int EngineUring::unavailable() {
 
 class EngineUring::Channel final : public BlockChannel, private Poller {
  public:
-  Channel(RawFile& file, EventLoop& loop) : file_(file), loop_(loop), inline_(file) {}
+  Channel(RawFile& file, EventLoop& loop) : file_(file), loop_(loop), inline_(file, loop) {}
   ~Channel() override;
 
   Result<void> start(unsigned depth);
@@ -96,7 +96,7 @@ class EngineUring::Channel final : public BlockChannel, private Poller {
   void begin(BlockRequest& request, SinkGroup& group);
   bool first_step(Op& op, int& error);
   bool next_step(Op& op, int res, int& error);
-  bool after_zeroes(Op& op, int& error);
+  bool then_sync(Op& op, int& error);
   void queue(Op& op);
   bool join_last(Op& op);
   void prepare(Op& op, io_uring_sqe& entry);
@@ -241,7 +241,7 @@ bool EngineUring::Channel::first_step(Op& op, int& error) {
       return request.length != 0;
     case BlockOp::kFlush:
       op.step = Step::kSync;
-      error = file_.note_sync(0);
+      error = file_.note_flush(0);
       return error == 0 && !file_.info().read_only;
     case BlockOp::kDiscard: {
       op.step = Step::kDiscard;
@@ -292,7 +292,7 @@ void EngineUring::Channel::prepare(Op& op, io_uring_sqe& entry) {
   const BlockRequest& request = *op.request;
   switch (op.step) {
     case Step::kTransfer: return prepare_transfer(op, entry);
-    case Step::kSync: return io_uring_prep_fsync(&entry, file_.fd(), IORING_FSYNC_DATASYNC);
+    case Step::kSync: return io_uring_prep_fsync(&entry, file_.flush_fd(), IORING_FSYNC_DATASYNC);
     case Step::kDiscard: {
       const auto [begin, end] = file_.discardable(request);
       return prepare_fallocate(entry, FALLOC_FL_PUNCH_HOLE, begin, end);
@@ -322,6 +322,8 @@ void EngineUring::Channel::prepare_vectors(const BlockRequest& request, std::spa
          : io_uring_prep_writev(&entry, file_.fd(), iov.data(), count, offset);
   }
   entry.rw_flags = file_.transfer_flags(request);
+  // Many writes of a ring share the description: see next_step().
+  if (file_.writes_to_cache()) entry.rw_flags &= ~RWF_DSYNC;
 }
 
 void EngineUring::Channel::prepare_zeroes(const Op& op, io_uring_sqe& entry) {
@@ -359,11 +361,12 @@ bool EngineUring::Channel::next_step(Op& op, int res, int& error) {
         if (op.step == Step::kTransfer) op.cursor.advance(moved);
         if (op.done < request.length) return true;
       }
-      if (op.step == Step::kZeroBytes) return after_zeroes(op, error);
+      // What is cached is synced apart, by the description that is told of all that is lost.
+      if (op.step == Step::kZeroBytes || file_.writes_to_cache()) return then_sync(op, error);
       if (request.stable) error = file_.note_stable_write(error);
       return false;
     }
-    case Step::kSync: error = file_.note_sync(error); return false;
+    case Step::kSync: error = file_.note_flush(error); return false;
     case Step::kDiscard:
       file_.note_removal(request);
       if (error == EOPNOTSUPP) error = 0;  // a hint
@@ -371,15 +374,15 @@ bool EngineUring::Channel::next_step(Op& op, int res, int& error) {
     case Step::kUnmap:
     case Step::kZeroRange:
       file_.note_removal(request);
-      if (!lacks_operation(error)) return after_zeroes(op, error);
+      if (!lacks_operation(error)) return then_sync(op, error);
       op.step = op.step == Step::kUnmap ? Step::kZeroRange : Step::kZeroBytes;
       return true;
   }
   return false;
 }
 
-// The same: the zeroes are written, or `error` says why not.
-bool EngineUring::Channel::after_zeroes(Op& op, int& error) {
+// The same: the bytes are written, or `error` says why not.
+bool EngineUring::Channel::then_sync(Op& op, int& error) {
   if (!op.request->stable) return false;
   if (error != 0) {
     error = file_.note_stable_write(error);

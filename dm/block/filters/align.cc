@@ -11,6 +11,7 @@
 
 #include "acrn/base/address.h"
 #include "acrn/base/check.h"
+#include "acrn/base/round.h"
 #include "acrn/block/iovec_cursor.h"
 #include "dm/block/filters/filter.h"
 #include "dm/block/filters/range_table.h"
@@ -29,8 +30,8 @@ struct Alignment {
   uint64_t block;   // bytes: offsets and lengths
   uint64_t memory;  // bytes: vectors
 
-  uint64_t down(uint64_t offset) const { return offset & ~(block - 1); }
-  uint64_t up(uint64_t offset) const { return down(offset + block - 1); }
+  uint64_t down(uint64_t offset) const { return round_down(offset, block); }
+  uint64_t up(uint64_t offset) const { return round_up(offset, block); }
   bool whole_blocks(uint64_t begin, uint64_t end) const { return ((begin | end) & (block - 1)) == 0; }
 };
 

@@ -14,7 +14,7 @@
 namespace acrn {
 namespace {
 
-// Passes the requests themselves on; only cancelled ones end here.
+// Passes the requests themselves on; only cancelled ones may end here.
 class ThrottleChannel final : public BlockChannel {
  public:
   ThrottleChannel(std::unique_ptr<BlockChannel> below, ThrottledDisk& disk, EventLoop& loop)
@@ -30,13 +30,21 @@ class ThrottleChannel final : public BlockChannel {
     disk_.count_delayed(std::min(batch.size(), waiting_count_));
   }
 
+  // A guest that is paused, or whose server is started again, has done nothing wrong, and its requests are carried out.
+  // They are owed, and who owes much already has to do without: a guest could reset its device again and again.
   void cancel_waiting() override {
-    below_->cancel_waiting();
+    const bool may_owe = disk_.group().may_owe(std::chrono::steady_clock::now());
     waiting_count_ = 0;
-    while (BlockRequest* const request = waiting_.pop()) {
-      request->error = ECANCELED;
-      request->sink->request_done(*request);
+    while (BlockRequest* request = waiting_.pop()) {
+      if (may_owe) {
+        disk_.group().owe(disk_, *request);
+        below_->submit({&request, 1});
+      } else {
+        request->error = ECANCELED;
+        request->sink->request_done(*request);
+      }
     }
+    below_->cancel_waiting();
   }
 
  private:

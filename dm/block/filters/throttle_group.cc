@@ -53,6 +53,26 @@ ThrottleGroup::Duration ThrottleGroup::wait_for(const Costs& costs) const {
   return longest;
 }
 
+void ThrottleGroup::take(ThrottledDisk& disk, const Costs& costs) {
+  double share = 0;
+  for (size_t i = 0; i < costs.size(); i++) {
+    buckets_[i].take(costs[i]);
+    share = std::max(share, buckets_[i].share(costs[i]));
+  }
+  disk.time_ += share;
+}
+
+bool ThrottleGroup::may_owe(Time now) {
+  MutexLock lock(mutex_);
+  for (TokenBucket& bucket : buckets_) bucket.refill(now, waited_);
+  return std::none_of(buckets_.begin(), buckets_.end(), [](const TokenBucket& bucket) { return bucket.owes_much(); });
+}
+
+void ThrottleGroup::owe(ThrottledDisk& disk, const BlockRequest& request) {
+  MutexLock lock(mutex_);
+  take(disk, costs_of(request));
+}
+
 size_t ThrottleGroup::admit(ThrottledDisk& disk, RequestFifo& waiting, std::span<BlockRequest*> passing, Time now,
                             Duration& sleep) {
   MutexLock lock(mutex_);
@@ -71,12 +91,7 @@ size_t ThrottleGroup::admit(ThrottledDisk& disk, RequestFifo& waiting, std::span
     }
     passing[count++] = waiting.pop();
     time_ = disk.time_;
-    double share = 0;
-    for (size_t i = 0; i < costs.size(); i++) {
-      buckets_[i].take(costs[i]);
-      share = std::max(share, buckets_[i].share(costs[i]));
-    }
-    disk.time_ += share;
+    take(disk, costs);
   }
   waited_ = sleep != Duration::zero() || limit < std::numeric_limits<double>::infinity();
   if (sleep != Duration::zero()) disk.waits_until_ = now + sleep;

@@ -64,6 +64,11 @@ class ThrottleGroup {
   // `sleep` is how long until there may be more; else 0.
   size_t admit(ThrottledDisk& disk, RequestFifo& waiting, std::span<BlockRequest*> passing, Time now, Duration& sleep);
 
+  // For what has to pass without a wait: whether it may, which is not so while a second's worth is owed for the last
+  // time; and what passes is owed.
+  bool may_owe(Time now);
+  void owe(ThrottledDisk& disk, const BlockRequest& request);
+
   // Sleeps are no shorter, as what comes meanwhile is saved up, and no longer, as limits may change.
   static constexpr Duration kShortestSleep = std::chrono::microseconds(200);
   static constexpr Duration kLongestSleep = std::chrono::milliseconds(100);
@@ -81,6 +86,7 @@ class ThrottleGroup {
   bool is_waiting(const ThrottledDisk& disk, Time now) const ACRN_REQUIRES(mutex_);
   double earliest_other(const ThrottledDisk& disk, Time now) const ACRN_REQUIRES(mutex_);
   Duration wait_for(const Costs& costs) const ACRN_REQUIRES(mutex_);
+  void take(ThrottledDisk& disk, const Costs& costs) ACRN_REQUIRES(mutex_);
 
   mutable Mutex mutex_;  // leaf
   DiskLimits limits_ ACRN_GUARDED_BY(mutex_);

@@ -34,15 +34,14 @@ bool is_local(int fd) {
 // To those who may neither write the file nor own it mincore() says that every page is in memory; so it does of one
 // behind the file's end, which never is.
 bool may_ask(int fd) {
-  constexpr size_t kPage = 4096;
   const off_t end = ::lseek(fd, 0, SEEK_END);
   if (end < 0) return false;
-  const uint64_t behind = (static_cast<uint64_t>(end) + kPage - 1) / kPage * kPage;
-  void* const page = ::mmap(nullptr, kPage, PROT_READ, MAP_SHARED, fd, static_cast<off_t>(behind));
+  const uint64_t behind = round_up(static_cast<uint64_t>(end), kPageBytes);
+  void* const page = ::mmap(nullptr, kPageBytes, PROT_READ, MAP_SHARED, fd, static_cast<off_t>(behind));
   if (page == MAP_FAILED) return false;
   unsigned char present = 1;
-  const bool told = ::mincore(page, kPage, &present) == 0 && (present & 1) == 0;
-  ::munmap(page, kPage);
+  const bool told = ::mincore(page, kPageBytes, &present) == 0 && (present & 1) == 0;
+  ::munmap(page, kPageBytes);
   return told;
 }
 
@@ -107,8 +106,8 @@ bool MappedReads::still_holds(uint64_t end) const {
 // Calls body(word, bits) for the pages of [begin, end), which is not empty, until it is false.
 template <class Body>
 bool MappedReads::all_words(uint64_t begin, uint64_t end, Body body) {
-  const uint64_t last = (end - 1) / kPage;
-  for (uint64_t page = begin / kPage; page <= last; page = (page / kPagesPerWord + 1) * kPagesPerWord) {
+  const uint64_t last = (end - 1) / kPageBytes;
+  for (uint64_t page = begin / kPageBytes; page <= last; page = (page / kPagesPerWord + 1) * kPagesPerWord) {
     const uint64_t count = std::min(last - page + 1, kPagesPerWord - page % kPagesPerWord);
     const uint64_t bits = (~uint64_t{0} >> (kPagesPerWord - count)) << page % kPagesPerWord;
     if (!body(page / kPagesPerWord, bits)) return false;
@@ -164,7 +163,7 @@ void MappedReads::look(Window& window, uint64_t offset, uint64_t length) {
     const uint64_t size = std::min(kWordBytes, window.size - begin);
     if (::mincore(window.mapping->data() + begin, size, present.data()) != 0) return;
     uint64_t bits = 0;
-    for (size_t i = 0; i * kPage < size; i++) bits |= uint64_t{present[i] & 1u} << i;
+    for (size_t i = 0; i * kPageBytes < size; i++) bits |= uint64_t{present[i] & 1u} << i;
     window.words[begin / kWordBytes].fetch_or(bits, std::memory_order_relaxed);
   }
 }

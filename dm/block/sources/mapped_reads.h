@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "acrn/base/mutex.h"
+#include "acrn/base/round.h"
 #include "dm/base/lap_timer.h"
 #include "dm/mem/shared_mapping.h"
 
@@ -49,7 +50,7 @@ class MappedReads {
  private:
   using Clock = std::chrono::steady_clock;
 
-  static constexpr uint64_t kPage = 4096, kPagesPerWord = 64, kWordBytes = kPagesPerWord * kPage;  // bytes
+  static constexpr uint64_t kPagesPerWord = 64, kWordBytes = kPagesPerWord * kPageBytes;  // bytes
 
   // What is known of it are hints, each for itself, so all are relaxed; the window is published by its pointer.
   struct Window {

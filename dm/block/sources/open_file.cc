@@ -108,6 +108,7 @@ std::unique_ptr<BlockBackend> make_engine(const BlockOptions& options, const std
   traits.lock_growth = options.lock && !options.range;
   traits.sector = options.logical_sector;
   traits.map_reads = plan.facts.map == MapMode::kOn;
+  traits.sent = plan.probe.sent;
   traits.window = options.range.has_value();
   traits.unlock = plan.unlock;
   if (options.nocache) {

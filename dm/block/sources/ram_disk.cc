@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "acrn/base/concat.h"
+#include "acrn/base/round.h"
 #include "dm/base/errno_text.h"
 #include "dm/block/engines/inline_transfers.h"
 #include "dm/block/request_list.h"
@@ -39,13 +40,13 @@ class RamDisk final : public BlockBackend {
   }
 
  private:
-  static constexpr uint64_t kPage = kRamDiskGranularity;
   struct Pages {
     uint64_t begin, end;
   };  // bytes
 
   Pages whole_pages(const BlockRequest& request) const {
-    const Pages pages{(request.offset + kPage - 1) / kPage * kPage, (request.offset + request.length) / kPage * kPage};
+    const Pages pages{round_up(request.offset, kRamDiskGranularity),
+                      round_down(request.offset + request.length, kRamDiskGranularity)};
     return pages.begin < pages.end ? pages : Pages{request.offset, request.offset};
   }
   // Private anonymous pages read as zeroes after this.
@@ -92,7 +93,7 @@ class RamChannel final : public BlockChannel {
 
   void submit(std::span<BlockRequest* const> batch) override {
     incoming_.submit(batch, [this](BlockRequest& request) {
-      if (request.length > InlineTransfers::kMax) return postpone(request);
+      if (request.length > InlineTransfers::kMostBorrowed) return postpone(request);
       request.error = disk_.execute(request);
       request.sink->request_done(request);
     });

@@ -18,6 +18,7 @@
 #include <cstddef>
 
 #include "acrn/base/concat.h"
+#include "acrn/base/round.h"
 #include "acrn/block/iovec_cursor.h"
 #include "dm/base/errno_text.h"
 #include "dm/block/sources/byte_lock.h"
@@ -71,6 +72,8 @@ RawFile::RawFile(UniqueFd fd, const RawFileTraits& traits)
     : fd_(std::move(fd)),
       traits_(traits),
       size_(traits.info.size),
+      // A direct write is told its own error, and nothing of it is left for a flush.
+      sync_(fd_.fd(), !traits.direct && !traits.info.read_only && !traits.sent),
       inline_reads_(InlineReads::kNowait),
       mapped_(traits.map_reads ? std::make_unique<MappedReads>(fd_.fd(), traits.block_device, traits.info.size)
                                : nullptr) {
@@ -104,10 +107,9 @@ int RawFile::execute(const BlockRequest& request) {
   switch (request.op) {
     case BlockOp::kRead: return read(request);
     case BlockOp::kFlush: return flush();
-    case BlockOp::kWrite: {
-      const int error = transfer(request);
-      return request.stable ? note_stable_write(error) : error;
-    }
+    case BlockOp::kWrite:
+      if (!request.stable) return transfer(fd_.fd(), request);
+      return note_stable_write(sync_.write([&](int fd) { return transfer(fd, request); }));
     default: return remove(request);
   }
 }
@@ -123,15 +125,15 @@ int RawFile::transfer_flags(const BlockRequest& request) const {
 }
 
 int RawFile::read(const BlockRequest& request) {
-  if (mapped_ == nullptr || request.length <= kMostTried) return transfer(request);
+  if (mapped_ == nullptr || request.length <= kMostTried) return transfer(fd_.fd(), request);
   LapTimer timer;
   if (read_mapped(request, timer)) return 0;
-  const int error = transfer(request);
+  const int error = transfer(fd_.fd(), request);
   if (error == 0) mapped_->note_read(request.offset, request.length);
   return error;
 }
 
-int RawFile::transfer(const BlockRequest& request) {
+int RawFile::transfer(int fd, const BlockRequest& request) {
   const bool write = request.op == BlockOp::kWrite;
   const int flags = transfer_flags(request);
   IoVecCursor cursor(request.iov);
@@ -141,7 +143,7 @@ int RawFile::transfer(const BlockRequest& request) {
     const std::span<const iovec> iov = cursor.for_system_call(scratch);
     if (iov.empty()) return EINVAL;
     const off_t offset = static_cast<off_t>(request.offset + done);
-    const ssize_t moved = (write ? write_now : read_now)(fd_.fd(), iov, offset, flags);
+    const ssize_t moved = (write ? write_now : read_now)(fd, iov, offset, flags);
     if (moved > 0) {
       done += static_cast<uint64_t>(moved);
       if (done < request.length) cursor.advance(static_cast<size_t>(moved));
@@ -170,35 +172,18 @@ bool RawFile::try_read(const BlockRequest& request) {
   return true;
 }
 
-int RawFile::note_sync(int error) {
-  // Acquire/release pair with each other: a flush that starts after a failed one returned sees the failure.
-  if (error != 0) {
-    sync_lost_.store(true, std::memory_order_release);
-    return error;
-  }
-  return sync_lost_.load(std::memory_order_acquire) ? EIO : 0;
-}
-
 int RawFile::note_stable_write(int error) {
-  // The write's own sync may have consumed the error that an earlier write left for the next fsync. A full
-  // file system is found before anything is cached, so it says nothing about other data.
-  if (error == EIO) note_sync(error);
+  // Where its description is not its own, it may have been told what an earlier write has lost. A full file system is
+  // mostly found before anything is cached, so it says nothing about other data.
+  if (error == EIO) note_flush(error);
   return error;
 }
 
-int RawFile::flush() {
-  if (traits_.info.read_only) return 0;
-  if (const int error = note_sync(0); error != 0) return error;
-  int result = 0;
-  do {
-    result = ::fdatasync(fd_.fd());
-  } while (result != 0 && errno == EINTR);
-  return note_sync(result == 0 ? 0 : errno);
-}
+int RawFile::flush() { return traits_.info.read_only ? 0 : sync_.flush(); }
 
 RawFile::Bytes RawFile::discardable(const BlockRequest& request) const {
   const uint64_t granularity = traits_.info.discard_granularity, end = request.offset + request.length;
-  return {(request.offset + granularity - 1) & ~(granularity - 1), end & ~(granularity - 1)};
+  return {round_up(request.offset, granularity), round_down(end, granularity)};
 }
 
 int RawFile::remove(const BlockRequest& request) {
@@ -250,7 +235,7 @@ int RawFile::write_zero_bytes(uint64_t offset, uint64_t length) {
       piece.length += iov[count].iov_len;
     }
     piece.iov = std::span(iov).first(count);
-    if (const int error = transfer(piece); error != 0) return error;
+    if (const int error = transfer(fd_.fd(), piece); error != 0) return error;
     offset += piece.length;
     length -= piece.length;
   }

@@ -1,6 +1,5 @@
 // RawFile: one opened file or block device, and what a block request means in system calls. Owned by an
-// engine. Any thread, any number at once: it has no state but the descriptor, the size and the memory of a
-// failed sync. The fd is open for as long as this lives.
+// engine. Any thread, any number at once. The fd is open for as long as this lives.
 #pragma once
 
 #include <array>
@@ -16,6 +15,7 @@
 #include "acrn/block/blockif.h"
 #include "dm/block/sources/byte_lock.h"
 #include "dm/block/sources/mapped_reads.h"
+#include "dm/block/sources/sync_files.h"
 
 namespace acrn {
 
@@ -28,6 +28,7 @@ struct RawFileTraits {
   bool lock_growth = false;        // every byte served is locked, so those of a grown file must be too
   uint32_t sector = 512;           // bytes: what a new size must be a multiple of
   bool map_reads = false;          // what is in the page cache may be read by a mapping
+  bool sent = false;               // the descriptor came from another process, and its file is not to be opened
   bool window = false;             // only a part is served, so the size may be any that holds it
   std::optional<ByteLock> unlock;  // at the end, since the descriptor's sender has it too, and its locks
 };
@@ -81,9 +82,10 @@ class RawFile {
     uint64_t begin, end;
   };
   Bytes discardable(const BlockRequest& request) const;
-  // Passes on the result (0 or errno) of an fsync, or of a synchronous-data write, and remembers a lost sync.
-  int note_sync(int error);
+  // Passes on the result (0 or errno) of syncing flush_fd(), or of a synchronous-data write, and remembers a lost sync.
+  int note_flush(int error) { return sync_.note_flush(error); }
   int note_stable_write(int error);
+  int flush_fd() const { return sync_.flush_fd(); }
   // Before and after a kDiscard, or a kWriteZeroes that may unmap.
   void note_removal(const BlockRequest& request) {
     if (mapped_ != nullptr) mapped_->forget(request.offset, request.offset + request.length);
@@ -100,7 +102,7 @@ class RawFile {
     return request.is_inside(size_.load(std::memory_order_relaxed));  // the size stands for itself
   }
   int read(const BlockRequest& request);
-  int transfer(const BlockRequest& request);
+  int transfer(int fd, const BlockRequest& request);
   int flush();
   int remove(const BlockRequest& request);
   int discard(const BlockRequest& request);
@@ -111,9 +113,7 @@ class RawFile {
   const UniqueFd fd_;
   const RawFileTraits traits_;
   std::atomic<uint64_t> size_;
-  // A sync has failed: the kernel may have dropped dirty pages and has told us once, so no later flush of
-  // this open file can be believed.
-  std::atomic<bool> sync_lost_{false};
+  SyncFiles sync_;
   std::atomic<InlineReads> inline_reads_;
   const std::unique_ptr<MappedReads> mapped_;  // null: not to be
 };

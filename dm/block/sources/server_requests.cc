@@ -4,6 +4,8 @@
 #include <cerrno>
 #include <utility>
 
+#include "acrn/base/round.h"
+
 namespace acrn {
 
 ServerRequests::Step ServerRequests::next(Server server, const Rules& rules, SinkGroup& group) {

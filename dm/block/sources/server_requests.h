@@ -20,9 +20,6 @@ namespace acrn {
 inline bool is_write(const BlockRequest& request) {
   return request.op == BlockOp::kWrite || request.op == BlockOp::kWriteZeroes;
 }
-// `unit`: a power of two.
-inline uint64_t round_down(uint64_t value, uint64_t unit) { return value & ~(unit - 1); }
-inline uint64_t round_up(uint64_t value, uint64_t unit) { return round_down(value + unit - 1, unit); }
 
 // On its loop.
 class ServerRequests {

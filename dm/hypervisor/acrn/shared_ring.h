@@ -9,6 +9,7 @@
 #include <cstdint>
 
 #include "acrn/base/address.h"
+#include "acrn/base/round.h"
 
 namespace acrn {
 
@@ -37,16 +38,14 @@ enum VmEvent : uint32_t { kRtcChanged = 0, kPoweredOff = 1, kTripleFault = 2 };
 
 class SharedRing {
  public:
-  static constexpr size_t kPage = 4096;
-
   explicit SharedRing(uint32_t element_size)
-      : elements_(static_cast<uint32_t>((kPage - sizeof(SharedRingHeader)) / element_size)),
-        page_(::mmap(nullptr, kPage, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0)) {
+      : elements_(static_cast<uint32_t>((kPageBytes - sizeof(SharedRingHeader)) / element_size)),
+        page_(::mmap(nullptr, kPageBytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0)) {
     if (page_ == MAP_FAILED) return;
     *header() = {.elements = elements_, .element_size = element_size, .size = elements_ * element_size};
   }
   ~SharedRing() {
-    if (page_ != MAP_FAILED) ::munmap(page_, kPage);
+    if (page_ != MAP_FAILED) ::munmap(page_, kPageBytes);
   }
   SharedRing(const SharedRing&) = delete;
   SharedRing& operator=(const SharedRing&) = delete;

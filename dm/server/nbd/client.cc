@@ -8,12 +8,13 @@
 #include <cstring>
 #include <utility>
 
+#include "acrn/base/round.h"
+
 namespace acrn::nbd {
 namespace {
 
 constexpr size_t kInput = 64 << 10;        // bytes that are received at a time
 constexpr size_t kKeptMemory = 256 << 10;  // bytes that a slot keeps between requests
-constexpr size_t kPage = 4096;
 constexpr unsigned kAnswersPerCall = 32;
 constexpr size_t kMostExtents = 64, kExtentSize = 2 * sizeof(uint32_t);  // of an answer
 constexpr unsigned kMostLooks = 256;                                     // at the map, for an answer
@@ -208,9 +209,9 @@ Client::Slot* Client::make_room(size_t bytes) {
   if (free_.empty() || bytes_ + bytes > kMostBytes) return nullptr;
   Slot* const slot = free_.back();
   if (slot->memory_size < bytes) {
-    const size_t size = (bytes + kPage - 1) / kPage * kPage;
+    const size_t size = round_up(bytes, kPageBytes);
     slot->memory_size = 0;
-    slot->memory.reset(static_cast<uint8_t*>(std::aligned_alloc(kPage, size)));
+    slot->memory.reset(static_cast<uint8_t*>(std::aligned_alloc(kPageBytes, size)));
     if (slot->memory == nullptr) {
       end("there is no memory for its requests");
       return nullptr;

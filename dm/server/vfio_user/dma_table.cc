@@ -5,6 +5,7 @@
 #include <cerrno>
 
 #include "acrn/base/concat.h"
+#include "acrn/base/round.h"
 #include "dm/base/errno_text.h"
 #include "dm/mem/bus_errors.h"
 #include "dm/mem/peer_mapping.h"
@@ -20,7 +21,7 @@ constexpr size_t kMostTold = 64;  // pieces that are remembered because somethin
 int DmaTable::map(const DmaMap& piece, const UniqueFd& fd, const Client& client) {
   const uint64_t address = piece.address, size = piece.size, offset = piece.offset;
   if ((piece.flags & ~kBoth) != 0) return EINVAL;
-  if (size == 0 || (address | size | offset) % kPage != 0 || address + size - 1 < address) return EINVAL;
+  if (size == 0 || (address | size | offset) % kPageBytes != 0 || address + size - 1 < address) return EINVAL;
   if (overlaps(address, size)) return EEXIST;
   if (pieces_.size() == kMaxDmaMaps || size > kMaxBytes || bytes_ > kMaxBytes - size) return ENOSPC;
   Piece added{size, nullptr};

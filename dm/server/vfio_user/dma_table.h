@@ -20,7 +20,6 @@ namespace acrn::vfio_user {
 
 class DmaTable {
  public:
-  static constexpr uint64_t kPage = 4096;
   static constexpr uint64_t kMaxBytes = uint64_t{1} << 42;  // of all pieces: address space is shared with other clients
 
   // Both outlive the table.

@@ -5,12 +5,11 @@
 
 #include <cerrno>
 
+#include "acrn/base/round.h"
 #include "dm/mem/bus_errors.h"
 
 namespace acrn::vhost_user {
 namespace {
-
-constexpr uint64_t kPage = 4096;
 
 uint64_t area_bytes(uint16_t queues, uint16_t queue_size) { return uint64_t{queues} * InflightLog::bytes(queue_size); }
 
@@ -23,7 +22,7 @@ bool is_possible(uint16_t queues, uint16_t queue_size) {
 UniqueFd InflightArea::make_file(uint16_t queues, uint16_t queue_size, InflightDescription& description) {
   errno = EINVAL;
   if (!is_possible(queues, queue_size)) return {};
-  const uint64_t size = (area_bytes(queues, queue_size) + kPage - 1) / kPage * kPage;
+  const uint64_t size = round_up(area_bytes(queues, queue_size), kPageBytes);
   UniqueFd file(::memfd_create("vhost-user in flight", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (!file || ::ftruncate(file.fd(), static_cast<off_t>(size)) != 0) return {};
   description.size = size;
@@ -36,7 +35,7 @@ std::unique_ptr<InflightArea> InflightArea::map(const UniqueFd& file, const Infl
   error = EINVAL;
   const uint64_t bytes = area_bytes(description.queues, description.queue_size);
   if (!is_possible(description.queues, description.queue_size) || description.size < bytes) return nullptr;
-  if (description.offset % kPage != 0 || !catch_bus_errors()) return nullptr;
+  if (description.offset % kPageBytes != 0 || !catch_bus_errors()) return nullptr;
   auto memory = SharedMapping::create(file.fd(), description.offset, bytes, error);
   if (memory == nullptr) return nullptr;
   std::byte* const data = memory->data();

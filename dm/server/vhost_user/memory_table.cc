@@ -4,13 +4,12 @@
 #include <cerrno>
 #include <utility>
 
+#include "acrn/base/round.h"
 #include "dm/mem/bus_errors.h"
 #include "dm/mem/peer_mapping.h"
 
 namespace acrn::vhost_user {
 namespace {
-
-constexpr uint64_t kPage = 4096;
 
 bool wraps(uint64_t address, uint64_t size) { return address + (size - 1) < address; }
 
@@ -26,7 +25,7 @@ bool same(const MemoryRegionDescription& a, const MemoryRegionDescription& b) {
 
 int MemoryTable::add_to(Regions& regions, const MemoryRegionDescription& region, const UniqueFd& descriptor) const {
   // So that what is aligned for the guest is so for us.
-  if ((region.guest | region.user | region.offset) % kPage != 0) return EINVAL;
+  if ((region.guest | region.user | region.offset) % kPageBytes != 0) return EINVAL;
   if (region.size == 0 || wraps(region.guest, region.size) || wraps(region.user, region.size)) return EINVAL;
   if (regions.size() == kMaxMemorySlots) return ENOSPC;
   uint64_t bytes = 0;

@@ -9,6 +9,7 @@
 #include <cerrno>
 
 #include "acrn/base/concat.h"
+#include "acrn/base/round.h"
 #include "dm/base/errno_text.h"
 #include "dm/devices/block_device_options.h"
 
@@ -18,8 +19,6 @@ namespace {
 constexpr size_t kAlignment = 4096;
 // Like guest RAM: a disk takes one large transfer in few pieces, and the other side shall have no worse.
 constexpr size_t kHugePage = size_t{2} << 20;
-
-size_t round_up(size_t bytes, size_t unit) { return (bytes + unit - 1) / unit * unit; }
 
 }  // namespace
 

@@ -1,13 +1,17 @@
 // vblk copy: a whole disk through two emulated devices, verified by SHA-256 of what a driver reads back.
 #include <fmt/format.h>
+#include <sys/stat.h>
 
 #include <algorithm>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <queue>
+#include <utility>
+#include <variant>
 #include <vector>
 
 #include "acrn/base/concat.h"
-#include "dm/block/disk_map.h"
+#include "dm/block/open_disk_map.h"
 #include "dm/devices/block_device_options.h"
 #include "dm/devices/device_table.h"
 #include "dm/ident/sha256.h"
@@ -177,12 +181,27 @@ class Writer {
   std::queue<uint16_t> free_;
 };
 
-// Of the disk that is read. Looked for before that is open: a server may take one connection at a time.
-std::unique_ptr<DiskMap> map_of_first(const SessionOptions& options) {
-  const auto slot = !options.slots.empty() ? parse_slot(options.slots.front()) : Result<PciSlotConfig>(PciSlotConfig());
-  const BlockOptions* const disk = slot ? block_options(slot.value()) : nullptr;
-  return disk != nullptr ? open_disk_map(*disk) : nullptr;
-}
+// The map of the disk that is read. Made before that is open, since a server may take one connection at a time; so a
+// file's path may name another file by then.
+class MapOfNext {
+ public:
+  explicit MapOfNext(const BlockOptions& disk) : file_(std::get_if<FilePath>(&disk.source)), before_(named_file()) {
+    map_ = open_disk_map(disk);
+  }
+  // When it has been opened. Null: nothing is known of it.
+  DiskMap* of_opened() const { return named_file() == before_ ? map_.get() : nullptr; }
+
+ private:
+  std::pair<dev_t, ino_t> named_file() const {
+    struct stat status {};
+    if (file_ == nullptr || ::stat(file_->path.c_str(), &status) != 0) return {};
+    return {status.st_dev, status.st_ino};
+  }
+
+  const FilePath* const file_;  // null: it is no file
+  const std::pair<dev_t, ino_t> before_;
+  std::unique_ptr<DiskMap> map_;
+};
 
 struct Copied {
   uint64_t bytes;
@@ -226,7 +245,9 @@ Result<std::string> hash_disk(LegacyDriver& driver, const PciSlotConfig& slot, u
 }  // namespace
 
 Result<void> run_copy(const SessionOptions& options, bool verify, bool json) {
-  const auto map = map_of_first(options);
+  const auto slot = !options.slots.empty() ? parse_slot(options.slots.front()) : Result<PciSlotConfig>(PciSlotConfig());
+  const BlockOptions* const disk = slot ? block_options(slot.value()) : nullptr;
+  const auto map = disk != nullptr ? std::make_unique<MapOfNext>(*disk) : nullptr;
   auto session = Session::open(options, 2);
   if (!session) return session.error();
   const PciSlotConfig &from = session.value()->slot(0), &to = session.value()->slot(1);
@@ -239,7 +260,7 @@ Result<void> run_copy(const SessionOptions& options, bool verify, bool json) {
   auto target = session.value()->drive(1, driver_options);
   if (!target) return target.error();
 
-  OrderedReader reader(*source.value(), from, map.get());
+  OrderedReader reader(*source.value(), from, map != nullptr ? map->of_opened() : nullptr);
   if (const uint64_t room = target.value()->capacity() * VIRTIO_BLK_SECTOR_SIZE; room < reader.total()) {
     return Error{ErrorKind::kUsage, concat(disk_name(to), " holds ", room, " bytes, ", disk_name(from), " has ",
                                            reader.total(), "; truncate -s ", reader.total(), " makes room")};

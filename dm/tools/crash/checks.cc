@@ -59,17 +59,17 @@ std::string Checks::Ended::why() const {
   return concat("exit status ", status, last.empty() ? "" : ": ", last);
 }
 
-BlockedSignals::BlockedSignals() {
+AwaitedSignals::AwaitedSignals() {
   ::sigemptyset(&blocked_);
   for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGCHLD}) ::sigaddset(&blocked_, number);
   ::pthread_sigmask(SIG_BLOCK, &blocked_, &before_);
 }
 
-BlockedSignals::~BlockedSignals() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+AwaitedSignals::~AwaitedSignals() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
 
-int BlockedSignals::wait() const { return std::max(::sigwaitinfo(&blocked_, nullptr), 0); }
+int AwaitedSignals::wait() const { return std::max(::sigwaitinfo(&blocked_, nullptr), 0); }
 
-Checks::Checks(std::string command, unsigned seconds, const BlockedSignals& signals)
+Checks::Checks(std::string command, unsigned seconds, const AwaitedSignals& signals)
     : command_(std::move(command)), seconds_(std::to_string(seconds)), signals_(signals) {}
 
 Checks::~Checks() {

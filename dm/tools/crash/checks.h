@@ -16,13 +16,13 @@ namespace acrn {
 // A command for a shell: each % is the image, and %% is a %.
 std::string with_image(const std::string& command, const std::string& image);
 
-// Signals that would end the process wait, from now on.
-class BlockedSignals {
+// SIGCHLD and the signals that would end the process wait for wait(), from now on.
+class AwaitedSignals {
  public:
-  BlockedSignals();
-  ~BlockedSignals();
-  BlockedSignals(const BlockedSignals&) = delete;
-  BlockedSignals& operator=(const BlockedSignals&) = delete;
+  AwaitedSignals();
+  ~AwaitedSignals();
+  AwaitedSignals(const AwaitedSignals&) = delete;
+  AwaitedSignals& operator=(const AwaitedSignals&) = delete;
 
   const sigset_t& before() const { return before_; }
   // For one of them, or a child that has ended. Which, or 0.
@@ -46,7 +46,7 @@ class Checks {
   };
 
   // `command` is for a shell, with % for the image.
-  Checks(std::string command, unsigned seconds, const BlockedSignals& signals);
+  Checks(std::string command, unsigned seconds, const AwaitedSignals& signals);
   ~Checks();  // ends what runs
   Checks(const Checks&) = delete;
   Checks& operator=(const Checks&) = delete;
@@ -61,7 +61,7 @@ class Checks {
   Result<pid_t> wait_for_child(int& status);
 
   const std::string command_, seconds_;
-  const BlockedSignals& signals_;
+  const AwaitedSignals& signals_;
   int signal_ = 0;  // that wants the process to end
   std::map<pid_t, std::string> running_;
 };

@@ -271,7 +271,7 @@ class CrashRun {
   const StateOptions states_options_;
   const uint64_t total_;
   const unsigned jobs_;
-  BlockedSignals signals_;  // until all else is gone
+  AwaitedSignals signals_;  // until all else is gone
   WorkFolder folder_;
   Checks checks_;
   StateImages images_;

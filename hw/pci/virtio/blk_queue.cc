@@ -480,7 +480,7 @@ void BlkQueue::finish(BlkSlot& slot, uint8_t status, uint32_t written) {
   in_flight_--;
   if (status == VIRTIO_BLK_S_IOERR) counters_.io_errors.add();
   if (status == VIRTIO_BLK_S_UNSUPP) counters_.unsupported.add();
-  completions_.add(slot.kind, slot.times, in_flight_);
+  completions_.add(slot.kind, slot.times, slot.length, in_flight_);
 }
 
 void BlkQueue::batch_done() {

@@ -18,7 +18,9 @@ class CompletionPublisher {
  public:
   using Clock = std::chrono::steady_clock;
 
+  // A group is so many completions, or fewer that have so many bytes: to copy them takes longer than to show them.
   static constexpr unsigned kPublishGroup = 4;
+  static constexpr uint64_t kPublishBytes = 64 << 10;
   // An interrupt costs both sides more than a look at the used index does.
   static constexpr unsigned kInterruptGroup = 16;
 
@@ -33,11 +35,13 @@ class CompletionPublisher {
   // When the driver was shown the last one.
   Clock::time_point published_at() const { return published_at_; }
 
-  // One more chain is on the used ring, of a request of that kind; `in_flight` others are not done.
-  void add(DiskRequestKind kind, const RequestTimes& times, unsigned in_flight) {
+  // One more chain is on the used ring, of a request of that kind and of so many bytes; `in_flight` others are not
+  // done.
+  void add(DiskRequestKind kind, const RequestTimes& times, uint64_t bytes, unsigned in_flight) {
     done_[unpublished_++] = {kind, times};
+    unpublished_bytes_ += bytes;
     uninterrupted_++;
-    if (unpublished_ < kPublishGroup) return;
+    if (unpublished_ < kPublishGroup && unpublished_bytes_ < kPublishBytes) return;
     publish();
     // At the latest when half of what the driver has with us is done: it wakes up while we do the other half.
     if (uninterrupted_ >= std::min(kInterruptGroup, in_flight + ring_.waiting())) interrupt();
@@ -56,6 +60,7 @@ class CompletionPublisher {
     if (trace_ != nullptr) trace_->publish(published_at_, ring_.used_index());
     count_times();
     unpublished_ = 0;
+    unpublished_bytes_ = 0;
   }
   // Those of a group were mostly taken together, and are of one kind.
   void count_times() {
@@ -79,7 +84,8 @@ class CompletionPublisher {
   const unsigned index_;
   VirtioInterruptSink* interrupts_ = nullptr;
   QueueTrace* trace_ = nullptr;
-  unsigned unpublished_ = 0;    // completed, used.idx not moved yet
+  unsigned unpublished_ = 0;  // completed, used.idx not moved yet
+  uint64_t unpublished_bytes_ = 0;
   unsigned uninterrupted_ = 0;  // completed since the driver's wish for an interrupt was looked at
   Clock::time_point published_at_;
   struct Done {

@@ -41,15 +41,16 @@ class TurnPolicy {
   // queues have their turns then; a kick keeps a virtual CPU waiting.
   static constexpr std::chrono::nanoseconds kLongestTurn = std::chrono::microseconds(500);
   static constexpr std::chrono::nanoseconds kLongestKick = std::chrono::microseconds(40);
-  static constexpr unsigned kRingsPerTurn = 2;            // at most, however fast; in a kick half as many more
-  static constexpr uint64_t kKickFlushBytes = 128 << 10;  // since a kick's time is short
+  static constexpr unsigned kRingsPerTurn = 2;  // at most, however fast; in a kick half as many more
+  // Copied together at most, before the clock is looked at.
+  static constexpr uint64_t kKickFlushBytes = 128 << 10, kLoopFlushBytes = 1 << 20;
 
   explicit TurnPolicy(KickMode mode) : mode_(mode) {}
 
   // For a turn that begins at `now` with `waiting` chains in the ring.
   TurnLimits begin(Site site, unsigned waiting, unsigned ring_size, Time now) const {
     unsigned chains = turn_quota(site, ring_size);
-    if (site == Site::kLoop) return {chains, now + 2 * kLongestTurn, UINT64_MAX};
+    if (site == Site::kLoop) return {chains, now + 2 * kLongestTurn, kLoopFlushBytes};
     if (waiting <= chains + chains / 2) chains += chains / 2;  // which empties the ring
     return {chains, now + 2 * kLongestKick, kKickFlushBytes};
   }

@@ -62,7 +62,8 @@ class BlockChannel {
   virtual ~BlockChannel() = default;
   // Starts the requests, in any order relative to each other. Does not block.
   virtual void submit(std::span<BlockRequest* const> batch) = 0;
-  // What has not been started, and would not be soon, is done with ECANCELED, inside this call as inside submit().
+  // What has not been started, and would not be soon, is started now, or done with ECANCELED, inside this call as
+  // inside submit().
   virtual void cancel_waiting() {}
 };
 

@@ -145,6 +145,8 @@ class EventLoop {
   // run here, which saves waking it. For short work that waits for nothing, and ends nothing that lives on the loop.
   // Any thread; takes no lock. An empty lease: the loop is awake, is borrowed already, or does not allow it.
   virtual LoopLease try_borrow() { return {}; }
+  // Whether the calling thread is a borrower. On the loop.
+  virtual bool is_borrowed() const { return false; }
 
   // The same for work that the loop keeps and ends.
   void post(std::function<void()> work) { enqueue(*new OwnTask(std::move(work))); }

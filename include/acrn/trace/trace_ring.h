@@ -13,6 +13,7 @@
 #include "acrn/base/address.h"
 #include "acrn/base/check.h"
 #include "acrn/base/mutex.h"
+#include "acrn/base/round.h"
 #include "acrn/trace/trace_format.h"
 
 namespace acrn {
@@ -43,7 +44,7 @@ class TraceRing {
   // where the record stands until commit(); null: it is lost.
   template <class... Parts>
   TraceRecord* write(TraceRecord record, const Parts&... parts) {
-    const size_t bytes = aligned(sizeof(record) + (size_of(parts) + ... + 0));
+    const size_t bytes = round_up(sizeof(record) + (size_of(parts) + ... + 0), kTraceAlignment);
     if (lost_ != 0 && !write_lost()) [[unlikely]] {
       lost_++;
       return nullptr;
@@ -65,7 +66,6 @@ class TraceRing {
   void commit() { cursors_.written.store(head_, std::memory_order_release); }
 
  private:
-  static constexpr size_t aligned(size_t bytes) { return (bytes + kTraceAlignment - 1) & ~(kTraceAlignment - 1); }
   template <class Part>
   static size_t size_of(const Part&) {
     return sizeof(Part);

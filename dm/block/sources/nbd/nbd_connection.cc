@@ -10,6 +10,7 @@
 
 #include "acrn/base/concat.h"
 #include "acrn/base/log.h"
+#include "acrn/base/round.h"
 #include "dm/base/errno_text.h"
 #include "dm/block/sources/raw_file.h"
 
@@ -326,7 +327,8 @@ void NbdConnection::free_commands() {
 
 // The connection's end, and the search for the next one.
 void NbdConnection::lose() {
-  const bool ours = renewing_ && !is_dead() && !shutting_down_;  // the server has not gone
+  // Ended by us, with nothing in flight: the server has not gone.
+  const bool ours = renewing_ && in_flight_ == 0 && !is_dead() && !shutting_down_;
   // One that comes back only to go again makes nobody wait longer.
   const bool had_answered = answered_since_ || in_flight_ == 0;
   watch_.reset();
@@ -361,8 +363,8 @@ void NbdConnection::on_connected() {
   if (!taken) return;
   next_attempt_ = Clock::now() + kBetweenAttempts;
   Result<NbdHandle>& made = *taken;
-  if (!made && std::exchange(renewed_, false)) export_.writes().note_lost_server();
   const bool same = made && is_the_same(facts_of(made.value().get()));
+  if (!same && std::exchange(renewed_, false)) export_.writes().note_lost_server();  // it has gone all the same
   if (made && !same && !std::exchange(refused_, true)) {
     log(LogLevel::kWarning, concat("virtio-blk ", export_.server().name,
                                    ": the server is back with less than the export had; it is not taken"));

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "acrn/base/round.h"
 #include "dm/block/sources/nbd/nbd_handle.h"
 #include "dm/block/sources/server_requests.h"
 

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "acrn/base/concat.h"
+#include "acrn/base/round.h"
 #include "acrn/virtio/virtio_spec.h"
 
 namespace acrn {

@@ -1,4 +1,4 @@
-#include "dm/block/disk_map.h"
+#include "dm/block/open_disk_map.h"
 
 #include <utility>
 #include <variant>

@@ -36,6 +36,7 @@ class RbdDisk::Channel final : public BlockChannel {
     BlockRequest* request = nullptr;
     int error = 0;
     bool flushing = false;
+    bool lost_before = false;  // writes, when it began
     Slot* next = nullptr;  // that is done
   };
 
@@ -69,6 +70,7 @@ class RbdDisk::Channel final : public BlockChannel {
     free_.pop_back();
     slot.request = &request;
     slot.flushing = false;
+    slot.lost_before = disk_.flush_failed_.load(std::memory_order_acquire);
     call_librbd(slot);
   }
 
@@ -147,11 +149,11 @@ class RbdDisk::Channel final : public BlockChannel {
     sinks.done(request);
   }
 
-  // librbd tells one flush only that it has lost writes (docs/adr/0028).
+  // librbd tells one flush only that it has lost writes (docs/adr/0028). A stable write is at stake in those of its time.
   void note_flush(Slot& slot) {
     if (slot.error != 0) {
       disk_.flush_failed_.store(true, std::memory_order_release);
-    } else if (!slot.flushing && disk_.flush_failed_.load(std::memory_order_acquire)) {
+    } else if (disk_.flush_failed_.load(std::memory_order_acquire) && !(slot.flushing && slot.lost_before)) {
       slot.error = EIO;
     }
   }

@@ -189,6 +189,33 @@ TEST(a_client_that_does_not_speak_the_protocol_is_dropped_alone) {
   EXPECT(still_serves(server));
 }
 
+// Everything is there at once, so that what follows a breach is looked at in the same turn.
+TEST(nothing_is_taken_of_a_client_any_more_that_has_broken_the_protocol) {
+  const Export server;
+  const auto with_magic = [](std::vector<uint8_t> bytes, uint8_t magic) {
+    bytes[0] = magic;
+    return bytes;
+  };
+  const std::vector<uint8_t> too_long = request(Command::kRead, 0, 64 << 20),
+                             no_read = with_magic(request(Command::kRead, 0, 4 << 20), 0xde),
+                             no_write = with_magic(request(Command::kWrite, 0, 512), 0xde);
+  for (const std::vector<uint8_t>& breach : {too_long, no_read, no_write}) {
+    for (int again = 0; again < 20; again++) {
+      UniqueFd socket = server.connect();
+      std::vector<uint8_t> all{0, 0, 0, kFixedNewstyle | kNoZeroes};
+      for (const std::vector<uint8_t>& part :
+           {option(Option::kGo, std::vector<uint8_t>(6)), breach, std::vector<uint8_t>(512, 0xab)}) {
+        all.insert(all.end(), part.begin(), part.end());
+      }
+      put(socket, all);
+      EXPECT(is_dropped(socket));
+    }
+  }
+  UniqueFd socket = client_of(server);
+  EXPECT_EQ(answer_to(socket, request(Command::kRead, 0, 512)), WireError::kNone);
+  EXPECT(get(socket, 512) == std::vector<uint8_t>(512));
+}
+
 TEST(options_are_answered_as_the_protocol_wants) {
   const Export server;
   UniqueFd socket = server.connect();

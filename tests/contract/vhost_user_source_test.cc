@@ -326,6 +326,17 @@ TEST(a_back_end_that_always_writes_nonsense_makes_nobody_wait_for_ever) {
   }
 }
 
+// A request of many commands begins again with each connection.
+TEST(a_back_end_that_answers_one_command_and_goes_makes_nobody_wait_for_ever) {
+  ScriptedBackEnd::Script always = script(Mischief::kAnswersAndHangsUp);
+  always.always = true;
+  const ScriptedBackEnd server(always);
+  const auto backend = open_backend(back_end_options(server.socket(), 1));
+  BlockRig rig(*backend);
+  EXPECT_EQ(rig.run(TestRequest::read(0, 1 << 20)), EIO);
+  EXPECT(server.clients() > 2);
+}
+
 TEST(a_read_that_is_answered_without_its_data_fails_alone) {
   const ScriptedBackEnd server(script(Mischief::kLengthTooShort));
   const auto backend = open_backend(back_end_options(server.socket()));

@@ -242,7 +242,7 @@ bool ScriptedBackEnd::serve_chain(uint16_t head) {
     default: break;
   }
   push(head, length);
-  return true;
+  return mischief != Mischief::kAnswersAndHangsUp;
 }
 
 void ScriptedBackEnd::push(uint32_t id, uint32_t length) {

@@ -32,6 +32,7 @@ class ScriptedBackEnd {
     kBadStatus,
     kNoStatus,  // what is there stays
     kHangsUp,
+    kAnswersAndHangsUp,
   };
   struct Script {
     VirtioBlkConfig config;

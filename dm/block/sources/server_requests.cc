@@ -15,15 +15,18 @@ ServerRequests::Step ServerRequests::next(Server server, const Rules& rules, Sin
     group.done(request);
     return Step::kAnswered;
   };
-  if (server != Server::kUp) {
-    BlockRequest* const request = server == Server::kAwayTooLong ? waiting_.pop() : nullptr;
-    return request != nullptr ? answer(*request, EIO) : Step::kNone;
-  }
+  const auto answer_first = [&](int error) {
+    BlockRequest* const request = waiting_.pop();
+    if (request == nullptr) return Step::kNone;
+    if (again_waiting_ != 0) again_waiting_--, again_--;
+    return answer(*request, error);
+  };
+  if (again_waiting_ != 0 && Clock::now() - again_since_ >= patience_) return answer_first(EIO);
+  if (server != Server::kUp) return server == Server::kAwayTooLong ? answer_first(EIO) : Step::kNone;
   if (unfinished_ != nullptr) return Step::kUnfinished;
-  BlockRequest* const request = free_ops_ != nullptr ? waiting_.pop() : nullptr;
-  if (request == nullptr) return Step::kNone;
-  if (const auto outcome = outcome_at_once(*request, rules)) return answer(*request, *outcome);
-  begin(*request, rules);
+  if (free_ops_ == nullptr || waiting_.empty()) return Step::kNone;
+  if (const auto outcome = outcome_at_once(*waiting_.front(), rules)) return answer_first(*outcome);
+  begin(*waiting_.pop(), rules);
   return Step::kUnfinished;
 }
 
@@ -45,6 +48,8 @@ void ServerRequests::begin(BlockRequest& request, const Rules& rules) {
   op = Op();
   op.request = &request;
   op.number = ++begun_;
+  op.again = again_waiting_ != 0;
+  if (op.again) again_waiting_--;
   unfinished_ = &op;
   if (request.op == BlockOp::kFlush) return;
   op.place = IoVecCursor(request.iov);
@@ -63,6 +68,7 @@ void ServerRequests::finish(Op& op, bool can_flush, SinkGroup& group) {
   if (request.op == BlockOp::kFlush && writes_.lost()) op.error = EIO;
   if (is_write(request) && !request.stable && can_flush) writes_.note_write();
   request.error = op.error;
+  if (op.again) again_--;
   op.request = nullptr;
   op.next_free = std::exchange(free_ops_, &op);
   group.done(request);
@@ -72,10 +78,14 @@ void ServerRequests::begin_again() {
   std::array<Op*, kOps> begun{};
   const auto end = std::transform(ops_.begin(), ops_.end(), begun.begin(), [](Op& op) { return &op; });
   std::sort(begun.begin(), end, [](const Op* a, const Op* b) { return a->number < b->number; });
+  if (again_ == 0) again_since_ = Clock::now();
   RequestFifo requests;
   for (const Op* op : begun) {
-    if (op->request != nullptr) requests.push(*op->request);
+    if (op->request == nullptr) continue;
+    requests.push(*op->request);
+    again_waiting_++;
   }
+  again_ = again_waiting_;
   while (BlockRequest* request = waiting_.pop()) requests.push(*request);
   waiting_ = requests;
   free_all();

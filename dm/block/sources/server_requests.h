@@ -4,6 +4,7 @@
 #pragma once
 
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -36,6 +37,7 @@ class ServerRequests {
     uint64_t covered = 0;             // by its flush, see UnflushedWrites
     unsigned commands = 0;            // in flight
     bool flushed = false;             // there was a command for that
+    bool again = false;               // it had begun before
     int error = 0;
   };
   // Of the disk.
@@ -51,7 +53,11 @@ class ServerRequests {
     kUnfinished  // unfinished() wants a command
   };
 
-  explicit ServerRequests(UnflushedWrites& writes) : writes_(writes) { free_all(); }
+  // `patience`: how long a request is begun again and again before it fails; 0: not once. A server may answer a part of
+  // it each time and then be lost.
+  ServerRequests(UnflushedWrites& writes, std::chrono::seconds patience) : writes_(writes), patience_(patience) {
+    free_all();
+  }
 
   void push(std::span<BlockRequest* const> batch) { incoming_.push(batch); }
   // As SubmitQueue::run().
@@ -74,17 +80,23 @@ class ServerRequests {
   void begin_again();
 
  private:
+  using Clock = std::chrono::steady_clock;
+
   std::optional<int> outcome_at_once(const BlockRequest& request, const Rules& rules) const;
   void begin(BlockRequest& request, const Rules& rules);
   void free_all();
 
   UnflushedWrites& writes_;
+  const std::chrono::seconds patience_;
   std::array<Op, kOps> ops_;
   Op* free_ops_ = nullptr;
   Op* unfinished_ = nullptr;
   uint64_t begun_ = 0;
   SubmitQueue incoming_;
   RequestFifo waiting_;
+  size_t again_waiting_ = 0;         // of those that wait, the first so many had begun before;
+  size_t again_ = 0;                 // they, and those of them that have begun and are not done
+  Clock::time_point again_since_{};  // there are such
 };
 
 }  // namespace acrn

@@ -102,8 +102,9 @@ void Client::work() {
   if (std::exchange(watched_, wanted) != wanted) watch_->set_events(wanted);
 }
 
-// One step. False: there is nothing to take, or no room for it.
+// One step. False: there is nothing to take, or no room for it, or nothing is taken any more.
 bool Client::take() {
+  if (ended_) return false;
   if (negotiation_) return negotiate();
   if (receiving_ != nullptr) return take_payload();
   return take_request();
@@ -131,15 +132,16 @@ bool Client::negotiate() {
 bool Client::take_request() {
   if (!request_) {
     if (!fill(kRequestSize)) return false;
-    request_ = parse_request(consume(kRequestSize));
-    if (request_->magic != kRequestMagic) {
+    const Request request = parse_request(consume(kRequestSize));
+    if (request.magic != kRequestMagic) {
       end("a request that is none");
       return false;
     }
-    if (carries_data(*request_) && request_->length > kMostPayload) {
+    if (carries_data(request) && request.length > kMostPayload) {
       end("more data in a request than it was told of");
       return false;
     }
+    request_ = request;
   }
   if (request_->command == Command::kDisconnect) {
     end("");

@@ -36,7 +36,7 @@ NbdConnection::NbdConnection(NbdExport& what, EventLoop& loop)
     : export_(what),
       loop_(loop),
       bounce_(static_cast<std::byte*>(std::calloc(kCommands, kBounce))),
-      requests_(what.writes()) {
+      requests_(what.writes(), what.server().patience) {
   free_commands();
 }
 

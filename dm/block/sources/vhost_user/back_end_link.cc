@@ -43,13 +43,17 @@ BackEndLink::~BackEndLink() {
 }
 
 void BackEndLink::run() {
-  while (!rest(milliseconds(0))) {
+  for (auto next_attempt = Clock::now(); !rest(milliseconds(0));) {
     if (auto current = connection()) {
       wait_for_end(*current);
       if (!rest(milliseconds(0))) lose(std::move(current));
-    } else if (!server().comes_back || (!renew() && rest(kBetweenAttempts))) {
-      return;
+      continue;
     }
+    // A back end may be there again at once, and gone again as soon.
+    const auto left = std::chrono::ceil<milliseconds>(next_attempt - Clock::now());
+    if (!server().comes_back || rest(std::max(left, milliseconds(0)))) return;
+    next_attempt = Clock::now() + kBetweenAttempts;
+    renew();
   }
 }
 

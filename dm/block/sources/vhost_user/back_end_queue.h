@@ -52,7 +52,7 @@ class BackEndQueue final : private Poller {
   };
 
   BackEndQueue(BackEndLink& link, unsigned index, EventLoop& loop)
-      : link_(link), index_(index), loop_(loop), requests_(link.writes()) {}
+      : link_(link), index_(index), loop_(loop), requests_(link.writes(), link.server().patience) {}
   Result<void> start();
 
   bool poll() override;

@@ -348,6 +348,18 @@ TEST(what_is_no_such_image_is_refused_in_one_line) {
   EXPECT_CONTAINS(refusal(image_options(damaged, ImageFormat::kQcow2)), "L1 table");
 }
 
+// Its reader would compute for minutes, and listen to nobody.
+TEST(an_encrypted_image_that_asks_for_endless_work_is_refused) {
+  const encrypted image;
+  const std::string path = image.dir.path("endless");
+  std::filesystem::copy_file(image.dir.path("disk"), path);
+  std::fstream(path, std::ios::binary | std::ios::in | std::ios::out).seekp(212)
+      << "\xff\xff\xff\xff";  // of its first key
+  BlockOptions options = image_options(path, ImageFormat::kLuks);
+  options.key = image.dir.path("key");
+  EXPECT_CONTAINS(refusal_of_open(options), "rounds of hashing");
+}
+
 TEST(an_encrypted_image_needs_its_passphrase) {
   const encrypted image;
   BlockOptions options = image_options(image.dir.path("disk"), ImageFormat::kLuks);
@@ -355,6 +367,8 @@ TEST(an_encrypted_image_needs_its_passphrase) {
   options.lock = false;
   options.key = image.dir.path("none");
   EXPECT_CONTAINS(refusal_of_open(options), "key=" + options.key + ": No such file or directory");
+  options.key = "/dev/zero";
+  EXPECT_CONTAINS(refusal_of_open(options), "key=/dev/zero: not a regular file");
   options.key = image.dir.path("wrong");
   std::ofstream(options.key) << "another one";
   EXPECT_CONTAINS(refusal_of_open(options), "format=luks: ");

@@ -43,7 +43,7 @@ class Host {
     auto disk = make_ram_disk({.size = FuzzDevice::kDiskSize});
     ACRN_CHECK(disk.ok() && device_->attach(std::move(disk).value(), "fuzz").ok());
     device_->connect(front_end_);
-    session_.emplace(*device_, guest_errors_, memory_, front_end_, 0);
+    session_.emplace(*device_, guest_errors_, memory_, front_end_, refused_, 0);
   }
 
   void message(uint32_t request, uint32_t flags, std::span<const uint8_t> payload, std::vector<UniqueFd> fds) {
@@ -81,7 +81,7 @@ class Host {
   void next_client() {
     session_.reset();
     ACRN_CHECK(memory_.map()->regions().empty());
-    session_.emplace(*device_, guest_errors_, memory_, front_end_, 0);
+    session_.emplace(*device_, guest_errors_, memory_, front_end_, refused_, 0);
   }
 
   InlineLoop& loop() { return loop_; }
@@ -100,6 +100,7 @@ class Host {
 
   GuestMemory memory_{std::make_shared<const MemoryMap>(std::vector<MemoryRegion>())};
   FrontEnd front_end_{2};
+  uint64_t refused_ = 0;
   InlineLoop loop_;
   GuestErrors guest_errors_{"fuzz"};
   std::unique_ptr<VirtioBlk> device_;

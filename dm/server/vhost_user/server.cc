@@ -21,7 +21,7 @@ Result<void> VhostUserServer::serve(VirtioDevice& device, GuestErrors& guest_err
   front_end_ = std::make_unique<FrontEnd>(device.queue_count());
   device.connect(*front_end_);
   const auto make_session = [this, &device, &guest_errors](pid_t process) {
-    return std::make_unique<Session>(device, guest_errors, memory_, *front_end_, process);
+    return std::make_unique<Session>(device, guest_errors, memory_, *front_end_, refused_, process);
   };
   return socket_->serve(path, make_session, std::move(finished));
 }

@@ -39,6 +39,7 @@ class VhostUserServer final : public VirtioServer {
 
   GuestMemory memory_;
   std::unique_ptr<FrontEnd> front_end_;
+  uint64_t refused_ = 0;                        // messages; on the loop of the clients
   const std::unique_ptr<ClientSocket> socket_;  // its sessions use all of that
 };
 

@@ -50,13 +50,14 @@ bool is_aligned(const VringAddress& address) {
 }  // namespace
 
 Session::Session(VirtioDevice& device, GuestErrors& guest_errors, GuestMemory& memory, FrontEnd& front_end,
-                 pid_t client)
+                 uint64_t& refused, pid_t client)
     : device_(device),
       guest_errors_(guest_errors),
       guest_memory_(memory),
       front_end_(front_end),
       memory_(memory, device, client),
-      queues_(device.queue_count()) {}
+      queues_(device.queue_count()),
+      refused_(refused) {}
 
 Session::~Session() {
   device_.reset();

@@ -26,8 +26,10 @@ namespace acrn::vhost_user {
 
 class Session final : public MessageSession {
  public:
-  // All of it outlives the session. The device is as after a reset. `client`: its process, 0 if that is not known.
-  Session(VirtioDevice& device, GuestErrors& guest_errors, GuestMemory& memory, FrontEnd& front_end, pid_t client);
+  // All of it outlives the session. The device is as after a reset. `refused`: messages of all front ends so far that
+  // were. `client`: its process, 0 if that is not known.
+  Session(VirtioDevice& device, GuestErrors& guest_errors, GuestMemory& memory, FrontEnd& front_end, uint64_t& refused,
+          pid_t client);
   // As if the power were gone: the device reset, nothing of the front end's kept.
   ~Session() override;
   Session(const Session&) = delete;
@@ -96,7 +98,7 @@ class Session final : public MessageSession {
   std::vector<Queue> queues_;
   uint64_t features_ = 0;           // accepted, with those of the transport
   uint64_t protocol_features_ = 0;  // accepted
-  uint64_t refused_ = 0;            // messages
+  uint64_t& refused_;               // messages, of others too
   std::string_view end_;            // why the front end is to go
   std::vector<uint8_t> reply_;
   UniqueFd reply_file_;

@@ -19,6 +19,7 @@ using Json = nlohmann::json;
 
 constexpr std::chrono::seconds kPatience{30};
 constexpr size_t kMostBacking = 64;
+constexpr uint64_t kMostRounds = 100'000'000;  // a minute
 
 std::string text_at(const Json& json, const char* key) {
   const auto found = json.find(key);
@@ -65,6 +66,19 @@ Result<void> check_alone(const std::string& file, const Json& about) {
   return {};
 }
 
+// A header says how often a key is hashed, and QEMU does as it says before it listens to anybody.
+Result<void> check_work(const Json& about) {
+  const Json specific = object_at(object_at(about, "format-specific"), "data");
+  uint64_t rounds = number_at(specific, "master-key-iters");
+  if (const auto slots = specific.find("slots"); slots != specific.end()) {
+    for (const Json& slot : *slots) rounds += slot.is_object() ? number_at(slot, "iters") : 0;
+  }
+  if (rounds <= kMostRounds) return {};
+  return unfit(
+      concat("its header asks for ", rounds, " rounds of hashing to open it, and more than ", kMostRounds,
+             " are not done; give it a key slot with fewer (cryptsetup luksChangeKey --pbkdf-force-iterations)"));
+}
+
 // What a file of which that is known is an overlay of.
 Result<std::optional<ImageInfo::Backing>> backing_of(const Json& about, bool follow) {
   const std::string backing = text_at(about, "full-backing-filename");
@@ -101,6 +115,7 @@ Result<ImageInfo> inspect_image(const std::string& path, ImageFormat format, boo
       info.allocated = number_at(about, "actual-size");
     }
     if (const auto alone = check_alone(file.path, about); !alone) return refuse(alone.error());
+    if (const auto work = check_work(about); !work) return refuse(work.error());
     auto next = backing_of(about, follow);
     if (!next) return refuse(next.error());
     if (!next.value()) return info;

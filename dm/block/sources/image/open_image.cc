@@ -16,6 +16,7 @@
 #include "dm/block/sources/byte_lock.h"
 #include "dm/block/sources/image/image_disk.h"
 #include "dm/block/sources/image/image_info.h"
+#include "dm/block/sources/key_file.h"
 #include "dm/block/sources/probe.h"
 
 namespace acrn {
@@ -46,8 +47,8 @@ Result<DiskPlan> plan_image(const BlockOptions& options, const std::string& path
   if (!is_utf8(path)) return misfit(path, "format: for a path in UTF-8; give the file another name");
   if (!options.key.empty()) {
     if (!is_utf8(options.key)) return misfit(path, concat("key=", options.key, ": a path in UTF-8 is needed"));
-    if (::access(options.key.c_str(), R_OK) != 0) {
-      return Error{ErrorKind::kNoInput, concat("virtio-blk ", path, ": key=", options.key, ": ", errno_text(errno))};
+    if (const std::string why = why_no_key_file(options.key); !why.empty()) {
+      return Error{ErrorKind::kNoInput, concat("virtio-blk ", path, ": key=", options.key, ": ", why)};
     }
   }
   auto image = inspect_image(path, options.format, options.follow_backing);

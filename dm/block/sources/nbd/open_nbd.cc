@@ -1,9 +1,13 @@
 #include "dm/block/sources/nbd/open_nbd.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <utility>
 
+#include "acrn/base/concat.h"
 #include "dm/block/disk_plan.h"
+#include "dm/block/sources/key_file.h"
+#include "dm/block/sources/nbd/nbd_files.h"
 #include "dm/block/sources/nbd/nbd_source.h"
 
 namespace acrn {
@@ -14,6 +18,11 @@ struct NbdPlan : DiskPlan {
 };
 
 Result<NbdPlan> plan_nbd(const BlockOptions& options, const std::string& uri) {
+  for (const std::string& file : nbd_files(uri)) {
+    std::error_code missing;  // which is told of when it is wanted
+    if (!std::filesystem::exists(file, missing) || std::filesystem::is_directory(file, missing)) continue;
+    if (const std::string why = why_no_key_file(file); !why.empty()) return misfit(uri, concat(file, ": ", why));
+  }
   const auto found = inspect_nbd(uri);
   if (!found) return found.error();
   if (found.value().size == 0) return misfit(uri, "the export is empty");

@@ -186,10 +186,13 @@ void BackEndLink::detach(Notifier& changed) {
 void BackEndLink::give_up(BackEndConnection& connection, std::string_view why) {
   {
     MutexLock lock(mutex_);
-    if (connection_.get() != &connection) return;
-    if (why_.empty()) why_ = why;
+    if (connection_.get() != &connection || !why_.empty()) return;
+    why_ = why;
   }
   connection.hang_up();
+  if (!place_.share) return;
+  log(LogLevel::kWarning, concat("virtio-blk ", server().name, ": the back end is given up: ", why,
+                                 "; it sees the guest's memory, so requests wait until it has gone"));
 }
 
 }  // namespace acrn

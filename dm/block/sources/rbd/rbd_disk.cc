@@ -37,7 +37,7 @@ class RbdDisk::Channel final : public BlockChannel {
     int error = 0;
     bool flushing = false;
     bool lost_before = false;  // writes, when it began
-    Slot* next = nullptr;  // that is done
+    Slot* next = nullptr;      // that is done
   };
 
   Channel(RbdDisk& disk, EventLoop& loop, unsigned depth) : disk_(disk), loop_(loop), slots_(std::max(depth, 1u)) {
@@ -149,7 +149,8 @@ class RbdDisk::Channel final : public BlockChannel {
     sinks.done(request);
   }
 
-  // librbd tells one flush only that it has lost writes (docs/adr/0028). A stable write is at stake in those of its time.
+  // librbd tells one flush only that it has lost writes (docs/adr/0028). A stable write is at stake in those of its
+  // time.
   void note_flush(Slot& slot) {
     if (slot.error != 0) {
       disk_.flush_failed_.store(true, std::memory_order_release);

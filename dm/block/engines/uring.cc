@@ -292,7 +292,7 @@ void EngineUring::Channel::prepare(Op& op, io_uring_sqe& entry) {
   const BlockRequest& request = *op.request;
   switch (op.step) {
     case Step::kTransfer: return prepare_transfer(op, entry);
-    case Step::kSync: return io_uring_prep_fsync(&entry, file_.flush_fd(), IORING_FSYNC_DATASYNC);
+    case Step::kSync: return io_uring_prep_fsync(&entry, file_.fd(), IORING_FSYNC_DATASYNC);
     case Step::kDiscard: {
       const auto [begin, end] = file_.discardable(request);
       return prepare_fallocate(entry, FALLOC_FL_PUNCH_HOLE, begin, end);
@@ -361,7 +361,7 @@ bool EngineUring::Channel::next_step(Op& op, int res, int& error) {
         if (op.step == Step::kTransfer) op.cursor.advance(moved);
         if (op.done < request.length) return true;
       }
-      // What is cached is synced apart, by the description that is told of all that is lost.
+      // What is cached is synced apart, as a flush is.
       if (op.step == Step::kZeroBytes || file_.writes_to_cache()) return then_sync(op, error);
       if (request.stable) error = file_.note_stable_write(error);
       return false;

@@ -82,10 +82,9 @@ class RawFile {
     uint64_t begin, end;
   };
   Bytes discardable(const BlockRequest& request) const;
-  // Passes on the result (0 or errno) of syncing flush_fd(), or of a synchronous-data write, and remembers a lost sync.
+  // Passes on the result (0 or errno) of syncing fd(), or of a synchronous-data write, and remembers a lost sync.
   int note_flush(int error) { return sync_.note_flush(error); }
   int note_stable_write(int error);
-  int flush_fd() const { return sync_.flush_fd(); }
   // Before and after a kDiscard, or a kWriteZeroes that may unmap.
   void note_removal(const BlockRequest& request) {
     if (mapped_ != nullptr) mapped_->forget(request.offset, request.offset + request.length);

@@ -30,13 +30,11 @@ int sync_data(int fd) {
 
 SyncFiles::SyncFiles(int fd, bool apart) : fd_(fd) {
   if (!apart) return;
-  UniqueFd flush_file = open_again(fd);
   std::array<UniqueFd, kWriters> writers;
   for (UniqueFd& writer : writers) {
     writer = open_again(fd);
     if (!writer) return;
   }
-  flush_file_ = std::move(flush_file);
   writers_ = std::move(writers);
   free_writers_ = (1u << kWriters) - 1;
 }
@@ -75,7 +73,7 @@ int SyncFiles::flush() {
     flushing_ = true;
     const uint64_t covers = asked_;
     lock.unlock();
-    const int error = sync_data(flush_fd());
+    const int error = sync_data(fd_);
     lock.lock();
     flushing_ = false;
     covered_ = covers;

@@ -1,6 +1,7 @@
 // SyncFiles: how what is written to an opened file or block device comes to be on its medium. Linux tells each open
 // file description once that data was lost on the way there, so two requests that share one can take each other's
-// error. Here each has one that nobody else uses meanwhile (docs/adr/0040). Any thread.
+// error. Here each stable write has one that nobody else uses meanwhile, and flushes have `fd` (docs/adr/0040). Any
+// thread.
 #pragma once
 
 #include <sys/types.h>
@@ -18,8 +19,8 @@ class SyncFiles {
  public:
   static constexpr size_t kWriters = 8;  // at a time; more wait for each other
 
-  // `fd` stays open as long as this lives. `apart`: its errors may be told to others, so its file is opened again for
-  // each; where that is refused all share `fd`.
+  // `fd` stays open as long as this lives; nobody else syncs by it. `apart`: its file is opened again for each stable
+  // write at a time; where that is refused they share `fd`, too.
   SyncFiles(int fd, bool apart);
 
   // Returns what write(descriptor) does, the errno of a write that syncs, or 0. Its descriptor has been told of all
@@ -36,18 +37,16 @@ class SyncFiles {
   // 0 when all that was written before is on the medium; or an errno, and EIO ever after: nobody knows what was lost.
   // Calls at the same time share a call of the kernel.
   int flush();
-  // The same for who calls the kernel itself: passes on the errno (or 0) that syncing flush_fd() has returned.
+  // The same for who calls the kernel itself: passes on the errno (or 0) that syncing `fd` has returned.
   int note_flush(int error);
-  int flush_fd() const { return flush_file_ ? flush_file_.fd() : fd_; }
 
  private:
   size_t take_writer();  // kWriters: there are none
   void give_back(size_t writer);
 
   const int fd_;
-  UniqueFd flush_file_;  // none: fd_
-  std::array<UniqueFd, kWriters> writers_;
-  Mutex mutex_;  // leaf
+  std::array<UniqueFd, kWriters> writers_;  // none: they share fd_
+  Mutex mutex_;                             // leaf
   CondVar changed_;
   uint32_t free_writers_ ACRN_GUARDED_BY(mutex_) = 0;  // a bit for each
   bool flushing_ ACRN_GUARDED_BY(mutex_) = false;

@@ -108,7 +108,7 @@ class FaultChannel final : public BlockChannel {
       held_count_++;
     });
   }
-  void cancel_waiting() override { below_->cancel_waiting(); }
+  void cancel_waiting(bool may_start) override { below_->cancel_waiting(may_start); }
 
  private:
   void pass_on(BlockRequest& request) {

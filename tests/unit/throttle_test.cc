@@ -104,23 +104,43 @@ TEST(a_request_larger_than_the_burst_passes_and_is_paid_for_afterwards) {
   EXPECT_EQ(load.passed(), 1u);
 }
 
-TEST(what_passes_without_a_wait_is_owed_and_nothing_does_while_more_than_a_second_s_worth_is) {
+TEST(what_passes_without_a_wait_when_a_disk_stops_is_owed) {
   auto group = group_of(limit(LimitKind::kRequests, 100));
   ThrottledDisk disk(group);
   BlockRequest request;
   request.op = BlockOp::kRead;
-  for (unsigned i = 0; i < 300; i++) {
-    EXPECT(i > 101 || group->may_owe(Time(1s)));
-    group->owe(disk, request);
-  }
-  EXPECT(!group->may_owe(Time(1s)));
-  EXPECT(!group->may_owe(Time(2900ms)));
-  EXPECT(group->may_owe(Time(3100ms)));
+  Time first{}, second{};  // when its queues did so last
+  EXPECT(group->may_owe(disk, first, Time(1s)));
+  for (unsigned i = 0; i < 300; i++) EXPECT(group->owe(disk, request));
+  EXPECT(!group->may_owe(disk, first, Time(1100ms)));
+  EXPECT(group->may_owe(disk, second, Time(1900ms)));  // another queue of the same pause
+  EXPECT(!group->may_owe(disk, second, Time(1900ms)));
+  EXPECT(!group->may_owe(disk, first, Time(3900ms)));
   Load load(group, 1);
-  load.look(Time(3100ms));
+  load.look(Time(3900ms));
   EXPECT_EQ(load.passed(), 0u);
-  group->set({});  // no limit: nothing is owed
-  EXPECT(group->may_owe(Time(3100ms)));
+  EXPECT(group->may_owe(disk, first, Time(5s)));
+  ThrottledDisk other(group);  // is paused with it, perhaps
+  Time others{};
+  EXPECT(group->may_owe(other, others, Time(5s)));
+  unsigned more = 0;
+  while (group->owe(disk, request)) more++;
+  EXPECT(more >= 6000 && more <= 6001);  // a minute's
+}
+
+TEST(a_disk_that_stops_again_and_again_leaves_the_others_their_part) {
+  auto group = group_of(limit(LimitKind::kRequests, 100));
+  ThrottledDisk greedy(group);
+  Load honest(group, 32);
+  BlockRequest request;
+  request.op = BlockOp::kRead;
+  Time owed_at{};
+  for (Time now(1s); now < Time(61s); now += 1ms) {
+    if (now >= honest.next_look()) honest.look(now);
+    if (!group->may_owe(greedy, owed_at, now)) continue;
+    for (unsigned i = 0; i < 128; i++) (void)group->owe(greedy, request);
+  }
+  EXPECT(honest.passed() > 2500);  // of 6000
 }
 
 TEST(a_burst_is_what_was_saved_up_and_no_more) {

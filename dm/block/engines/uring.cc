@@ -68,8 +68,9 @@ class EngineUring::Channel final : public BlockChannel, private Poller {
     Op* next_free = nullptr;
     BlockRequest* request = nullptr;
     Step step = Step::kTransfer;
-    unsigned again = 0;  // times that it was to be tried again
-    uint64_t done = 0;   // bytes of this step
+    unsigned again = 0;   // times that it was to be tried again
+    unsigned losses = 0;  // of the file, when a stable one began
+    uint64_t done = 0;    // bytes of this step
     IoVecCursor cursor;
     std::array<iovec, kCutVectors> scratch;  // the cursor's, or the vectors of all that are joined
     Op* joined = nullptr;                    // transferred with this one: the request behind it, and so on
@@ -214,6 +215,7 @@ void EngineUring::Channel::begin(BlockRequest& request, SinkGroup& group) {
     file_.note_removal(request);
   }
   op.request = &request;
+  if (request.stable) op.losses = file_.losses();
   op.again = 0;
   op.done = 0;
   op.joined = nullptr;
@@ -366,7 +368,9 @@ bool EngineUring::Channel::next_step(Op& op, int res, int& error) {
       if (request.stable) error = file_.note_stable_write(error);
       return false;
     }
-    case Step::kSync: error = file_.note_flush(error); return false;
+    case Step::kSync:
+      error = request.op == BlockOp::kWrite ? file_.note_synced_write(error, op.losses) : file_.note_flush(error);
+      return false;
     case Step::kDiscard:
       file_.note_removal(request);
       if (error == EOPNOTSUPP) error = 0;  // a hint

@@ -84,8 +84,8 @@ class FaultChannel final : public BlockChannel, private BlockSink {
     });
   }
 
-  void cancel_waiting() override {
-    below_->cancel_waiting();
+  void cancel_waiting(bool may_start) override {
+    below_->cancel_waiting(may_start);
     for (auto& [due, request] : std::exchange(delayed_, {})) fail(*request, ECANCELED);
   }
 

@@ -18,7 +18,7 @@ class LentChannel final : public BlockChannel {
   ~LentChannel() override { home_.push_back(std::move(channel_)); }
 
   void submit(std::span<BlockRequest* const> batch) override { channel_->submit(batch); }
-  void cancel_waiting() override { channel_->cancel_waiting(); }
+  void cancel_waiting(bool may_start) override { channel_->cancel_waiting(may_start); }
 
  private:
   Channels& home_;

@@ -34,7 +34,7 @@ class RangeChannel final : public BlockChannel {
     }
     finish_refused();
   }
-  void cancel_waiting() override { below_->cancel_waiting(); }
+  void cancel_waiting(bool may_start) override { below_->cancel_waiting(may_start); }
 
  private:
   bool translate(BlockRequest& request) const {

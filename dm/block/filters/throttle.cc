@@ -14,6 +14,9 @@
 namespace acrn {
 namespace {
 
+// At a time, of what is owed. A request without data counts, too.
+constexpr uint64_t kMostOwed = 1 << 20, kLeastOwed = 4 << 10;  // bytes
+
 // Passes the requests themselves on; only cancelled ones may end here.
 class ThrottleChannel final : public BlockChannel {
  public:
@@ -23,28 +26,21 @@ class ThrottleChannel final : public BlockChannel {
   void submit(std::span<BlockRequest* const> batch) override {
     if (waiting_.empty() && !disk_.group().limited()) [[likely]]
       return below_->submit(batch);
+    if (waiting_.empty()) owing_ = false;
     for (BlockRequest* request : batch) waiting_.push(*request);
     waiting_count_ += batch.size();
+    if (owing_) return;    // its timer runs
     if (passing_) return;  // a sink submits more, which the outer call finds
     pass_on(nullptr);
     disk_.count_delayed(std::min(batch.size(), waiting_count_));
   }
 
-  // A guest that is paused, or whose server is started again, has done nothing wrong, and its requests are carried out.
-  // They are owed, and who owes much already has to do without: a guest could reset its device again and again.
-  void cancel_waiting() override {
-    const bool may_owe = disk_.group().may_owe(std::chrono::steady_clock::now());
-    waiting_count_ = 0;
-    while (BlockRequest* request = waiting_.pop()) {
-      if (may_owe) {
-        disk_.group().owe(disk_, *request);
-        below_->submit({&request, 1});
-      } else {
-        request->error = ECANCELED;
-        request->sink->request_done(*request);
-      }
-    }
-    below_->cancel_waiting();
+  // A guest that a VMM pauses, or whose server is started again, has done nothing wrong, and its requests are carried
+  // out, and owed.
+  void cancel_waiting(bool may_start) override {
+    owing_ = may_start && disk_.group().may_owe(disk_, owed_at_, std::chrono::steady_clock::now());
+    owing_ ? pass_owed(nullptr) : cancel(nullptr);
+    below_->cancel_waiting(may_start);
   }
 
  private:
@@ -69,7 +65,7 @@ class ThrottleChannel final : public BlockChannel {
     if (timer_ == nullptr) {
       auto timer = loop_.make_timer([this] {
         SinkGroup sinks;
-        pass_on(&sinks);
+        owing_ && !waiting_.empty() ? pass_owed(&sinks) : pass_on(&sinks);
         sinks.end();
       });
       if (!timer) return give_up(timer.error());
@@ -78,11 +74,36 @@ class ThrottleChannel final : public BlockChannel {
     timer_->start_once(static_cast<uint64_t>(sleep.count()));
   }
 
+  // So much without a limit; the timer goes on, that others have their turns.
+  void pass_owed(SinkGroup* sinks) {
+    for (uint64_t bytes = 0; bytes < kMostOwed && !waiting_.empty();) {
+      if (!disk_.group().owe(disk_, *waiting_.front())) return cancel(sinks);
+      BlockRequest* const request = take_waiting();
+      bytes += std::max(request->length, kLeastOwed);
+      if (sinks != nullptr) sinks->note(*request->sink);
+      below_->submit({&request, 1});
+    }
+    if (!waiting_.empty()) look_again(std::chrono::nanoseconds(1));
+  }
+
+  void cancel(SinkGroup* sinks) {
+    while (BlockRequest* const request = take_waiting()) {
+      request->error = ECANCELED;
+      if (sinks != nullptr) sinks->note(*request->sink);
+      request->sink->request_done(*request);
+    }
+  }
+
+  BlockRequest* take_waiting() {
+    BlockRequest* const request = waiting_.pop();
+    if (request != nullptr) waiting_count_--;
+    return request;
+  }
+
   // A limit that cannot be held must not become a request that is never done.
   void give_up(const Error& error) {
     log(LogLevel::kWarning, concat(error.message, "; requests pass without a limit"));
-    waiting_count_ = 0;
-    while (BlockRequest* request = waiting_.pop()) below_->submit({&request, 1});
+    while (BlockRequest* request = take_waiting()) below_->submit({&request, 1});
   }
 
   const std::unique_ptr<BlockChannel> below_;
@@ -92,6 +113,8 @@ class ThrottleChannel final : public BlockChannel {
   size_t waiting_count_ = 0;
   std::unique_ptr<Timer> timer_;  // since the first one had to wait
   bool passing_ = false;
+  bool owing_ = false;  // what waits has no limit
+  ThrottleGroup::Time owed_at_{};
 };
 
 class FilterThrottle final : public Filter {

@@ -5,6 +5,11 @@
 #include <utility>
 
 namespace acrn {
+namespace {
+
+constexpr double kLongestOwed = 3600;  // seconds, of one request
+
+}  // namespace
 
 ThrottledDisk::ThrottledDisk(std::shared_ptr<ThrottleGroup> group) : group_(std::move(group)) {
   MutexLock lock(group_->mutex_);
@@ -53,24 +58,33 @@ ThrottleGroup::Duration ThrottleGroup::wait_for(const Costs& costs) const {
   return longest;
 }
 
-void ThrottleGroup::take(ThrottledDisk& disk, const Costs& costs) {
+double ThrottleGroup::take(ThrottledDisk& disk, const Costs& costs) {
   double share = 0;
   for (size_t i = 0; i < costs.size(); i++) {
     buckets_[i].take(costs[i]);
     share = std::max(share, buckets_[i].share(costs[i]));
   }
   disk.time_ += share;
+  return share;
 }
 
-bool ThrottleGroup::may_owe(Time now) {
+bool ThrottleGroup::may_owe(ThrottledDisk& disk, Time& owed_at, Time now) {
   MutexLock lock(mutex_);
-  for (TokenBucket& bucket : buckets_) bucket.refill(now, waited_);
-  return std::none_of(buckets_.begin(), buckets_.end(), [](const TokenBucket& bucket) { return bucket.owes_much(); });
+  if (now >= disk.owes_since_ + kPause || owed_at >= disk.owes_since_) {  // not the same pause
+    const double time = is_waiting(disk, now) ? disk.time_ : std::max(disk.time_, time_);
+    if (now < disk.owes_until_ || time > earliest_other(disk, now) + kLead) return false;
+    disk.owes_since_ = disk.owes_until_ = now;
+  }
+  owed_at = now;
+  return true;
 }
 
-void ThrottleGroup::owe(ThrottledDisk& disk, const BlockRequest& request) {
+bool ThrottleGroup::owe(ThrottledDisk& disk, const BlockRequest& request) {
   MutexLock lock(mutex_);
-  take(disk, costs_of(request));
+  if (disk.owes_until_ - disk.owes_since_ > kLongestDebt) return false;
+  const double seconds = std::min(take(disk, costs_of(request)), kLongestOwed);
+  disk.owes_until_ += std::chrono::duration_cast<Duration>(std::chrono::duration<double>(seconds));
+  return true;
 }
 
 size_t ThrottleGroup::admit(ThrottledDisk& disk, RequestFifo& waiting, std::span<BlockRequest*> passing, Time now,

@@ -46,6 +46,7 @@ class ThrottledDisk {
   // Guarded by the group's lock.
   double time_ = 0;                // seconds' worth that it was given
   TokenBucket::Time waits_until_;  // when it looks again; long ago: it does not wait
+  TokenBucket::Time owes_since_, owes_until_;
 };
 
 class ThrottleGroup {
@@ -64,10 +65,14 @@ class ThrottleGroup {
   // `sleep` is how long until there may be more; else 0.
   size_t admit(ThrottledDisk& disk, RequestFifo& waiting, std::span<BlockRequest*> passing, Time now, Duration& sleep);
 
-  // For what has to pass without a wait: whether it may, which is not so while a second's worth is owed for the last
-  // time; and what passes is owed.
-  bool may_owe(Time now);
-  void owe(ThrottledDisk& disk, const BlockRequest& request);
+  // Whether what waits of one of a disk's queues may pass without a wait, and be owed. `owed_at`: when that queue did
+  // so last, which is noted. All queues may within kPause, as they stop one after the other; then none may before the
+  // time has passed that this was worth, and the others of the group have had theirs: a guest can reset its device
+  // again and again.
+  bool may_owe(ThrottledDisk& disk, Time& owed_at, Time now);
+  // Then for each. False: it must not pass, since more than kLongestDebt is owed.
+  bool owe(ThrottledDisk& disk, const BlockRequest& request);
+  static constexpr Duration kPause = std::chrono::seconds(1), kLongestDebt = std::chrono::seconds(60);
 
   // Sleeps are no shorter, as what comes meanwhile is saved up, and no longer, as limits may change.
   static constexpr Duration kShortestSleep = std::chrono::microseconds(200);
@@ -86,7 +91,8 @@ class ThrottleGroup {
   bool is_waiting(const ThrottledDisk& disk, Time now) const ACRN_REQUIRES(mutex_);
   double earliest_other(const ThrottledDisk& disk, Time now) const ACRN_REQUIRES(mutex_);
   Duration wait_for(const Costs& costs) const ACRN_REQUIRES(mutex_);
-  void take(ThrottledDisk& disk, const Costs& costs) ACRN_REQUIRES(mutex_);
+  // Returns for how many seconds that is the whole rate.
+  double take(ThrottledDisk& disk, const Costs& costs) ACRN_REQUIRES(mutex_);
 
   mutable Mutex mutex_;  // leaf
   DiskLimits limits_ ACRN_GUARDED_BY(mutex_);

@@ -42,8 +42,6 @@ class TokenBucket {
     return std::chrono::ceil<Duration>(std::chrono::duration<double>(std::min(missing / rate_, kLongestWait)));
   }
   void take(double cost) { level_ -= cost; }
-  // More than comes in a second has been taken in advance.
-  bool owes_much() const { return rate_ != 0 && level_ < -rate_; }
   // Which part of a second's worth it is.
   double share(double cost) const { return rate_ == 0 ? 0 : cost / rate_; }
 

@@ -46,8 +46,8 @@ class LogChannel final : public BlockChannel, private BlockSink {
     incoming_.push(batch);
     pump(true);
   }
-  void cancel_waiting() override {
-    below_->cancel_waiting();
+  void cancel_waiting(bool may_start) override {
+    below_->cancel_waiting(may_start);
     while (BlockRequest* const request = waiting_.pop()) {
       request->error = ECANCELED;
       request->sink->request_done(*request);

@@ -108,7 +108,8 @@ std::unique_ptr<BlockBackend> make_engine(const BlockOptions& options, const std
   traits.lock_growth = options.lock && !options.range;
   traits.sector = options.logical_sector;
   traits.map_reads = plan.facts.map == MapMode::kOn;
-  traits.sent = plan.probe.sent;
+  // What was sent is of a file that this process may not open; and a ring does not call execute().
+  traits.reopen = !plan.probe.sent && plan.facts.engine != BlockEngine::kIoUring;
   traits.window = options.range.has_value();
   traits.unlock = plan.unlock;
   if (options.nocache) {

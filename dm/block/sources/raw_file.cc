@@ -73,7 +73,7 @@ RawFile::RawFile(UniqueFd fd, const RawFileTraits& traits)
       traits_(traits),
       size_(traits.info.size),
       // A direct write is told its own error, and nothing of it is left for a flush.
-      sync_(fd_.fd(), !traits.direct && !traits.info.read_only && !traits.sent),
+      sync_(fd_.fd(), traits.reopen && !traits.direct && !traits.info.read_only),
       inline_reads_(InlineReads::kNowait),
       mapped_(traits.map_reads ? std::make_unique<MappedReads>(fd_.fd(), traits.block_device, traits.info.size)
                                : nullptr) {

@@ -28,7 +28,7 @@ struct RawFileTraits {
   bool lock_growth = false;        // every byte served is locked, so those of a grown file must be too
   uint32_t sector = 512;           // bytes: what a new size must be a multiple of
   bool map_reads = false;          // what is in the page cache may be read by a mapping
-  bool sent = false;               // the descriptor came from another process, and its file is not to be opened
+  bool reopen = true;              // its file, for each stable write that execute() carries out at a time
   bool window = false;             // only a part is served, so the size may be any that holds it
   std::optional<ByteLock> unlock;  // at the end, since the descriptor's sender has it too, and its locks
 };
@@ -85,6 +85,9 @@ class RawFile {
   // Passes on the result (0 or errno) of syncing fd(), or of a synchronous-data write, and remembers a lost sync.
   int note_flush(int error) { return sync_.note_flush(error); }
   int note_stable_write(int error);
+  // Of a stable write that was synced by fd() afterwards, see SyncFiles::note_synced_write().
+  int note_synced_write(int error, unsigned losses_before) { return sync_.note_synced_write(error, losses_before); }
+  unsigned losses() { return sync_.losses(); }
   // Before and after a kDiscard, or a kWriteZeroes that may unmap.
   void note_removal(const BlockRequest& request) {
     if (mapped_ != nullptr) mapped_->forget(request.offset, request.offset + request.length);

@@ -18,10 +18,10 @@ ServerRequests::Step ServerRequests::next(Server server, const Rules& rules, Sin
   const auto answer_first = [&](int error) {
     BlockRequest* const request = waiting_.pop();
     if (request == nullptr) return Step::kNone;
-    if (again_waiting_ != 0) again_waiting_--, again_--;
+    if (again_next_ != again_end_) again_next_++;
     return answer(*request, error);
   };
-  if (again_waiting_ != 0 && Clock::now() - again_since_ >= patience_) return answer_first(EIO);
+  if (BlockRequest* const request = overdue_.pop()) return answer(*request, EIO);
   if (server != Server::kUp) return server == Server::kAwayTooLong ? answer_first(EIO) : Step::kNone;
   if (unfinished_ != nullptr) return Step::kUnfinished;
   if (free_ops_ == nullptr || waiting_.empty()) return Step::kNone;
@@ -48,8 +48,7 @@ void ServerRequests::begin(BlockRequest& request, const Rules& rules) {
   op = Op();
   op.request = &request;
   op.number = ++begun_;
-  op.again = again_waiting_ != 0;
-  if (op.again) again_waiting_--;
+  if (again_next_ != again_end_) op.lost_since = again_[again_next_++];
   unfinished_ = &op;
   if (request.op == BlockOp::kFlush) return;
   op.place = IoVecCursor(request.iov);
@@ -68,24 +67,32 @@ void ServerRequests::finish(Op& op, bool can_flush, SinkGroup& group) {
   if (request.op == BlockOp::kFlush && writes_.lost()) op.error = EIO;
   if (is_write(request) && !request.stable && can_flush) writes_.note_write();
   request.error = op.error;
-  if (op.again) again_--;
   op.request = nullptr;
   op.next_free = std::exchange(free_ops_, &op);
   group.done(request);
 }
 
-void ServerRequests::begin_again() {
+void ServerRequests::begin_again(bool lost) {
   std::array<Op*, kOps> begun{};
   const auto end = std::transform(ops_.begin(), ops_.end(), begun.begin(), [](Op& op) { return &op; });
   std::sort(begun.begin(), end, [](const Op* a, const Op* b) { return a->number < b->number; });
-  if (again_ == 0) again_since_ = Clock::now();
   RequestFifo requests;
+  std::array<Clock::time_point, kOps> again{};  // no more than had begun, now or the last time
+  size_t count = 0;
+  const auto now = Clock::now();
+  const auto wait_again = [&](BlockRequest& request, Clock::time_point lost_since) {
+    const bool before = lost_since != Clock::time_point();
+    if (lost && before && now - lost_since >= patience_) return overdue_.push(request);
+    again[count++] = before || !lost ? lost_since : now;
+    requests.push(request);
+  };
   for (const Op* op : begun) {
-    if (op->request == nullptr) continue;
-    requests.push(*op->request);
-    again_waiting_++;
+    if (op->request != nullptr) wait_again(*op->request, op->lost_since);
   }
-  again_ = again_waiting_;
+  for (; again_next_ != again_end_; again_next_++) wait_again(*waiting_.pop(), again_[again_next_]);
+  again_ = again;
+  again_next_ = 0;
+  again_end_ = count;
   while (BlockRequest* request = waiting_.pop()) requests.push(*request);
   waiting_ = requests;
   free_all();

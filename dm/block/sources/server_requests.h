@@ -25,6 +25,7 @@ inline bool is_write(const BlockRequest& request) {
 // On its loop.
 class ServerRequests {
  public:
+  using Clock = std::chrono::steady_clock;
   static constexpr size_t kOps = 64;
 
   // A request that is being carried out, by commands for parts of its bytes, and then perhaps a flush.
@@ -37,7 +38,7 @@ class ServerRequests {
     uint64_t covered = 0;             // by its flush, see UnflushedWrites
     unsigned commands = 0;            // in flight
     bool flushed = false;             // there was a command for that
-    bool again = false;               // it had begun before
+    Clock::time_point lost_since{};   // it had begun before, with a server that was lost then; 0: not so
     int error = 0;
   };
   // Of the disk.
@@ -53,8 +54,8 @@ class ServerRequests {
     kUnfinished  // unfinished() wants a command
   };
 
-  // `patience`: how long a request is begun again and again before it fails; 0: not once. A server may answer a part of
-  // it each time and then be lost.
+  // `patience`: so long a request is begun again after its server was lost. A server may answer a part of it each time,
+  // and then be lost once more.
   ServerRequests(UnflushedWrites& writes, std::chrono::seconds patience) : writes_(writes), patience_(patience) {
     free_all();
   }
@@ -66,7 +67,7 @@ class ServerRequests {
     return incoming_.run(body);
   }
   // Some request that was given before is not on its way yet.
-  bool is_waiting() const { return !waiting_.empty() || unfinished_ != nullptr; }
+  bool is_waiting() const { return !waiting_.empty() || !overdue_.empty() || unfinished_ != nullptr; }
 
   // Looks at what waits.
   Step next(Server server, const Rules& rules, SinkGroup& group);
@@ -76,12 +77,11 @@ class ServerRequests {
   void note_all_made() { unfinished_ = nullptr; }
   // It is answered.
   void finish(Op& op, bool can_flush, SinkGroup& group);
-  // No command will be answered any more: what had begun waits again, before what waits already.
-  void begin_again();
+  // No command will be answered any more: what had begun waits again, before what waits already. `lost`: the server has
+  // gone, and was not left.
+  void begin_again(bool lost);
 
  private:
-  using Clock = std::chrono::steady_clock;
-
   std::optional<int> outcome_at_once(const BlockRequest& request, const Rules& rules) const;
   void begin(BlockRequest& request, const Rules& rules);
   void free_all();
@@ -94,9 +94,10 @@ class ServerRequests {
   uint64_t begun_ = 0;
   SubmitQueue incoming_;
   RequestFifo waiting_;
-  size_t again_waiting_ = 0;         // of those that wait, the first so many had begun before;
-  size_t again_ = 0;                 // they, and those of them that have begun and are not done
-  Clock::time_point again_since_{};  // there are such
+  // Of those that wait, the first had begun before; since when each.
+  std::array<Clock::time_point, kOps> again_{};
+  size_t again_next_ = 0, again_end_ = 0;
+  RequestFifo overdue_;  // will not begin again
 };
 
 }  // namespace acrn

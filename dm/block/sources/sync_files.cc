@@ -77,7 +77,7 @@ int SyncFiles::flush() {
     lock.lock();
     flushing_ = false;
     covered_ = covers;
-    if (lost_ == 0) lost_ = error;
+    note(error);
     changed_.notify_all();
   }
   return lost_;
@@ -85,9 +85,25 @@ int SyncFiles::flush() {
 
 int SyncFiles::note_flush(int error) {
   MutexLock lock(mutex_);
-  if (lost_ != 0) return error != 0 ? error : EIO;
-  lost_ = error;
-  return error;
+  note(error);
+  return error != 0 ? error : lost_ != 0 ? EIO : 0;
+}
+
+int SyncFiles::note_synced_write(int error, unsigned losses_before) {
+  MutexLock lock(mutex_);
+  note(error);
+  return error != 0 ? error : losses_ != losses_before ? EIO : 0;
+}
+
+unsigned SyncFiles::losses() {
+  MutexLock lock(mutex_);
+  return losses_;
+}
+
+void SyncFiles::note(int error) {
+  if (error == 0) return;
+  losses_++;
+  if (lost_ == 0) lost_ = error;
 }
 
 }  // namespace acrn

@@ -39,10 +39,15 @@ class SyncFiles {
   int flush();
   // The same for who calls the kernel itself: passes on the errno (or 0) that syncing `fd` has returned.
   int note_flush(int error);
+  // The same for a write that was synced so. It is at stake in what was lost since it began, when there were so many
+  // losses().
+  int note_synced_write(int error, unsigned losses_before);
+  unsigned losses();
 
  private:
   size_t take_writer();  // kWriters: there are none
   void give_back(size_t writer);
+  void note(int error) ACRN_REQUIRES(mutex_);
 
   const int fd_;
   std::array<UniqueFd, kWriters> writers_;  // none: they share fd_
@@ -51,6 +56,7 @@ class SyncFiles {
   uint32_t free_writers_ ACRN_GUARDED_BY(mutex_) = 0;  // a bit for each
   bool flushing_ ACRN_GUARDED_BY(mutex_) = false;
   uint64_t asked_ ACRN_GUARDED_BY(mutex_) = 0, covered_ ACRN_GUARDED_BY(mutex_) = 0;  // flushes
+  unsigned losses_ ACRN_GUARDED_BY(mutex_) = 0;                                       // errors that were told
   int lost_ ACRN_GUARDED_BY(mutex_) = 0;                                              // the errno that told of it
 };
 

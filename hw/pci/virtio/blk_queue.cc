@@ -162,7 +162,7 @@ void BlkQueue::drain(State phase, std::function<void()> drained) {
   enter(phase);
   drained_ = std::move(drained);
   if (phase == State::kStopping) answer_held();
-  if (channel_ != nullptr) channel_->cancel_waiting();
+  if (channel_ != nullptr) channel_->cancel_waiting(phase == State::kStopping);
   completions_.flush();
   if (in_flight_ == 0) end_drain();  // else batch_done() does it
 }
@@ -436,7 +436,7 @@ void BlkQueue::request_done(BlockRequest& request) {
     if (trace_ != nullptr) trace_->submit(Clock::now(), slot, slot.chain.head(), slot.segment_index());
     BlockRequest* next = &slot;
     channel_->submit({&next, 1});
-    if (draining()) channel_->cancel_waiting();
+    if (draining()) channel_->cancel_waiting(state() == State::kStopping);
     return;
   }
   if (slot.op == BlockOp::kRead) counters_.bytes_read.add(slot.length);

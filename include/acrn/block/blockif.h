@@ -62,9 +62,9 @@ class BlockChannel {
   virtual ~BlockChannel() = default;
   // Starts the requests, in any order relative to each other. Does not block.
   virtual void submit(std::span<BlockRequest* const> batch) = 0;
-  // What has not been started, and would not be soon, is started now, or done with ECANCELED, inside this call as
-  // inside submit().
-  virtual void cancel_waiting() {}
+  // What has not been started, and would not be soon, is done with ECANCELED, inside this call as inside submit(). With
+  // `may_start` what only waits for a limit is started instead, now or soon.
+  virtual void cancel_waiting(bool /*may_start*/) {}
 };
 
 struct BlockInfo {

@@ -334,7 +334,7 @@ void NbdConnection::lose() {
   watch_.reset();
   socket_.reset();
   handle_.reset();
-  requests_.begin_again();
+  requests_.begin_again(!ours);
   free_commands();
 
   const auto now = Clock::now();

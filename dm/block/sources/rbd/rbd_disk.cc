@@ -36,8 +36,8 @@ class RbdDisk::Channel final : public BlockChannel {
     BlockRequest* request = nullptr;
     int error = 0;
     bool flushing = false;
-    bool lost_before = false;  // writes, when it began
-    Slot* next = nullptr;      // that is done
+    unsigned losses = 0;   // when it began
+    Slot* next = nullptr;  // that is done
   };
 
   Channel(RbdDisk& disk, EventLoop& loop, unsigned depth) : disk_(disk), loop_(loop), slots_(std::max(depth, 1u)) {
@@ -70,7 +70,7 @@ class RbdDisk::Channel final : public BlockChannel {
     free_.pop_back();
     slot.request = &request;
     slot.flushing = false;
-    slot.lost_before = disk_.flush_failed_.load(std::memory_order_acquire);
+    slot.losses = disk_.losses_.load(std::memory_order_acquire);
     call_librbd(slot);
   }
 
@@ -108,9 +108,13 @@ class RbdDisk::Channel final : public BlockChannel {
     return rbd_aio_flush(image, completion);
   }
 
+  static bool is_flush(const Slot& slot) { return slot.flushing || slot.request->op == BlockOp::kFlush; }
+
   // Any thread. A loop that sleeps need not be woken: this thread borrows it.
   void done(Slot& slot, int error) {
     slot.error = error;
+    // At once: the loop may look at others first that were done later.
+    if (error != 0 && is_flush(slot)) disk_.losses_.fetch_add(1, std::memory_order_release);
     if (const LoopLease lease = announce(slot)) deliver();
   }
 
@@ -142,7 +146,7 @@ class RbdDisk::Channel final : public BlockChannel {
       call_librbd(slot);
       return;
     }
-    if (slot.flushing || request.op == BlockOp::kFlush) note_flush(slot);
+    if (is_flush(slot)) doubt(slot);
     request.error = slot.error;
     free_.push_back(&slot);
     if (BlockRequest* const next = waiting_.pop()) start(*next);  // before what the sink may submit
@@ -151,12 +155,9 @@ class RbdDisk::Channel final : public BlockChannel {
 
   // librbd tells one flush only that it has lost writes (docs/adr/0028). A stable write is at stake in those of its
   // time.
-  void note_flush(Slot& slot) {
-    if (slot.error != 0) {
-      disk_.flush_failed_.store(true, std::memory_order_release);
-    } else if (disk_.flush_failed_.load(std::memory_order_acquire) && !(slot.flushing && slot.lost_before)) {
-      slot.error = EIO;
-    }
+  void doubt(Slot& slot) const {
+    const unsigned known = slot.flushing ? slot.losses : 0;
+    if (slot.error == 0 && disk_.losses_.load(std::memory_order_acquire) != known) slot.error = EIO;
   }
 
   RbdDisk& disk_;

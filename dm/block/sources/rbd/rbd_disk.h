@@ -30,8 +30,8 @@ class RbdDisk final : public BlockBackend {
   const std::unique_ptr<RbdImage> image_;
   const BlockInfo info_;
   std::atomic<uint64_t> size_;
-  std::atomic<bool> flush_failed_{false};  // from then on every flush does
-  std::unique_ptr<RbdWatch> watch_;        // ends before the image
+  std::atomic<unsigned> losses_{0};  // flushes that failed; from the first on every one does
+  std::unique_ptr<RbdWatch> watch_;  // ends before the image
 };
 
 }  // namespace acrn

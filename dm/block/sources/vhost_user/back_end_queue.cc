@@ -120,7 +120,7 @@ void BackEndQueue::let_go() {
   call_watch_.reset();
   ring_ = nullptr;
   connection_.reset();
-  requests_.begin_again();
+  requests_.begin_again(true);
   free_commands();
 }
 

@@ -215,7 +215,7 @@ void EngineUring::Channel::begin(BlockRequest& request, SinkGroup& group) {
     file_.note_removal(request);
   }
   op.request = &request;
-  if (request.stable) op.losses = file_.losses();
+  if (request.stable && file_.writes_to_cache()) op.losses = file_.losses();  // which syncs apart
   op.again = 0;
   op.done = 0;
   op.joined = nullptr;

@@ -1,16 +1,13 @@
 #include "dm/block/sources/image/open_image.h"
 
 #include <sys/stat.h>
-#include <unistd.h>
 
-#include <cerrno>
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <utility>
 
 #include "acrn/base/concat.h"
 #include "acrn/base/log.h"
-#include "dm/base/errno_text.h"
 #include "dm/base/landlock.h"
 #include "dm/block/disk_plan.h"
 #include "dm/block/sources/byte_lock.h"

@@ -20,6 +20,8 @@ namespace {
 
 // How many rounds of a loop that is busy or polls there are for each look at what only the kernel tells of.
 constexpr unsigned kRoundsPerLook = 32;
+// How often a borrower does the short work that came meanwhile. It may be a virtual CPU.
+constexpr unsigned kMostCalls = 2;
 
 }  // namespace
 
@@ -32,7 +34,7 @@ Result<std::unique_ptr<EpollLoop>> EpollLoop::create(const std::string& name, co
   if (!loop->epoll_.open()) {
     return Error{ErrorKind::kInternal, concat("event loop ", name, ": epoll_create1: ", errno_text(errno))};
   }
-  auto notifier = loop->make_notifier([raw = loop.get()] { raw->run_posted(); });
+  auto notifier = loop->make([raw = loop.get()] { raw->run_posted(); }, Work::kAny);
   if (!notifier) return notifier.error();
   loop->posted_notifier_ = std::move(notifier).value();
   if (options.start_late && cpus.empty()) {
@@ -83,15 +85,21 @@ void EpollLoop::enqueue(LoopTask& task) {
 }
 
 void EpollLoop::return_loop() {
-  owner_.end_borrow();
+  end_borrow();
   if (!started_) run_without_thread();
+}
+
+void EpollLoop::end_borrow() {
+  for (unsigned calls = 0; !owner_.end_borrow(); calls++) {
+    started_&& calls < kMostCalls ? void(short_work_.run_all()) : posted_notifier_->wake();
+  }
 }
 
 // What others post meanwhile is left to the one that has the loop, which looks once more when it no longer has it.
 void EpollLoop::run_without_thread() {
   while (has_posted() && owner_.try_borrow()) {
     run_posted();
-    owner_.end_borrow();
+    end_borrow();
   }
 }
 
@@ -101,13 +109,26 @@ bool EpollLoop::has_posted() {
 }
 
 Result<std::unique_ptr<Notifier>> EpollLoop::make_notifier(std::function<void()> handler) {
+  auto made = make(std::move(handler), Work::kAny);
+  if (!made) return made.error();
+  return std::unique_ptr<Notifier>(std::move(made).value());
+}
+
+Result<std::unique_ptr<Notifier>> EpollLoop::make_short_notifier(std::function<void()> handler) {
+  auto made = make(std::move(handler), Work::kShort);
+  if (!made) return made.error();
+  return std::unique_ptr<Notifier>(std::move(made).value());
+}
+
+Result<std::unique_ptr<EpollNotifier>> EpollLoop::make(std::function<void()> handler, Work work) {
   UniqueFd event(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!event) return Error{ErrorKind::kInternal, concat("event loop: eventfd: ", errno_text(errno))};
-  auto notifier = std::make_unique<EpollNotifier>(owner_, epoll_, notified_, std::move(event), std::move(handler));
+  auto notifier = std::make_unique<EpollNotifier>(owner_, epoll_, work == Work::kShort ? short_work_ : notified_, work,
+                                                  std::move(event), std::move(handler));
   if (!notifier->add_to_set()) {
     return Error{ErrorKind::kInternal, concat("event loop: epoll_ctl: ", errno_text(errno))};
   }
-  return std::unique_ptr<Notifier>(std::move(notifier));
+  return notifier;
 }
 
 Result<std::unique_ptr<Timer>> EpollLoop::make_timer(std::function<void()> handler) {
@@ -136,9 +157,9 @@ void EpollLoop::remove_poller(Poller& poller) { std::erase(pollers_, &poller); }
 void EpollLoop::serve() {
   owner_.start();
   for (unsigned round = 1; !stopping_; round++) {
-    const bool notified = notified_.run_all(), polled = run_pollers();
+    const bool any = notified_.run_all(), any_short = short_work_.run_all(), polled = run_pollers();
     if (round % kRoundsPerLook == 0) epoll_.run(epoll_.wait(0));
-    if (!notified && !polled && !poll_for_a_while() && may_sleep()) sleep();
+    if (!any && !any_short && !polled && !poll_for_a_while() && may_sleep()) sleep();
   }
   while (run_posted()) {
   }
@@ -158,7 +179,7 @@ bool EpollLoop::poll_for_a_while() {
   idle_since_ = Clock::now();
   const auto end = *idle_since_ + poll_window_.length();
   for (unsigned round = 1; any_wants_polling() && Clock::now() < end; round++) {
-    if (notified_.seems_to_have_entries() || run_pollers()) return true;
+    if (notified_.seems_to_have_entries() || short_work_.seems_to_have_entries() || run_pollers()) return true;
     if (const int count = round % kRoundsPerLook == 0 ? epoll_.wait(0) : 0; count > 0) {
       epoll_.run(count);
       return true;
@@ -175,7 +196,7 @@ bool EpollLoop::any_wants_polling() const {
 // The last look for work. Whatever comes after it wakes the loop. False: there is something to do.
 bool EpollLoop::may_sleep() {
   owner_.announce_sleep();
-  bool found = notified_.has_entries();
+  bool found = notified_.has_entries() || short_work_.has_entries();
   for (Poller* poller : pollers_) found |= poller->prepare_sleep() && poller->poll();
   if (found) owner_.stay_awake();
   return !found;

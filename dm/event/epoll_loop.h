@@ -19,6 +19,7 @@
 #include "acrn/base/result.h"
 #include "acrn/event/event_loop.h"
 #include "dm/base/thread.h"
+#include "dm/event/epoll_notifier.h"
 #include "dm/event/epoll_set.h"
 #include "dm/event/epoll_watch.h"
 #include "dm/event/loop_owner.h"
@@ -46,6 +47,7 @@ class EpollLoop final : public EventLoop {
   Result<void> start() override;
   void enqueue(LoopTask& task) override;
   Result<std::unique_ptr<Notifier>> make_notifier(std::function<void()> handler) override;
+  Result<std::unique_ptr<Notifier>> make_short_notifier(std::function<void()> handler) override;
   Result<std::unique_ptr<Timer>> make_timer(std::function<void()> handler) override;
   std::unique_ptr<FdWatch> watch(int fd, uint32_t events, std::function<void(uint32_t)> handler) override;
   LoopLease try_borrow() override;
@@ -59,7 +61,9 @@ class EpollLoop final : public EventLoop {
   EpollLoop(const std::string& name, const LoopOptions& options)
       : name_(name), kind_(options.kind), allow_borrow_(options.allow_borrow), poll_window_(options.longest_poll) {}
   Result<void> start_thread(Thread::Inherit inherit);
+  Result<std::unique_ptr<EpollNotifier>> make(std::function<void()> handler, Work work);
   void return_loop() override;
+  void end_borrow();
   void run_without_thread();
   void serve();
   bool run_pollers();
@@ -74,12 +78,12 @@ class EpollLoop final : public EventLoop {
   const Thread::Kind kind_;
   const bool allow_borrow_;
   LoopOwner owner_;
-  NotifierQueue notified_;
+  NotifierQueue notified_, short_work_;
   EpollSet epoll_{owner_};
   std::vector<Poller*> pollers_;
   PollWindow poll_window_;
   std::optional<Clock::time_point> idle_since_;  // since a poll that found nothing began
-  std::unique_ptr<Notifier> posted_notifier_;
+  std::unique_ptr<EpollNotifier> posted_notifier_;
   Mutex mutex_;  // leaf; held while the thread is started
   LoopTasks posted_ ACRN_GUARDED_BY(mutex_);
   std::atomic<bool> started_{false};  // there is a thread, or will be in a moment

@@ -17,9 +17,9 @@ namespace acrn {
 
 class EpollNotifier final : public Notifier, private EpollSet::Source {
  public:
-  EpollNotifier(const LoopOwner& owner, EpollSet& set, NotifierQueue& queue, UniqueFd event,
+  EpollNotifier(LoopOwner& owner, EpollSet& set, NotifierQueue& queue, Work work, UniqueFd event,
                 std::function<void()> handler)
-      : Source(set), owner_(owner), queue_(queue), event_(std::move(event)), entry_(std::move(handler)) {}
+      : Source(set), owner_(owner), queue_(queue), work_(work), event_(std::move(event)), entry_(std::move(handler)) {}
   ~EpollNotifier() override {
     remove(event_.fd());
     queue_.remove(entry_);
@@ -28,7 +28,10 @@ class EpollNotifier final : public Notifier, private EpollSet::Source {
   // False, with errno: epoll does not take the eventfd.
   bool add_to_set() { return add(event_.fd(), EPOLLIN | EPOLLET); }
   void notify() override {
-    if (!queue_.push(entry_) || !owner_.has_to_be_woken()) return;
+    if (queue_.push(entry_) && owner_.announce_work(work_)) wake();
+  }
+  // Any thread. The loop's thread does not sleep on, and runs what is queued.
+  void wake() {
     const uint64_t one = 1;
     // The counter cannot overflow in our lifetime, and then the eventfd is readable anyway.
     [[maybe_unused]] const ssize_t written = ::write(event_.fd(), &one, sizeof(one));
@@ -41,8 +44,9 @@ class EpollNotifier final : public Notifier, private EpollSet::Source {
     if (!entry_.is_queued()) entry_.run();
   }
 
-  const LoopOwner& owner_;
+  LoopOwner& owner_;
   NotifierQueue& queue_;
+  const Work work_;
   UniqueFd event_;  // edge-triggered: it is never read, and its counter only grows
   NotifierQueue::Entry entry_;
 };

@@ -8,29 +8,42 @@
 //   kFallingAsleep  sleep --------> kAsleep            it found nothing
 //   kAsleep ------- try_borrow ---> kBorrowed          another thread is the loop,
 //   kBorrowed ---- end_borrow ----> kAsleep            and no longer is
+//   kBorrowed ---- announce_work -> kCalled            short work came, which the borrower does before it goes:
+//   kCalled ------ end_borrow ----> kBorrowed          it is told so, and ends once more when that is done
 //   kAsleep ------- wake ---------> kAwake
 //   kBorrowed ----- wake ---------> kWaking            the loop's thread is up and waits for the borrower,
-//   kWaking ------ end_borrow ----> kAwake             which ends the wait
+//   kCalled ------- wake ---------> kWaking            does what that one has not begun,
+//   kWaking ------ end_borrow ----> kAwake             and need not wait any longer
 //   kAwake -------- stop ---------> kStopped           the loop's thread ends
 #pragma once
 
 #include <atomic>
+#include <cstdint>
 #include <utility>
 
 #include "acrn/base/check.h"
 
 namespace acrn {
 
+// What a notification is for: short work may be done by a borrower (EventLoop::make_short_notifier).
+enum class Work : uint8_t { kAny, kShort };
+
 class LoopOwner {
  public:
   // Any thread. Whether the calling thread is the loop.
   bool is_current() const { return current_ == this; }
-  // Any thread. Whether a notification has to wake the loop's thread. This load, and the store of the notification
-  // before it, pair with announce_sleep() and the look at the queue after it: sequentially consistent all, so either
-  // this sees the sleep, or the loop sees the notification.
-  bool has_to_be_woken() const {
-    const State state = state_.load();
-    return state == State::kFallingAsleep || state == State::kAsleep || state == State::kBorrowed;
+  // Any thread, after it has queued work. True: the loop's thread has to be woken for it. False: somebody who is awake
+  // will look at the queue. This load, and the store of the work before it, pair with announce_sleep() and the look at
+  // the queue after it, and with end_borrow() that returns false and the look after that: sequentially consistent all,
+  // so either this sees the state, or the other one sees the work. What a borrower itself announces is for the thread.
+  bool announce_work(Work work) {
+    State seen = state_.load();
+    if (work == Work::kShort && !is_current()) {
+      while (seen == State::kBorrowed && !state_.compare_exchange_weak(seen, State::kCalled)) {
+      }
+      if (seen == State::kBorrowed || seen == State::kCalled) return false;
+    }
+    return seen != State::kStopped && seen != State::kAwake && seen != State::kWaking;
   }
   // Any thread. Whether the caller may end what lives on the loop.
   bool is_current_or_stopped() const {
@@ -51,10 +64,10 @@ class LoopOwner {
   // Waits for a borrower. No other begins while it waits.
   void wake() {
     State seen = State::kAsleep;
-    while (!state_.compare_exchange_weak(seen, seen == State::kBorrowed ? State::kWaking : State::kAwake,
+    while (!state_.compare_exchange_weak(seen, seen == State::kAsleep ? State::kAwake : State::kWaking,
                                          std::memory_order_acquire)) {
     }
-    if (seen == State::kBorrowed) state_.wait(State::kWaking, std::memory_order_acquire);
+    if (seen != State::kAsleep) state_.wait(State::kWaking, std::memory_order_acquire);
   }
 
   // Any other thread. False: the loop is not asleep, or is borrowed already. Takes no lock and does not wait.
@@ -70,22 +83,26 @@ class LoopOwner {
   // The thread that is the loop: whether it has borrowed it.
   bool is_borrowed() const {
     const State state = state_.load(std::memory_order_relaxed);
-    return state == State::kBorrowed || state == State::kWaking;
+    return state == State::kBorrowed || state == State::kCalled || state == State::kWaking;
   }
-  // The thread that has borrowed the loop.
-  void end_borrow() {
-    current_ = previous_loop_;
+  // The thread that has borrowed the loop. False: it still has, and short work came. Otherwise nothing of the loop is
+  // touched any more.
+  bool end_borrow() {
+    const LoopOwner* const previous = previous_loop_;
     State seen = State::kBorrowed;
-    if (state_.compare_exchange_strong(seen, State::kAsleep, std::memory_order_release, std::memory_order_relaxed))
-      return;
-    // Not a plain store: notify_one() looks for sleepers by a load, which could overtake it.
-    state_.exchange(State::kAwake);
-    state_.notify_one();
+    if (!state_.compare_exchange_strong(seen, State::kAsleep, std::memory_order_release, std::memory_order_relaxed)) {
+      if (seen == State::kCalled && state_.compare_exchange_strong(seen, State::kBorrowed)) return false;
+      // Not a plain store: notify_one() looks for sleepers by a load, which could overtake it.
+      state_.exchange(State::kAwake);
+      state_.notify_one();
+    }
+    current_ = previous;
+    return true;
   }
 
  private:
   // As wide as a futex, so that a wait for it needs nothing else.
-  enum class State : int { kStopped, kAwake, kFallingAsleep, kAsleep, kBorrowed, kWaking };
+  enum class State : int { kStopped, kAwake, kFallingAsleep, kAsleep, kBorrowed, kCalled, kWaking };
 
   // The loop that the calling thread is.
   static inline constinit thread_local const LoopOwner* current_ = nullptr;

@@ -53,9 +53,11 @@ loop $no_lost_wake_up -DBROKEN_LOOK_FIRST
 loop $no_lost_wake_up -DBROKEN_PUSH_LATE
 loop $no_lost_wake_up -DBROKEN_BORROWED_IS_AWAKE
 loop $no_lost_wake_up -DBROKEN_FLAG_AFTER_HANDLER
+loop $no_lost_wake_up -DBROKEN_BORROWER_CALLS_ITSELF
+loop $no_lost_wake_up -DBROKEN_LOOK_BEFORE_THE_CALL_IS_TAKEN
 loop $one_owner -DBROKEN_WAKE_WITHOUT_WAIT
 loop $one_owner -DBROKEN_BORROW_IN_TWO_STEPS
-loop $one_owner -DBROKEN_GIVE_BACK_UNSEEN
+loop $no_lost_wake_up -DBROKEN_GIVE_BACK_UNSEEN
 kicks holds
 kicks holds -DEVENT_IDX
 kicks holds -DPOLLING

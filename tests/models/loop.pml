@@ -1,7 +1,8 @@
 /* Who is a loop: LoopOwner, NotifierQueue and EpollLoop (dm/event). Checked by tests/arch/models_test.sh.
  *
  * One loop, notifiers that two threads notify, an eventfd that the kernel writes by itself (ioeventfd), and two threads
- * that serve their work themselves if they can borrow the loop, and notify it otherwise. Every atomic operation of the
+ * that serve their work themselves if they can borrow the loop, and notify it otherwise. Notifier 1 is for short work: a
+ * borrower does what is told it by others, or wakes the loop's thread for it. Every atomic operation of the
  * code is one step here. Steps are sequentially consistent, as the operations that need it are in the code; the variants
  * BROKEN_LOOK_FIRST and BROKEN_PUSH_LATE do what a weaker order would allow.
  *
@@ -12,35 +13,47 @@
 
 #define NOTIFIERS 2
 
-mtype = {Awake, FallingAsleep, Asleep, Borrowed, Waking};
+mtype = {Awake, FallingAsleep, Asleep, Borrowed, Called, Waking};
 mtype state = Awake;         /* LoopOwner::state_ */
 bool queued[NOTIFIERS];      /* NotifierQueue::Entry::queued_ */
 bool on_stack[NOTIFIERS];    /* NotifierQueue::stack_; its order does not matter here */
 bool readable[NOTIFIERS];    /* the eventfd was written, and epoll_wait has not told of it yet */
+bool woken;                  /* the same of an eventfd whose handler has nothing to do: EpollNotifier::wake() */
 bool work[NOTIFIERS];        /* what a handler looks for */
 byte owners = 1;             /* threads that are the loop */
 
-#define has_to_be_woken (state == FallingAsleep || state == Asleep BORROWED_TOO)
+/* LoopOwner::announce_work(); `mine`: by the borrower */
+inline announce(n, mine) {
+  if
 #ifdef BROKEN_BORROWED_IS_AWAKE
-#define BORROWED_TOO
+  :: atomic { state == Borrowed || state == Called -> wake_it = false }
 #else
-#define BORROWED_TOO || state == Borrowed
+#ifdef BROKEN_BORROWER_CALLS_ITSELF
+  :: atomic { n == 1 && state == Borrowed -> wake_it = false }
 #endif
+  :: atomic { n == 1 && !mine && state == Borrowed -> state = Called; wake_it = false }
+  :: atomic { n == 1 && !mine && state == Called -> wake_it = false }
+  :: atomic { (n == 0 || mine) && (state == Borrowed || state == Called) -> wake_it = true }
+#endif
+  :: atomic { state == FallingAsleep || state == Asleep -> wake_it = true }
+  :: atomic { state == Awake || state == Waking -> wake_it = false }
+  fi
+}
 
 inline become_owner() { d_step { owners++; assert(owners == 1) } }
 
 /* EpollNotifier::notify(), NotifierQueue::push() */
-inline notify(n) {
+inline notify(n, mine) {
   atomic { was_queued = queued[n]; queued[n] = true }
   if
   :: was_queued
   :: else ->
 #ifdef BROKEN_PUSH_LATE
-     wake_it = has_to_be_woken;
+     announce(n, mine);
      on_stack[n] = true;
 #else
      on_stack[n] = true;
-     wake_it = has_to_be_woken;
+     announce(n, mine);
 #endif
      if
      :: wake_it -> readable[n] = true
@@ -109,8 +122,9 @@ active proctype Loop() {
            atomic { owners--; state = Asleep }          /* LoopOwner::sleep() */
 end_asleep:
            atomic {                                     /* epoll_wait */
-             (readable[0] || readable[1]) ->
+             (readable[0] || readable[1] || woken) ->
              d_step {
+               woken = false;
                ready[0] = readable[0]; ready[1] = readable[1];
                readable[0] = false; readable[1] = false
              }
@@ -119,10 +133,10 @@ end_asleep:
            :: atomic { state == Asleep -> state = Awake }
               break
 #ifdef BROKEN_WAKE_WITHOUT_WAIT
-           :: atomic { state == Borrowed -> state = Awake }
+           :: atomic { state == Borrowed || state == Called -> state = Awake }
               break
 #else
-           :: atomic { state == Borrowed -> state = Waking }
+           :: atomic { state == Borrowed || state == Called -> state = Waking }
               state != Waking;
               break
 #endif
@@ -139,8 +153,10 @@ end_asleep:
 /* A thread that has work for the loop and notifies it. */
 active proctype Notifier() {
   bool was_queued, wake_it;
-  work[0] = true;
-  notify(0)
+  if
+  :: work[0] = true; notify(0, false)
+  :: work[1] = true; notify(1, false)
+  fi
 }
 
 /* The kernel, for a kick by ioeventfd. */
@@ -152,7 +168,7 @@ active proctype Ioeventfd() {
 /* BlkQueue::kick() and the pool's announce(): LoopOwner::try_borrow(), the work, maybe a notification for the loop's own
  * thread, LoopOwner::end_borrow(). */
 active [2] proctype Borrower() {
-  bool was_queued, wake_it, borrowed;
+  bool was_queued, wake_it, borrowed, running[NOTIFIERS];
   work[1] = true;
   if
 #ifdef BROKEN_BORROW_IN_TWO_STEPS
@@ -167,23 +183,39 @@ active [2] proctype Borrower() {
      become_owner();
      if
      :: handle(1)
-     :: notify(1)            /* what it does not want to do itself */
+     :: notify(1, true)      /* what it does not want to do itself */
      fi;
 #ifdef BROKEN_GIVE_BACK_UNSEEN
      atomic { owners--; state = Asleep }
 #else
-     atomic {
-       owners--;
-       if
-       :: state == Borrowed -> state = Asleep
-       :: state == Waking -> state = Awake
+     do                      /* EpollLoop::end_borrow() */
+     :: atomic { state == Borrowed -> owners--; state = Asleep }
+        break
+     :: atomic { state == Waking -> owners--; state = Awake }
+        break
 #ifdef BROKEN_WAKE_WITHOUT_WAIT
-       :: state != Borrowed && state != Waking
+     :: atomic { state != Borrowed && state != Called && state != Waking -> owners-- }
+        break
 #endif
-       fi
-     }
+#ifdef BROKEN_LOOK_BEFORE_THE_CALL_IS_TAKEN
+     :: state == Called ->
+        atomic { running[1] = on_stack[1]; on_stack[1] = false }
+        serve_entry(1);
+        if
+        :: atomic { state == Called -> state = Borrowed }
+        :: state != Called
+        fi
+#else
+     :: atomic { state == Called -> state = Borrowed }
+        if
+        :: atomic { running[1] = on_stack[1]; on_stack[1] = false }
+           serve_entry(1)
+        :: woken = true         /* it has done enough: the loop's thread is woken for the rest */
+        fi
 #endif
-  :: else -> notify(1)
+     od
+#endif
+  :: else -> notify(1, false)
   fi
 }
 

@@ -422,7 +422,12 @@ TEST(a_loop_is_borrowed_by_one_thread_at_a_time) {
     work();
     runs++;
   });
-  EXPECT(notifier.ok());
+  std::atomic<unsigned> told{0}, done{0};
+  auto short_notifier = loop->make_short_notifier([&] {
+    work();
+    done = told.load();
+  });
+  EXPECT(notifier.ok() && short_notifier.ok());
   const auto try_often = [&] {
     for (unsigned i = 0; i < 20'000; i++) {
       if (const LoopLease lease = loop->try_borrow()) {
@@ -430,15 +435,20 @@ TEST(a_loop_is_borrowed_by_one_thread_at_a_time) {
         leases++;
       }
       if (i % 100 == 0) notifier.value()->notify();
+      told++;
+      short_notifier.value()->notify();
     }
   };
   std::thread one(try_often), other(try_often);
   one.join();
   other.join();
   EXPECT(!two);
-  { EXPECT(borrow(*loop)); }
+  EXPECT(wait_until([&] { return done == told; }));
   EXPECT(leases + runs > 0);
-  loop->run([&] { notifier.value().reset(); });
+  loop->run([&] {
+    notifier.value().reset();
+    short_notifier.value().reset();
+  });
 }
 
 TEST(what_is_queued_during_a_lease_runs_on_the_loop_after_it) {
@@ -464,6 +474,71 @@ TEST(what_is_queued_during_a_lease_runs_on_the_loop_after_it) {
   }
   EXPECT(!two && !on_borrower);
   loop->run([&] { notifier.value().reset(); });
+}
+
+TEST(short_work_that_comes_during_a_lease_is_done_by_the_borrower) {
+  const auto loop = make_loop_to_borrow();
+  std::atomic<unsigned> handled{0};
+  std::atomic<bool> elsewhere{false}, not_borrowed{false};
+  const std::thread::id borrower = std::this_thread::get_id();
+  auto notifier = loop->make_short_notifier([&] {
+    if (std::this_thread::get_id() != borrower) elsewhere = true;
+    if (!loop->is_current() || !loop->is_borrowed()) not_borrowed = true;
+    handled++;
+  });
+  EXPECT(notifier.ok());
+  for (unsigned i = 1; i <= 200; i++) {
+    {
+      const LoopLease lease = borrow(*loop);
+      std::thread([&] { notifier.value()->notify(); }).join();
+      EXPECT_EQ(handled.load(), i - 1);
+    }
+    EXPECT_EQ(handled.load(), i);
+  }
+  EXPECT(!elsewhere && !not_borrowed);
+  loop->run([&] { notifier.value().reset(); });
+}
+
+TEST(short_work_that_a_borrower_notifies_itself_is_for_the_loops_thread) {
+  const auto loop = make_loop_to_borrow();
+  std::atomic<unsigned> handled{0};
+  std::atomic<bool> on_borrower{false};
+  const std::thread::id borrower = std::this_thread::get_id();
+  auto notifier = loop->make_short_notifier([&] {
+    if (std::this_thread::get_id() == borrower) on_borrower = true;
+    handled++;
+  });
+  EXPECT(notifier.ok());
+  for (unsigned i = 1; i <= 200; i++) {
+    {
+      const LoopLease lease = borrow(*loop);
+      notifier.value()->notify();
+    }
+    EXPECT(wait_until([&] { return handled == i; }));
+  }
+  EXPECT(!on_borrower);
+  loop->run([&] { notifier.value().reset(); });
+}
+
+TEST(a_borrower_leaves_short_work_that_does_not_end_to_the_loops_thread) {
+  constexpr unsigned kRuns = 20;
+  const auto loop = make_loop_to_borrow();
+  std::atomic<unsigned> by_borrower{0}, by_loop{0};
+  const std::thread::id borrower = std::this_thread::get_id();
+  std::unique_ptr<Notifier> notifier;
+  auto made = loop->make_short_notifier([&] {
+    (std::this_thread::get_id() == borrower ? by_borrower : by_loop)++;
+    if (by_borrower + by_loop < kRuns) std::thread([&] { notifier->notify(); }).join();
+  });
+  EXPECT(made.ok());
+  notifier = std::move(made).value();
+  {
+    const LoopLease lease = borrow(*loop);
+    std::thread([&] { notifier->notify(); }).join();
+  }
+  EXPECT(by_borrower > 0 && by_borrower < kRuns);
+  EXPECT(wait_until([&] { return by_borrower + by_loop == kRuns; }));
+  loop->run([&] { notifier.reset(); });
 }
 
 TEST(who_borrows_a_loop_from_another_loop_is_that_one_again_afterwards) {

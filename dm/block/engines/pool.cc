@@ -41,7 +41,7 @@ class EnginePool::Channel final : public BlockChannel {
     deliver();
   }
   Result<void> listen() {
-    auto notifier = loop_.make_notifier([this] { deliver(); });
+    auto notifier = loop_.make_short_notifier([this] { deliver(); });
     if (!notifier) return notifier.error();
     notifier_ = std::move(notifier).value();
     return {};

@@ -28,7 +28,7 @@ BlkQueue::BlkQueue(unsigned index, uint16_t size, const BlkSerial& serial, const
 Result<std::unique_ptr<BlkQueue>> BlkQueue::create(unsigned index, uint16_t size, const BlkSerial& serial,
                                                    const BlkState& device, GuestErrors& guest_errors, EventLoop& loop) {
   std::unique_ptr<BlkQueue> queue(new BlkQueue(index, size, serial, device, guest_errors, loop));
-  auto notifier = loop.make_notifier([raw = queue.get()] { raw->on_kick(Site::kLoop); });
+  auto notifier = loop.make_short_notifier([raw = queue.get()] { raw->on_notified(); });
   if (!notifier) return notifier.error();
   queue->kicked_ = std::move(notifier).value();
   auto timer = loop.make_timer([raw = queue.get()] { raw->on_leftover(); });
@@ -201,6 +201,12 @@ void BlkQueue::kick() {
 void BlkQueue::on_event() {
   counters_.kicks.add();
   if (running()) serve(Site::kLoop, TraceCause::kKick);
+}
+
+// A borrower serves the ring as a kick's thread does, or leaves it to the loop's.
+void BlkQueue::on_notified() {
+  if (!loop_.is_borrowed()) return on_kick(Site::kLoop);
+  policy_.inline_ok() ? on_kick(Site::kKick) : kicked_->notify();
 }
 
 void BlkQueue::on_kick(Site site) {

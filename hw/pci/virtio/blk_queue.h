@@ -108,6 +108,7 @@ class BlkQueue final : private BlockSink, private Poller {
   void answer_held();
 
   // Turns.
+  void on_notified();
   void on_kick(Site site);
   void on_event();
   void on_tick();

@@ -125,6 +125,11 @@ class EventLoop {
   virtual void enqueue(LoopTask& task) = 0;
   // `handler` runs on the loop. Any thread. Fails when the process is out of descriptors.
   virtual Result<std::unique_ptr<Notifier>> make_notifier(std::function<void()> handler) = 0;
+  // The same for what a borrower may do, see try_borrow(): one that has the loop when it is notified does it before it
+  // returns the loop, which spares waking the loop's thread. is_borrowed() tells the handler.
+  virtual Result<std::unique_ptr<Notifier>> make_short_notifier(std::function<void()> handler) {
+    return make_notifier(std::move(handler));
+  }
   // The same; the timer is not started.
   virtual Result<std::unique_ptr<Timer>> make_timer(std::function<void()> handler) = 0;
 

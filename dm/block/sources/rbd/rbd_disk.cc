@@ -16,7 +16,7 @@ class RbdDisk::Channel final : public BlockChannel {
  public:
   static Result<std::unique_ptr<BlockChannel>> create(RbdDisk& disk, EventLoop& loop, unsigned depth) {
     std::unique_ptr<Channel> channel(new Channel(disk, loop, depth));
-    auto notifier = loop.make_notifier([raw = channel.get()] { raw->deliver(); });
+    auto notifier = loop.make_short_notifier([raw = channel.get()] { raw->deliver(); });
     if (!notifier) return notifier.error();
     channel->notifier_ = std::move(notifier).value();
     return std::unique_ptr<BlockChannel>(std::move(channel));

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# A disk on Ceph RBD beside `rbd bench` on the same image, in turns; medians, and the ratio of requests a second.
-#   rbd.sh [rounds]          a cluster of one node on this host, which goes with the script; needs build/release
+# A disk on Ceph RBD beside `rbd bench` on the same image, in turns: medians of the requests a second, and of
+# the rounds' ratios.
+#   rbd.sh [rounds]          5; a cluster of one node on this host, which goes with the script; needs build/release
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-rounds=${1:-3} build=build/release work=$(mktemp -d)
+rounds=${1:-5} build=build/release work=$(mktemp -d)
 export ACRN_DM_MODULES=$PWD/$build/modules
 coproc CLUSTER { "$build/tests/integration/vhost_user/ceph_cluster" image; }
 cluster=$CLUSTER_PID
@@ -30,12 +31,18 @@ rbd -c "$conf" bench --io-type write --io-pattern seq --io-size 4M --io-threads 
 printf '%-6s %5s %10s %10s %6s\n' '' depth 'rbd bench' acrn-dm ratio
 for kind in read write; do
   for depth in 1 16; do
-    : >"$work/direct" && : >"$work/ours"
+    : >"$work/direct" && : >"$work/ours" && : >"$work/ratios"
     for ((round = 0; round < rounds; round++)); do
-      direct $kind $depth >>"$work/direct"
-      ours $kind $depth >>"$work/ours"
+      # The cluster's state changes by the minute, so those that are compared are neighbours, and take turns at being first.
+      if ((round % 2 == 0)); then
+        a=$(direct $kind $depth) && b=$(ours $kind $depth)
+      else
+        b=$(ours $kind $depth) && a=$(direct $kind $depth)
+      fi
+      echo "$a" >>"$work/direct" && echo "$b" >>"$work/ours"
+      awk "BEGIN {print $b / $a}" >>"$work/ratios"
     done
-    a=$(median <"$work/direct") b=$(median <"$work/ours")
-    printf '%-6s %5d %10.0f %10.0f %6.2f\n' $kind $depth "$a" "$b" "$(awk "BEGIN {print $b / $a}")"
+    printf '%-6s %5d %10.0f %10.0f %6.2f\n' $kind $depth "$(median <"$work/direct")" "$(median <"$work/ours")" \
+      "$(median <"$work/ratios")"
   done
 done

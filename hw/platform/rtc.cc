@@ -92,6 +92,8 @@ uint32_t Rtc::read(uint16_t offset, unsigned size) {
   });
   if (acknowledged) {
     MutexLock lock(output_mutex_);
+    // Low, if only for a moment: what may have come since is an edge of its own.
+    if (std::exchange(driven_, false)) pin_.set_level(false);
     update_outputs();
   }
   return value;

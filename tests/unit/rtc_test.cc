@@ -20,10 +20,12 @@ constexpr int64_t kNanoseconds = 1'000'000'000;
 struct Rig final : IrqPin {
   std::time_t now = kAfternoon;  // when the loop's time began
   bool level = false;
-  unsigned edges = 0;  // rising ones
+  unsigned edges = 0;            // rising ones
+  int64_t look = 0, looked = 0;  // nanoseconds that pass at each look at the clock, and that have
   HandLoop loop;
-  std::unique_ptr<Rtc> owner =
-      Rtc::create(loop, *this, [this] { return now * kNanoseconds + static_cast<int64_t>(loop.now.load()); }).value();
+  std::unique_ptr<Rtc> owner = Rtc::create(loop, *this, [this] {
+                                 return now * kNanoseconds + static_cast<int64_t>(loop.now.load()) + (looked += look);
+                               }).value();
   Rtc& rtc = *owner;
 
   void set_level(bool asserted) override {
@@ -207,6 +209,21 @@ TEST(the_end_of_an_update_interrupts_once_a_second_if_it_is_asked_for) {
   EXPECT_EQ(rig.get(0x0c), 0x00);
   rig.pass(1);
   EXPECT_EQ(rig.edges, 2u);
+}
+
+TEST(a_period_that_ends_while_register_c_is_read_is_an_interrupt_of_its_own) {
+  Rig rig;
+  rig.set(0x0a, 0x23);  // 8192 Hz
+  rig.set(0x0b, 0x42);
+  rig.pass(0.001);
+  EXPECT(rig.level);
+  rig.look = kNanoseconds / 8000;
+  for (unsigned i = 0; i < 100; i++) {
+    const unsigned before = rig.edges;
+    EXPECT_EQ(rig.get(0x0c) & 0xc0, 0xc0);
+    EXPECT(rig.level);
+    EXPECT_EQ(rig.edges, before + 1);
+  }
 }
 
 TEST(a_guest_that_does_not_read_register_c_gets_one_interrupt) {

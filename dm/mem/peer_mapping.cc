@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include <array>
@@ -21,21 +22,31 @@
 namespace acrn {
 namespace {
 
-constexpr unsigned kMostMappings = 100'000;  // of an honest process; Linux allows 65530 by default
+// How long the child has to answer. A process can keep others from reading its mappings.
+constexpr timeval kPatience{.tv_sec = 0, .tv_usec = 200'000};
 
-// What is_mapped_privately() is asked, with the file by its numbers.
+// What PeerMappings is asked, with the file by its numbers.
 struct Question {
+  uint64_t number;
   pid_t process;
   dev_t device;
   ino_t inode;
   uint64_t offset, size;
 };
 
-bool look(const Question& question) {
+enum class Found : uint8_t { kNothing, kShared, kPrivate, kTooMuch };
+
+struct Answer {
+  uint64_t number;
+  Found found;
+};
+
+Found look(const Question& question) {
   std::ifstream mappings(concat("/proc/", question.process, "/maps"));
-  bool is_private = false;
+  Found found = Found::kNothing;
   std::string line;
-  for (unsigned count = 0; count < kMostMappings && std::getline(mappings, line); count++) {
+  for (size_t read = 0; std::getline(mappings, line); read += line.size() + 1) {
+    if (read > PeerMappings::kMostRead) return Found::kTooMuch;
     // <begin>-<end> rwxs <offset> <major>:<minor> <inode> <path>; proc(5).
     char modes[5];
     unsigned long begin, end, from, inode;
@@ -46,30 +57,49 @@ bool look(const Question& question) {
     }
     if (inode != question.inode || makedev(major_number, minor_number) != question.device) continue;
     if (from >= question.offset + question.size || question.offset >= from + (end - begin)) continue;
-    if (modes[3] == 's') return false;
-    is_private = true;
+    if (modes[3] == 's') return Found::kShared;
+    found = Found::kPrivate;
   }
-  return is_private;
+  return found;
 }
 
 // Our end of the socket to the child that looks for us.
 class Observer {
  public:
-  explicit Observer(UniqueFd socket) : socket_(std::move(socket)) {}
-  // False, too, if that child is gone.
-  bool ask(const Question& question) {
+  explicit Observer(UniqueFd socket) : socket_(std::move(socket)) {
+    ::setsockopt(socket_.fd(), SOL_SOCKET, SO_RCVTIMEO, &kPatience, sizeof(kPatience));
+  }
+  // kTooMuch, too, while that child is busy with an earlier question for longer than is waited for it; kNothing if it
+  // is gone.
+  Found ask(Question question) {
     MutexLock lock(mutex_);
-    if (::send(socket_.fd(), &question, sizeof(question), MSG_NOSIGNAL) != sizeof(question)) return false;
-    bool answer = false;
-    ssize_t size = 0;
-    while ((size = ::recv(socket_.fd(), &answer, sizeof(answer), 0)) < 0 && errno == EINTR) {
+    while (answered_ != asked_ && receive(MSG_DONTWAIT)) {
     }
-    return size == sizeof(answer) && answer;
+    if (answered_ != asked_) return Found::kTooMuch;
+    question.number = ++asked_;
+    if (::send(socket_.fd(), &question, sizeof(question), MSG_NOSIGNAL) != sizeof(question)) {
+      answered_ = asked_;
+      return Found::kNothing;
+    }
+    return receive(0) ? found_ : Found::kTooMuch;
   }
 
  private:
+  bool receive(int flags) ACRN_REQUIRES(mutex_) {
+    Answer answer{};
+    ssize_t size = 0;
+    while ((size = ::recv(socket_.fd(), &answer, sizeof(answer), flags)) < 0 && errno == EINTR) {
+    }
+    if (size != sizeof(answer)) return false;
+    answered_ = answer.number;
+    found_ = answer.found;
+    return true;
+  }
+
   Mutex mutex_;  // leaf; held across a question to the child, and its answer
   const UniqueFd socket_;
+  uint64_t asked_ ACRN_GUARDED_BY(mutex_) = 0, answered_ ACRN_GUARDED_BY(mutex_) = 0;  // the last question's number
+  Found found_ ACRN_GUARDED_BY(mutex_) = Found::kNothing;                              // by the last answer
 };
 
 Observer* observer = nullptr;  // set before there is another thread, and never destroyed
@@ -87,7 +117,7 @@ Observer* observer = nullptr;  // set before there is another thread, and never 
   ::send(kPlace, "", 1, MSG_NOSIGNAL);  // it is ready
   Question question;
   while (::recv(kPlace, &question, sizeof(question), 0) == sizeof(question)) {
-    const bool answer = look(question);
+    const Answer answer{question.number, look(question)};
     if (::send(kPlace, &answer, sizeof(answer), MSG_NOSIGNAL) != sizeof(answer)) break;
   }
   ::_exit(0);
@@ -95,11 +125,13 @@ Observer* observer = nullptr;  // set before there is another thread, and never 
 
 }  // namespace
 
-bool is_mapped_privately(pid_t process, int fd, uint64_t offset, uint64_t size) {
+bool PeerMappings::are_private(int fd, uint64_t offset, uint64_t size) {
   struct stat file;
-  if (process <= 0 || ::fstat(fd, &file) != 0) return false;
-  const Question question{process, file.st_dev, file.st_ino, offset, size};
-  return observer != nullptr ? observer->ask(question) : look(question);
+  if (process_ <= 0 || ::fstat(fd, &file) != 0) return false;
+  const Question question{0, process_, file.st_dev, file.st_ino, offset, size};
+  const Found found = observer != nullptr ? observer->ask(question) : look(question);
+  if (found == Found::kTooMuch) process_ = 0;
+  return found == Found::kPrivate;
 }
 
 bool start_mapping_observer(void (*confine)()) {

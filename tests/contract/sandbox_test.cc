@@ -509,8 +509,8 @@ TEST(a_confined_process_is_told_how_a_client_has_mapped_its_memory) {
     ::munmap(alone, 8192);
     ::munmap(shared, 8192);
     if (!enter_sandbox(plan_of(kServerPart))) ::_exit(kNotConfined);
-    const bool found = is_mapped_privately(prey.loot().victim, file.fd(), 0, 8192);
-    ::_exit(found && !is_mapped_privately(prey.loot().victim, other.fd(), 0, 8192) ? kNothing : 1);
+    PeerMappings mappings(prey.loot().victim);
+    ::_exit(mappings.are_private(file.fd(), 0, 8192) && !mappings.are_private(other.fd(), 0, 8192) ? kNothing : 1);
   }
   EXPECT_EQ(end_of(child), kNothing);
   ::munmap(alone, 8192);

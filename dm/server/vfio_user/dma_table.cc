@@ -8,7 +8,6 @@
 #include "acrn/base/round.h"
 #include "dm/base/errno_text.h"
 #include "dm/mem/bus_errors.h"
-#include "dm/mem/peer_mapping.h"
 
 namespace acrn::vfio_user {
 namespace {
@@ -18,7 +17,7 @@ constexpr size_t kMostTold = 64;  // pieces that are remembered because somethin
 
 }  // namespace
 
-int DmaTable::map(const DmaMap& piece, const UniqueFd& fd, const Client& client) {
+int DmaTable::map(const DmaMap& piece, const UniqueFd& fd, Client& client) {
   const uint64_t address = piece.address, size = piece.size, offset = piece.offset;
   if ((piece.flags & ~kBoth) != 0) return EINVAL;
   if (size == 0 || (address | size | offset) % kPageBytes != 0 || address + size - 1 < address) return EINVAL;
@@ -26,7 +25,7 @@ int DmaTable::map(const DmaMap& piece, const UniqueFd& fd, const Client& client)
   if (pieces_.size() == kMaxDmaMaps || size > kMaxBytes || bytes_ > kMaxBytes - size) return ENOSPC;
   Piece added{size, nullptr};
   if ((piece.flags & kBoth) == kBoth) {
-    const bool is_private = fd && offset + size > offset && is_mapped_privately(client.process, fd.fd(), offset, size);
+    const bool is_private = fd && offset + size > offset && client.mappings.are_private(fd.fd(), offset, size);
     if (is_private && !client.runs) {
       tell(LogLevel::kError, piece, "refused: the client has its file mapped for itself alone");
       return EINVAL;

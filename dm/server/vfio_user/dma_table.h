@@ -13,6 +13,7 @@
 #include "acrn/base/unique_fd.h"
 #include "acrn/mem/guest_memory.h"
 #include "acrn/pci/pci_function.h"
+#include "dm/mem/peer_mapping.h"
 #include "dm/mem/shared_mapping.h"
 #include "dm/server/vfio_user/protocol.h"
 
@@ -26,12 +27,12 @@ class DmaTable {
   DmaTable(GuestMemory& memory, PciFunction& function) : memory_(memory), function_(function) {}
 
   struct Client {
-    pid_t process = 0;  // 0: not known
+    PeerMappings mappings;
     bool runs = false;  // its machine may run, and would end if a piece were refused
   };
   // These return 0 or an errno; after an error nothing has changed.
   // A piece without a descriptor, or not for reading and writing, is memory that the function cannot reach.
-  int map(const DmaMap& piece, const UniqueFd& fd, const Client& client);
+  int map(const DmaMap& piece, const UniqueFd& fd, Client& client);
   int unmap(const DmaUnmap& piece);
   void clear();
 

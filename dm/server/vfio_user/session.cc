@@ -36,7 +36,7 @@ bool takes_descriptors(uint16_t command) {
 }  // namespace
 
 Session::Session(PciFunction& function, DmaTable& memory, IrqTable& interrupts, pid_t client)
-    : client_{.process = client},
+    : client_{.mappings = PeerMappings(client)},
       function_(function),
       memory_(memory),
       interrupts_(interrupts),

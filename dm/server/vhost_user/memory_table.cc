@@ -6,7 +6,6 @@
 
 #include "acrn/base/round.h"
 #include "dm/mem/bus_errors.h"
-#include "dm/mem/peer_mapping.h"
 
 namespace acrn::vhost_user {
 namespace {
@@ -23,7 +22,7 @@ bool same(const MemoryRegionDescription& a, const MemoryRegionDescription& b) {
 
 }  // namespace
 
-int MemoryTable::add_to(Regions& regions, const MemoryRegionDescription& region, const UniqueFd& descriptor) const {
+int MemoryTable::add_to(Regions& regions, const MemoryRegionDescription& region, const UniqueFd& descriptor) {
   // So that what is aligned for the guest is so for us.
   if ((region.guest | region.user | region.offset) % kPageBytes != 0) return EINVAL;
   if (region.size == 0 || wraps(region.guest, region.size) || wraps(region.user, region.size)) return EINVAL;
@@ -35,11 +34,11 @@ int MemoryTable::add_to(Regions& regions, const MemoryRegionDescription& region,
     bytes += other.description.size;
   }
   if (region.size > kMaxBytes || bytes > kMaxBytes - region.size) return ENOSPC;
-  if (is_mapped_privately(process_, descriptor.fd(), region.offset, region.size)) return ESTALE;
   int error = EINVAL;
   std::shared_ptr<const SharedMapping> memory;
   if (catch_bus_errors()) memory = SharedMapping::create(descriptor.fd(), region.offset, region.size, error);
   if (memory == nullptr) return error;
+  if (mappings_.are_private(descriptor.fd(), region.offset, region.size)) return ESTALE;
   regions.push_back({region, std::move(memory)});
   return 0;
 }

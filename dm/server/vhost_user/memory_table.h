@@ -13,6 +13,7 @@
 #include "acrn/base/unique_fd.h"
 #include "acrn/mem/guest_memory.h"
 #include "acrn/virtio/virtio_device.h"
+#include "dm/mem/peer_mapping.h"
 #include "dm/mem/shared_mapping.h"
 #include "dm/vhost_user/protocol.h"
 
@@ -24,7 +25,7 @@ class MemoryTable {
 
   // Both outlive the table. `process`: the front end's, 0 if it is not known.
   MemoryTable(GuestMemory& memory, VirtioDevice& device, pid_t process)
-      : memory_(memory), device_(device), process_(process) {}
+      : memory_(memory), device_(device), mappings_(process) {}
 
   // These return 0 or an errno; after an error nothing has changed. ESTALE: the front end has its file mapped for
   // itself alone. Addresses and offsets are multiples of 4096; sizes may be anything. All regions, instead of those
@@ -49,12 +50,12 @@ class MemoryTable {
   };
   using Regions = std::vector<Region>;
 
-  int add_to(Regions& regions, const MemoryRegionDescription& region, const UniqueFd& descriptor) const;
+  int add_to(Regions& regions, const MemoryRegionDescription& region, const UniqueFd& descriptor);
   void replace(Regions regions);
 
   GuestMemory& memory_;
   VirtioDevice& device_;
-  const pid_t process_;
+  PeerMappings mappings_;
   Regions regions_;
 };
 

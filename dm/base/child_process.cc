@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <charconv>
 #include <cstdlib>
+#include <optional>
 #include <sstream>
 #include <string_view>
 #include <utility>
@@ -44,8 +45,27 @@ LandlockRules rules_of(const ChildProcess::Plan& plan) {
   return rules;
 }
 
+std::optional<ChildProcess::User> other_user;  // set before there is another thread
+
+// In the child. By the kernel's calls, which are for one thread: the C library would have all of its memory's follow.
+bool become(const ChildProcess::User& user) {
+  return ::syscall(SYS_setgroups, user.groups.size(), user.groups.data()) == 0 &&
+         ::syscall(SYS_setresgid, user.group, user.group, user.group) == 0 &&
+         ::syscall(SYS_setresuid, user.user, user.user, user.user) == 0;
+}
+
 // A copy above the descriptors that the child's are moved to.
 UniqueFd above_theirs(int fd) { return UniqueFd(fd >= 0 ? ::fcntl(fd, F_DUPFD_CLOEXEC, 10) : -1); }
+
+// In the child, which has signals blocked: no handler of ours runs in it.
+void drop_handlers() {
+  for (int signal = 1; signal < _NSIG; signal++) {
+    struct sigaction action {};
+    if (::sigaction(signal, nullptr, &action) != 0 || action.sa_handler == SIG_IGN) continue;
+    action = {};
+    ::sigaction(signal, &action, nullptr);
+  }
+}
 
 // `from` becomes the child's descriptor `to`.
 void place(int from, int to) {
@@ -132,14 +152,22 @@ Result<std::unique_ptr<ChildProcess>> ChildProcess::start(const Plan& plan) {
   return child;
 }
 
+void ChildProcess::run_as(User user) { other_user = std::move(user); }
+
 void ChildProcess::fork(const Plan& plan, Words& words, int errors) {
   const UniqueFd nowhere(::open("/dev/null", O_RDWR | O_CLOEXEC));
   const UniqueFd listening = above_theirs(plan.listening), file = above_theirs(plan.file);
   const LandlockRules rules = rules_of(plan);
+  const std::optional<User>& user = other_user;
+  if (user && file) ::fchown(file.fd(), user->user, user->group);
   const pid_t us = ::getpid();
-  process_ = ::fork();
-  if (process_ == 0) {  // system calls only: other threads may hold any lock
-    ::prctl(PR_SET_PDEATHSIG, SIGTERM);
+  // Our memory is not copied, not even to be: a page that a device is writing into (O_DIRECT, before Linux 6.3) would
+  // be the child's, and a copy of it ours. So this thread waits, and the child, until exec, has our memory.
+  process_ = ::vfork();  // NOLINT(clang-analyzer-security.insecureAPI.vfork)
+  if (process_ == 0) {   // system calls only: other threads run, and may hold any lock
+    drop_handlers();
+    if (user && !become(*user)) ::_exit(kNoProgram - 1);
+    ::prctl(PR_SET_PDEATHSIG, SIGTERM);  // which another user would lose
     if (::getppid() != us) ::_exit(0);
     // What a terminal or a script sends to all of us is ours to answer first. Not a session of its own: the scheduler
     // would take the two of us for rivals (sched(7), autogroup).

@@ -30,6 +30,14 @@ class ChildProcess {
     int output = -1;     // its standard output; -1: nowhere
   };
   static constexpr int kListening = 3, kFile = 4;
+  struct User {
+    uid_t user;
+    gid_t group;
+    std::vector<gid_t> groups;
+  };
+  // For root, who becomes that user when all is open, and could not end a child of root's then: from now on children
+  // are that user's. Before there is another thread.
+  static void run_as(User user);
   // Errors: kInternal. That there is no such program shows in its exit status.
   static constexpr int kNoProgram = 127;
   static Result<std::unique_ptr<ChildProcess>> start(const Plan& plan);

@@ -55,6 +55,11 @@ Result<UniqueFd> ReplacedFile::open() const {
   UniqueFd file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW, 0600));
   if (!file) return cannot_open();
   if (::flock(file.fd(), LOCK_EX | LOCK_NB) != 0) return refused("another disk writes it; name another file");
+  // Disks lock what they serve, those that are only read, too.
+  struct flock all {};
+  all.l_type = F_WRLCK;
+  all.l_whence = SEEK_SET;
+  if (::fcntl(file.fd(), F_OFD_SETLK, &all) != 0) return refused("a disk or another process uses it");
   if (const std::string why = why_not_replaced(file.fd()); !why.empty()) return refused(why);
   return file;
 }

@@ -1,6 +1,7 @@
 #include "dm/run/confinement.h"
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -10,6 +11,7 @@
 
 #include "acrn/base/concat.h"
 #include "acrn/base/log.h"
+#include "dm/base/child_process.h"
 #include "dm/base/errno_text.h"
 #include "dm/block/sources/nbd/nbd_files.h"
 #include "dm/devices/block_device_options.h"
@@ -107,6 +109,11 @@ Result<void> check_sandbox(const DmConfig& config) {
 
 void prepare_sandbox(const DmConfig& config) {
   prepare_sandbox();
+  if (config.user && ::geteuid() == 0) {
+    if (const auto user = SandboxUser::find(*config.user)) {
+      ChildProcess::run_as({user.value().user, user.value().group, user.value().groups});
+    }
+  }
   if (sandbox_mode(config) == SandboxMode::kOff) return;
   prepare_recorder();
   const bool for_vmms = config.serve && config.serve->server->create_block == nullptr;

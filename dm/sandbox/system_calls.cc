@@ -156,7 +156,8 @@ constexpr SystemCall kCalls[] = {
      .threads = kControl,
      .parts = kServerPart,
      .why = "what is in flight, which a front end of vhost-user keeps"},
-    {.name = "ftruncate", .threads = kControl, .parts = kServerPart, .why = "the same"},
+    {.name = "ftruncate", .threads = kServing, .why = "the same; an older log=, which the first entry replaces"},
+    {.name = "flock", .threads = kControl, .parts = kControlSocketPart, .why = "a log= of a disk that comes later"},
     // Terminals. Whoever crashes puts its mode back.
     {.name = "ioctl",
      .threads = kAll,

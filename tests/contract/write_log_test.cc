@@ -291,6 +291,37 @@ TEST(what_the_log_has_no_room_for_is_not_said_to_be_done) {
   EXPECT_EQ(read_log(path).size(), 1u);
 }
 
+TEST(an_older_log_is_there_until_the_first_entry) {
+  TempDir dir;
+  const std::string path = dir.path("log");
+  {
+    const auto log = must(WriteLog::create(path));
+    EXPECT(log->mark("one").ok() && log->mark("two").ok());
+  }
+  EXPECT(WriteLog::create(path).ok());  // by a start that failed, say
+  EXPECT_EQ(read_log(path).size(), 2u);
+  const auto log = must(WriteLog::create(path));
+  EXPECT_EQ(read_log(path).size(), 2u);
+  EXPECT(log->mark("three").ok());
+  EXPECT_EQ(read_log(path).size(), 1u);
+}
+
+TEST(a_disk_and_a_log_are_not_one_file) {
+  TempDir dir;
+  const std::string path = dir.path("log");
+  const auto log = must(WriteLog::create(path));
+  EXPECT(log->mark("one").ok());
+  BlockOptions reader = options_for(path);
+  reader.read_only = true;
+  EXPECT_CONTAINS(open_disk(reader, "0:9:0").error().message, "in use by another disk or process");
+  const std::string served = dir.path("served");
+  must(WriteLog::create(served));
+  reader = options_for(served);
+  reader.read_only = true;
+  const auto disk = must(open_disk(reader, "0:9:0"));
+  EXPECT_CONTAINS(WriteLog::create(served).error().message, "a disk or another process uses it");
+}
+
 TEST(what_is_no_log_is_not_replaced) {
   TempDir dir;
   const std::string mine = dir.file("mine", 4096);

@@ -176,11 +176,12 @@ fi
 # --- a disk that comes later, from a folder that was named and from none
 if command -v socat >/dev/null; then
   mkdir images elsewhere
-  truncate -s 1M images/later.img elsewhere/other.img
+  truncate -s 1M images/later.img images/logged.img elsewhere/other.img
+  : >images/log
   ln -s ../elsewhere/other.img images/link.img
   awaited=control
   traced '--serve,--cmd_monitor,--sandbox-path' --serve vhost-user=. --cmd_monitor control --sandbox-path images \
-    -s 3,virtio-blk,nodisk vm1
+    -s 3,virtio-blk,nodisk -s 4,virtio-blk,nodisk vm1
   rescan() { ask "{\"command\": \"blkrescan\", \"arguments\": \"3,$1\"}"; }
   for other in elsewhere/other.img images/link.img missing.img; do
     expect_contains "$other" "$(rescan $other)" "a confined process opens only what is in a folder that it was started with"
@@ -191,6 +192,10 @@ if command -v socat >/dev/null; then
   expect_contains 'a file' "$(rescan images/later.img,nocache)" '"ok":true'
   head -c 1M data | "$vblk" write --connect vhost-user=vm1.3.0.sock || fail 'vblk write'
   cmp -n 1048576 data images/later.img || fail 'what was written'
+  logged=$(ask '{"command": "blkrescan", "arguments": "4,images/logged.img,log=images/log"}')
+  expect_contains 'a log' "$logged" '"ok":true'
+  head -c 4096 data | "$vblk" write --connect vhost-user=vm1.4.0.sock || fail 'vblk write to a disk with a log'
+  expect_equal 'the log has it' "$(($(stat -c %s images/log) >= 4096))" 1
   run "$vblk" check --connect vhost-user=vm1.3.0.sock
   expect_equal "vblk check ($out$err)" "$status" 0
   stopped 'a later disk'
@@ -256,6 +261,27 @@ if [ "$(id -u)" = 0 ] && id nobody >/dev/null 2>&1; then
   expect_equal 'another user: exit status' $? 0
   pid=
   rm -f vm1.3.0.sock # the folder is root's
+  if command -v qemu-img >/dev/null; then
+    qemu-img create -q -f qcow2 own.qcow2 1M && chown nobody own.qcow2
+    qemu-img create -q -f qcow2 roots.qcow2 1M && chmod 600 roots.qcow2
+    run "$dm" --serve vhost-user=. --user nobody -s 3,virtio-blk,roots.qcow2,format=qcow2 vm1
+    expect_contains 'an image that the user may not read' "$err" 'Permission denied'
+    for options in format=qcow2 format=qcow2,snapshot; do
+      traced '' --serve vhost-user=. --user nobody -s "3,virtio-blk,own.qcow2,$options" vm1
+      run "$vblk" check --connect vhost-user=vm1.3.0.sock
+      expect_equal "vblk check of an image ($out$err)" "$status" 0
+      child=$(pgrep -P "$pid" -f qemu)
+      expect_equal 'the user of what reads an image' "$(stat -c %U "/proc/$child")" nobody
+      kill -TERM "$pid"
+      wait "$pid"
+      expect_equal 'an image of another user: exit status' $? 0
+      pid=
+      rm -f vm1.3.0.sock
+      [ ! -e "/proc/$child" ] || fail 'what reads the image is still there'
+    done
+  else
+    echo 'skipped: an image of another user (qemu-img is not installed)'
+  fi
 else
   echo 'skipped: another user (only root can become one)'
 fi

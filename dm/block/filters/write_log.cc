@@ -1,5 +1,6 @@
 #include "dm/block/filters/write_log.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -206,11 +207,14 @@ Result<std::shared_ptr<WriteLog>> WriteLog::create(const std::string& path) {
   auto opened = log_file(path).open();
   if (!opened) return opened.error();
   UniqueFd file = std::move(opened).value();
-  if (::ftruncate(file.fd(), 0) != 0) return log_file(path).refused(errno_text(errno), ErrorKind::kNoInput);
+  struct stat found;
+  if (::fstat(file.fd(), &found) != 0) return log_file(path).refused(errno_text(errno), ErrorKind::kNoInput);
   std::shared_ptr<WriteLog> log(new WriteLog(path, std::move(file)));
   MutexLock lock(log->mutex_);
   log->size_ = kSector;
-  if (const int error = log->count(); error != 0) return log_file(path).refused(errno_text(error), ErrorKind::kNoInput);
+  log->older_ = found.st_size != 0;
+  if (const int error = log->older_ ? 0 : log->count(); error != 0)
+    return log_file(path).refused(errno_text(error), ErrorKind::kNoInput);
   lock.unlock();
   return log;
 }
@@ -276,6 +280,8 @@ int WriteLog::put_entry(const Entry& entry) {
 
 int WriteLog::append(const Entry& entry) {
   if (error_ != 0 || ended_) return error_;
+  if (older_ && ::ftruncate(file_.fd(), 0) != 0) return fail(errno);
+  older_ = false;
   const uint64_t begin = size_;
   int error = put_entry(entry);
   if (error == 0) {

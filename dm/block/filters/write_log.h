@@ -28,6 +28,7 @@ class WriteLog {
   // Whether a log may go to that file, which is then replaced: it is not there yet, empty, or a log. Errors: kUsage,
   // kNoInput.
   static Result<void> check(const std::string& path);
+  // An older log is still there after it, until the first entry: what comes next may fail, and then nothing is lost.
   static Result<std::shared_ptr<WriteLog>> create(const std::string& path);
 
   // A write, discard or zeroes that are done; `data` is what was written, empty for the other two. Returns an errno:
@@ -65,6 +66,7 @@ class WriteLog {
   uint64_t size_ ACRN_GUARDED_BY(mutex_) = 0;     // bytes of complete entries
   uint64_t entries_ ACRN_GUARDED_BY(mutex_) = 0;  // complete ones
   int error_ ACRN_GUARDED_BY(mutex_) = 0;
+  bool older_ ACRN_GUARDED_BY(mutex_) = false;  // one is still in the file
   bool ended_ ACRN_GUARDED_BY(mutex_) = false;
 };
 

@@ -457,8 +457,13 @@ TEST(two_disks_do_not_write_one_image) {
   const auto second = open_disk(image_options(path, ImageFormat::kQcow2), "0:10:0");
   EXPECT(!second.ok());
   EXPECT_CONTAINS(second.error().message, "another process using the image");
-  // Nor as a raw file.
-  EXPECT(!open_disk(options_for(path), "0:10:0").ok());
+  // Nor as a raw file, not even to read it.
+  BlockOptions raw = options_for(path);
+  raw.range = {.start = 0, .size = 256};  // its size is none of a disk
+  EXPECT_CONTAINS(open_disk(raw, "0:10:0").error().message, "in use by another disk or process");
+  raw.read_only = true;
+  EXPECT_CONTAINS(open_disk(raw, "0:10:0").error().message, "in use by a program of QEMU's that writes them");
+  EXPECT(!check_unlocked(raw).ok());
 }
 
 TEST(an_image_in_use_is_noticed_before_the_start) {

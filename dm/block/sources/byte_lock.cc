@@ -8,10 +8,12 @@
 
 #include "acrn/base/concat.h"
 #include "dm/base/errno_text.h"
+#include "dm/block/disk_plan.h"
 
 namespace acrn {
 namespace {
 
+constexpr auto kBetweenTries = std::chrono::milliseconds(10);
 constexpr const char* kSomebody = "another disk or process";
 
 struct flock range_of(const ByteLock& lock, short type) {
@@ -44,6 +46,17 @@ void ByteLock::release() const {
   ::fcntl(fd, F_OFD_SETLK, &lock);
 }
 
+bool is_written_by_qemu(int fd, unsigned tries) {
+  const ByteLock byte{.fd = fd, .start = kQemuWrites, .length = 1, .shared = false, .name = {}};
+  for (;; std::this_thread::sleep_for(kBetweenTries)) {
+    struct flock lock = range_of(byte, F_WRLCK);
+    // One that begins with a sector is a reader's of ours.
+    if (::fcntl(fd, F_OFD_GETLK, &lock) != 0 || lock.l_type == F_UNLCK) return false;
+    if (static_cast<uint64_t>(lock.l_start) % kSmallestSector == 0) return false;
+    if (--tries == 0) return true;
+  }
+}
+
 // Who has the same open file has the same locks, which do not stop each other. A process's own lock stops at them all,
 // but ours would stop at it, too. So each process looks as one with a lock of its own would, then takes the open
 // file's; and to do both alone, it has the byte behind all others meanwhile.
@@ -70,7 +83,7 @@ Result<void> ByteLock::attempt(int command, unsigned tries) const {
                           " cannot be locked: ", errno_text(errno), "; lock=off serves it without a lock")};
     }
     if (--tries == 0) return bytes_in_use(name, start, length, kSomebody);
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    std::this_thread::sleep_for(kBetweenTries);
   }
 }
 

@@ -35,6 +35,11 @@ inline constexpr unsigned kLockTries = 300;
 // The length of all bytes of a file, whatever its size.
 inline constexpr uint64_t kWholeFile = std::numeric_limits<int64_t>::max();
 
+// Where QEMU locks an image that it writes: this byte, shared (its block/file-posix.c).
+inline constexpr uint64_t kQemuWrites = 101;
+// For who only reads, whose shared lock does not meet QEMU's: whether it, or a program of its, writes the file.
+bool is_written_by_qemu(int fd, unsigned tries = 1);
+
 // What is wrong with a file of which somebody else serves these bytes.
 Error bytes_in_use(const std::string& name, uint64_t start, uint64_t length, const std::string& user);
 

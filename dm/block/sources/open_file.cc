@@ -133,6 +133,14 @@ ByteLock lock_of(const BlockOptions& options, const std::string& path, const Fil
           .sent = plan.probe.sent};
 }
 
+// `take`: not only looked at.
+Result<void> lock_bytes(const BlockOptions& options, const std::string& path, const FilePlan& plan, bool take) {
+  const ByteLock lock = lock_of(options, path, plan);
+  if (auto had = take ? lock.take(kLockTries) : lock.look(kLockTries); !had) return had;
+  if (!options.read_only || !is_written_by_qemu(lock.fd, kLockTries)) return {};
+  return bytes_in_use(path, lock.start, lock.length, "a program of QEMU's that writes them");
+}
+
 ProbeMode mode_of(const BlockOptions& options, bool only_look) {
   return {.writable = !options.read_only, .direct = options.nocache, .only_look = only_look};
 }
@@ -146,7 +154,7 @@ Result<DiskFacts> inspect_file(const BlockOptions& options, const std::string& p
 Result<void> check_file_unlocked(const BlockOptions& options, const std::string& path) {
   const auto plan = plan_file(options, path, mode_of(options, true));
   if (!plan) return plan.error();
-  return lock_of(options, path, plan.value()).look(kLockTries);
+  return lock_bytes(options, path, plan.value(), false);
 }
 
 Result<OpenedDisk> open_file(const BlockOptions& options, const std::string& path, const std::string& slot, int sent) {
@@ -161,7 +169,7 @@ Result<OpenedDisk> open_file(const BlockOptions& options, const std::string& pat
                plan.facts.looks_like, " to serve what it holds"));
   }
   if (options.lock) {
-    if (auto locked = lock_of(options, path, plan).take(kLockTries); !locked) return locked.error();
+    if (auto locked = lock_bytes(options, path, plan, true); !locked) return locked.error();
   }
   if (options.lock && plan.probe.sent && !options.read_only) {
     plan.unlock = lock_of(options, path, plan);

@@ -22,7 +22,7 @@ namespace {
 constexpr uint32_t kImageBlock = 4096;  // bytes
 
 // Where QEMU locks an image (its block/file-posix.c): a byte for what a user does, and one for what it lets nobody do.
-constexpr uint64_t kQemuLocks = 100, kQemuLocksSize = 200, kQemuWrites = 101, kQemuExcludesReaders = 200;
+constexpr uint64_t kQemuLocks = 100, kQemuLocksSize = 200, kQemuExcludesReaders = 200;
 
 bool writes_image(const BlockOptions& options) { return !options.read_only && !options.snapshot; }
 

@@ -85,6 +85,24 @@ run "$vblk" convert -s 3,virtio-blk,sparse.img,ro -s 4,virtio-blk,/none/never.im
 expect_contains 'convert to nowhere' "$err" '/none/never.img: cannot be made: No such file or directory'
 [ ! -e never.img ] || fail 'convert: a file is left behind'
 
+# --- check leaves the disk as it was, also when its report cannot be written and when a signal ends it
+head -c 4M /dev/urandom >before.img
+cp before.img scratch.img
+"$vblk" check -s 3,virtio-blk,scratch.img,discard | true
+cmp before.img scratch.img || fail 'check, read by nobody: another content'
+"$vblk" check -s 3,virtio-blk,scratch.img,discard 2>err >/dev/full && fail 'check into a full device: exit code 0'
+cmp before.img scratch.img || fail 'check into a full device: another content'
+for signal in INT TERM HUP; do
+  env --default-signal=INT "$vblk" check -s 3,virtio-blk,scratch.img,discard,fault=any:delay=20ms >report 2>err &
+  pid=$!
+  pids+=("$pid")
+  await eval '! cmp -s before.img scratch.img'
+  kill -s $signal "$pid"
+  wait "$pid" 2>/dev/null
+  expect_equal "check, ended by $signal" "$?$(cat report err)" "$((128 + $(kill -l $signal)))"
+  cmp before.img scratch.img || fail "check, ended by $signal: another content"
+done
+
 # --- without the standard descriptors nothing is written into an image
 before=$(sha256sum disk.img)
 for closed in '>&-' '2>&-' '<&-' '<&- >&- 2>&-'; do

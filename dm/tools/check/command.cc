@@ -10,6 +10,7 @@
 #include "dm/base/page.h"
 #include "dm/tools/check/check.h"
 #include "dm/tools/commands.h"
+#include "dm/tools/held_signals.h"
 
 namespace acrn {
 namespace {
@@ -49,15 +50,27 @@ class ScratchSectors {
   std::vector<std::byte> contents_;
 };
 
-std::vector<Row> run_clauses(CheckContext& context) {
-  std::vector<Row> rows;
+void run_clauses(CheckContext& context, std::vector<Row>& rows) {
   for (const auto clauses : {pci_clauses(), register_clauses(), ring_clauses(), block_clauses()}) {
     for (const Clause& clause : clauses) {
+      if (HeldSignals::came() != 0) return;
       const auto ready = context.guest.restart(~uint64_t{0});
       rows.push_back({&clause, ready.ok() ? clause.check(context) : broken("before it: " + ready.error().message)});
     }
   }
-  return rows;
+}
+
+// Leaves the disk as it was. A signal ends the clauses, and the process behind them.
+Result<void> try_clauses(CheckContext& context, std::vector<Row>& rows) {
+  const HeldSignals held(HeldSignals::Second::kIsHeld);
+  if (!context.writable()) {
+    run_clauses(context, rows);
+    return {};
+  }
+  ScratchSectors scratch(context.guest);
+  if (auto saved = scratch.save(); !saved) return saved;
+  run_clauses(context, rows);
+  return scratch.restore();
 }
 
 const char* word(Verdict::Kind kind) {
@@ -116,15 +129,10 @@ Result<void> run_check(const SessionOptions& options, bool json) {
                  "queue_size=2: a plain request has three descriptors; check needs queue_size=4 or more"};
   }
   CheckContext context{guest.value(), slot.address, session.value()->options(0), options.single_msi};
-  ScratchSectors scratch(guest.value());
-  if (context.writable()) {
-    if (auto saved = scratch.save(); !saved) return saved;
-  }
-  const std::vector<Row> rows = run_clauses(context);
-  json ? print_json(rows) : print_table(rows);
-  if (context.writable()) {
-    if (auto restored = scratch.restore(); !restored) return restored;
-  }
+  std::vector<Row> rows;
+  const auto tried = try_clauses(context, rows);
+  if (!rows.empty()) json ? print_json(rows) : print_table(rows);
+  if (!tried) return tried;
   if (const size_t failures = count(rows, Verdict::kBroken); failures != 0) {
     return Error{ErrorKind::kInternal, concat("check: ", failures, " clauses are broken")};
   }

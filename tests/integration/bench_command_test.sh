@@ -167,6 +167,17 @@ refused 64 '--ramp x: give a number of seconds, 0 to 3600' -s "$disk" --ramp x
 refused 64 '--rwmixread 200: give a number from 0 to 100' -s "$disk" --rw randrw --rwmixread 200
 refused 64 '--direct-baseline aio: give preadv, io_uring or best' -s "$disk" --direct-baseline=aio
 refused 64 '--direct-baseline: needs a file or a block device, not ram:16777216' -s 3,virtio-blk,ram:16M --direct-baseline
+if have qemu-img; then
+  qemu-img convert -O qcow2 disk.img image.qcow2
+  before=$(sha256sum disk.img image.qcow2)
+  refused 64 '--direct-baseline: image.qcow2: an image (format=) has other bytes than its disk; give a raw file' \
+    -s 3,virtio-blk,image.qcow2,format=qcow2,writeback --rw randwrite --baseline
+  refused 64 '--direct-baseline: disk.img: with snapshot its file is not written to; give a raw file' \
+    -s 3,virtio-blk,disk.img,snapshot,writeback --rw randwrite --baseline
+  expect_equal '--direct-baseline of images: the files' "$(sha256sum disk.img image.qcow2)" "$before"
+else
+  echo 'skipped: --direct-baseline of images (qemu-img is not installed)'
+fi
 refused 64 '--cold: needs a file or a block device, not ram:16777216' -s 3,virtio-blk,ram:16M --cold
 refused 64 '--verify: --direct-baseline would overwrite' -s "$disk" --rw write --verify --direct-baseline
 refused 64 '--verify: --rw read writes nothing' -s "$disk" --rw read --verify

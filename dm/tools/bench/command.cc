@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "acrn/base/concat.h"
+#include "dm/devices/block_device_options.h"
 #include "dm/devices/device_table.h"
 #include "dm/tools/bench/bench_run.h"
 #include "dm/tools/bench/device.h"
@@ -141,6 +142,12 @@ class Bench {
   Result<void> open_direct() {
     const bool compared = options_.direct != DirectMethod::kNone;
     if (!compared && !options_.cold) return {};
+    if (compared && disk().is_image()) {
+      return Error{ErrorKind::kUsage, concat("--direct-baseline: ", source_text(disk().source), ": ",
+                                             disk().snapshot ? "with snapshot its file is not written to"
+                                                             : "an image (format=) has other bytes than its disk",
+                                             "; give a raw file")};
+    }
     auto file = DirectFile::open(disk(), compared ? "--direct-baseline" : "--cold");
     if (!file) return file.error();
     file_.emplace(std::move(file).value());

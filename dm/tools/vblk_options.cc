@@ -259,7 +259,7 @@ constexpr VblkCommand kCommands[] = {
      .example = "-s 3,virtio-blk,in.qcow2,format=qcow2,ro -s 4,virtio-blk,out.img,writeback,discard",
      .manual = "As copy. If the second disk is a file that does not exist, it is made, in the format that its slot "
                "names and of "
-               "the first disk's size, and removed again if the copy fails.",
+               "the first disk's size, and removed again if the copy fails or a signal ends it.",
      .disks = "from to",
      .options = {kEvery, kDriver, kCopy, kJson}},
     {.name = "read",

@@ -85,8 +85,34 @@ run "$vblk" convert -s 3,virtio-blk,sparse.img,ro -s 4,virtio-blk,/none/never.im
 expect_contains 'convert to nowhere' "$err" '/none/never.img: cannot be made: No such file or directory'
 [ ! -e never.img ] || fail 'convert: a file is left behind'
 
-# --- check leaves the disk as it was, also when its report cannot be written and when a signal ends it
+# ended <delay of a read> <signal>...: convert, once both disks are open
+ended() {
+  local delay=$1
+  shift
+  rm -f trace
+  env --default-signal=INT "$vblk" convert -s "3,virtio-blk,before.img,ro,fault=read:delay=$delay" \
+    -s 4,virtio-blk,never.img,writeback,trace=trace >report 2>err &
+  pid=$!
+  pids+=("$pid")
+  await test -s trace
+  for signal; do kill -s "$signal" "$pid"; done
+  wait "$pid" 2>/dev/null
+  status=$?
+  expect_equal "convert, ended by $*: what it says" "$(cat report err)" ''
+}
 head -c 4M /dev/urandom >before.img
+for signal in INT TERM HUP; do
+  ended 2s $signal
+  expect_equal "convert, ended by $signal" "$status" "$((128 + $(kill -l $signal)))"
+  [ ! -e never.img ] || fail "convert, ended by $signal: a file is left behind"
+done
+ended 60s TERM HUP
+[ "$status" -gt 128 ] && [ -e never.img ] || fail "convert, ended by a second signal: exit code $status, or it has waited for the disk"
+cp before.img never.img
+ended 2s TERM
+expect_equal 'convert to a file that was there, ended' "$status$(stat -c ' %s' never.img)" '143 4194304'
+
+# --- check leaves the disk as it was, also when its report cannot be written and when a signal ends it
 cp before.img scratch.img
 "$vblk" check -s 3,virtio-blk,scratch.img,discard | true
 cmp before.img scratch.img || fail 'check, read by nobody: another content'

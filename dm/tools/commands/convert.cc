@@ -12,6 +12,7 @@
 #include "dm/devices/block_device_options.h"
 #include "dm/devices/device_table.h"
 #include "dm/tools/commands.h"
+#include "dm/tools/held_signals.h"
 
 namespace acrn {
 namespace {
@@ -62,6 +63,7 @@ Result<void> run_convert(const SessionOptions& options, bool verify, bool json) 
   if (!target.value()) return run_copy(options, verify, json);
   const auto size = size_of(options.slots[0]);
   if (!size) return size.error();
+  const HeldSignals held(HeldSignals::Second::kEndsAtOnce);  // until what was made is whole, or gone again
   bool made = false;
   auto done = make(*target.value(), size.value(), made);
   if (done) done = run_copy(options, verify, json);

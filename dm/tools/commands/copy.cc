@@ -16,6 +16,7 @@
 #include "dm/devices/device_table.h"
 #include "dm/ident/sha256.h"
 #include "dm/tools/commands.h"
+#include "dm/tools/held_signals.h"
 #include "dm/tools/progress.h"
 
 namespace acrn {
@@ -208,12 +209,19 @@ struct Copied {
   std::string sha256;
 };
 
+// A signal that convert holds.
+Result<void> not_ended() {
+  const int number = HeldSignals::came();
+  return number == 0 ? Result<void>() : Error{ErrorKind::kInternal, concat("copy: ended by signal ", number)};
+}
+
 // Everything, in the target's memory or cache.
 Result<Copied> copy_all(OrderedReader& reader, Writer& writer) {
   Progress progress("copy  ", reader.total());
   Sha256 hash;
   uint64_t bytes = 0;
   for (;;) {
+    if (auto goes_on = not_ended(); !goes_on) return goes_on.error();
     auto piece = reader.next();
     if (!piece) return piece.error();
     if (piece.value().empty()) break;
@@ -232,6 +240,7 @@ Result<std::string> hash_disk(LegacyDriver& driver, const PciSlotConfig& slot, u
   Progress progress("verify", total);
   Sha256 hash;
   for (uint64_t done = 0; done < total;) {
+    if (auto goes_on = not_ended(); !goes_on) return goes_on.error();
     auto piece = reader.next();
     if (!piece) return piece.error();
     const auto wanted = piece.value().first(std::min<uint64_t>(piece.value().size(), total - done));

@@ -9,6 +9,18 @@
 #include "dm/tools/vhost_user/remote_device.h"
 
 namespace acrn {
+namespace {
+
+// What is held waits for `resume` of a control socket, and there is none.
+Result<void> check_told(const PciSlotConfig& slot) {
+  const BlockOptions& disk = *block_options(slot);
+  const bool reads = disk.read_errors != ErrorPolicy::kReport;
+  if (!reads && disk.write_errors == ErrorPolicy::kReport) return {};
+  return in_slot(slot, {ErrorKind::kUsage,
+                        concat(reads ? "rerror" : "werror", ": vblk cannot resume what it would hold; leave it out")});
+}
+
+}  // namespace
 
 DriverOptions SessionOptions::driver() const {
   DriverOptions options{.interrupts = interrupts};
@@ -32,6 +44,7 @@ Result<std::unique_ptr<Session>> Session::open(const SessionOptions& options, si
       return Error{ErrorKind::kUsage,
                    concat("-s ", text, ": vblk drives virtio-blk slots, not ", slot.value().device->name)};
     }
+    if (auto told = check_told(slot.value()); !told) return told.error();
     session->slots_.push_back(std::move(slot).value());
   }
   // The loopback guest has as many CPUs as its queues need.

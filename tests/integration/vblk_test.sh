@@ -50,6 +50,11 @@ refused 64 'vblk: --bsx: unknown option; did you mean --bs?' "$vblk" bench --bsx
 refused 64 'vblk: --frobnicate: unknown option; vblk bench --help shows what it takes' "$vblk" bench --frobnicate=7
 refused 64 'vblk: one: one argument too many; vblk info --help shows what it takes' "$vblk" info one
 
+for held in werror=stop werror=enospc rerror=stop; do
+  refused 64 "vblk: -s 3:0: ${held%=*}: vblk cannot resume what it would hold; leave it out" \
+    "$vblk" read -s "3,virtio-blk,disk.img,$held" --count 1
+done
+
 # --- convert makes what it copies into, keeps holes, and leaves nothing behind when it fails
 truncate -s 8M sparse.img
 dd if=/dev/urandom of=sparse.img bs=64k seek=8 count=8 conv=notrunc status=none

@@ -87,6 +87,13 @@ refused 64 'the trace writes, and the disk is ro' "$vblk" trace replay t -s 9,vi
 "$vblk" read -s 9,virtio-blk,scratch.img,trace=bad --sector 16384 --count 1 >/dev/null 2>&1
 run "$vblk" trace replay bad -s 9,virtio-blk,copy.img --json
 expect_equal 'what broke a rule is skipped' "$status$(field "d['skipped']")" 01
+for command in discard zero; do
+  "$vblk" $command -s 9,virtio-blk,scratch.img,discard,trace=long --sector 0 --count 2048
+  refused 64 'of 2048 sectors, and the disk takes 8; give discard=2048:0:0 to -s' \
+    "$vblk" trace replay long -s 9,virtio-blk,copy.img,discard=8:1:8
+  run "$vblk" trace replay long -s 9,virtio-blk,copy.img,discard=2048:0:0 --json
+  expect_equal "replay of $command" "$status$(field "d['done']")" 01
+done
 run "$vblk" coach bad
 expect_contains 'the coach' "$out" 'mistake: sector-past-end'
 "$vblk" read -s 9,virtio-blk,scratch.img,trace=good --sector 0 --count 1 >/dev/null

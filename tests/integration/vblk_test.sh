@@ -61,6 +61,10 @@ dd if=/dev/urandom of=sparse.img bs=64k seek=8 count=8 conv=notrunc status=none
 page 'convert' convert -s 3,virtio-blk,sparse.img,ro -s 4,virtio-blk,made.img,writeback,discard
 cmp sparse.img made.img || fail 'convert: another content'
 [ "$(stat -c %b made.img)" -le 4096 ] || fail "convert: $(stat -c %b made.img) blocks for 512 KiB"
+rm made.img
+page 'convert to a disk that takes 4 KiB of zeroes' convert -s 3,virtio-blk,sparse.img,ro -s 4,virtio-blk,made.img,writeback,discard=8:1:8
+cmp sparse.img made.img || fail 'convert to a disk that takes 4 KiB of zeroes: another content'
+[ "$(stat -c %b made.img)" -le 4096 ] || fail "convert to a disk that takes 4 KiB of zeroes: $(stat -c %b made.img) blocks"
 if command -v nbdkit >/dev/null; then
   nbdkit --exit-with-parent -f -U "$work/nbd.sock" --filter=log file sparse.img logfile=requests &
   nbdkit=$!

@@ -131,27 +131,22 @@ class Writer {
   Writer(LegacyDriver& driver, const PciSlotConfig& slot)
       : queue_(driver.queue(0)),
         slot_(slot),
-        zeroes_(driver.accepted(VIRTIO_BLK_F_WRITE_ZEROES)),
+        most_zeroes_(driver.accepted(VIRTIO_BLK_F_WRITE_ZEROES)
+                         ? uint64_t{std::max<uint32_t>(driver.config().max_write_zeroes_sectors, 1)} *
+                               VIRTIO_BLK_SECTOR_SIZE
+                         : 0),
         sectors_(queue_.depth()) {
     for (unsigned tag = 0; tag < queue_.depth(); tag++) free_.push(static_cast<uint16_t>(tag));
   }
 
   Result<void> write(uint64_t sector, std::span<const std::byte> piece) {
-    while (free_.empty()) {
-      if (auto done = reap(); !done) return done;
+    if (most_zeroes_ != 0 && std::all_of(piece.begin(), piece.end(), [](std::byte b) { return b == std::byte{0}; })) {
+      return write_zeroes(sector, piece.size());
     }
-    const uint16_t tag = free_.front();
-    free_.pop();
-    sectors_[tag] = sector;
-    const auto bytes = static_cast<uint32_t>(piece.size());
-    if (zeroes_ && std::all_of(piece.begin(), piece.end(), [](std::byte b) { return b == std::byte{0}; })) {
-      queue_.data(tag).store(
-          0, VirtioBlkDiscardWriteZeroes{sector, bytes / VIRTIO_BLK_SECTOR_SIZE, VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP});
-      queue_.start(tag, VIRTIO_BLK_T_WRITE_ZEROES, 0, sizeof(VirtioBlkDiscardWriteZeroes), true);
-    } else {
-      queue_.data(tag).copy_in(0, piece.data(), piece.size());
-      queue_.start(tag, VIRTIO_BLK_T_OUT, sector, bytes, true);
-    }
+    const auto tag = take_tag(sector);
+    if (!tag) return tag.error();
+    queue_.data(tag.value()).copy_in(0, piece.data(), piece.size());
+    queue_.start(tag.value(), VIRTIO_BLK_T_OUT, sector, static_cast<uint32_t>(piece.size()), true);
     queue_.kick();
     return {};
   }
@@ -165,6 +160,34 @@ class Writer {
   }
 
  private:
+  // In as many requests as the disk's limit makes of it.
+  Result<void> write_zeroes(uint64_t sector, uint64_t bytes) {
+    while (bytes > 0) {
+      const auto tag = take_tag(sector);
+      if (!tag) return tag.error();
+      const auto part = static_cast<uint32_t>(std::min(bytes, most_zeroes_));
+      queue_.data(tag.value())
+          .store(0, VirtioBlkDiscardWriteZeroes{sector, part / VIRTIO_BLK_SECTOR_SIZE,
+                                                VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP});
+      queue_.start(tag.value(), VIRTIO_BLK_T_WRITE_ZEROES, 0, sizeof(VirtioBlkDiscardWriteZeroes), true);
+      queue_.kick();
+      sector += part / VIRTIO_BLK_SECTOR_SIZE;
+      bytes -= part;
+    }
+    return {};
+  }
+
+  // A free request, for what begins at that sector.
+  Result<uint16_t> take_tag(uint64_t sector) {
+    while (free_.empty()) {
+      if (auto done = reap(); !done) return done.error();
+    }
+    const uint16_t tag = free_.front();
+    free_.pop();
+    sectors_[tag] = sector;
+    return tag;
+  }
+
   Result<void> reap() {
     Result<void> result;
     const bool answered = queue_.reap([&](const DriverCompletion& done) {
@@ -177,7 +200,7 @@ class Writer {
 
   DriverQueue& queue_;
   const PciSlotConfig& slot_;
-  bool zeroes_;
+  const uint64_t most_zeroes_;  // bytes of one request; 0: it is not offered
   std::vector<uint64_t> sectors_;
   std::queue<uint16_t> free_;
 };

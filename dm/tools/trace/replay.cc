@@ -117,6 +117,23 @@ class Replay {
   Progress progress_;
 };
 
+// What of discards and zeroes is longer than the disk takes.
+Result<void> check_segments(const std::vector<TracedOperation>& operations, const LegacyDriver& driver) {
+  const VirtioBlkConfig config = driver.config();
+  for (const TracedOperation& operation : operations) {
+    const bool discards = operation.op == BlockOp::kDiscard;
+    if (!discards && operation.op != BlockOp::kWriteZeroes) continue;
+    if (!driver.accepted(discards ? VIRTIO_BLK_F_DISCARD : VIRTIO_BLK_F_WRITE_ZEROES)) continue;
+    const uint64_t sectors = operation.length / VIRTIO_BLK_SECTOR_SIZE;
+    const uint32_t most = discards ? config.max_discard_sectors : config.max_write_zeroes_sectors;
+    if (sectors <= most) continue;
+    return Error{ErrorKind::kUsage,
+                 concat("trace replay: a ", discards ? "discard" : "write of zeroes", " of ", sectors,
+                        " sectors, and the disk takes ", most, "; give discard=", sectors, ":0:0 to -s")};
+  }
+  return {};
+}
+
 }  // namespace
 
 std::vector<TracedOperation> operations_of(const Trace& trace) {
@@ -165,6 +182,7 @@ Result<ReplayResult> replay(const std::vector<TracedOperation>& operations, doub
     return Error{ErrorKind::kUsage,
                  concat("trace replay: a request of ", largest, " bytes; at most ", most, " can be replayed")};
   }
+  if (auto fits = check_segments(operations, driver); !fits) return fits.error();
   if (writes && driver.accepted(VIRTIO_BLK_F_RO)) {
     return Error{ErrorKind::kUsage, "trace replay: the trace writes, and the disk is ro; give one that may be written"};
   }

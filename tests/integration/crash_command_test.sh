@@ -180,6 +180,15 @@ expect_contains 'what the check said' "$out" 'the check: exit status 1: \x1b[2J'
 run "${crash[@]}" --atomic 4096 --check '[ "$(tr -dc B <% | wc -c)" != 2048 ]'
 expect_equal 'a disk of 4 KiB sectors' "$status$err" 0
 refused 64 '--atomic 1000: give a power of two from 512 to 65536' "${crash[@]}" --check 'true %' --atomic 1000
+refused 66 '--keep none/kept.img: it cannot be made: No such file or directory' \
+  "${crash[@]}" --check 'touch checked; [ -e % ]' --keep none/kept.img
+refused 64 "--keep $work: it is no regular file; name another" "${crash[@]}" --check 'touch checked; [ -e % ]' --keep "$work"
+[ ! -e checked ] || fail '--keep: it was checked first'
+mkdir later
+run "${crash[@]}" --check 'rm -rf later; [ "$(tr -dc B <% | wc -c)" = 0 ]' --keep later/kept.img
+expect_equal 'an image that cannot be kept any more: exit code' "$status" 74
+expect_contains 'an image that cannot be kept any more: the report' "$out" '4096 bytes at sector 8            '
+expect_contains 'an image that cannot be kept any more' "$err" 'later/kept.img: No such file or directory'
 cp disk.log kept.log
 refused 64 '--keep ./disk.log: that is disk.log; name another file' "${crash[@]}" --check 'true %' --keep ./disk.log
 refused 64 '--keep base.img: that is base.img; name another file' "${crash[@]}" --check 'true %' --keep base.img

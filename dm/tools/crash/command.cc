@@ -1,4 +1,5 @@
 // vblk crash: makes the states that a crash could have left, one after the other, and has each checked.
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
 
@@ -15,7 +16,9 @@
 #include <vector>
 
 #include "acrn/base/concat.h"
+#include "acrn/base/unique_fd.h"
 #include "dm/base/errno_text.h"
+#include "dm/base/folder.h"
 #include "dm/base/one_line.h"
 #include "dm/tools/commands.h"
 #include "dm/tools/crash/checks.h"
@@ -206,8 +209,8 @@ class CrashRun {
       return Error{ErrorKind::kUsage, concat("--check: it fails on a state (", failed_.why(),
                                              ") and passes when it is run on it again; give one that does not change")};
     }
-    if (auto kept = images_.make(state.value(), options_.keep); !kept) return kept;
     print_failure(state.value(), ended.value());
+    if (auto kept = images_.make(state.value(), options_.keep); !kept) return kept;
     return Error{ErrorKind::kIo, concat("crash: a state fails the check; its image is ", options_.keep)};
   }
 
@@ -284,6 +287,19 @@ class CrashRun {
   Progress progress_;
 };
 
+// Whether the image of a state that fails can be made.
+Result<void> check_keep(const std::string& keep) {
+  struct stat status {};
+  if (::stat(keep.c_str(), &status) == 0 && !S_ISREG(status.st_mode)) {
+    return Error{ErrorKind::kUsage, concat("--keep ", keep, ": it is no regular file; name another")};
+  }
+  const UniqueFd there(::open(keep.c_str(), O_RDWR | O_CLOEXEC | O_NONBLOCK));
+  int error = there ? 0 : errno;
+  if (error == ENOENT) error = cannot_create_in(parent_folder(keep));
+  if (error == 0) return {};
+  return Error{ErrorKind::kNoInput, concat("--keep ", keep, ": it cannot be made: ", errno_text(error))};
+}
+
 // Files that do not go together.
 Result<void> check_files(const CrashOptions& options, const LogFile& log) {
   const auto size = Image::size(options.base);
@@ -293,6 +309,7 @@ Result<void> check_files(const CrashOptions& options, const LogFile& log) {
     if (!std::filesystem::equivalent(options.keep, other, error)) continue;
     return Error{ErrorKind::kUsage, concat("--keep ", options.keep, ": that is ", other, "; name another file")};
   }
+  if (auto kept = check_keep(options.keep); !kept) return kept;
   bool any = false;
   for (size_t i = 0; i < log.entries().size(); i++) {
     const LoggedWrite& write = log.entries()[i];

@@ -170,6 +170,9 @@ mkdir "$TMPDIR"
 run "${crash[@]}" --check '[ -e % ]'
 expect_equal 'a folder with a quote in its name' "$status$err" 0
 
+refused 74 'TMPDIR=/none: no folder for images can be made in it: No such file or directory' \
+  env TMPDIR=/none "${crash[@]}" --check 'true %'
+
 # --- what a check leaves is not there for the next one, also not when a state is reduced; no text goes to a terminal as it is
 rm -f base.img
 truncate -s 1M base.img

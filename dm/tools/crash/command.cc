@@ -38,8 +38,14 @@ class WorkFolder {
  public:
   WorkFolder() {
     const char* const base = std::getenv("TMPDIR");  // NOLINT(concurrency-mt-unsafe): nobody sets the environment
-    std::string name = concat(base != nullptr ? base : "/tmp", "/vblk-crash-XXXXXX");
-    if (::mkdtemp(name.data()) != nullptr) path_ = name;
+    const std::string folder = base != nullptr ? base : "/tmp";
+    std::string name = folder + "/vblk-crash-XXXXXX";
+    if (::mkdtemp(name.data()) != nullptr) {
+      path_ = name;
+    } else {
+      made_ = Error{ErrorKind::kIo,
+                    concat("TMPDIR=", folder, ": no folder for images can be made in it: ", errno_text(errno))};
+    }
   }
   ~WorkFolder() {
     std::error_code error;
@@ -48,7 +54,7 @@ class WorkFolder {
   WorkFolder(const WorkFolder&) = delete;
   WorkFolder& operator=(const WorkFolder&) = delete;
 
-  bool made() const { return !path_.empty(); }
+  const Result<void>& made() const { return made_; }
   std::string file(const std::string& name) const { return concat(path_, "/", name); }
   // For the image of a state, which is not there yet. Empty: there can be none.
   std::string image(const std::string& name) const {
@@ -62,6 +68,7 @@ class WorkFolder {
 
  private:
   std::string path_;
+  Result<void> made_;
 };
 
 class CrashRun {
@@ -77,7 +84,7 @@ class CrashRun {
         progress_("crash", std::max<uint64_t>(total_, 1)) {}
 
   Result<void> run() {
-    if (!folder_.made()) return Error{ErrorKind::kIo, concat("a folder for images: ", errno_text(errno))};
+    if (!folder_.made()) return folder_.made();
     for_each_state(log_.entries(), states_options_, [this](const CrashState& state) {
       result_ = visit(state);
       return result_.ok() && !failing_;

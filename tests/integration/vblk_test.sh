@@ -55,6 +55,20 @@ for held in werror=stop werror=enospc rerror=stop; do
     "$vblk" read -s "3,virtio-blk,disk.img,$held" --count 1
 done
 
+for command in read discard zero; do
+  for sector in 8192 9000; do
+    refused 64 "vblk: --sector $sector: the disk has 8192 sectors; give a lower one" \
+      "$vblk" $command -s 3,virtio-blk,disk.img,discard --sector $sector
+  done
+done
+run "$vblk" read -s 3,virtio-blk,disk.img,ro --sector 9000 --count 1
+expect_equal 'a read past the end: exit code' "$status" 74
+expect_contains 'a read past the end' "$err" 'vblk: read at sector 9000: I/O error'
+for command in copy convert; do
+  refused 64 'vblk: 3:0 (nodisk): there is nothing to copy; name a disk, like disk.img' \
+    "$vblk" $command -s 3,virtio-blk,nodisk -s 4,virtio-blk,copy.img,writeback
+done
+
 # --- convert makes what it copies into, keeps holes, and leaves nothing behind when it fails
 truncate -s 8M sparse.img
 dd if=/dev/urandom of=sparse.img bs=64k seek=8 count=8 conv=notrunc status=none

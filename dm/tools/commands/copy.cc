@@ -293,6 +293,9 @@ Result<void> run_copy(const SessionOptions& options, bool verify, bool json) {
   if (!target) return target.error();
 
   OrderedReader reader(*source.value(), from, map != nullptr ? map->of_opened() : nullptr);
+  if (reader.total() == 0) {
+    return Error{ErrorKind::kUsage, concat(disk_name(from), ": there is nothing to copy; name a disk, like disk.img")};
+  }
   if (const uint64_t room = target.value()->capacity() * VIRTIO_BLK_SECTOR_SIZE; room < reader.total()) {
     return Error{ErrorKind::kUsage, concat(disk_name(to), " holds ", room, " bytes, ", disk_name(from), " has ",
                                            reader.total(), "; truncate -s ", reader.total(), " makes room")};

@@ -28,10 +28,14 @@ Result<OneDisk> open_one(const SessionOptions& options) {
   return OneDisk{std::move(session).value(), std::move(driver).value()};
 }
 
-// What the device itself would refuse with a status byte is left to it, so that a user sees what a guest sees.
-uint64_t sectors_left(const LegacyDriver& driver, uint64_t sector) {
+// What the device itself would refuse with a status byte is left to it, so that a user sees what a guest sees. To the
+// end of the disk there has to be something.
+Result<uint64_t> sectors_of(const RequestOptions& request, const LegacyDriver& driver) {
+  if (request.count) return *request.count;
   const uint64_t capacity = driver.capacity();
-  return sector < capacity ? capacity - sector : 0;
+  if (request.sector < capacity) return capacity - request.sector;
+  return Error{ErrorKind::kUsage,
+               concat("--sector ", request.sector, ": the disk has ", capacity, " sectors; give a lower one")};
 }
 
 Result<void> check(const Result<uint8_t>& status, const char* what, uint64_t sector) {
@@ -77,7 +81,9 @@ Result<void> run_ranges(const SessionOptions& options, const RequestOptions& req
   const uint32_t most = std::max<uint32_t>(discards ? config.max_discard_sectors : config.max_write_zeroes_sectors, 1);
   const uint32_t flags = !discards && request.unmap ? VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP : 0;
   uint64_t sector = request.sector;
-  uint64_t left = request.count.value_or(sectors_left(driver, sector));
+  const auto count = sectors_of(request, driver);
+  if (!count) return count.error();
+  uint64_t left = count.value();
   while (left > 0) {
     const auto part = static_cast<uint32_t>(std::min<uint64_t>(left, most));
     if (auto done = check(driver.discard(type, sector, part, flags), what, sector); !done) return done;
@@ -95,7 +101,9 @@ Result<void> run_read(const SessionOptions& options, const RequestOptions& reque
   LegacyDriver& driver = *disk.value().driver;
   std::vector<std::byte> buffer(kChunk);
   uint64_t sector = request.sector;
-  uint64_t left = request.count.value_or(sectors_left(driver, sector));
+  const auto count = sectors_of(request, driver);
+  if (!count) return count.error();
+  uint64_t left = count.value();
   while (left > 0) {
     const uint64_t part = std::min(left, kChunk / VIRTIO_BLK_SECTOR_SIZE);
     const std::span data(buffer.data(), part * VIRTIO_BLK_SECTOR_SIZE);

@@ -49,6 +49,7 @@ class Load {
   }
   Time next_look() const { return next_look_; }
   uint64_t passed() const { return passed_; }
+  ThrottledDisk& disk() { return disk_; }
 
  private:
   ThrottledDisk disk_;
@@ -141,6 +142,25 @@ TEST(a_disk_that_stops_again_and_again_leaves_the_others_their_part) {
     for (unsigned i = 0; i < 128; i++) (void)group->owe(greedy, request);
   }
   EXPECT(honest.passed() > 2500);  // of 6000
+}
+
+TEST(a_disk_that_is_ahead_for_its_large_requests_may_owe_once_the_others_have_had_what_it_owed_last) {
+  auto group = group_of(limit(LimitKind::kBytes, 5'000'000));
+  Load first(group, 16, BlockOp::kWrite, 1 << 20), second(group, 16, BlockOp::kWrite, 1 << 20);
+  BlockRequest request;
+  request.op = BlockOp::kWrite;
+  request.length = 1 << 20;
+  Time start(1s);
+  Load* const loads[] = {&first, &second};  // one of them is 200 ms ahead
+  Time owed_at[2]{};
+  for (unsigned pauses = 0; pauses < 3; pauses++) {
+    run({&first, &second}, 20s, 60us, start);
+    start += 20s;
+    for (unsigned i = 0; i < 2; i++) {
+      EXPECT(group->may_owe(loads[i]->disk(), owed_at[i], start));
+      for (unsigned j = 0; j < 16; j++) EXPECT(group->owe(loads[i]->disk(), request));
+    }
+  }
 }
 
 TEST(a_burst_is_what_was_saved_up_and_no_more) {

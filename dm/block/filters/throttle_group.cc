@@ -41,6 +41,11 @@ ThrottleGroup::Costs ThrottleGroup::costs_of(const BlockRequest& request) {
 
 bool ThrottleGroup::is_waiting(const ThrottledDisk& disk, Time now) const { return now < disk.waits_until_ + kGrace; }
 
+// One that did not wait has no claim from before.
+void ThrottleGroup::drop_claim(ThrottledDisk& disk, Time now) const {
+  if (!is_waiting(disk, now)) disk.time_ = std::max(disk.time_, time_);
+}
+
 // Of the disks that wait, the time of the one that is furthest behind; infinite without one.
 double ThrottleGroup::earliest_other(const ThrottledDisk& disk, Time now) const {
   double earliest = std::numeric_limits<double>::infinity();
@@ -71,8 +76,8 @@ double ThrottleGroup::take(ThrottledDisk& disk, const Costs& costs) {
 bool ThrottleGroup::may_owe(ThrottledDisk& disk, Time& owed_at, Time now) {
   MutexLock lock(mutex_);
   if (now >= disk.owes_since_ + kPause || owed_at >= disk.owes_since_) {  // not the same pause
-    const double time = is_waiting(disk, now) ? disk.time_ : std::max(disk.time_, time_);
-    if (now < disk.owes_until_ || time > earliest_other(disk, now) + kLead) return false;
+    drop_claim(disk, now);
+    if (now < disk.owes_until_ || disk.owed_to_ > earliest_other(disk, now) + kLead) return false;
     disk.owes_since_ = disk.owes_until_ = now;
   }
   owed_at = now;
@@ -83,6 +88,7 @@ bool ThrottleGroup::owe(ThrottledDisk& disk, const BlockRequest& request) {
   MutexLock lock(mutex_);
   if (disk.owes_until_ - disk.owes_since_ > kLongestDebt) return false;
   const double seconds = std::min(take(disk, costs_of(request)), kLongestOwed);
+  disk.owed_to_ = disk.time_;
   disk.owes_until_ += std::chrono::duration_cast<Duration>(std::chrono::duration<double>(seconds));
   return true;
 }
@@ -91,8 +97,7 @@ size_t ThrottleGroup::admit(ThrottledDisk& disk, RequestFifo& waiting, std::span
                             Duration& sleep) {
   MutexLock lock(mutex_);
   for (TokenBucket& bucket : buckets_) bucket.refill(now, waited_);
-  // One that did not wait has no claim from before.
-  if (!is_waiting(disk, now)) disk.time_ = std::max(disk.time_, time_);
+  drop_claim(disk, now);
   const double limit = earliest_other(disk, now) + kLead;
   sleep = Duration::zero();
   size_t count = 0;

@@ -45,6 +45,7 @@ class ThrottledDisk {
   std::atomic<uint64_t> delayed_{0};
   // Guarded by the group's lock.
   double time_ = 0;                // seconds' worth that it was given
+  double owed_to_ = 0;             // the same, when it had been given what it owed last
   TokenBucket::Time waits_until_;  // when it looks again; long ago: it does not wait
   TokenBucket::Time owes_since_, owes_until_;
 };
@@ -67,8 +68,8 @@ class ThrottleGroup {
 
   // Whether what waits of one of a disk's queues may pass without a wait, and be owed. `owed_at`: when that queue did
   // so last, which is noted. All queues may within kPause, as they stop one after the other; then none may before the
-  // time has passed that this was worth, and the others of the group have had theirs: a guest can reset its device
-  // again and again.
+  // time has passed that this was worth, and the others of the group that wait have come as far as it was after that:
+  // a guest can reset its device again and again. To be ahead of them for the size of one's requests is no debt.
   bool may_owe(ThrottledDisk& disk, Time& owed_at, Time now);
   // Then for each. False: it must not pass, since more than kLongestDebt is owed.
   bool owe(ThrottledDisk& disk, const BlockRequest& request);
@@ -89,6 +90,7 @@ class ThrottleGroup {
   using Costs = std::array<double, kLimitNames.size()>;  // by LimitKind
   static Costs costs_of(const BlockRequest& request);
   bool is_waiting(const ThrottledDisk& disk, Time now) const ACRN_REQUIRES(mutex_);
+  void drop_claim(ThrottledDisk& disk, Time now) const ACRN_REQUIRES(mutex_);
   double earliest_other(const ThrottledDisk& disk, Time now) const ACRN_REQUIRES(mutex_);
   Duration wait_for(const Costs& costs) const ACRN_REQUIRES(mutex_);
   // Returns for how many seconds that is the whole rate.

@@ -143,6 +143,24 @@ TEST(destroying_a_function_with_64_writes_in_flight_keeps_the_data_of_those_that
   }
 }
 
+// As when a server is started again and its front end stops the queue at once.
+TEST(what_an_earlier_device_has_taken_is_carried_out_before_a_queue_stops) {
+  DeviceFixture bench;
+  RawGuest guest = bench.guest();
+  bench.device().stop_queue(0);
+  const auto requests = start_64(guest, VIRTIO_BLK_T_IN);
+  std::vector<uint16_t> heads;
+  for (uint16_t head = 0; head < 64; head++) heads.push_back(head);
+  EXPECT(bench.device().start_queue(
+      0, {.ring = legacy_ring(guest.ring().base(), 64), .size = 64, .next_avail = 64, .taken = heads}));
+  EXPECT_EQ(bench.device().stop_queue(0), 64u);
+  EXPECT_EQ(guest.ring().used_index(), 64);
+  for (uint16_t i = 0; i < 64; i++) {
+    EXPECT_EQ(guest.byte(requests[i].status), VIRTIO_BLK_S_OK);
+    EXPECT(requests[i].data.holds_disk(i * 4096u));
+  }
+}
+
 TEST(a_function_that_no_driver_touched_or_that_was_only_kicked_ends_cleanly) {
   DeviceFixture without_driver;
   DeviceFixture without_disk({.attached = false});

@@ -64,9 +64,11 @@ struct GoodRead {
   // Nothing comes back of a queue that has stopped, until it is reset.
   void expect(bool answered, DeviceFixture& bench) {
     if (answered) return expect_error();
+    const uint64_t stops = bench.device().stats(0).stops;
     expect_stopped(bench);
     must(guest.restart(guest.accepted()));
     EXPECT(!bench.device().stats(0).stopped);
+    EXPECT_EQ(bench.device().stats(0).stops, stops + 1);
   }
 };
 

@@ -112,6 +112,7 @@ void BlkQueue::start_timer() {
 
 void BlkQueue::stop(std::function<void()> stopped) {
   ACRN_CHECK(loop_.is_current() && !draining());
+  if (running()) carry_out_taken();
   missing_ring_rule_.store(GuestRule::kKickBeforeRing, std::memory_order_relaxed);
   counters_.stopped.store(false, std::memory_order_relaxed);
   if (state() == State::kUnset) return stopped();
@@ -140,8 +141,7 @@ void BlkQueue::resume(const std::shared_ptr<const MemoryMap>& map) {
 void BlkQueue::retry_held() {
   ACRN_CHECK(loop_.is_current());
   if (!running() || held_ == 0) return;
-  read_settings();
-  batch_.set_batch_time(Clock::now());
+  begin_batch();
   for (unsigned head = 0; head < ring_.size(); head++) {
     BlkSlot& slot = slots_[static_cast<uint16_t>(head)];
     if (!std::exchange(slot.held, false)) continue;
@@ -150,6 +150,23 @@ void BlkQueue::retry_held() {
     slot.times = {batch_.batch_time(), batch_.batch_time()};
     carry_out(slot);
   }
+  end_batch();
+}
+
+// A driver, or the next device, that is told where the ring would go on takes all before that for done.
+void BlkQueue::carry_out_taken() {
+  begin_batch();
+  while (auto chain = ring_.pop_taken()) start_request(std::move(*chain));
+  end_batch();
+}
+
+// For requests outside of a turn.
+void BlkQueue::begin_batch() {
+  read_settings();
+  batch_.set_batch_time(Clock::now());
+}
+
+void BlkQueue::end_batch() {
   batch_.flush(channel_.get());
   completions_.flush();
   if (ring_.broken()) record_broken_ring();

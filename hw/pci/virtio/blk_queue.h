@@ -60,7 +60,8 @@ class BlkQueue final : private BlockSink, private Poller {
   bool start(const std::shared_ptr<const MemoryMap>& map, const QueueSetup& setup);
   // Where a stopped queue would go on: see VirtioDevice::stop_queue(). Any thread that knows it has stopped.
   uint16_t next_index() const { return ring_.next_index(); }
-  // Pops nothing more; calls `stopped` when nothing is in flight, possibly at once.
+  // Pops nothing more but what an earlier device has taken, which is in flight as well; calls `stopped` when nothing
+  // is, possibly at once.
   void stop(std::function<void()> stopped);
   // The same, for a while: resume() goes on where a running queue was, with the ring in that map. A ring that is not
   // there is waited for until a later resume().
@@ -106,6 +107,7 @@ class BlkQueue final : private BlockSink, private Poller {
   void drain(State phase, std::function<void()> drained);
   void end_drain();
   void answer_held();
+  void carry_out_taken();
 
   // Turns.
   void on_notified();
@@ -120,6 +122,8 @@ class BlkQueue final : private BlockSink, private Poller {
   TurnResult process_available(Site site, const TurnLimits& limits);
   void take_chains(const TurnLimits& limits, TurnResult& result);
   void schedule_remaining(Next next);
+  void begin_batch();
+  void end_batch();
   void read_settings();
   void record_kick_without_ring();
   void record_broken_ring();

@@ -98,10 +98,15 @@ bool Virtqueue::enable_kicks(KickPoint point) {
   return avail_.load16(kRingIndex, __ATOMIC_RELAXED) != next_avail_;
 }
 
+std::optional<DescChain> Virtqueue::pop_taken() {
+  if (!running() || broken_ || taken_left_ == 0) return std::nullopt;
+  return DescChain(*this, taken_[--taken_left_]);
+}
+
 std::optional<DescChain> Virtqueue::pop() {
   if (!running() || broken_) return std::nullopt;
   if (taken_left_ != 0) [[unlikely]]
-    return DescChain(*this, taken_[--taken_left_]);
+    return pop_taken();
   if (next_avail_ == avail_index_) {
     // Acquire pairs with the driver's release of avail.idx: the entries and descriptors below it are written.
     avail_index_ = avail_.load16(kRingIndex, __ATOMIC_ACQUIRE);

@@ -124,6 +124,8 @@ class Virtqueue {
   unsigned seen() const { return static_cast<uint16_t>(avail_index_ - next_avail_); }
   // The next available chain.
   std::optional<DescChain> pop();
+  // Of what an earlier device has taken, the next one that is to be carried out again; pop() begins with these.
+  std::optional<DescChain> pop_taken();
   // Copies the chain's descriptors once, checks them and resolves its buffers. False: it must not be carried out, for a
   // reason that has been counted; of the buffers only `status` is known then.
   bool read_chain(uint16_t head, ChainBuffers& buffers);

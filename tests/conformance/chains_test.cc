@@ -290,5 +290,54 @@ TEST(a_readable_descriptor_behind_a_writable_one_is_an_error_in_the_last_writabl
   expect_serves(guest);
 }
 
+// COVERS(B3): data in the wrong direction
+TEST(readable_descriptors_behind_the_last_writable_one_are_an_error_in_that_ones_last_byte) {
+  const auto behind = [](Gpa gpa, uint32_t length) {
+    return [=](GoodRead& r) {
+      r.guest.set(2, r.status, 1, kNext | kWrite, 3);
+      r.guest.set(3, gpa, length, kNext, 4);
+      r.guest.set(4, r.header, 16);
+    };
+  };
+  const Gpa end = DeviceFixture().ram_end();
+  const Spoiled cases[] = {
+      {"in RAM", GuestRule::kReadableAfterWritable, behind(Gpa{LoopbackMachine::kRamBase}, kSector), kAnswered},
+      {"empty", GuestRule::kReadableAfterWritable, behind(Gpa{0}, 0), kAnswered},
+      {"behind RAM", GuestRule::kReadableAfterWritable, behind(end, kSector), kAnswered},
+      {"and an empty writable one", GuestRule::kReadableAfterWritable,
+       [](GoodRead& r) {
+         r.guest.set(2, r.status, 1, kNext | kWrite, 3);
+         r.guest.set(3, r.header, 16, kNext, 4);
+         r.guest.set(4, r.data.gpa(), 0, kWrite);
+       },
+       kAnswered},
+      {"and a writable one behind RAM", GuestRule::kReadableAfterWritable,
+       [end](GoodRead& r) {
+         r.guest.set(2, r.status, 1, kNext | kWrite, 3);
+         r.guest.set(3, r.header, 16, kNext, 4);
+         r.guest.set(4, end, 1, kWrite);
+       }},
+      {"and a loop", GuestRule::kChainTooLong,
+       [](GoodRead& r) {
+         r.guest.set(2, r.status, 1, kNext | kWrite, 3);
+         r.guest.set(3, r.header, 16, kNext, 3);
+       }},
+  };
+  check_spoiled(cases);
+}
+
+TEST(a_readable_descriptor_behind_the_last_writable_one_of_a_table_is_an_error_in_that_ones_last_byte) {
+  DeviceFixture bench;
+  RawGuest guest = bench.guest();
+  GoodRead read(guest);
+  const Gpa table = read.indirect();
+  read.entry(table, 2, {raw(read.status), uint32_t{1}, VRING_DESC_F_NEXT | VRING_DESC_F_WRITE, uint16_t{3}});
+  read.entry(table, 3, {raw(read.header), uint32_t{16}, uint16_t{0}, uint16_t{0}});
+  guest.set(0, table, 4 * sizeof(VringDesc), VRING_DESC_F_INDIRECT);
+  read.expect_error();
+  EXPECT_EQ(bench.guest_errors(GuestRule::kReadableAfterWritable), 1u);
+  expect_serves(guest);
+}
+
 }  // namespace
 }  // namespace acrn

@@ -141,6 +141,7 @@ struct Virtqueue::Walk {
   std::optional<GuestRule> broken;
   uint64_t detail = 0;
   bool misshapen = false;  // `broken` is about how descriptors refer to each other
+  bool dropped = false;    // since then a writable buffer has come, which is not among the vectors
 
   // The one copy that decides.
   VringDesc load(uint32_t index) const {
@@ -177,10 +178,10 @@ bool Virtqueue::read_chain(uint16_t head, ChainBuffers& buffers) {
   buffers.status = nullptr;
   Walk walk{*map_, desc_, size_, size_, trace_};
   const bool ends = find_end(head, buffers, walk);
-  if (walk.good()) [[likely]] {
-    if (buffers.writable != 0) buffers.status = end_of(buffers.writable_part().back()) - 1;
+  if (buffers.writable != 0 && !walk.dropped) [[likely]]
+    buffers.status = end_of(buffers.writable_part().back()) - 1;
+  if (walk.good()) [[likely]]
     return true;
-  }
   if (!ends) buffers.status = nullptr;
   record_error(*walk.broken, walk.detail);
   return false;
@@ -248,7 +249,9 @@ void Virtqueue::add_buffer(const VringDesc& desc, ChainBuffers& buffers, Walk& w
     }
   }
   refuse_buffer(desc, in_order, bytes > kMaxChainBytes, walk);
-  if (writable) buffers.status = last_byte(desc);
+  if (!writable) return;
+  walk.dropped = true;
+  buffers.status = last_byte(desc);
 }
 
 // The rule that it breaks, unless the chain is refused already: in more pieces than there is room for, if it is no

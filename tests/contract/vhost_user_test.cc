@@ -221,6 +221,14 @@ struct Setup {
   const UniqueFd kick = new_eventfd(), call = new_eventfd();
 };
 
+// An area for queue 0.
+constexpr InflightDescription kInflight{4096, 0, 1, kRing, {}};
+UniqueFd inflight_file() {
+  UniqueFd file(::memfd_create("area", MFD_CLOEXEC));
+  EXPECT(file && ::ftruncate(file.fd(), 4096) == 0);
+  return file;
+}
+
 TEST(a_queue_is_served_and_stops_with_its_next_index) {
   Served served;
   Setup setup;
@@ -441,6 +449,29 @@ TEST(an_in_flight_area_full_of_anything_is_survived) {
     front.ask<VringState>(GET_VRING_BASE, bytes_of(VringState{0, 0}));
   }
   expect_serves(served);
+}
+
+// The area says that a chain which can never be answered is in flight.
+TEST(a_queue_that_was_broken_is_served_after_a_reset_with_the_same_in_flight_area) {
+  Served served;
+  Setup setup;
+  RawFrontEnd front(served.path);
+  setup.bring_up(front, 3);
+  const UniqueFd area = inflight_file();
+  const int file[] = {area.fd()};
+  EXPECT(front.tell(SET_INFLIGHT_FD, kInflight, file) == true);
+  for (unsigned n = 3; n < Setup::kSteps; n++) EXPECT(setup.step(front, n));
+  setup.offer_read(0);
+  setup.put(setup.address.desc, VringDesc{0x8000, 16, 0, 0});  // no status
+  signal(setup.kick);
+  EXPECT(wait_until([&] { return served.device->guest_errors().count(GuestRule::kStatusMissing) == 1; }));
+  EXPECT(front.send(RESET_DEVICE, {}));
+  EXPECT(front.answer() == bytes_of(uint64_t{0}));
+  std::memset(setup.ram.data, 0, kRam);
+  for (const unsigned n : {1u, 3u, 4u, 5u, 7u, 8u}) EXPECT(setup.step(front, n));
+  setup.offer_read(0);
+  signal(setup.kick);
+  EXPECT(setup.told_of(1));
 }
 
 TEST(a_full_call_descriptor_delays_nobody) {

@@ -53,6 +53,19 @@ TEST(a_used_entry_that_was_not_shown_comes_again) {
   EXPECT(area.log().recover(0) == (Heads{3}));
 }
 
+TEST(after_a_reset_nothing_comes_again) {
+  Area area;
+  InflightLog log = area.log();
+  log.recover(0);
+  for (const uint16_t head : Heads{5, 1, 7}) log.take(head);
+  log.use(1);
+  log.clear();
+  EXPECT(area.log().recover(0).empty());
+  log.recover(0);
+  log.take(2);
+  EXPECT(area.log().recover(0) == (Heads{2}));
+}
+
 // The process died between the used index and its log.
 TEST(a_batch_that_was_shown_and_not_struck_off_does_not_come_again) {
   Area area;

@@ -51,4 +51,8 @@ InflightLog* InflightArea::log(unsigned queue, uint16_t size) {
   return queue < logs_.size() && logs_[queue]->size() >= size ? logs_[queue].get() : nullptr;
 }
 
+void InflightArea::clear() {
+  for (const auto& log : logs_) log->clear();
+}
+
 }  // namespace acrn::vhost_user

@@ -24,6 +24,8 @@ class InflightArea {
 
   // Of a queue with so many entries; null: it has no place here.
   InflightLog* log(unsigned queue, uint16_t size);
+  // While the queues are stopped: nothing is in flight.
+  void clear();
   // The front end has taken the file away.
   bool lost() const { return memory_->lost(); }
 

@@ -307,6 +307,7 @@ int Session::set_inflight(const Message& message) {
 int Session::reset_device() {
   device_.reset();
   for (Queue& queue : queues_) queue = {};
+  if (inflight_ != nullptr) inflight_->clear();  // of a queue that was broken it may say otherwise
   return 0;
 }
 

@@ -57,6 +57,12 @@ class InflightLog {
     return heads;
   }
 
+  // While the ring is stopped: nothing of it is in flight.
+  void clear() {
+    for (uint16_t head = 0; head < size_; head++) store(entries_[head].in_flight, uint8_t{0});
+    batch_.clear();
+  }
+
   // A chain was taken from the ring. These three take a head below size().
   void take(uint16_t head) {
     store(entries_[head].counter, ++counter_);

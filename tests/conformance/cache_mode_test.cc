@@ -83,6 +83,22 @@ TEST(features_that_are_written_again_do_not_undo_what_the_guest_chose) {
   EXPECT_EQ(guest.config(kWriteback, 1), 0u);
 }
 
+// As when a guest's firmware comes first, and its VMM does not tell of the reset in between.
+TEST(a_driver_with_flush_has_the_mode_of_the_command_line_after_one_without) {
+  for (const bool option : {false, true}) {
+    for (const uint64_t first : {kNeither, kNeither | kWce}) {
+      DeviceFixture bench({.device = {.writeback = option}});
+      RawGuest guest = bench.guest(first);
+      EXPECT_EQ(guest.config(kWriteback, 1), 0u);
+      for (const uint64_t next : {kNoEventIndex, kNeither | kFlush}) {
+        bench.device().set_features(guest.offered() & next);
+        EXPECT_EQ(guest.config(kWriteback, 1), option ? 1u : 0u);
+        EXPECT_EQ(write_is_stable(bench, guest), !option);
+      }
+    }
+  }
+}
+
 TEST(write_zeroes_follows_the_same_rule) {
   for (const bool writeback : {false, true}) {
     DeviceFixture bench({.device = {.writeback = writeback, .discard = true}});

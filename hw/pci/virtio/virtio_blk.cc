@@ -200,9 +200,13 @@ void VirtioBlk::trace(TraceEvent event, uint8_t detail, unsigned head, unsigned 
 
 void VirtioBlk::set_features(uint64_t accepted) {
   trace(TraceEvent::kFeatures, 0, 0, 0, TraceValue{accepted, 0});
-  state_.accepted = accepted & features_;
-  // It could never flush (virtio 1.2 5.2.5.2).
-  if ((accepted & feature(VIRTIO_BLK_F_FLUSH)) == 0) state_.writeback = false;
+  const uint64_t before = state_.accepted.exchange(accepted & features_);
+  // One without FLUSH could never flush (virtio 1.2 5.2.5.2); the next driver, after firmware perhaps, may.
+  if ((accepted & feature(VIRTIO_BLK_F_FLUSH)) == 0) {
+    state_.writeback = false;
+  } else if ((before & feature(VIRTIO_BLK_F_FLUSH)) == 0) {
+    state_.writeback = options_.writeback;
+  }
 }
 
 bool VirtioBlk::start_queue(unsigned index, const QueueSetup& setup) {

@@ -50,6 +50,7 @@ struct Served {
     must(server->serve(device->virtio(), device->guest_errors(), path, {}));
   }
   ~Served() { server->stop(); }
+  bool holds() const { return device->disk()->stats()[0].held != 0; }
 
   TempDir folder;
   std::string path = folder.path("vm1.9.0.sock");
@@ -193,6 +194,14 @@ struct Setup {
   void bring_up(RawFrontEnd& front, unsigned steps = kSteps) {
     for (unsigned n = 0; n < steps; n++) EXPECT(step(front, n));
   }
+  // With an area for what is in flight.
+  void bring_up_logged(RawFrontEnd& front) {
+    bring_up(front, 3);
+    EXPECT(::ftruncate(area.fd(), 4096) == 0);
+    const int file[] = {area.fd()};
+    EXPECT(front.tell(SET_INFLIGHT_FD, InflightDescription{4096, 0, 1, kRing, {}}, file) == true);
+    for (unsigned n = 3; n < kSteps; n++) EXPECT(step(front, n));
+  }
 
   template <class T>
   void put(uint64_t at, const T& value) {
@@ -208,6 +217,7 @@ struct Setup {
     put(address.avail + kRingEntries + 2 * (index % kRing), uint16_t{0});
     GuestSlice(ram.data + address.avail, 4).store16(kRingIndex, static_cast<uint16_t>(index + 1), __ATOMIC_RELEASE);
   }
+  uint8_t status() const { return static_cast<uint8_t>(ram.data[0x8100]); }
   uint16_t used_index() const { return GuestSlice(ram.data + address.used, 4).load16(kRingIndex, __ATOMIC_ACQUIRE); }
   // An interrupt comes when that many chains are used.
   bool told_of(uint16_t chains) const {
@@ -218,16 +228,8 @@ struct Setup {
   }
 
   VringAddress address{};
-  const UniqueFd kick = new_eventfd(), call = new_eventfd();
+  const UniqueFd kick = new_eventfd(), call = new_eventfd(), area{::memfd_create("area", MFD_CLOEXEC)};
 };
-
-// An area for queue 0.
-constexpr InflightDescription kInflight{4096, 0, 1, kRing, {}};
-UniqueFd inflight_file() {
-  UniqueFd file(::memfd_create("area", MFD_CLOEXEC));
-  EXPECT(file && ::ftruncate(file.fd(), 4096) == 0);
-  return file;
-}
 
 TEST(a_queue_is_served_and_stops_with_its_next_index) {
   Served served;
@@ -456,11 +458,7 @@ TEST(a_queue_that_was_broken_is_served_after_a_reset_with_the_same_in_flight_are
   Served served;
   Setup setup;
   RawFrontEnd front(served.path);
-  setup.bring_up(front, 3);
-  const UniqueFd area = inflight_file();
-  const int file[] = {area.fd()};
-  EXPECT(front.tell(SET_INFLIGHT_FD, kInflight, file) == true);
-  for (unsigned n = 3; n < Setup::kSteps; n++) EXPECT(setup.step(front, n));
+  setup.bring_up_logged(front);
   setup.offer_read(0);
   setup.put(setup.address.desc, VringDesc{0x8000, 16, 0, 0});  // no status
   signal(setup.kick);
@@ -472,6 +470,43 @@ TEST(a_queue_that_was_broken_is_served_after_a_reset_with_the_same_in_flight_are
   setup.offer_read(0);
   signal(setup.kick);
   EXPECT(setup.told_of(1));
+}
+
+constexpr const char* kHolding = "ram:1M,mq=2,rerror=stop,fault=read:EIO";
+
+TEST(what_is_held_when_a_server_ends_is_carried_out_by_the_next_one) {
+  Setup setup;
+  {
+    Served served(kHolding);
+    RawFrontEnd front(served.path);
+    setup.bring_up_logged(front);
+    setup.offer_read(0);
+    signal(setup.kick);
+    EXPECT(wait_until([&] { return served.holds(); }));
+  }
+  EXPECT_EQ(setup.used_index(), 0u);
+  EXPECT_EQ(setup.status(), 0xff);
+  Served next;
+  RawFrontEnd front(next.path);
+  setup.bring_up_logged(front);
+  EXPECT(setup.told_of(1));
+  EXPECT_EQ(setup.status(), VIRTIO_BLK_S_OK);
+}
+
+TEST(what_is_held_when_a_queue_stops_or_the_device_is_reset_has_failed) {
+  for (const uint32_t request : {GET_VRING_BASE, RESET_DEVICE}) {
+    Served served(kHolding);
+    Setup setup;
+    RawFrontEnd front(served.path);
+    setup.bring_up_logged(front);
+    setup.offer_read(0);
+    signal(setup.kick);
+    EXPECT(wait_until([&] { return served.holds(); }));
+    EXPECT(front.send(request, bytes_of(VringState{0, 0})));
+    EXPECT(front.answer().has_value());
+    EXPECT_EQ(setup.used_index(), 1u);
+    EXPECT_EQ(setup.status(), VIRTIO_BLK_S_IOERR);
+  }
 }
 
 TEST(a_full_call_descriptor_delays_nobody) {

@@ -60,7 +60,7 @@ Session::Session(VirtioDevice& device, GuestErrors& guest_errors, GuestMemory& m
       refused_(refused) {}
 
 Session::~Session() {
-  device_.reset();
+  device_.leave();
   front_end_.clear();
   memory_.clear();
 }

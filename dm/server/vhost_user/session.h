@@ -30,7 +30,8 @@ class Session final : public MessageSession {
   // were. `client`: its process, 0 if that is not known.
   Session(VirtioDevice& device, GuestErrors& guest_errors, GuestMemory& memory, FrontEnd& front_end, uint64_t& refused,
           pid_t client);
-  // As if the power were gone: the device reset, nothing of the front end's kept.
+  // As if the power were gone: the device reset, nothing of the front end's kept. What is held stays in the in-flight
+  // area.
   ~Session() override;
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;

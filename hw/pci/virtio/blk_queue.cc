@@ -110,13 +110,13 @@ void BlkQueue::start_timer() {
   ring_.disable_kicks(KickPause::kPolling);
 }
 
-void BlkQueue::stop(std::function<void()> stopped) {
+void BlkQueue::end(State phase, std::function<void()> ended) {
   ACRN_CHECK(loop_.is_current() && !draining());
-  if (running()) carry_out_taken();
+  if (running() && phase == State::kStopping) carry_out_taken();
   missing_ring_rule_.store(GuestRule::kKickBeforeRing, std::memory_order_relaxed);
   counters_.stopped.store(false, std::memory_order_relaxed);
-  if (state() == State::kUnset) return stopped();
-  drain(State::kStopping, std::move(stopped));
+  if (state() == State::kUnset) return ended();
+  drain(phase, std::move(ended));
 }
 
 void BlkQueue::suspend(std::function<void()> suspended) {
@@ -178,19 +178,20 @@ void BlkQueue::drain(State phase, std::function<void()> drained) {
   poll_timer_.reset();
   enter(phase);
   drained_ = std::move(drained);
-  if (phase == State::kStopping) answer_held();
-  if (channel_ != nullptr) channel_->cancel_waiting(phase == State::kStopping);
+  if (phase == State::kStopping) end_held();
+  if (channel_ != nullptr) channel_->cancel_waiting(phase != State::kSuspending);
   completions_.flush();
   if (in_flight_ == 0) end_drain();  // else batch_done() does it
 }
 
-// A driver that takes its ring back, or whose ring is gone already, is not going to see a retry.
-void BlkQueue::answer_held() {
+// A driver that takes its ring back, or whose ring is gone already, is not going to see a retry. The next device
+// retries what one that leaves has held.
+void BlkQueue::end_held() {
   for (unsigned head = 0; held_ != 0; head++) {
     BlkSlot& slot = slots_[static_cast<uint16_t>(head)];
     if (!std::exchange(slot.held, false)) continue;
     held_--;
-    if (!ring_.running()) {
+    if (!ring_.running() || state() == State::kLeaving) {
       ring_.abandon(std::move(slot.chain));
       continue;
     }
@@ -200,9 +201,10 @@ void BlkQueue::answer_held() {
 }
 
 void BlkQueue::end_drain() {
+  if (state() == State::kLeaving) end_held();
   ring_.stop();
-  if (state() == State::kStopping) kick_watch_.reset();
-  enter(state() == State::kStopping ? State::kStopped : State::kSuspended);
+  if (state() != State::kSuspending) kick_watch_.reset();
+  enter(state() != State::kSuspending ? State::kStopped : State::kSuspended);
   std::exchange(drained_, nullptr)();
 }
 
@@ -237,6 +239,7 @@ void BlkQueue::on_kick(Site site) {
     case State::kRingMissing: return record_kick_without_ring();
     // Rung while the ring was there, perhaps. resume() looks at it.
     case State::kStopping:
+    case State::kLeaving:
     case State::kStopped:
     case State::kSuspending:
     case State::kSuspended: return;
@@ -459,7 +462,7 @@ void BlkQueue::request_done(BlockRequest& request) {
     if (trace_ != nullptr) trace_->submit(Clock::now(), slot, slot.chain.head(), slot.segment_index());
     BlockRequest* next = &slot;
     channel_->submit({&next, 1});
-    if (draining()) channel_->cancel_waiting(state() == State::kStopping);
+    if (draining()) channel_->cancel_waiting(state() != State::kSuspending);
     return;
   }
   if (slot.op == BlockOp::kRead) counters_.bytes_read.add(slot.length);

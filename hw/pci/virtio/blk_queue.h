@@ -62,7 +62,9 @@ class BlkQueue final : private BlockSink, private Poller {
   uint16_t next_index() const { return ring_.next_index(); }
   // Pops nothing more but what an earlier device has taken, which is in flight as well; calls `stopped` when nothing
   // is, possibly at once.
-  void stop(std::function<void()> stopped);
+  void stop(std::function<void()> stopped) { end(State::kStopping, std::move(stopped)); }
+  // The same, but what is held or was not taken yet stays in the in-flight log for the next device, if there is a log.
+  void leave(std::function<void()> left) { end(ring_.logged() ? State::kLeaving : State::kStopping, std::move(left)); }
   // The same, for a while: resume() goes on where a running queue was, with the ring in that map. A ring that is not
   // there is waited for until a later resume().
   void suspend(std::function<void()> suspended);
@@ -82,10 +84,11 @@ class BlkQueue final : private BlockSink, private Poller {
  private:
   using Clock = std::chrono::steady_clock;
 
-  // The life of a queue (docs/adr/0024). Requests are in flight only in kRunning and the two states that drain.
+  // The life of a queue (docs/adr/0024). Requests are in flight only in kRunning and the three states that drain.
   enum class State : uint8_t {
     kUnset,     // there has never been a ring
     kStopping,  // stop() waits for the requests in flight
+    kLeaving,   // leave() does
     kStopped,   // there was a ring
     // From here on the driver has set up a ring and may kick.
     kRunning,
@@ -100,13 +103,16 @@ class BlkQueue final : private BlockSink, private Poller {
   // The life cycle.
   State state() const { return state_.load(std::memory_order_relaxed); }
   bool running() const { return state() == State::kRunning; }
-  bool draining() const { return state() == State::kStopping || state() == State::kSuspending; }
+  bool draining() const {
+    return state() == State::kStopping || state() == State::kLeaving || state() == State::kSuspending;
+  }
   void enter(State state) { state_.store(state, std::memory_order_relaxed); }
   void note_missing_ring(const MemoryMap& map);
   void start_timer();
+  void end(State phase, std::function<void()> ended);
   void drain(State phase, std::function<void()> drained);
   void end_drain();
-  void answer_held();
+  void end_held();
   void carry_out_taken();
 
   // Turns.
@@ -157,7 +163,7 @@ class BlkQueue final : private BlockSink, private Poller {
   // Why there is no ring: the rule that a kick breaks, and where the ring was to be. Relaxed, too: for the log alone.
   std::atomic<GuestRule> missing_ring_rule_{GuestRule::kKickBeforeRing};
   std::atomic<Gpa> missing_ring_{};
-  std::function<void()> drained_;  // called at the end of the two states that drain
+  std::function<void()> drained_;  // called at the end of the states that drain
 
   std::unique_ptr<Notifier> kicked_;
   std::unique_ptr<FdWatch> kick_watch_;  // of an eventfd that the VMM has, while there is a ring

@@ -254,8 +254,8 @@ void VirtioBlk::resume() {
   on_queues([map = memory_.map()](BlkQueue& queue) { queue.resume(map); });
 }
 
-void VirtioBlk::reset() {
-  drain(drain_tasks_, &BlkQueue::stop);
+void VirtioBlk::end_queues(DrainTask::Drain call) {
+  drain(drain_tasks_, call);
   trace(TraceEvent::kReset, 0, 0, 0);
   state_.accepted = 0;
   state_.writeback = options_.writeback;

@@ -89,7 +89,8 @@ class VirtioBlk final : public VirtioDevice {
   uint16_t stop_queue(unsigned queue) override;
   void suspend() override;
   void resume() override;
-  void reset() override;
+  void reset() override { end_queues(&BlkQueue::stop); }
+  void leave() override { end_queues(&BlkQueue::leave); }
   void kick(unsigned queue) override { queues_[queue]->kick(); }
   int kick_fd(unsigned queue) const override { return queues_[queue]->kick_fd(); }
   void read_config(unsigned offset, std::span<uint8_t> to) override;
@@ -119,6 +120,7 @@ class VirtioBlk final : public VirtioDevice {
   };
 
   void drain(std::span<DrainTask> queues, DrainTask::Drain call);
+  void end_queues(DrainTask::Drain call);
   void describe_medium(const BlockInfo& info) ACRN_REQUIRES(mutex_);
   void tell_of_memory();
   template <class... Parts>

@@ -80,6 +80,8 @@ class Virtqueue {
   // False: the ring's parts are not each wholly in one region of guest RAM.
   bool start(std::shared_ptr<const MemoryMap> map, const QueueSetup& setup);
   const RingPlace& place() const { return ring_; }
+  // What it has taken and not used is written down for the next device.
+  bool logged() const { return running() && inflight_ != nullptr; }
   // Where a stopped ring would go on. Nothing is in flight, so it is the used ring's, too.
   uint16_t next_index() const { return next_avail_; }
   // The rule by which the ring is not in that map.

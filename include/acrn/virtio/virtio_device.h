@@ -66,6 +66,8 @@ class VirtioDevice {
   virtual void resume() = 0;
   // Stops every queue, forgets the features, puts the configuration back. Returns when nothing is in flight.
   virtual void reset() = 0;
+  // The same for a driver that another device may go on with: requests that are held stay in the in-flight logs.
+  virtual void leave() { reset(); }
 
   // A kick. Any thread, takes no lock. May serve the queue before it returns, which usually takes up to 40 us.
   // `queue` < queue_count().

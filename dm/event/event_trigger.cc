@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -115,6 +116,17 @@ class WriteTrigger final : public EventTrigger {
   UniqueFd event_;
 };
 
+bool is_unnamed_stream(int fd) {
+  sockaddr_un peer{};
+  socklen_t size = sizeof(peer);
+  // SAFETY: what the call takes for an address.
+  if (::getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &size) != 0) return false;
+  if (peer.sun_family != AF_UNIX || size != sizeof(peer.sun_family)) return false;
+  int type = 0;
+  size = sizeof(type);
+  return ::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM;
+}
+
 }  // namespace
 
 bool is_eventfd(int fd) {
@@ -123,12 +135,11 @@ bool is_eventfd(int fd) {
   return size > 0 && std::string_view(target.data(), static_cast<size_t>(size)) == "anon_inode:[eventfd]";
 }
 
-bool is_unnamed_socket(int fd) {
-  sockaddr_un peer{};
-  socklen_t size = sizeof(peer);
-  // SAFETY: what the call takes for an address.
-  if (::getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &size) != 0) return false;
-  return peer.sun_family == AF_UNIX && size == sizeof(peer.sun_family);
+bool make_send_only(int fd) {
+  if (!is_unnamed_stream(fd) || ::shutdown(fd, SHUT_RD) != 0) return false;
+  // From now on nothing can come. What is there is not read: another reader of the socket could make us wait for it.
+  int bytes = 0;
+  return ::ioctl(fd, FIONREAD, &bytes) == 0 && bytes == 0;
 }
 
 void EventTrigger::reserve(unsigned count) { spare_rings().reserve(count); }
@@ -149,7 +160,7 @@ std::unique_ptr<EventTrigger> EventTrigger::create(UniqueFd event, int& error) {
 }
 
 std::unique_ptr<EventTrigger> EventTrigger::create_for_socket(UniqueFd socket, int& error) {
-  error = is_unnamed_socket(socket.fd()) ? 0 : EINVAL;
+  error = make_send_only(socket.fd()) ? 0 : EINVAL;
   if (error == 0) return std::make_unique<SocketTrigger>(std::move(socket));
   return nullptr;
 }

@@ -13,9 +13,11 @@ namespace acrn {
 
 // By the descriptor's link in /proc.
 bool is_eventfd(int fd);
-// Whether it is a UNIX socket of a pair. A client's own end of its connection is none: to keep that would keep the
-// connection.
-bool is_unnamed_socket(int fd);
+// Of a UNIX stream socket of a pair: makes it one that is only sent to. False: it is none, or something waits in it. A
+// client's own end of its connection must not stay with us, since that would keep the connection, neither as the socket
+// nor in its queue. One that has connected to a path is none of a pair; the server of another sees that it can send
+// nothing to it any more. Does not wait.
+bool make_send_only(int fd);
 
 class EventTrigger {
  public:

@@ -134,11 +134,14 @@ constexpr SystemCall kCalls[] = {
      .threads = kAll,
      .parts = kServerPart | kBackEndPart | kImagePart | kRbdPart,
      .why = "answers; questions to the server of a disk"},
-    {.name = "getsockopt", .threads = kControl, .parts = kServerPart, .why = "which process a client is"},
+    {.name = "getsockopt",
+     .threads = kControl,
+     .parts = kServerPart,
+     .why = "which process a client is; the type of a socket that it has sent"},
     {.name = "shutdown",
      .threads = kAll,
      .parts = kServerPart | kBackEndPart | kNbdPart | kImagePart | kRbdPart,
-     .why = "a client that is dropped, a server that is left"},
+     .why = "a client that is dropped, a server that is left; a socket that is only sent to"},
     {.name = "shutdown", .threads = kControl, .parts = kControlSocketPart, .why = "a reader of the metrics is done"},
     {.name = "readlink",
      .threads = kControl,
@@ -152,6 +155,11 @@ constexpr SystemCall kCalls[] = {
      .threads = kControl,
      .parts = kServerPart,
      .why = "whether a client has sent a socket of a pair"},
+    {.name = "ioctl",
+     .threads = kControl,
+     .parts = kServerPart,
+     .rule = CallRule::kSocketRequests,
+     .why = "whether something waits in it"},
     {.name = "memfd_create",
      .threads = kControl,
      .parts = kServerPart,
@@ -259,6 +267,7 @@ constexpr std::array kDisk = {ACRN_REQUEST(BLKDISCARD), ACRN_REQUEST(BLKZEROOUT)
 constexpr std::array kProbe = {ACRN_REQUEST(BLKROGET), ACRN_REQUEST(BLKSSZGET), ACRN_REQUEST(BLKPBSZGET)};
 constexpr std::array kTerminal = {ACRN_REQUEST(TCGETS), ACRN_REQUEST(TCSETS), ACRN_REQUEST(TIOCGPGRP),
                                   ACRN_REQUEST(TIOCGDEV)};
+constexpr std::array kSocket = {ACRN_REQUEST(FIONREAD)};
 #undef ACRN_REQUEST
 
 template <class Set, size_t size>
@@ -281,6 +290,7 @@ std::span<const DeviceRequest> requests_of(CallRule rule) {
     case CallRule::kDiskRequests: return kDisk;
     case CallRule::kProbeRequests: return kProbe;
     case CallRule::kTerminalRequests: return kTerminal;
+    case CallRule::kSocketRequests: return kSocket;
     case CallRule::kKvmGuestRequests: return kvm_requests().guest;
     case CallRule::kKvmInterruptRequests: return kvm_requests().interrupts;
     case CallRule::kKvmControlRequests: return kvm_requests().control;

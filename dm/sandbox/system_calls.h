@@ -45,6 +45,7 @@ enum class CallRule : uint8_t {
   kDiskRequests,
   kProbeRequests,
   kTerminalRequests,
+  kSocketRequests,
   kKvmGuestRequests,
   kKvmInterruptRequests,
   kKvmControlRequests,

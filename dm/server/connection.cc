@@ -103,13 +103,17 @@ bool Connection::receive(std::span<uint8_t> to, size_t& received, bool with_desc
 }
 
 void Connection::answer() {
+  const bool shared = !descriptors_.empty();
   const auto why = session_->handle(header_, std::span(payload_).first(payload_size_), std::move(descriptors_));
   header_size_ = payload_size_ = sent_ = 0;
   descriptors_.clear();
   answering_ = true;
-  if (why.empty()) return;
-  send();
-  end(why);
+  if (!why.empty()) {
+    send();
+    return end(why);
+  }
+  // Its own end of this connection was among what it has sent (make_send_only()), or it has left.
+  if (shared && ::send(socket_.fd(), nullptr, 0, MSG_NOSIGNAL) != 0 && errno == EPIPE) end("");
 }
 
 bool Connection::send() {

@@ -80,6 +80,31 @@ void expect_serves(Served& served, unsigned seed = 1) {
   EXPECT(back == data);
 }
 
+// False: the other end is closed.
+bool send_with(int socket, std::span<const uint8_t> bytes, std::span<const int> files) {
+  iovec part{const_cast<uint8_t*>(bytes.data()), bytes.size()};  // sendmsg() only reads it
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  std::vector<uint8_t> control(CMSG_SPACE(files.size_bytes()));
+  if (!files.empty()) {
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
+    cmsghdr* const rights = CMSG_FIRSTHDR(&message);
+    rights->cmsg_level = SOL_SOCKET;
+    rights->cmsg_type = SCM_RIGHTS;
+    rights->cmsg_len = CMSG_LEN(files.size_bytes());
+    std::memcpy(CMSG_DATA(rights), files.data(), files.size_bytes());
+  }
+  return ::sendmsg(socket, &message, MSG_NOSIGNAL) == static_cast<ssize_t>(bytes.size());
+}
+
+std::pair<UniqueFd, UniqueFd> stream_pair() {
+  int ends[2];
+  EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+  return {UniqueFd(ends[0]), UniqueFd(ends[1])};
+}
+
 // A front end that sends what it is told to.
 class RawFrontEnd {
  public:
@@ -87,21 +112,7 @@ class RawFrontEnd {
 
   // False: the server has closed the connection.
   bool send_bytes(std::span<const uint8_t> bytes, std::span<const int> files = {}) {
-    iovec part{const_cast<uint8_t*>(bytes.data()), bytes.size()};  // sendmsg() only reads it
-    msghdr message{};
-    message.msg_iov = &part;
-    message.msg_iovlen = 1;
-    std::vector<uint8_t> control(CMSG_SPACE(files.size_bytes()));
-    if (!files.empty()) {
-      message.msg_control = control.data();
-      message.msg_controllen = control.size();
-      cmsghdr* const rights = CMSG_FIRSTHDR(&message);
-      rights->cmsg_level = SOL_SOCKET;
-      rights->cmsg_type = SCM_RIGHTS;
-      rights->cmsg_len = CMSG_LEN(files.size_bytes());
-      std::memcpy(CMSG_DATA(rights), files.data(), files.size_bytes());
-    }
-    return ::sendmsg(socket_.fd(), &message, MSG_NOSIGNAL) == static_cast<ssize_t>(bytes.size());
+    return send_with(socket_.fd(), bytes, files);
   }
   bool send(uint32_t request, const std::vector<uint8_t>& payload, std::span<const int> files = {},
             uint32_t flags = kVersion | kFlagNeedReply) {
@@ -362,6 +373,29 @@ TEST(surplus_and_missing_descriptors_are_refused) {
   front.send(SET_MEM_TABLE, bytes_of(MemoryTableHead{9, 0}), many);
   EXPECT(front.ended());
   expect_serves(served);
+}
+
+// A client that is gone would have its connection all the same.
+TEST(a_socket_with_something_in_it_is_refused_and_its_client_leaves_no_trace) {
+  for (const uint32_t request : {SET_VRING_CALL, SET_BACKEND_REQ_FD}) {
+    Served served;
+    {
+      Setup setup;
+      RawFrontEnd front(served.path);
+      EXPECT(setup.step(front, 0));
+      const auto [server_end, client_end] = stream_pair();
+      const int given[] = {server_end.fd()}, own[] = {front.fd()};
+      const uint8_t byte[] = {0};
+      EXPECT(front.tell(request, uint64_t{0}, given) == true);
+      EXPECT(front.tell(request, uint64_t{0}, given) == true);  // again
+      EXPECT(!send_with(client_end.fd(), byte, own));
+      const auto [full, filler] = stream_pair();
+      EXPECT(send_with(filler.fd(), byte, own));
+      const int hiding[] = {full.fd()};
+      EXPECT(front.tell(request, uint64_t{0}, hiding) == false);
+    }
+    expect_serves(served);
+  }
 }
 
 TEST(rings_and_memory_that_cannot_be_are_refused) {

@@ -100,6 +100,19 @@ vmm.close()
 sys.exit(0 if (request, flags, size) == (1, 5, 8) and features >> 32 & 1 and server.wait(10) == 0 else 1)
 END
 
+# --- one that gives its own end away, which would keep the connection
+python3 - "$program" <<'END' || fail 'a peer that gives its own end of the socket away keeps the program'
+import array, socket, struct, subprocess, sys
+for request, payload in ((13, struct.pack("<Q", 0)), (21, b"")):  # SET_VRING_CALL, SET_BACKEND_REQ_FD
+    vmm, other = socket.socketpair(socket.AF_UNIX)
+    server = subprocess.Popen([sys.argv[1], f"--fd={other.fileno()}", "--blk-file=disk.img"], pass_fds=[other.fileno()])
+    other.close()
+    vmm.sendmsg([struct.pack("<III", request, 1, len(payload)) + payload],
+                [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [vmm.fileno()]))])
+    vmm.close()
+    if server.wait(10) != 0: sys.exit(1)
+END
+
 environment='os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1")'
 python3 starter.py ./vm1.9.0.sock "$environment" "$dm" --serve vhost-user=. -s 9,virtio-blk,disk.img vm1 &
 pid=$!

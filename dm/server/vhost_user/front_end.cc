@@ -24,7 +24,7 @@ int FrontEnd::set_call(unsigned queue, UniqueFd event) {
 }
 
 int FrontEnd::set_socket(UniqueFd socket) {
-  if (socket && !is_unnamed_socket(socket.fd())) return EINVAL;
+  if (socket && !make_send_only(socket.fd())) return EINVAL;
   MutexLock lock(mutex_);
   socket_ = std::move(socket);
   return 0;

@@ -195,8 +195,8 @@ std::string text_of(const ServeConfig& serve) { return concat("--serve ", serve.
 
 // With --serve the machine is the client's.
 Result<void> check_serve(const SplitCommandLine& line, const DmConfig& config) {
-  for (const std::string_view option :
-       {"-m", "--cpus", "--cpu_affinity", "-k", "-E", "--ovmf", "-r", "-B", "-l", "--hypervisor", "--debugexit"}) {
+  for (const std::string_view option : {"-m", "--cpus", "--cpu_affinity", "-k", "-E", "--ovmf", "-r", "-B", "-l",
+                                        "--hypervisor", "--debugexit", "--stop_timeout"}) {
     if (line.has(option)) return usage_error(concat(option, ": --serve makes no machine; remove one of the two"));
   }
   bool any = false;

@@ -46,7 +46,7 @@ refused 64 '--serve vfio: not a way to serve; give vfio-user=<dir>, vhost-user=<
 refused 64 '--serve vfio-user=: not a way to serve' --serve vfio-user= "${disk[@]}" vm1
 refused 64 'there is nothing to serve; give a disk' --serve vfio-user=sockets vm1
 for option in '-m 1G' '--cpus 2' '--cpu_affinity 0' '-k k' '-E e' '--ovmf o' '-r r' '-B b' '-l com1,stdio' '--hypervisor kvm' \
-  '--debugexit'; do
+  '--debugexit' '--stop_timeout 5'; do
   # shellcheck disable=SC2086
   refused 64 "${option%% *}: --serve makes no machine; remove one of the two" --serve vfio-user=sockets $option "${disk[@]}" vm1
 done

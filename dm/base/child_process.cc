@@ -12,6 +12,7 @@
 #include <array>
 #include <cerrno>
 #include <charconv>
+#include <cstdint>
 #include <cstdlib>
 #include <optional>
 #include <sstream>
@@ -57,13 +58,16 @@ bool become(const ChildProcess::User& user) {
 // A copy above the descriptors that the child's are moved to.
 UniqueFd above_theirs(int fd) { return UniqueFd(fd >= 0 ? ::fcntl(fd, F_DUPFD_CLOEXEC, 10) : -1); }
 
-// In the child, which has signals blocked: no handler of ours runs in it.
+// In the child, which has signals blocked: no handler of ours, or of a host of the library, runs in it. By the kernel's
+// call, since the C library keeps handlers in our memory.
 void drop_handlers() {
   for (int signal = 1; signal < _NSIG; signal++) {
-    struct sigaction action {};
-    if (::sigaction(signal, nullptr, &action) != 0 || action.sa_handler == SIG_IGN) continue;
+    std::array<uint64_t, 4> action{};  // the handler comes first, and zeroes are SIG_DFL
+    ::syscall(SYS_rt_sigaction, signal, nullptr, action.data(), sizeof(uint64_t));
+    // SAFETY: a number.
+    if (action[0] == reinterpret_cast<uintptr_t>(SIG_IGN)) continue;
     action = {};
-    ::sigaction(signal, &action, nullptr);
+    ::syscall(SYS_rt_sigaction, signal, action.data(), nullptr, sizeof(uint64_t));
   }
 }
 

@@ -130,7 +130,7 @@ Result<void> run_check(const SessionOptions& options, bool json) {
   }
   CheckContext context{guest.value(), slot.address, session.value()->options(0), options.single_msi};
   std::vector<Row> rows;
-  const auto tried = try_clauses(context, rows);
+  auto tried = try_clauses(context, rows);
   if (!rows.empty()) json ? print_json(rows) : print_table(rows);
   if (!tried) return tried;
   if (const size_t failures = count(rows, Verdict::kBroken); failures != 0) {

@@ -167,8 +167,9 @@ void ChildProcess::fork(const Plan& plan, Words& words, int errors) {
   const pid_t us = ::getpid();
   // Our memory is not copied, not even to be: a page that a device is writing into (O_DIRECT, before Linux 6.3) would
   // be the child's, and a copy of it ours. So this thread waits, and the child, until exec, has our memory.
-  process_ = ::vfork();  // NOLINT(clang-analyzer-security.insecureAPI.vfork)
-  if (process_ == 0) {   // system calls only: other threads run, and may hold any lock
+  // NOLINTBEGIN(clang-analyzer-security.insecureAPI.vfork, clang-analyzer-unix.Vfork)
+  process_ = ::vfork();
+  if (process_ == 0) {  // system calls only: other threads run, and may hold any lock
     drop_handlers();
     if (user && !become(*user)) ::_exit(kNoProgram - 1);
     ::prctl(PR_SET_PDEATHSIG, SIGTERM);  // which another user would lose
@@ -187,6 +188,7 @@ void ChildProcess::fork(const Plan& plan, Words& words, int errors) {
     if (rules.fd() >= 0 && !LandlockRules::restrict_self(rules.fd())) ::_exit(kNoProgram - 1);
     words.run();
   }
+  // NOLINTEND(clang-analyzer-security.insecureAPI.vfork, clang-analyzer-unix.Vfork)
   if (process_ > 0) handle_ = UniqueFd(static_cast<int>(::syscall(SYS_pidfd_open, process_, 0)));
 }
 

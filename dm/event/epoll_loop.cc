@@ -91,7 +91,11 @@ void EpollLoop::return_loop() {
 
 void EpollLoop::end_borrow() {
   for (unsigned calls = 0; !owner_.end_borrow(); calls++) {
-    started_&& calls < kMostCalls ? void(short_work_.run_all()) : posted_notifier_->wake();
+    if (started_ && calls < kMostCalls) {
+      short_work_.run_all();
+    } else {
+      posted_notifier_->wake();
+    }
   }
 }
 

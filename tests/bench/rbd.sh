@@ -15,8 +15,8 @@ conf=$work/ceph.conf
 { cat "$cluster_conf" && echo 'rbd cache writethrough until flush = false'; } >"$conf"
 
 median() { sort -g | awk '{value[NR] = $1} END {print value[int((NR + 1) / 2)]}'; }
-# direct <read|write> <depth>, ours <read|write> <depth>: requests a second, of some five seconds. Longer than the cache
-# is large: what it holds at the end has been acknowledged for nothing.
+# direct <read|write> <depth>, ours <read|write> <depth>: requests a second, of some four seconds on both
+# sides. Longer than the cache is large: what it holds at the end has been acknowledged for nothing.
 direct() {
   local total=200M
   if [[ "$1 $2" == 'read 1' ]]; then total=80M; elif [[ "$1 $2" == 'read 16' ]]; then total=400M; fi
@@ -25,7 +25,7 @@ direct() {
 }
 ours() {
   "$build/dm/tools/vblk" bench -s "3,virtio-blk,rbd:rbd/image,conf=$conf,writeback" --rw "rand$1" --bs 4k --iodepth "$2" \
-    --runtime 5 --json | python3 -c 'import json, sys; print(json.load(sys.stdin)["device"]["iops"])'
+    --runtime 4 --json | python3 -c 'import json, sys; print(json.load(sys.stdin)["device"]["iops"])'
 }
 rbd -c "$conf" bench --io-type write --io-pattern seq --io-size 4M --io-threads 4 --io-total 64M rbd/image >/dev/null
 printf '%-6s %5s %10s %10s %6s\n' '' depth 'rbd bench' acrn-dm ratio

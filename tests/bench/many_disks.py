@@ -26,6 +26,16 @@ def switches(pid):
     return total
 
 
+def settled(pid):
+    """The same, once threads that have just started sleep: when two looks agree, or after five seconds."""
+    end = time.monotonic() + 5
+    before, now = -1, switches(pid)
+    while now != before and time.monotonic() < end:
+        time.sleep(0.05)
+        before, now = now, switches(pid)
+    return now
+
+
 def memory(pid):
     for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmRSS"):
@@ -65,7 +75,7 @@ def measure(programs, count, seconds, queues):
                 except (FileNotFoundError, ConnectionRefusedError):
                     time.sleep(0.005)
             start = time.monotonic() - begin
-            before = switches(server.pid)
+            before = settled(server.pid)
             time.sleep(seconds)
             idle = (switches(server.pid) - before) / seconds
             result = {"disks": count, "start_seconds": start, "rss_kib": memory(server.pid),

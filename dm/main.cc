@@ -73,7 +73,7 @@ void allow_many_descriptors() {
 }
 
 // Returns when it has ended. Signals are taken from here, so that no start and no disk can hold them up.
-void await_end(Runner& runner, int signal_fd) {
+void await_end(Runner& runner, EventLoop& loop, int signal_fd) {
   bool asked = false;
   for (;;) {
     pollfd wanted[] = {{runner.ended_fd(), POLLIN, 0}, {signal_fd, POLLIN, 0}};
@@ -81,6 +81,10 @@ void await_end(Runner& runner, int signal_fd) {
     if (wanted[0].revents != 0) return;
     signalfd_siginfo signal;
     if (::read(signal_fd, &signal, sizeof(signal)) != sizeof(signal)) continue;
+    if (signal.ssi_signo == SIGCONT) {
+      loop.post(renew_raw_terminals);
+      continue;
+    }
     if (asked) die_of(static_cast<int>(signal.ssi_signo));
     asked = true;
     runner.request_stop();
@@ -88,7 +92,8 @@ void await_end(Runner& runner, int signal_fd) {
 }
 
 int launch(const DmConfig& config) {
-  const sigset_t signals = end_signals();
+  sigset_t signals = end_signals();
+  sigaddset(&signals, SIGCONT);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);  // before there is another thread
   prepare_sandbox(config);
   // Neither a console that went away nor a full quota of its file is a reason to end a VM.
@@ -102,7 +107,7 @@ int launch(const DmConfig& config) {
   auto runner = Runner::create(config, *loop.value());
   if (!runner) return report(runner.error());
   loop.value()->post([&] { runner.value()->start(); });
-  await_end(*runner.value(), signal_fd.fd());
+  await_end(*runner.value(), *loop.value(), signal_fd.fd());
   Result<int> outcome = 0;
   loop.value()->run([&] {
     outcome = runner.value()->outcome();

@@ -265,8 +265,9 @@ constexpr SystemCall kCalls[] = {
   DeviceRequest { #name, name }
 constexpr std::array kDisk = {ACRN_REQUEST(BLKDISCARD), ACRN_REQUEST(BLKZEROOUT), ACRN_REQUEST(BLKGETSIZE64)};
 constexpr std::array kProbe = {ACRN_REQUEST(BLKROGET), ACRN_REQUEST(BLKSSZGET), ACRN_REQUEST(BLKPBSZGET)};
-constexpr std::array kTerminal = {ACRN_REQUEST(TCGETS), ACRN_REQUEST(TCSETS), ACRN_REQUEST(TIOCGPGRP),
-                                  ACRN_REQUEST(TIOCGDEV)};
+// A mode is asked for and set by the one pair or, from glibc 2.42 on, by the other.
+constexpr std::array kTerminal = {ACRN_REQUEST(TCGETS),  ACRN_REQUEST(TCSETS),    ACRN_REQUEST(TCGETS2),
+                                  ACRN_REQUEST(TCSETS2), ACRN_REQUEST(TIOCGPGRP), ACRN_REQUEST(TIOCGDEV)};
 constexpr std::array kSocket = {ACRN_REQUEST(FIONREAD)};
 #undef ACRN_REQUEST
 

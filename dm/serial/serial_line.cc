@@ -289,7 +289,11 @@ void HostSerialLine::retry() {
 bool HostSerialLine::attach() {
   attached_ = ends_.pty.empty() ? in_foreground(ends_.input.fd()) : pty_open();
   if (!attached_) return false;
-  if (ends_.pty.empty() && !ends_.raw) ends_.raw = RawTerminal::enter(ends_.input.fd(), ends_.user);
+  if (ends_.raw) {
+    renew_raw_terminals();
+  } else if (ends_.pty.empty()) {
+    ends_.raw = RawTerminal::enter(ends_.input.fd(), ends_.user);
+  }
   if (!input_paused_.load(std::memory_order_relaxed)) begin_input();
   return true;
 }

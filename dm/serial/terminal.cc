@@ -23,7 +23,7 @@ struct RawTerminal::Slot {
   std::atomic<State> state{kFree};
   static_assert(std::atomic<State>::is_always_lock_free);
   int fd = -1;  // our own, so that nobody closes it under us
-  termios before{};
+  termios before{}, raw{};
 };
 
 RawTerminal::Slot RawTerminal::slots_[4];
@@ -100,6 +100,12 @@ void restore_terminal() {
   errno = saved;
 }
 
+void renew_raw_terminals() {
+  for (const RawTerminal::Slot& slot : RawTerminal::slots_) {
+    if (slot.state.load() == RawTerminal::Slot::kRaw && in_foreground(slot.fd)) set_mode(slot.fd, slot.raw);
+  }
+}
+
 // How the terminal was, if it is raw already for another port.
 std::optional<termios> RawTerminal::mode_before(int fd) {
   unsigned device = 0, other = 0;
@@ -124,10 +130,11 @@ std::unique_ptr<RawTerminal> RawTerminal::enter(int fd, bool shared) {
       slot.state.store(Slot::kFree);
       return nullptr;
     }
-    // Marked first: a crash in between puts back what is there already.
-    slot.state.store(Slot::kRaw, std::memory_order_release);
     ::cfmakeraw(&mode);
     if (shared) mode.c_oflag |= OPOST;
+    slot.raw = mode;
+    // Marked first: a crash in between puts back what is there already.
+    slot.state.store(Slot::kRaw, std::memory_order_release);
     set_mode(slot.fd, mode);
     return std::unique_ptr<RawTerminal>(new RawTerminal(slot));
   }

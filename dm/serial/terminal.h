@@ -24,6 +24,7 @@ class RawTerminal {
   static void put_back(Slot& slot);
   static std::optional<termios> mode_before(int fd);
   friend void restore_terminal();
+  friend void renew_raw_terminals();
 
   static Slot slots_[];
   Slot& slot_;
@@ -34,5 +35,9 @@ bool in_foreground(int fd);
 
 // Puts back every terminal that is raw. May be called from a signal handler, more than once, before _exit().
 void restore_terminal();
+
+// Makes those raw again that we are in the foreground of: a shell gives a job that was stopped, or was in the
+// background, the mode of its own. On the thread that ends them.
+void renew_raw_terminals();
 
 }  // namespace acrn

@@ -158,6 +158,26 @@ TEST(in_the_background_the_terminal_is_not_touched) {
   EXPECT_EQ(status, 0);
 }
 
+TEST(what_a_shell_has_made_of_the_terminal_is_raw_again_once_we_are_in_front) {
+  const Pty pty;
+  const int status = in_child([&] {
+    take_terminal(pty);
+    termios shells{};
+    EXPECT_EQ(::tcgetattr(pty.side.fd(), &shells), 0);
+    const auto raw = RawTerminal::enter(pty.side.fd());
+    ::signal(SIGTTOU, SIG_IGN);
+    EXPECT_EQ(::tcsetattr(pty.side.fd(), TCSANOW, &shells), 0);
+    go_to_background(pty);
+    renew_raw_terminals();
+    EXPECT(!pty.raw());
+    EXPECT_EQ(::tcsetpgrp(pty.side.fd(), ::getpgrp()), 0);
+    renew_raw_terminals();
+    EXPECT(pty.raw());
+  });
+  EXPECT_EQ(status, 0);
+  EXPECT(!pty.raw());
+}
+
 TEST(putting_it_back_from_the_background_does_not_stop_us) {
   const Pty pty;
   const int status = in_child([&] {

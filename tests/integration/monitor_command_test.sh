@@ -120,7 +120,7 @@ expect_contains 'top --json' "$out" '"guest_errors":{"sector-past-end":1}'
 
 # --- vblk top on a terminal: what it draws, and that the terminal is as it was
 if command -v python3 >/dev/null; then
-  for key in q INT; do
+  for key in q INT STOP; do
     run python3 "$tests/terminal.py" "$key" "$vblk" top control.sock --interval 0.1
     expect_equal "top on a terminal, $key" "$out$err" 'it ended with 0, and the terminal is as it was'
   done

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Runs a command on a terminal of 80 x 24, waits until it has drawn twice, ends it by a key or a signal, and says how it and the
-terminal ended.
+terminal ended. STOP: it is stopped before, goes on on a terminal that a shell has had meanwhile, and is ended by a key.
 
-    terminal.py q|INT <command> <argument>...
+    terminal.py q|INT|STOP <command> <argument>...
 """
 
 import os
@@ -37,14 +37,21 @@ def read_until(output, done):
 
 
 FRAME = b"\033[?2026h\033[H"
+ENTER = b"\033[?1049h\033[?25l\033[2J"
 output = read_until(b"", lambda text: text.count(FRAME) >= 3)
-if how == "q":
+if how == "STOP":
+    os.kill(pid, signal.SIGSTOP)
+    os.waitpid(pid, os.WUNTRACED)
+    termios.tcsetattr(slave, termios.TCSANOW, before)
+    os.kill(pid, signal.SIGCONT)
+    read_until(b"", lambda text: text.count(ENTER) == 1 and text.count(FRAME) >= 3)
+if how in ("q", "STOP"):
     os.write(master, b"q")
 else:
     os.kill(pid, getattr(signal, "SIG" + how))
 output = read_until(output, lambda text: text.endswith(b"\033[?25h\033[?1049l"))
 status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-if not output.startswith(b"\033[?1049h\033[?25l\033[2J"):
+if not output.startswith(ENTER):
     sys.exit(f"the alternate screen is not the first thing: {output[:60]!r}")
 for frame in output.split(FRAME)[1:-1]:
     for line in frame.split(b"\033[J")[0].split(b"\r\n"):

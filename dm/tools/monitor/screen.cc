@@ -33,15 +33,17 @@ bool readable(int fd) {
   return ::poll(&wait, 1, 0) > 0;
 }
 
+bool in_foreground() { return ::tcgetpgrp(STDIN_FILENO) == ::getpgrp(); }
+
 }  // namespace
 
 std::unique_ptr<Screen> Screen::enter() {
   termios before{};
   if (::isatty(STDOUT_FILENO) != 1 || ::tcgetattr(STDIN_FILENO, &before) != 0) return nullptr;
-  if (::tcgetpgrp(STDIN_FILENO) != ::getpgrp()) return nullptr;
+  if (!in_foreground()) return nullptr;
   sigset_t wanted, mask;
   ::sigemptyset(&wanted);
-  for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH}) ::sigaddset(&wanted, number);
+  for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH, SIGCONT}) ::sigaddset(&wanted, number);
   UniqueFd signals(::signalfd(-1, &wanted, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!signals || ::pthread_sigmask(SIG_BLOCK, &wanted, &mask) != 0) return nullptr;
   return std::unique_ptr<Screen>(new Screen(before, mask, std::move(signals)));
@@ -49,7 +51,11 @@ std::unique_ptr<Screen> Screen::enter() {
 
 Screen::Screen(const termios& before, const sigset_t& mask, UniqueFd signals)
     : before_(before), mask_before_(mask), signals_(std::move(signals)) {
-  termios mode = before;
+  take_terminal();
+}
+
+void Screen::take_terminal() {
+  termios mode = before_;
   mode.c_lflag &= ~static_cast<tcflag_t>(ICANON | ECHO);
   mode.c_cc[VMIN] = 1;
   mode.c_cc[VTIME] = 0;
@@ -86,7 +92,8 @@ int Screen::keys() { return STDIN_FILENO; }
 Screen::Event Screen::take_event() {
   signalfd_siginfo signal{};
   if (::read(signals_.fd(), &signal, sizeof(signal)) == sizeof(signal)) {
-    return signal.ssi_signo == SIGWINCH ? Event::kResized : Event::kQuit;
+    if (signal.ssi_signo == SIGCONT && in_foreground()) take_terminal();  // the shell has had it
+    return signal.ssi_signo == SIGWINCH || signal.ssi_signo == SIGCONT ? Event::kResized : Event::kQuit;
   }
   if (!readable(STDIN_FILENO)) return Event::kNothing;
   char key = 0;

@@ -34,11 +34,12 @@ class Screen {
   int signals() const { return signals_.fd(); }
   static int keys();
   enum class Event : unsigned char { kNothing, kResized, kQuit };
-  // What has come, without waiting: a key `q`, an interrupt or the end of input, a new size.
+  // What has come, without waiting: a key `q`, an interrupt or the end of input; a new size, or we go on after a stop.
   Event take_event();
 
  private:
   Screen(const termios& before, const sigset_t& mask, UniqueFd signals);
+  void take_terminal();
 
   const termios before_;
   const sigset_t mask_before_;

@@ -44,6 +44,32 @@ for delay in 0 20000 100000 300000; do
   esac
 done
 
+# Stopped and continued on a terminal, as by a shell's fg: it is raw again, whatever the shell has made of it.
+job terminal <<'END'
+echo @ready
+sleep 1000
+END
+mkfifo terminal.in
+LD_PRELOAD=$([ "$hypervisor" != acrn ] || echo "$ACRN_GUEST/libhsm_on_kvm.so") \
+  socat EXEC:"acrn-dm -m $memory -s 0\,hostbridge -s 1\,lpc -l com1\,stdio -k $kernel -r terminal.gz -B console=ttyS0 terminal",pty,setsid,ctty \
+  - <>terminal.in >terminal.console 2>terminal.err &
+echo $! >terminal.pid
+is_raw() { stty -F "$tty" -a | grep -q -e -icanon; }
+if await terminal @ready; then
+  pid=$(pidof acrn-dm)
+  tty=$(readlink "/proc/$pid/fd/0")
+  expect 'the terminal is raw' is_raw
+  kill -STOP "$pid"
+  stty -F "$tty" sane
+  is_raw && fail 'the shell does not have the terminal'
+  kill -CONT "$pid"
+  tries=0
+  until is_raw || [ $((tries += 1)) -gt 100 ]; do usleep 50000; done
+  expect 'it is raw once more' is_raw
+  kill -TERM "$pid"
+  wait "$(cat terminal.pid)"
+fi
+
 # A disk that stalls in the flush at the end. What no driver has started has nothing to flush.
 job stalled <<'END'
 echo @ready

@@ -13,6 +13,7 @@
 #include "acrn/base/log.h"
 #include "dm/base/child_process.h"
 #include "dm/base/errno_text.h"
+#include "dm/base/folder.h"
 #include "dm/block/sources/nbd/nbd_files.h"
 #include "dm/devices/block_device_options.h"
 #include "dm/event/event_trigger.h"
@@ -87,6 +88,25 @@ bool is_below(const std::string& path, const std::string& folder) {
          (outside == "/" || inside.size() == outside.size() || inside[outside.size()] == '/');
 }
 
+bool may_be_opened(const DmConfig& config, const std::string& path) {
+  return std::any_of(config.sandbox_paths.begin(), config.sandbox_paths.end(),
+                     [&](const std::string& folder) { return is_below(path, folder); });
+}
+
+// A log is opened with its disk, which may come when the process is confined.
+Result<void> check_late_logs(const DmConfig& config) {
+  for (const PciSlotConfig& slot : config.slots) {
+    const BlockOptions* const disk = block_options(slot);
+    if (disk == nullptr || !std::holds_alternative<NoDisk>(disk->source) || disk->log.empty()) continue;
+    if (may_be_opened(config, parent_folder(disk->log))) continue;
+    return in_slot(slot, {ErrorKind::kUsage,
+                          concat("log=", disk->log,
+                                 ": a confined process opens it when the disk comes, and only in a folder that it was "
+                                 "started with; give --sandbox-path <folder>")});
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<void> check_sandbox(const DmConfig& config) {
@@ -101,6 +121,9 @@ Result<void> check_sandbox(const DmConfig& config) {
     return Error{ErrorKind::kNoInput, concat("--sandbox-path ", path,
                                              ": there is no such file or folder; name one, like "
                                              "--sandbox-path /var/lib/images")};
+  }
+  if (mode == SandboxMode::kOn) {
+    if (auto checked = check_late_logs(config); !checked) return checked;
   }
   if (!config.user) return {};
   const auto user = SandboxUser::find(*config.user);
@@ -167,9 +190,7 @@ Result<void> check_late_disk(const DmConfig& config, const std::vector<std::stri
                "or start with --sandbox off"));
   }
   if (file == nullptr) return {};
-  const bool allowed = std::any_of(config.sandbox_paths.begin(), config.sandbox_paths.end(),
-                                   [&](const std::string& folder) { return is_below(file->path, folder); });
-  if (allowed) return {};
+  if (may_be_opened(config, file->path)) return {};
   return usage_error(
       concat("blkrescan: ", file->path,
              ": a confined process opens only what is in a folder that it was started with; start it with "

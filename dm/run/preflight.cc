@@ -126,27 +126,24 @@ Result<void> check_machine(const DmConfig& config) {
 // The paths that a start makes, each by its folder and its name there: none is asked for twice.
 class NewPaths {
  public:
-  Result<void> add(const std::string& path, const std::string& user) {
+  // `option`: with the path, for a message; `maker`: who makes it.
+  Result<void> add(const std::string& path, const std::string& option, const std::string& maker) {
     struct stat folder {};
     if (::stat(parent_folder(path).c_str(), &folder) != 0) return {};  // which is refused elsewhere
     const std::string name = path.substr(path.rfind('/') + 1);
-    const auto [other, fresh] = users_.emplace(std::tuple(folder.st_dev, folder.st_ino, name), user);
+    const auto [other, fresh] = makers_.emplace(std::tuple(folder.st_dev, folder.st_ino, name), maker);
     if (fresh) return {};
-    return Error{ErrorKind::kUsage,
-                 concat(user, " ", path, ": ", other->second, " makes that already; give another path")};
+    return Error{ErrorKind::kUsage, concat(option, ": ", other->second, " makes that already; give another path")};
+  }
+  Result<void> add(const std::string& path, const std::string& maker) {
+    return add(path, concat(maker, " ", path), maker);
   }
 
  private:
-  std::map<std::tuple<dev_t, ino_t, std::string>, std::string> users_;
+  std::map<std::tuple<dev_t, ino_t, std::string>, std::string> makers_;
 };
 
-Result<void> check_sockets(const DmConfig& config) {
-  NewPaths paths;
-  for (const SerialPortConfig& port : config.serial_ports) {
-    struct stat there {};
-    if (port.backend == "stdio" || port.backend == "pty" || ::stat(port.backend.c_str(), &there) == 0) continue;
-    if (auto added = paths.add(port.backend, concat("-l com", port.com)); !added) return added;
-  }
+Result<void> check_servers(const DmConfig& config, NewPaths& paths) {
   if (config.cmd_monitor) {
     if (auto checked = ControlServer::check(*config.cmd_monitor); !checked) return checked;
     if (auto added = paths.add(*config.cmd_monitor, "--cmd_monitor"); !added) return added;
@@ -158,7 +155,31 @@ Result<void> check_sockets(const DmConfig& config) {
       if (auto added = paths.add(*path, "--metrics"); !added) return added;
     }
   }
+  return {};
+}
+
+// A trace or a log that an earlier run has left counts as new: it is replaced.
+Result<void> check_files_of(const PciSlotConfig& slot, NewPaths& paths) {
+  const BlockOptions* const disk = block_options(slot);
+  if (disk == nullptr) return {};
+  for (const auto& [key, path] : {std::pair("trace=", disk->trace), std::pair("log=", disk->log)}) {
+    if (path.empty()) continue;
+    auto added = paths.add(path, concat(key, path), concat("slot ", short_name(slot.address)));
+    if (!added) return in_slot(slot, added.error());
+  }
+  return {};
+}
+
+Result<void> check_new_paths(const DmConfig& config) {
+  NewPaths paths;
+  for (const SerialPortConfig& port : config.serial_ports) {
+    struct stat there {};
+    if (port.backend == "stdio" || port.backend == "pty" || ::stat(port.backend.c_str(), &there) == 0) continue;
+    if (auto added = paths.add(port.backend, concat("-l com", port.com)); !added) return added;
+  }
+  if (auto checked = check_servers(config, paths); !checked) return checked;
   for (const PciSlotConfig& slot : config.slots) {
+    if (auto checked = check_files_of(slot, paths); !checked) return checked;
     if (!config.serve || !slot.device->servable) continue;
     const std::string path = serve_socket(config, slot.address);
     if (auto checked = config.serve->server->check(path); !checked) return checked;
@@ -197,7 +218,7 @@ Result<std::vector<DeviceFacts>> preflight(const DmConfig& config) {
   }
   auto facts = inspect_slots(config);
   if (!facts) return facts;
-  if (auto checked = check_sockets(config); !checked) return checked.error();
+  if (auto checked = check_new_paths(config); !checked) return checked.error();
   if (auto checked = check_sandbox(config); !checked) return checked.error();
   return facts;
 }

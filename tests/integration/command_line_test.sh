@@ -302,6 +302,8 @@ alike 66 '--serve none/vm1.9.0.sock: No such file or directory' --serve vfio-use
 alike 66 '--serve disk.img/vm1.9.0.sock: Not a directory' --serve vfio-user=disk.img -s 9,virtio-blk,disk.img
 alike 64 "slot 9:0 here/vm1.9.0.sock: --cmd_monitor makes that already" --cmd_monitor "$files/dir/vm1.9.0.sock" --serve vfio-user=here -s 9,virtio-blk,disk.img
 alike 64 "--cmd_monitor ./dir/new: -l com1 makes that already" -l com1,here/new --cmd_monitor ./dir/new
+alike 64 "-s 9:0: trace=./dir/new: slot 8:0 makes that already" -s 8,virtio-blk,disk.img,ro,trace=dir/new -s 9,virtio-blk,disk.img,ro,trace=./dir/new
+alike 64 "-s 9:0: log=dir/new: --cmd_monitor makes that already" --cmd_monitor dir/new -s 9,virtio-blk,disk.img,log=dir/new
 alike 64 "-r other.img: a ramdisk without a kernel" -r other.img
 alike 66 "--serve /proc/vm1.9.0.sock: Operation not permitted" --serve vfio-user=/proc -s 9,virtio-blk,disk.img
 alike 66 '-l com1: none/console: No such file or directory' -l com1,none/console

@@ -295,5 +295,12 @@ refused() {
 refused 64 '--sandbox yes: not a way to confine the process; give on, log or off, like --sandbox log' --sandbox yes
 refused 64 '--user no-such-user: there is no such user; give one of this host, like --user nobody' --user no-such-user
 refused 66 '--sandbox-path none: there is no such file or folder; name one, like --sandbox-path /var/lib/images' --sandbox-path none
+mkdir logs
+late=(--dry_run --serve vhost-user=. -s 8,virtio-blk,nodisk,log=logs/new vm1)
+run "$dm" "${late[@]}"
+expect_equal 'a log for a later disk: exit status' "$status" 64
+expect_contains 'a log for a later disk' "$err" '-s 8:0: log=logs/new: a confined process opens it when the disk comes, and only in a '
+run "$dm" --sandbox-path logs "${late[@]}"
+expect_equal 'a log where files may be opened' "$status$err" 0
 
 finish

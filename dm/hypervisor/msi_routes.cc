@@ -12,7 +12,7 @@
 namespace acrn {
 
 void MsiRoutes::send(const MsiMessage& message) {
-  if (const Route* const route = find(message)) {
+  if (const Route* const route = find(message); route != nullptr && route->event) {
     const uint64_t one = 1;
     // The kernel takes the signal while it is written.
     if (::write(route->event.fd(), &one, sizeof(one)) == sizeof(one)) return;
@@ -45,8 +45,7 @@ const MsiRoutes::Route* MsiRoutes::make(const MsiMessage& message) {
   route = {message, UniqueFd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK))};
   if (!route.event || !connect(number, message, route.event.fd())) {
     log(LogLevel::kDebug, concat("no route for an MSI: ", errno_text(errno)));
-    full_ = true;
-    return nullptr;
+    route.event.reset();
   }
   count_.store(number + 1, std::memory_order_release);
   return &route;
@@ -54,7 +53,9 @@ const MsiRoutes::Route* MsiRoutes::make(const MsiMessage& message) {
 
 void MsiRoutes::forget_all() {
   MutexLock lock(mutex_);
-  for (unsigned i = count_; i > 0; i--) disconnect(routes_[i - 1].event.fd());
+  for (unsigned i = count_; i > 0; i--) {
+    if (routes_[i - 1].event) disconnect(routes_[i - 1].event.fd());
+  }
   count_ = 0;
   full_ = false;
 }

@@ -34,15 +34,17 @@ class MsiRoutes {
   // Nobody sends during it.
   void forget_all();
   const MsiMessage& message(unsigned number) const { return routes_[number].message; }
+  // Or is about to be.
+  bool is_connected(unsigned number) const { return static_cast<bool>(routes_[number].event); }
 
   Mutex mutex_;  // leaf: who makes a route
 
  private:
   struct Route {
     MsiMessage message;
-    UniqueFd event;
+    UniqueFd event;  // empty: the kernel does not take this one, and is not asked again
   };
-  // Found or made; null: there is no room, or the kernel does not take it.
+  // Found or made; null: there is no room.
   const Route* find(const MsiMessage& message);
   const Route* make(const MsiMessage& message) ACRN_REQUIRES(mutex_);
 

@@ -54,6 +54,7 @@ bool KvmMsiRoutes::connect(unsigned number, const MsiMessage&, int event_fd) {
 int KvmMsiRoutes::write_table(unsigned messages) const {
   std::vector<kvm_irq_routing_entry> entries = chip_entries();
   for (unsigned i = 0; i < messages; i++) {
+    if (!is_connected(i)) continue;  // it would be refused again, and the table with it
     kvm_irq_routing_entry entry{};
     entry.gsi = kFirstMsiGsi + i;
     entry.type = KVM_IRQ_ROUTING_MSI;

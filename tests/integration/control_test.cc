@@ -38,7 +38,8 @@ using namespace test;  // NOLINT(google-build-using-namespace)
 class LoopbackTarget final : public ControlTarget {
  public:
   explicit LoopbackTarget(const std::vector<std::string>& slots) {
-    DeviceEnvironment environment{.memory = board_->memory(), .msi = board_->msi(), .shared_loop = *shared_};
+    DeviceEnvironment environment{
+        .memory = board_->memory(), .msi = board_->msi(), .shared_loop = *shared_, .throttles = &throttles_};
     for (const std::string& text : slots) {
       const PciSlotConfig slot = must(parse_slot(text));
       environment.events = &slot_events_.emplace_back(full_name(slot.address), events_);
@@ -94,6 +95,7 @@ class LoopbackTarget final : public ControlTarget {
   std::deque<SlotEvents> slot_events_;
   std::unique_ptr<LoopbackMachine> board_ = must(LoopbackMachine::create(64 << 20));
   std::unique_ptr<EpollLoop> shared_ = must(EpollLoop::create("shared", {}));
+  ThrottleGroups throttles_;
   std::vector<RunningDevice> devices_;
   std::atomic<bool> paused_{false}, stopped_{false};
 };
@@ -507,6 +509,15 @@ TEST(limits_are_looked_at_and_changed_one_by_one) {
   EXPECT_CONTAINS(client.ask(R"({"command": "limits", "arguments": "9,iops=many"})"), "limits: iops=many: not a limit");
   EXPECT_CONTAINS(client.ask(R"({"command": "limits", "arguments": "9,ro"})"), "limits: 'ro' is not a limit");
   EXPECT_CONTAINS(client.ask(R"({"command": "stats", "arguments": "9"})"), R"("limits":{"bps":1048576},"delayed":0)");
+}
+
+TEST(a_disk_that_comes_later_does_not_change_the_limits_of_its_group) {
+  Rig rig({"8,virtio-blk,ram:1M,throttle_group=both,iops=100", "9,virtio-blk,nodisk,throttle_group=both"});
+  Client client(rig.path);
+  EXPECT_CONTAINS(client.run("blkrescan", R"("9,ram:1M,bps=1M")"),
+                  "blkrescan 0:9:0: throttle_group=both has other limits");
+  EXPECT_CONTAINS(client.run("limits", R"("9")"), R"("limits":{"iops":100})");
+  EXPECT_CONTAINS(client.run("blkrescan", R"("9,ram:1M,iops=100")"), R"("ok":true)");
 }
 
 // No queue interrupt is under way any more, and none is remembered.

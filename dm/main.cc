@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -72,9 +73,13 @@ void allow_many_descriptors() {
   ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+// Who asks once may send two signals: timeout(1) does, and a terminal that goes away.
+constexpr auto kSameRequest = std::chrono::milliseconds(200);
+
 // Returns when it has ended. Signals are taken from here, so that no start and no disk can hold them up.
 void await_end(Runner& runner, EventLoop& loop, int signal_fd) {
-  bool asked = false;
+  using Clock = std::chrono::steady_clock;
+  std::optional<Clock::time_point> asked;
   for (;;) {
     pollfd wanted[] = {{runner.ended_fd(), POLLIN, 0}, {signal_fd, POLLIN, 0}};
     if (::poll(wanted, 2, -1) < 0) continue;
@@ -85,8 +90,9 @@ void await_end(Runner& runner, EventLoop& loop, int signal_fd) {
       loop.post(renew_raw_terminals);
       continue;
     }
-    if (asked) die_of(static_cast<int>(signal.ssi_signo));
-    asked = true;
+    if (asked && Clock::now() - *asked >= kSameRequest) die_of(static_cast<int>(signal.ssi_signo));
+    if (asked) continue;
+    asked = Clock::now();
     runner.request_stop();
   }
 }

@@ -3,6 +3,8 @@
 #include <sys/stat.h>
 
 #include <map>
+#include <optional>
+#include <string>
 #include <tuple>
 
 #include "acrn/base/concat.h"
@@ -123,27 +125,59 @@ Result<void> check_machine(const DmConfig& config) {
   return {};
 }
 
-// The paths that a start makes, each by its folder and its name there: none is asked for twice.
-class NewPaths {
+// The paths that a run makes or writes to: none has two users, and none is a disk.
+class WrittenPaths {
  public:
-  // `option`: with the path, for a message; `maker`: who makes it.
-  Result<void> add(const std::string& path, const std::string& option, const std::string& maker) {
-    struct stat folder {};
-    if (::stat(parent_folder(path).c_str(), &folder) != 0) return {};  // which is refused elsewhere
-    const std::string name = path.substr(path.rfind('/') + 1);
-    const auto [other, fresh] = makers_.emplace(std::tuple(folder.st_dev, folder.st_ino, name), maker);
-    if (fresh) return {};
-    return Error{ErrorKind::kUsage, concat(option, ": ", other->second, " makes that already; give another path")};
+  // `slot` says whose: several slots may share a disk.
+  void add_disk(const std::string& path, const std::string& slot) {
+    if (const auto place = place_of(path)) users_.emplace(*place, concat(slot, " has it as its disk"));
   }
-  Result<void> add(const std::string& path, const std::string& maker) {
-    return add(path, concat(maker, " ", path), maker);
+  // `option`: with the path, for a message; `user`: who makes or writes it.
+  Result<void> add(const std::string& path, const std::string& option, const std::string& user) {
+    const auto place = place_of(path);
+    if (!place) return {};  // which is refused elsewhere
+    const auto [other, fresh] = users_.emplace(*place, concat(user, " uses that already"));
+    if (fresh) return {};
+    return Error{ErrorKind::kUsage, concat(option, ": ", other->second, "; give another path")};
+  }
+  Result<void> add(const std::string& path, const std::string& user) {
+    return add(path, concat(user, " ", path), user);
   }
 
  private:
-  std::map<std::tuple<dev_t, ino_t, std::string>, std::string> makers_;
+  // A file that is there; or a folder, and a name there.
+  using Place = std::tuple<dev_t, ino_t, std::string>;
+
+  static std::optional<Place> place_of(const std::string& path) {
+    struct stat there {};
+    if (::stat(path.c_str(), &there) == 0) return Place(there.st_dev, there.st_ino, "");
+    if (::stat(parent_folder(path).c_str(), &there) != 0) return std::nullopt;
+    return Place(there.st_dev, there.st_ino, path.substr(path.rfind('/') + 1));
+  }
+
+  std::map<Place, std::string> users_;
 };
 
-Result<void> check_servers(const DmConfig& config, NewPaths& paths) {
+void add_disks(const DmConfig& config, WrittenPaths& paths) {
+  for (const PciSlotConfig& slot : config.slots) {
+    const BlockOptions* const disk = block_options(slot);
+    const auto* const file = disk != nullptr ? std::get_if<FilePath>(&disk->source) : nullptr;
+    if (file != nullptr) paths.add_disk(file->path, concat("slot ", short_name(slot.address)));
+  }
+}
+
+// A terminal or a FIFO may be anybody's.
+Result<void> check_serial_files(const DmConfig& config, WrittenPaths& paths) {
+  for (const SerialPortConfig& port : config.serial_ports) {
+    struct stat there {};
+    if (port.backend == "stdio" || port.backend == "pty") continue;
+    if (::stat(port.backend.c_str(), &there) == 0 && !S_ISREG(there.st_mode)) continue;
+    if (auto added = paths.add(port.backend, concat("-l com", port.com)); !added) return added;
+  }
+  return {};
+}
+
+Result<void> check_servers(const DmConfig& config, WrittenPaths& paths) {
   if (config.cmd_monitor) {
     if (auto checked = ControlServer::check(*config.cmd_monitor); !checked) return checked;
     if (auto added = paths.add(*config.cmd_monitor, "--cmd_monitor"); !added) return added;
@@ -158,8 +192,7 @@ Result<void> check_servers(const DmConfig& config, NewPaths& paths) {
   return {};
 }
 
-// A trace or a log that an earlier run has left counts as new: it is replaced.
-Result<void> check_files_of(const PciSlotConfig& slot, NewPaths& paths) {
+Result<void> check_files_of(const PciSlotConfig& slot, WrittenPaths& paths) {
   const BlockOptions* const disk = block_options(slot);
   if (disk == nullptr) return {};
   for (const auto& [key, path] : {std::pair("trace=", disk->trace), std::pair("log=", disk->log)}) {
@@ -170,13 +203,10 @@ Result<void> check_files_of(const PciSlotConfig& slot, NewPaths& paths) {
   return {};
 }
 
-Result<void> check_new_paths(const DmConfig& config) {
-  NewPaths paths;
-  for (const SerialPortConfig& port : config.serial_ports) {
-    struct stat there {};
-    if (port.backend == "stdio" || port.backend == "pty" || ::stat(port.backend.c_str(), &there) == 0) continue;
-    if (auto added = paths.add(port.backend, concat("-l com", port.com)); !added) return added;
-  }
+Result<void> check_written_paths(const DmConfig& config) {
+  WrittenPaths paths;
+  add_disks(config, paths);
+  if (auto checked = check_serial_files(config, paths); !checked) return checked;
   if (auto checked = check_servers(config, paths); !checked) return checked;
   for (const PciSlotConfig& slot : config.slots) {
     if (auto checked = check_files_of(slot, paths); !checked) return checked;
@@ -218,7 +248,7 @@ Result<std::vector<DeviceFacts>> preflight(const DmConfig& config) {
   }
   auto facts = inspect_slots(config);
   if (!facts) return facts;
-  if (auto checked = check_new_paths(config); !checked) return checked.error();
+  if (auto checked = check_written_paths(config); !checked) return checked.error();
   if (auto checked = check_sandbox(config); !checked) return checked.error();
   return facts;
 }

@@ -297,13 +297,16 @@ alike 66 '--cmd_monitor disk.img: there is something that is not a socket' --cmd
 alike 66 '--cmd_monitor disk.img/c.sock: Not a directory' --cmd_monitor disk.img/c.sock
 alike 66 '--metrics none/m.sock: No such file or directory; give the path of a new socket or a free port' --metrics none/m.sock
 alike 66 '--metrics disk.img: there is something that is not a socket' --metrics disk.img
-alike 64 "--metrics ./dir/new: --cmd_monitor makes that already" --cmd_monitor dir/new --metrics ./dir/new
+alike 64 "--metrics ./dir/new: --cmd_monitor uses that already" --cmd_monitor dir/new --metrics ./dir/new
 alike 66 '--serve none/vm1.9.0.sock: No such file or directory' --serve vfio-user=none -s 9,virtio-blk,disk.img
 alike 66 '--serve disk.img/vm1.9.0.sock: Not a directory' --serve vfio-user=disk.img -s 9,virtio-blk,disk.img
-alike 64 "slot 9:0 here/vm1.9.0.sock: --cmd_monitor makes that already" --cmd_monitor "$files/dir/vm1.9.0.sock" --serve vfio-user=here -s 9,virtio-blk,disk.img
-alike 64 "--cmd_monitor ./dir/new: -l com1 makes that already" -l com1,here/new --cmd_monitor ./dir/new
-alike 64 "-s 9:0: trace=./dir/new: slot 8:0 makes that already" -s 8,virtio-blk,disk.img,ro,trace=dir/new -s 9,virtio-blk,disk.img,ro,trace=./dir/new
-alike 64 "-s 9:0: log=dir/new: --cmd_monitor makes that already" --cmd_monitor dir/new -s 9,virtio-blk,disk.img,log=dir/new
+alike 64 "slot 9:0 here/vm1.9.0.sock: --cmd_monitor uses that already" --cmd_monitor "$files/dir/vm1.9.0.sock" --serve vfio-user=here -s 9,virtio-blk,disk.img
+alike 64 "--cmd_monitor ./dir/new: -l com1 uses that already" -l com1,here/new --cmd_monitor ./dir/new
+alike 64 "-s 9:0: trace=./dir/new: slot 8:0 uses that already" -s 8,virtio-blk,disk.img,ro,trace=dir/new -s 9,virtio-blk,disk.img,ro,trace=./dir/new
+alike 64 "-s 9:0: log=dir/new: --cmd_monitor uses that already" --cmd_monitor dir/new -s 9,virtio-blk,disk.img,log=dir/new
+alike 64 '-l com1 disk.img: slot 9:0 has it as its disk; give another path' -l com1,disk.img -s 9,virtio-blk,disk.img
+alike 64 '-l com2 ./other.img: -l com1 uses that already' -l com1,other.img -l com2,./other.img
+right -l com1,/dev/null -l com2,/dev/null
 alike 64 "-r other.img: a ramdisk without a kernel" -r other.img
 alike 66 "--serve /proc/vm1.9.0.sock: Operation not permitted" --serve vfio-user=/proc -s 9,virtio-blk,disk.img
 alike 66 '-l com1: none/console: No such file or directory' -l com1,none/console

@@ -100,7 +100,8 @@ fi
 { kill -9 "$pid" && wait "$pid"; } 2>/dev/null # bash has a word to say about that
 serve second.log --serve vfio-user=sockets "${disk[@]}" -s 10,virtio-blk,b.img,ro vm1
 kill -TERM "$pid"
-ended "$pid" 0 SIGTERM
+kill -INT "$pid" # together, as timeout sends two
+ended "$pid" 0 'two signals at once'
 expect_equal 'after SIGTERM' "$(ls sockets)" 'control'
 expect_equal 'messages' "$(cat first.log second.log)" ''
 

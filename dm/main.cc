@@ -90,10 +90,13 @@ void await_end(Runner& runner, EventLoop& loop, int signal_fd) {
       loop.post(renew_raw_terminals);
       continue;
     }
-    if (asked && Clock::now() - *asked >= kSameRequest) die_of(static_cast<int>(signal.ssi_signo));
-    if (asked) continue;
-    asked = Clock::now();
-    runner.request_stop();
+    const auto now = Clock::now();
+    if (!asked) {
+      asked = now;
+      runner.request_stop();
+    } else if (now - *asked >= kSameRequest) {
+      die_of(static_cast<int>(signal.ssi_signo));
+    }
   }
 }
 

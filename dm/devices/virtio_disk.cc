@@ -162,8 +162,9 @@ Result<void> VirtioDisk::rescan(std::span<const std::string> disk, int file) {
   }
   auto options = parse_rescan_options(disk, options_);
   if (!options) return Error{options.error().kind, concat("blkrescan ", slot_, ": ", options.error().message)};
-  const bool new_limits = options.value().limits != options_.limits;
-  if (new_limits && !options_.throttle_group.empty() && options.value().limits != throttled_.group().limits()) {
+  const DiskLimits& limits = options.value().limits;
+  const bool new_limits = limits != options_.limits;
+  if (new_limits && !options_.throttle_group.empty() && limits != throttled_.group().limits()) {
     return Error{ErrorKind::kUsage, concat("blkrescan ", slot_, ": throttle_group=", options_.throttle_group,
                                            " has other limits; change those of all its disks with limits")};
   }
@@ -177,7 +178,7 @@ Result<void> VirtioDisk::rescan(std::span<const std::string> disk, int file) {
   }
   if (is_sent) source = sent_file(file);
   if (auto attached = attach(options.value()); !attached) return attached;
-  if (new_limits) throttled_.group().set(options.value().limits);
+  if (new_limits) throttled_.group().set(limits);
   return {};
 }
 

@@ -50,13 +50,16 @@ echo @ready
 sleep 1000
 END
 mkfifo terminal.in
+: >terminal.console
 LD_PRELOAD=$([ "$hypervisor" != acrn ] || echo "$ACRN_GUEST/libhsm_on_kvm.so") \
   socat EXEC:"acrn-dm -m $memory -s 0\,hostbridge -s 1\,lpc -l com1\,stdio -k $kernel -r terminal.gz -B console=ttyS0 terminal",pty,setsid,ctty \
   - <>terminal.in >terminal.console 2>terminal.err &
 echo $! >terminal.pid
 is_raw() { stty -F "$tty" -a | grep -q -e -icanon; }
 if await terminal @ready; then
-  pid=$(pidof acrn-dm)
+  for pid in $(pidof acrn-dm); do # of several processes of the VM, the one that socat has started
+    [ "$(cut -d ' ' -f 4 "/proc/$pid/stat")" != "$(cat terminal.pid)" ] || break
+  done
   tty=$(readlink "/proc/$pid/fd/0")
   expect 'the terminal is raw' is_raw
   kill -STOP "$pid"

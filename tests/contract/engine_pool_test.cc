@@ -165,6 +165,33 @@ TEST(fewer_workers_than_eight_serve_everything) {
   EXPECT_EQ(workers().size(), 1u);
 }
 
+// Eight workers could all wait there.
+TEST(reads_go_on_while_writes_wait_for_a_frozen_file_system) {
+  for (const std::string mode : {"writethru", "writeback", "nocache"}) {
+    FreezableFileSystem fs(32 << 20);
+    BlockOptions options = options_for(fs.file("disk", kSize));
+    options.writeback = mode == "writeback";
+    options.nocache = mode == "nocache";
+    options.engine = BlockEngine::kThreads;
+    options.map = MapMode::kOff;
+    auto backend = open_backend(options);
+    BlockRig writer(*backend), reader(*backend);
+    std::vector<TestRequest> writes, reads;
+    for (uint64_t i = 0; i < 64; i++) {
+      writes.push_back(TestRequest::write(i * 4096, pattern(i, 4096)));
+      reads.push_back(TestRequest::read((1 << 20) + i * 4096, 4096));
+    }
+    fs.freeze();
+    writer.start(writes);
+    reader.run(reads);
+    const bool was_frozen = fs.thaw();
+    writer.finish();
+    EXPECT(was_frozen);
+    for (const TestRequest& read : reads) EXPECT_EQ(read.error, 0);
+    for (const TestRequest& write : writes) EXPECT_EQ(write.error, 0);
+  }
+}
+
 TEST(a_closing_channel_completes_what_it_was_given) {
   TempDir dir;
   for (int round = 0; round < 20; round++) {

@@ -1,6 +1,7 @@
 #include "tests/contract/host_media.h"
 
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <linux/loop.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
@@ -8,7 +9,10 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
+#include <cstdlib>
 #include <filesystem>
+#include <vector>
 
 #include "dm/base/errno_text.h"
 
@@ -45,6 +49,45 @@ LoopDevice::LoopDevice(const std::string& file, uint32_t block_size, bool read_o
     if (errno != EBUSY) SKIP(path_ + ": LOOP_CONFIGURE: " + errno_text(errno));
   }
   SKIP("every loop device is taken");
+}
+
+FreezableFileSystem::FreezableFileSystem(uint64_t bytes) : root_(dir_.path("fs")) {
+  const LoopDevice device(dir_.file("image", bytes), 4096);
+  const std::string make = "mkfs.ext4 -q -F " + device.path() + " >/dev/null 2>&1";
+  if (std::system(make.c_str()) != 0) SKIP("mkfs.ext4 is missing");  // NOLINT: a test's own words
+  std::filesystem::create_directory(root_);
+  if (::mount(device.path().c_str(), root_.c_str(), "ext4", 0, "") != 0) SKIP("mount of an ext4: " + errno_text(errno));
+  folder_ = UniqueFd(::open(root_.c_str(), O_RDONLY | O_CLOEXEC));
+}
+
+FreezableFileSystem::~FreezableFileSystem() {
+  if (watch_.joinable()) thaw();
+  folder_.reset();
+  ::umount2(root_.c_str(), MNT_DETACH);
+}
+
+std::string FreezableFileSystem::file(const std::string& name, uint64_t size) const {
+  const std::string path = dir_.file("fs/" + name, size);
+  const UniqueFd fd(::open(path.c_str(), O_RDWR | O_CLOEXEC));
+  const std::vector<char> data(size, 'x');
+  EXPECT_EQ(::pwrite(fd.fd(), data.data(), size, 0), static_cast<ssize_t>(size));
+  EXPECT_EQ(::fsync(fd.fd()), 0);
+  EXPECT_EQ(::posix_fadvise(fd.fd(), 0, 0, POSIX_FADV_DONTNEED), 0);
+  return path;
+}
+
+void FreezableFileSystem::freeze() {
+  EXPECT_EQ(::ioctl(folder_.fd(), FIFREEZE, 0), 0);
+  watch_ = std::thread([this] {
+    if (!thawed_.try_acquire_for(std::chrono::seconds(10))) ::ioctl(folder_.fd(), FITHAW, 0);
+  });
+}
+
+bool FreezableFileSystem::thaw() {
+  const bool was_frozen = ::ioctl(folder_.fd(), FITHAW, 0) == 0;
+  thawed_.release();
+  watch_.join();
+  return was_frozen;
 }
 
 SharedMemoryFile::SharedMemoryFile(uint64_t size) : path_("/dev/shm/acrn-test-XXXXXX") {

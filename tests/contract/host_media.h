@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <semaphore>
 #include <string>
+#include <thread>
 
 #include "acrn/base/unique_fd.h"
 #include "tests/support/temp_dir.h"
@@ -33,6 +35,29 @@ class LoopDevice {
  private:
   UniqueFd device_;  // the kernel detaches it at the last close
   std::string path_;
+};
+
+// An ext4 that can be frozen: writes to it, and syncs, wait until it is thawed, which it is after ten seconds at the
+// latest.
+class FreezableFileSystem {
+ public:
+  explicit FreezableFileSystem(uint64_t bytes);
+  ~FreezableFileSystem();
+  FreezableFileSystem(const FreezableFileSystem&) = delete;
+  FreezableFileSystem& operator=(const FreezableFileSystem&) = delete;
+
+  // A file of data, none of which is in the page cache.
+  std::string file(const std::string& name, uint64_t size) const;
+  void freeze();
+  // False: it was not frozen any more.
+  bool thaw();
+
+ private:
+  TempDir dir_;
+  std::string root_;
+  UniqueFd folder_;
+  std::binary_semaphore thawed_{0};
+  std::thread watch_;  // while it is frozen
 };
 
 // A file in memory: the file system of /dev/shm, or a skip.

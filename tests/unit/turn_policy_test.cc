@@ -70,8 +70,8 @@ TEST(what_a_turn_leaves_over_is_for_the_next_kick_or_the_loop) {
       {"nothing", Site::kKick, {.chains = 64, .duration = 64us}, Next::kDone},
       {"nothing on the loop", Site::kLoop, {.chains = 64, .duration = 64us}, Next::kDone},
       {"nothing, though it was late", Site::kKick, {.chains = 8, .past_deadline = true, .duration = 8us}, Next::kDone},
-      {"a little", Site::kKick, {.chains = 64, .remaining = 20, .duration = 64us}, Next::kNextKick},
-      {"more than half a kick", Site::kKick, {.chains = 64, .remaining = 21, .duration = 64us}, Next::kWakeLoop},
+      {"what one more kick takes", Site::kKick, {.chains = 64, .remaining = 40, .duration = 64us}, Next::kNextKick},
+      {"more than that", Site::kKick, {.chains = 64, .remaining = 41, .duration = 64us}, Next::kWakeLoop},
       {"a little, and it was late",
        Site::kKick,
        {.chains = 8, .remaining = 1, .past_deadline = true, .duration = 8us},
@@ -89,6 +89,50 @@ TEST(what_a_turn_leaves_over_is_for_the_next_kick_or_the_loop) {
     TurnPolicy policy(KickMode::kAuto);
     test::expect(policy.end(each.site, each.result) == each.next, each.name, __FILE__, __LINE__);
   }
+}
+
+// Chains of 1 us, of which a turn leaves eight, or more than a kick takes.
+constexpr TurnResult kLittleLeft{.chains = 64, .remaining = 8, .duration = 64us},
+    kMuchLeft{.chains = 64, .remaining = 64, .duration = 64us};
+
+TEST(a_driver_that_did_not_come_back_for_the_rest_is_relied_on_again_after_twice_as_many_turns_each_time) {
+  TurnPolicy policy(KickMode::kAuto);
+  for (const unsigned skipped : {0u, 1u, 3u, 7u}) {
+    for (unsigned turn = 0; turn < skipped; turn++) {
+      EXPECT(policy.end(Site::kKick, kLittleLeft) == Next::kWakeLoop);
+      EXPECT(policy.wants_polling(0));
+    }
+    EXPECT(policy.end(Site::kKick, kLittleLeft) == Next::kNextKick);
+    EXPECT(!policy.wants_polling(0));
+    policy.record_absence();
+    EXPECT(policy.wants_polling(0));
+  }
+  for (int turn = 0; turn < 15; turn++) policy.end(Site::kKick, kLittleLeft);
+  // It has come: the past is forgotten.
+  for (int kick = 0; kick < 2; kick++) EXPECT(policy.end(Site::kKick, kLittleLeft) == Next::kNextKick);
+  policy.record_absence();
+  EXPECT(policy.end(Site::kKick, kLittleLeft) == Next::kWakeLoop);
+  EXPECT(policy.end(Site::kKick, kLittleLeft) == Next::kNextKick);
+}
+
+TEST(a_loop_gives_a_ring_back_to_kicks_that_are_enough_for_it) {
+  TurnPolicy policy(KickMode::kAuto);
+  EXPECT(policy.end(Site::kKick, kMuchLeft) == Next::kWakeLoop);
+  EXPECT(policy.end(Site::kLoop, kMuchLeft) == Next::kWakeLoop);
+  EXPECT(policy.end(Site::kLoop, kLittleLeft) == Next::kWakeLoop);  // one turn more after the kick that was not enough
+  EXPECT(policy.wants_polling(0));
+  EXPECT(policy.end(Site::kLoop, kLittleLeft) == Next::kNextKick);
+  EXPECT(!policy.wants_polling(0));
+  // Then a turn of the loop, which was awake when a kick came, is no longer than that kick's would have been.
+  EXPECT_EQ(policy.begin(Site::kLoop, 64, kRing, kNow).chains, policy.begin(Site::kKick, 64, kRing, kNow).chains);
+}
+
+TEST(a_loop_keeps_a_ring_whose_kicks_are_events) {
+  TurnPolicy policy(KickMode::kAuto);
+  EXPECT(policy.end(Site::kKick, kLittleLeft) == Next::kNextKick);
+  policy.record_event();
+  for (int turn = 0; turn < 10; turn++) EXPECT(policy.end(Site::kLoop, kLittleLeft) == Next::kWakeLoop);
+  EXPECT(policy.wants_polling(0));
 }
 
 TEST(a_kick_is_served_on_its_own_thread_as_the_option_says_or_while_it_pays) {
@@ -110,9 +154,7 @@ TEST(the_loop_polls_for_kicks_unless_they_do_all_of_it_and_not_for_the_medium) {
     std::vector<std::pair<Site, TurnResult>> turns;
     bool polls;
   };
-  constexpr TurnResult kAll{.chains = 4, .duration = 4us}, kMuchLeft{.chains = 64, .remaining = 64, .duration = 64us},
-      kLittleLeft{.chains = 64, .remaining = 8, .duration = 64us},
-      kLoopNeeded{.chains = 1, .in_flight = 1, .needs_loop = true};
+  constexpr TurnResult kAll{.chains = 4, .duration = 4us}, kLoopNeeded{.chains = 1, .in_flight = 1, .needs_loop = true};
   const std::vector<Case> cases{
       {"before the first turn", {}, true},
       {"turns of the loop", {{Site::kLoop, kAll}}, true},

@@ -1,19 +1,8 @@
 #include "dm/block/engines/inline_transfers.h"
 
-#include <algorithm>
 #include <chrono>
 
 namespace acrn {
-namespace {
-
-constexpr auto kSlow = std::chrono::microseconds(200);  // besides a nanosecond for each byte
-constexpr unsigned kMaxBackoff = 255;                   // attempts left out after misses
-
-}  // namespace
-
-void InlineTransfers::Backoff::record(bool paid) {
-  length_ = skip_ = paid ? 0 : std::min(2 * length_ + 1, kMaxBackoff);
-}
 
 // What reads need is brought nearer.
 void InlineTransfers::begin(std::span<BlockRequest* const> batch) {

@@ -3,9 +3,11 @@
 // the last ones. Owned by a channel, used on its loop.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <span>
 
+#include "acrn/base/backoff.h"
 #include "acrn/event/event_loop.h"
 #include "dm/base/lap_timer.h"
 #include "dm/block/sources/raw_file.h"
@@ -17,6 +19,8 @@ class InlineTransfers {
   // Bytes of one transfer. A thread that has borrowed the loop may be a virtual CPU, which waits for about 10 us; the
   // loop's own thread takes what is copied sooner than it is handed to a worker and back (docs/adr/0039).
   static constexpr uint64_t kMostBorrowed = RawFile::kMostTried, kMost = 1 << 20;
+  // What takes longer, besides a nanosecond for each byte, has waited for a medium.
+  static constexpr std::chrono::nanoseconds kSlow = std::chrono::microseconds(200);
 
   InlineTransfers(RawFile& file, const EventLoop& loop) : file_(file), loop_(loop) {}
 
@@ -28,24 +32,12 @@ class InlineTransfers {
   Outcome attempt(BlockRequest& request, bool writes_are_fast);
 
  private:
-  // After an attempt that did not pay some are left out, more each time.
-  class Backoff {
-   public:
-    bool skips() {
-      if (skip_ == 0) return false;
-      skip_--;
-      return true;
-    }
-    void record(bool paid);
-
-   private:
-    unsigned length_ = 0, skip_ = 0;  // of attempts
-  };
+  static constexpr unsigned kMaxBackoff = 255;
 
   RawFile& file_;
   const EventLoop& loop_;
   uint64_t most_ = 0;  // bytes, of those that are attempted now
-  Backoff reads_, writes_;
+  Backoff reads_{kMaxBackoff}, writes_{kMaxBackoff};
   LapTimer timer_;
 };
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <span>
 #include <utility>
 
 #include "acrn/base/check.h"
@@ -14,12 +15,14 @@ namespace {
 
 // Waking a colleague costs its waker about 5 us, and it starts about 20 us later.
 constexpr std::chrono::nanoseconds kSlow = std::chrono::microseconds(20);
-// Two threads copy such reads faster than one; writes to one file wait for each other.
+// Two threads copy such reads faster than one.
 constexpr uint64_t kLargeRead = 256 << 10;  // bytes
 bool is_large_read(const BlockRequest& request) { return request.op == BlockOp::kRead && request.length >= kLargeRead; }
 // An operation that was expected to be fast and has taken this long is blocking: someone else has to go on.
 constexpr auto kStalled = std::chrono::microseconds(100);
 constexpr size_t kMaxGroup = 16;  // requests that a worker takes at a time
+// One worker is left for reads: writes and syncs may all have to wait, for a full cache or a frozen file system.
+constexpr unsigned kMostNotReading = EnginePool::kWorkers - 1;
 // How long done requests may wait for others to be announced with them.
 constexpr auto kAnnounceEvery = std::chrono::microseconds(20);
 // After a worker that the host could not start; those that run go on without it.
@@ -131,10 +134,15 @@ void EnginePool::LatencyPredictor::record(bool fast) {
   if (next != run) fast_run_.store(next, std::memory_order_relaxed);
 }
 
+EnginePool::EnginePool(std::unique_ptr<RawFile> file, const std::string& name) : file_(std::move(file)), name_(name) {
+  MutexLock lock(mutex_);
+  if (!file_->writes_in_parallel()) lanes_[kCachedWrites].most = 1;
+}
+
 EnginePool::~EnginePool() {
   {
     MutexLock lock(mutex_);
-    ACRN_CHECK(pending_.empty());
+    for (const Lane& lane : lanes_) ACRN_CHECK(lane.pending.empty());
     stopping_ = true;
   }
   work_.notify_all();
@@ -168,7 +176,8 @@ void EnginePool::enqueue(Channel& channel, RequestFifo& requests) {
 
 void EnginePool::assign(Element& element, BlockRequest& request) {
   element.request = &request;
-  pending_.push(element);
+  element.number = next_number_++;
+  lane_of(request).pending.push(element);
 }
 
 // Everything pending is of this channel: the others' requests failed as this one's do now.
@@ -177,18 +186,37 @@ void EnginePool::fail_pending(Channel& channel) {
     request.error = EAGAIN;
     channel.complete(request);
   };
-  while (Element* element = pending_.pop()) {
-    fail(*element->request);
-    channel.free_.push(*element);
-    channel.in_use_--;
+  for (Lane& lane : lanes_) {
+    while (Element* element = lane.pending.pop()) {
+      fail(*element->request);
+      channel.free_.push(*element);
+      channel.in_use_--;
+    }
   }
   while (BlockRequest* request = channel.overflow_.pop()) fail(*request);
   channel.announce(false);
 }
 
+EnginePool::Lane& EnginePool::lane_of(const BlockRequest& request) {
+  return lanes_[std::min(kind_of(request), lanes_.size() - 1)];
+}
+
+EnginePool::Lane* EnginePool::next_lane() {
+  unsigned not_reading = 0;
+  for (const Lane& lane : std::span(lanes_).subspan<kReads + 1>()) not_reading += lane.workers;
+  Lane* next = nullptr;
+  for (Lane& lane : lanes_) {
+    if (lane.pending.empty() || lane.workers >= lane.most) continue;
+    if (&lane != &lanes_[kReads] && not_reading >= kMostNotReading) continue;
+    if (next == nullptr || lane.pending.front()->number < next->pending.front()->number) next = &lane;
+  }
+  return next;
+}
+
 bool EnginePool::claim_wake() {
-  if (pending_.empty() || (idle_ == 0 && workers_ == kWorkers)) return false;
-  const unsigned enough = is_large_read(*pending_.front()->request) ? 2 : 1;
+  const Lane* const lane = next_lane();
+  if (lane == nullptr || (idle_ == 0 && workers_ == kWorkers)) return false;
+  const unsigned enough = is_large_read(*lane->pending.front()->request) ? 2 : 1;
   if (active_ >= enough && (wakes_ > 0 || Clock::now() < done_by_)) return false;
   if (idle_ == 0 && !add_worker()) return false;
   idle_--;
@@ -231,18 +259,20 @@ void EnginePool::work() {
   MutexLock lock(mutex_);
   wait_for_wake();
   for (;;) {
-    pending_.push_front(busy);
-    retire(finished);
-    while (pending_.empty()) {
+    Lane* const lane = next_lane();
+    if (lane == nullptr) {
       if (stopping_) return;
       sleep();
+      continue;
     }
-    take_group(busy);
+    take_group(*lane, busy);
     const bool wake = claim_wake();
     lock.unlock();
     if (wake) work_.notify_one();
     serve(busy, finished);
     lock.lock();
+    leave(*lane, busy);
+    retire(finished);
   }
 }
 
@@ -264,15 +294,20 @@ void EnginePool::wait_for_wake() {
 
 // One at a time of what is going to be waited for, so that others find something too. Fast ones in groups:
 // fewer locks, and fewer notifications for the loop.
-void EnginePool::take_group(ElementList& busy) {
-  const Element& first = *pending_.front();
-  const size_t count =
-      may_block(*first.request) || is_large_read(*first.request) ? 1 : std::min(pending_.size(), kMaxGroup);
+void EnginePool::take_group(Lane& lane, ElementList& busy) {
+  lane.workers++;
+  const BlockRequest& first = *lane.pending.front()->request;
+  const size_t count = may_block(first) || is_large_read(first) ? 1 : std::min(lane.pending.size(), kMaxGroup);
   done_by_ = Clock::now() + kStalled;
   while (busy.size() < count) {
-    done_by_ += copy_time(*pending_.front()->request);
-    busy.push(*pending_.pop());
+    done_by_ += copy_time(*lane.pending.front()->request);
+    busy.push(*lane.pending.pop());
   }
+}
+
+void EnginePool::leave(Lane& lane, ElementList& not_done) {
+  lane.pending.push_front(not_done);
+  lane.workers--;
 }
 
 void EnginePool::retire(ElementList& finished) {
@@ -306,8 +341,10 @@ void EnginePool::serve(ElementList& busy, ElementList& finished) {
     }
     request.error = file_->execute(request);
     const auto end = Clock::now();
-    slow = end - std::exchange(start, end) > kSlow + copy_time(request);
-    if (const size_t kind = kind_of(request); kind < predictors_.size()) predictors_[kind].record(!slow);
+    const size_t kind = kind_of(request);
+    const auto limit = kind == kCachedWrites ? InlineTransfers::kSlow : kSlow;
+    slow = end - std::exchange(start, end) > limit + copy_time(request);
+    if (kind < predictors_.size()) predictors_[kind].record(!slow);
     to_announce = element.channel;
     to_announce->complete(request);
     if (blocking) end_blocking();

@@ -1,5 +1,5 @@
 // EnginePool: `aio=threads`, up to eight workers per disk that make the system calls. A channel keeps 64 elements;
-// each holds one request and is on its channel's free list, on the pool's pending list or with a worker
+// each holds one request and is on its channel's free list, on a pending list of the pool or with a worker
 // (busy), all under one lock. Requests beyond that wait in their channel's overflow list.
 //
 // Owned by the stack that dm/block/sources/open_file.cc builds. Channels live on their loops; the workers are ours.
@@ -11,7 +11,8 @@
 //    fast;
 //  - one worker serves everything as long as operations are fast. An operation that may block (by its kind, or because
 //    others of its kind were slow lately) begins with waking a colleague for what is still pending, so a slow medium
-//    gets all eight.
+//    gets all eight; but cached writes of a file one, as the kernel carries out one at a time, and all that is no read
+//    seven, so that reads go on where writes have to wait.
 #pragma once
 
 #include <array>
@@ -37,7 +38,7 @@ class EnginePool final : public BlockBackend {
   static constexpr unsigned kElements = 64;  // per channel
 
   // `name` names the threads (12 characters are shown).
-  EnginePool(std::unique_ptr<RawFile> file, const std::string& name) : file_(std::move(file)), name_(name) {}
+  EnginePool(std::unique_ptr<RawFile> file, const std::string& name);
   // Every channel is gone before.
   ~EnginePool() override;
 
@@ -53,6 +54,7 @@ class EnginePool final : public BlockBackend {
     Element* next = nullptr;
     Channel* channel = nullptr;
     BlockRequest* request = nullptr;
+    uint64_t number = 0;  // the first come has the lowest
   };
 
   // First in, first out; under mutex_, or a worker's own.
@@ -69,6 +71,13 @@ class EnginePool final : public BlockBackend {
     Element* head_ = nullptr;
     Element* tail_ = nullptr;
     size_t size_ = 0;
+  };
+
+  // Requests that wait for a worker, of a kind that so many workers may carry out at a time.
+  struct Lane {
+    ElementList pending;
+    unsigned workers = 0;  // that carry out some of it
+    unsigned most = kWorkers;
   };
 
   // Guesses from the last few operations of a kind whether the next one is worth a hand-off. A hint that
@@ -93,7 +102,11 @@ class EnginePool final : public BlockBackend {
   bool may_block(const BlockRequest& request) const;
   std::chrono::nanoseconds copy_time(const BlockRequest& request) const;
   static size_t kind_of(const BlockRequest& request);
-  void take_group(ElementList& busy) ACRN_REQUIRES(mutex_);
+  Lane& lane_of(const BlockRequest& request) ACRN_REQUIRES(mutex_);
+  // Where the first request waits that a worker may take now. Null: there is none.
+  Lane* next_lane() ACRN_REQUIRES(mutex_);
+  void take_group(Lane& lane, ElementList& busy) ACRN_REQUIRES(mutex_);
+  void leave(Lane& lane, ElementList& not_done) ACRN_REQUIRES(mutex_);
   void retire(ElementList& finished) ACRN_REQUIRES(mutex_);
   void assign(Element& element, BlockRequest& request) ACRN_REQUIRES(mutex_);
   void sleep() ACRN_REQUIRES(mutex_);
@@ -116,8 +129,9 @@ class EnginePool final : public BlockBackend {
   Mutex mutex_;  // leaf
   CondVar work_;
   CondVar returned_;
-  ElementList pending_ ACRN_GUARDED_BY(mutex_);
-  unsigned active_ ACRN_GUARDED_BY(mutex_) = 0;        // workers that will look at pending_ soon
+  std::array<Lane, kSlowKinds> lanes_ ACRN_GUARDED_BY(mutex_);  // of each Kind; the last one's is also for the rest
+  uint64_t next_number_ ACRN_GUARDED_BY(mutex_) = 0;
+  unsigned active_ ACRN_GUARDED_BY(mutex_) = 0;        // workers that will look for a lane soon
   unsigned idle_ ACRN_GUARDED_BY(mutex_) = 0;          // asleep and not yet chosen to be woken
   unsigned wakes_ ACRN_GUARDED_BY(mutex_) = 0;         // chosen, not yet awake
   Clock::time_point done_by_ ACRN_GUARDED_BY(mutex_);  // what was taken last, unless it blocks

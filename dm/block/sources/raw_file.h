@@ -68,6 +68,8 @@ class RawFile {
 
   // A write that need not be stable ends in the host's memory.
   bool writes_to_cache() const { return !traits_.direct; }
+  // Whether the kernel carries out such writes at the same time: those to one regular file wait for each other.
+  bool writes_in_parallel() const { return traits_.direct || traits_.block_device; }
 
   // Whether the kernel can be asked to keep nothing of the file in its page cache (RWF_DONTCACHE). Reads a byte.
   static bool knows_dont_cache(int fd);

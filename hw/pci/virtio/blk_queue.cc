@@ -219,6 +219,7 @@ void BlkQueue::kick() {
 // Perhaps an old one, for an earlier ring.
 void BlkQueue::on_event() {
   counters_.kicks.add();
+  policy_.record_event();
   if (running()) serve(Site::kLoop, TraceCause::kKick);
 }
 
@@ -258,17 +259,19 @@ void BlkQueue::on_tick() {
 }
 
 void BlkQueue::on_leftover() {
-  if (leftover_timer_.should_serve_on_expiry(running() && ring_.has_more())) serve(Site::kLoop, TraceCause::kLeftover);
+  if (!leftover_timer_.should_serve_on_expiry(running() && ring_.has_more())) return;
+  policy_.record_absence();
+  serve(Site::kLoop, TraceCause::kLeftover);
 }
 
 bool BlkQueue::poll() {
-  if (!running() || poll_timer_ != nullptr || !ring_.has_more()) return false;
+  if (!running() || poll_timer_ != nullptr || left_to_kick_ || !ring_.has_more()) return false;
   serve(Site::kLoop, TraceCause::kPoll);
   return true;
 }
 
 bool BlkQueue::prepare_sleep() {
-  return running() && poll_timer_ == nullptr && ring_.enable_kicks(KickPoint::kNextChain);
+  return running() && poll_timer_ == nullptr && !left_to_kick_ && ring_.enable_kicks(KickPoint::kNextChain);
 }
 
 // What holds for a turn: what the driver has accepted, and whether there is a trace.
@@ -288,7 +291,9 @@ void BlkQueue::serve(Site site, TraceCause cause) {
   read_settings();
   const auto start = Clock::now();
   if (trace_ != nullptr) trace_->turn(cause, start, ring_.waiting(), ring_.next_index());
-  const TurnLimits limits = policy_.begin(site, ring_.waiting(), ring_.size(), start);
+  left_to_kick_ = false;
+  const unsigned waiting = ring_.waiting();
+  const TurnLimits limits = policy_.begin(site, waiting, ring_.size(), start);
   batch_.set_flush_bytes(limits.flush_bytes);
   batch_.set_batch_time(start);
   TurnResult result = process_available(site, limits);
@@ -300,7 +305,7 @@ void BlkQueue::serve(Site site, TraceCause cause) {
     const auto published = completions_.published_at();
     result.duration = (published > start ? published : Clock::now()) - start;
   }
-  schedule_remaining(policy_.end(site, result));
+  schedule_remaining(policy_.end(site, result), waiting - result.chains);
   if (trace_ != nullptr) trace_->commit();
 }
 
@@ -344,12 +349,12 @@ void BlkQueue::take_chains(const TurnLimits& limits, TurnResult& result) {
   }
 }
 
-void BlkQueue::schedule_remaining(Next next) {
-  switch (next) {
-    case Next::kDone: return;
-    case Next::kNextKick: ring_.enable_kicks(KickPoint::kBeyondRing); return leftover_timer_.arm();
-    case Next::kWakeLoop: return kicked_->notify();
-  }
+// `left`: chains of those that the turn began with.
+void BlkQueue::schedule_remaining(Next next, unsigned left) {
+  if (next == Next::kDone) return;
+  // A driver that has added some since may have answered to all that it was shown, and sleep.
+  left_to_kick_ = next == Next::kNextKick && !ring_.enable_kicks(KickPoint::kBeyondRing) && ring_.waiting() == left;
+  left_to_kick_ ? leftover_timer_.arm() : kicked_->notify();
 }
 
 void BlkQueue::record_broken_ring() {

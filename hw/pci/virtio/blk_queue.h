@@ -127,7 +127,7 @@ class BlkQueue final : private BlockSink, private Poller {
   void serve(Site site, TraceCause cause);
   TurnResult process_available(Site site, const TurnLimits& limits);
   void take_chains(const TurnLimits& limits, TurnResult& result);
-  void schedule_remaining(Next next);
+  void schedule_remaining(Next next, unsigned left);
   void begin_batch();
   void end_batch();
   void read_settings();
@@ -169,6 +169,7 @@ class BlkQueue final : private BlockSink, private Poller {
   std::unique_ptr<FdWatch> kick_watch_;  // of an eventfd that the VMM has, while there is a ring
   std::unique_ptr<Timer> poll_timer_;    // while the queue runs and is polled by time
   bool loop_polls_ = false;              // the loop calls poll() and prepare_sleep(), since the first start()
+  bool left_to_kick_ = false;            // what is in the ring waits for the next kick, or the timer
   TurnPolicy policy_;
   LeftoverTimer leftover_timer_;
   OverdueRequests overdue_;

@@ -1,13 +1,19 @@
 // TurnPolicy: how many chains a turn at the ring may take, until when, and who looks at the ring next (docs/adr/0018,
 // 0019, 0021). Pure: no ring, no loop and no clock of its own. Used on the queue's loop, except where it says
 // otherwise.
+//
+// A queue is served by kicks, each of which does as much as a virtual CPU may wait for and leaves the rest to the next
+// one, or by its loop, which polls. By kicks as long as they are served in place, two are enough for the ring, and the
+// driver comes back for what was left.
 #pragma once
 
 #include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <utility>
 
+#include "acrn/base/backoff.h"
 #include "acrn/block/block_options.h"
 
 namespace acrn {
@@ -49,20 +55,28 @@ class TurnPolicy {
 
   // For a turn that begins at `now` with `waiting` chains in the ring.
   TurnLimits begin(Site site, unsigned waiting, unsigned ring_size, Time now) const {
-    unsigned chains = turn_quota(site, ring_size);
-    if (site == Site::kLoop) return {chains, now + 2 * kLongestTurn, kLoopFlushBytes};
+    const bool as_a_kick = site == Site::kKick || by_kicks_;
+    unsigned chains = turn_quota(as_a_kick ? kLongestKick : kLongestTurn, ring_size);
+    if (!as_a_kick) return {chains, now + 2 * kLongestTurn, kLoopFlushBytes};
     if (waiting <= chains + chains / 2) chains += chains / 2;  // which empties the ring
     return {chains, now + 2 * kLongestKick, kKickFlushBytes};
   }
 
   Next end(Site site, const TurnResult& result) {
     record_turn(site, result);
+    const bool came_back = std::exchange(left_, false);
+    if (result.in_flight == 0) choose_server(site, result.remaining, came_back);
     if (result.remaining == 0) return Next::kDone;
-    const bool much = result.remaining * chain_cost_ > kLongestKick / 2;
-    if (much) last_kick_inline_ = false;
-    const bool wake = site == Site::kLoop || result.past_deadline || much || result.in_flight != 0;
-    return wake ? Next::kWakeLoop : Next::kNextKick;
+    left_ = by_kicks_ && result.in_flight == 0 && !result.past_deadline;
+    return left_ ? Next::kNextKick : Next::kWakeLoop;
   }
+  // No kick has come for what a turn had left to the next one.
+  void record_absence() {
+    left_ = by_kicks_ = false;
+    attempts_.record(false);
+  }
+  // A kick was an event, which has woken the loop.
+  void record_event() { kicks_are_exits_ = by_kicks_ = false; }
 
   // Whether a kick should be served on its own thread. Any thread; a hint.
   bool inline_ok() const {
@@ -71,11 +85,25 @@ class TurnPolicy {
 
   // Whether the loop should look at a running ring before it sleeps. Not while the medium is waited for, which may take
   // long, and whose completions wake it.
-  bool wants_polling(unsigned in_flight) const { return in_flight == 0 && !last_kick_inline_; }
+  bool wants_polling(unsigned in_flight) const { return in_flight == 0 && !by_kicks_; }
 
  private:
-  unsigned turn_quota(Site site, unsigned ring_size) const {
-    const auto chains = (site == Site::kKick ? kLongestKick : kLongestTurn) / chain_cost_;
+  // Turns without another attempt to serve by kicks, after those that did not pay.
+  static constexpr unsigned kMostSkipped = 1023;
+
+  // `came_back`: the driver, for what the last turn had left.
+  void choose_server(Site site, unsigned remaining, bool came_back) {
+    if (!kicks_are_exits_ || !inline_ok()) return;
+    if (remaining * chain_cost_ > kLongestKick) {
+      if (std::exchange(by_kicks_, false)) attempts_.record(false);
+      return;
+    }
+    if (came_back || (site == Site::kKick && remaining == 0)) attempts_.record(true);
+    if (remaining != 0 || !by_kicks_) by_kicks_ = !attempts_.skips();
+  }
+
+  unsigned turn_quota(std::chrono::nanoseconds longest, unsigned ring_size) const {
+    const auto chains = longest / chain_cost_;
     return std::clamp(static_cast<unsigned>(chains), 1u, kRingsPerTurn * ring_size);
   }
 
@@ -83,9 +111,9 @@ class TurnPolicy {
   void record_turn(Site site, const TurnResult& result) {
     inline_pays_.store(!result.needs_loop, std::memory_order_relaxed);
     if (result.needs_loop) {
-      last_kick_inline_ = false;
+      by_kicks_ = false;
     } else if (site == Site::kKick) {
-      last_kick_inline_ = true;
+      kicks_are_exits_ = by_kicks_ = true;
     }
     if (result.in_flight != 0 || result.chains == 0) return;  // what a chain takes is not known
     // A turn that was interrupted says little, so one turn counts for at most twice the average.
@@ -95,7 +123,10 @@ class TurnPolicy {
 
   const KickMode mode_;
   std::atomic<bool> inline_pays_{true};
-  bool last_kick_inline_ = false;  // the last kick was served on its own thread and left nothing for the loop
+  bool kicks_are_exits_ = false;               // as far as is known: the last one was no event
+  bool by_kicks_ = false;                      // the queue is served, not by its loop
+  bool left_ = false;                          // the last turn has left something to the next kick
+  Backoff attempts_{kMostSkipped};             // to serve by kicks
   std::chrono::nanoseconds chain_cost_{1000};  // moving average, of chains that are done at once
 };
 

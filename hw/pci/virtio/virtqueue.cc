@@ -90,8 +90,10 @@ bool Virtqueue::enable_kicks(KickPoint point) {
   if (!running() || broken_) return false;
   store_kick_flag(0);
   if (point == KickPoint::kBeyondRing) {
-    if (event_index_) store_avail_event(avail_.load16(kRingIndex, __ATOMIC_RELAXED));
-    return false;
+    const uint16_t index = avail_.load16(kRingIndex, __ATOMIC_RELAXED);
+    if (event_index_) store_avail_event(index);
+    full_fence();  // as below
+    return avail_.load16(kRingIndex, __ATOMIC_RELAXED) != index;
   }
   if (event_index_) store_avail_event(next_avail_);
   full_fence();  // pairs with the driver's, between its avail.idx and its look at our flags or avail_event

@@ -111,8 +111,8 @@ class Virtqueue {
     kNextChain,   // the chain that pop() takes next
     kBeyondRing,  // the first chain that the driver has not made available yet
   };
-  // Asks for a kick when that chain is there. True (of kNextChain only): it is there already and may have come without
-  // a kick, so the caller looks once more.
+  // Asks for a kick when that chain is there. True: it is there already and may have come without a kick, so the
+  // caller looks once more.
   bool enable_kicks(KickPoint point);
 
   // A look without a fence: chains may have come that it does not see yet.

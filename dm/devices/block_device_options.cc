@@ -355,7 +355,7 @@ constexpr Row kRows[] = {
      .expects = "raw, qcow2, vmdk, vdi, vpc, vhdx or luks, like format=qcow2",
      .argument = "raw|qcow2|vmdk|vdi|vpc|vhdx|luks",
      .default_value = "raw",
-     .help = "the image format of a file; it is never guessed",
+     .help = "the image format of a file or block device; it is never guessed",
      .words = "raw qcow2 vmdk vdi vpc vhdx luks"},
     {.key = "reader",
      .value = ValueRule::kRequired,

@@ -14,6 +14,7 @@
 #include "dm/block/open.h"
 #include "tests/contract/block_backend_contract.h"
 #include "tests/contract/block_rig.h"
+#include "tests/contract/host_media.h"
 #include "tests/support/must.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/wait_until.h"
@@ -100,6 +101,32 @@ struct snapshot_of_a_raw_image {
   }
 };
 ACRN_BLOCK_CONTRACT(snapshot_of_a_raw_image);
+
+// As a volume manager has them: a qcow2, and a disk to begin with, on a block device.
+struct qcow2_on_a_block_device {
+  TempDir dir;
+  LoopDevice device{make_room(), 512};
+  std::unique_ptr<BlockBackend> backend = make();
+  std::string make_room() const {
+    const std::string path = make_image(dir, "qcow2");
+    std::filesystem::resize_file(path, 2 * kContractSize);
+    return path;
+  }
+  std::unique_ptr<BlockBackend> make() const { return open_backend(image_options(device.path(), ImageFormat::kQcow2)); }
+};
+ACRN_BLOCK_CONTRACT(qcow2_on_a_block_device);
+
+struct snapshot_of_a_block_device {
+  TempDir dir;
+  LoopDevice device{dir.file("disk", kContractSize), 512};
+  std::unique_ptr<BlockBackend> backend = make();
+  std::unique_ptr<BlockBackend> make() const {
+    BlockOptions options = image_options(device.path(), ImageFormat::kRaw);
+    options.snapshot = true;
+    return open_backend(options);
+  }
+};
+ACRN_BLOCK_CONTRACT(snapshot_of_a_block_device);
 
 // Of this process, whichever of its threads has forked them.
 std::vector<pid_t> children() {

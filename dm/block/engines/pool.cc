@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <span>
 #include <utility>
 
 #include "acrn/base/check.h"
@@ -21,8 +20,6 @@ bool is_large_read(const BlockRequest& request) { return request.op == BlockOp::
 // An operation that was expected to be fast and has taken this long is blocking: someone else has to go on.
 constexpr auto kStalled = std::chrono::microseconds(100);
 constexpr size_t kMaxGroup = 16;  // requests that a worker takes at a time
-// One worker is left for reads: writes and syncs may all have to wait, for a full cache or a frozen file system.
-constexpr unsigned kMostNotReading = EnginePool::kWorkers - 1;
 // How long done requests may wait for others to be announced with them.
 constexpr auto kAnnounceEvery = std::chrono::microseconds(20);
 // After a worker that the host could not start; those that run go on without it.
@@ -201,13 +198,14 @@ EnginePool::Lane& EnginePool::lane_of(const BlockRequest& request) {
   return lanes_[std::min(kind_of(request), lanes_.size() - 1)];
 }
 
+bool EnginePool::only_reads() const {
+  return lanes_[kCachedWrites].workers + lanes_[kStableWrites].workers == kWorkers;
+}
+
 EnginePool::Lane* EnginePool::next_lane() {
-  unsigned not_reading = 0;
-  for (const Lane& lane : std::span(lanes_).subspan<kReads + 1>()) not_reading += lane.workers;
   Lane* next = nullptr;
   for (Lane& lane : lanes_) {
-    if (lane.pending.empty() || lane.workers >= lane.most) continue;
-    if (&lane != &lanes_[kReads] && not_reading >= kMostNotReading) continue;
+    if (lane.pending.empty() || lane.workers == lane.most || (only_reads() && &lane != &lanes_[kReads])) continue;
     if (next == nullptr || lane.pending.front()->number < next->pending.front()->number) next = &lane;
   }
   return next;
@@ -215,7 +213,7 @@ EnginePool::Lane* EnginePool::next_lane() {
 
 bool EnginePool::claim_wake() {
   const Lane* const lane = next_lane();
-  if (lane == nullptr || (idle_ == 0 && workers_ == kWorkers)) return false;
+  if (lane == nullptr || (idle_ == 0 && workers_ >= kWorkers + (only_reads() ? 1 : 0))) return false;
   const unsigned enough = is_large_read(*lane->pending.front()->request) ? 2 : 1;
   if (active_ >= enough && (wakes_ > 0 || Clock::now() < done_by_)) return false;
   if (idle_ == 0 && !add_worker()) return false;
@@ -226,7 +224,7 @@ bool EnginePool::claim_wake() {
 }
 
 // Called by any thread that needs one: a loop, a kicking virtual CPU, a worker. Under the lock, so that nobody ends the
-// pool between the decision and the start. That is eight times in a pool's life, unless it fails.
+// pool between the decision and the start. That is nine times in a pool's life at most, unless it fails.
 bool EnginePool::add_worker() {
   if (workers_ > 0 && Clock::now() < next_start_) return false;
   Thread& thread = threads_[workers_];

@@ -11,8 +11,9 @@
 //    fast;
 //  - one worker serves everything as long as operations are fast. An operation that may block (by its kind, or because
 //    others of its kind were slow lately) begins with waking a colleague for what is still pending, so a slow medium
-//    gets all eight; but cached writes of a file one, as the kernel carries out one at a time, and all that is no read
-//    seven, so that reads go on where writes have to wait.
+//    gets all eight; but cached writes of a file have one, as the kernel carries out one at a time.
+// Writes and syncs may all have to wait, for a full page cache or a frozen file system. A ninth worker is started for
+// reads that come while they have all eight.
 #pragma once
 
 #include <array>
@@ -103,6 +104,8 @@ class EnginePool final : public BlockBackend {
   std::chrono::nanoseconds copy_time(const BlockRequest& request) const;
   static size_t kind_of(const BlockRequest& request);
   Lane& lane_of(const BlockRequest& request) ACRN_REQUIRES(mutex_);
+  // Writes and syncs have all workers that they may have.
+  bool only_reads() const ACRN_REQUIRES(mutex_);
   // Where the first request waits that a worker may take now. Null: there is none.
   Lane* next_lane() ACRN_REQUIRES(mutex_);
   void take_group(Lane& lane, ElementList& busy) ACRN_REQUIRES(mutex_);
@@ -137,7 +140,7 @@ class EnginePool final : public BlockBackend {
   Clock::time_point done_by_ ACRN_GUARDED_BY(mutex_);  // what was taken last, unless it blocks
   bool stopping_ ACRN_GUARDED_BY(mutex_) = false;
 
-  std::array<Thread, kWorkers> threads_ ACRN_GUARDED_BY(mutex_);
+  std::array<Thread, kWorkers + 1> threads_ ACRN_GUARDED_BY(mutex_);
   unsigned workers_ ACRN_GUARDED_BY(mutex_) = 0;          // threads_ that have been started
   Clock::time_point next_start_ ACRN_GUARDED_BY(mutex_);  // after one that failed; before the first such, the epoch
 };

@@ -83,6 +83,7 @@ bool BlkQueue::start(const std::shared_ptr<const MemoryMap>& map, const QueueSet
   counters_.stopped.store(false, std::memory_order_relaxed);
   waiting_since_ = Clock::now();  // of chains that an earlier device took
   left_.reset();
+  left_to_kick_ = false;
   enter(State::kRunning);
   if (!loop_polls_) loop_polls_ = loop_.add_poller(*this);
   if (device_.poll_nanoseconds != 0) start_timer();

@@ -1,5 +1,6 @@
 #include "dm/block/sources/image/image_info.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -39,7 +40,7 @@ uint64_t number_at(const Json& json, const char* key) {
 // Of one file, whatever its header names.
 Result<Json> look_at(const std::string& path, std::string_view format) {
   ChildProcess::Plan plan{.command = {"qemu-img", "info", "--output=json", "--force-share", "-f", std::string(format),
-                                      concat("file:", path)},
+                                      concat(file_driver(path), ":", path)},
                           .read = {path}};
   auto output = output_of(std::move(plan), kPatience);
   if (!output) return output.error();
@@ -60,7 +61,7 @@ Result<void> check_alone(const std::string& file, const Json& about) {
   if (extents == specific.end()) return {};
   for (const Json& extent : *extents) {
     const std::string other = extent.is_object() ? text_at(extent, "filename") : "";
-    if (other == file || other == concat("file:", file)) continue;
+    if (other == file || other == concat(file_driver(file), ":", file)) continue;
     return unfit(concat("its header names another file, ", other, "; only images in one file are served"));
   }
   return {};
@@ -100,6 +101,11 @@ Result<std::optional<ImageInfo::Backing>> backing_of(const Json& about, bool fol
 }
 
 }  // namespace
+
+std::string_view file_driver(const std::string& path) {
+  struct stat status;
+  return ::stat(path.c_str(), &status) == 0 && S_ISBLK(status.st_mode) ? "host_device" : "file";
+}
 
 Result<ImageInfo> inspect_image(const std::string& path, ImageFormat format, bool follow) {
   ImageInfo info;

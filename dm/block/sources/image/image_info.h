@@ -1,5 +1,5 @@
-// What qemu-img says of an image file in a format of its own. The image is hostile: it is looked at by a child that may
-// open nothing but what is named.
+// What qemu-img says of a file or a block device in an image format of its own. The image is hostile: it is looked at
+// by a child that may open nothing but what is named.
 #pragma once
 
 #include <cstdint>
@@ -15,6 +15,9 @@ namespace acrn {
 // Options for a program of QEMU's, so that block nodes can name the passphrase of the options' key.
 std::vector<std::string> key_arguments(const BlockOptions& options);
 inline constexpr const char* kKeyName = "key";
+
+// QEMU's driver for a file with that path: file or host_device.
+std::string_view file_driver(const std::string& path);
 
 struct ImageInfo {
   struct Backing {

@@ -65,7 +65,7 @@ Result<UniqueFd> make_temporary_file() {
 Json file_node(const std::string& path, const BlockOptions& options) {
   // QEMU 7.2 can hang at the end of a file with its io_uring, so that has to be asked for.
   const char* const aio = options.engine == BlockEngine::kIoUring ? "io_uring" : "threads";
-  Json node{{"driver", "file"}, {"filename", path}, {"aio", aio}};
+  Json node{{"driver", file_driver(path)}, {"filename", path}, {"aio", aio}};
   if (!options.lock) node["locking"] = "off";
   return node;
 }

@@ -40,7 +40,6 @@ Result<DiskPlan> plan_image(const BlockOptions& options, const std::string& path
   const auto probed = probe_image(options, path);
   if (!probed) return probed.error();
   const DiskProbe& probe = probed.value();
-  if (probe.block_device) return misfit(path, "format: for a regular file, not for a block device");
   if (!is_utf8(path)) return misfit(path, "format: for a path in UTF-8; give the file another name");
   if (!options.key.empty()) {
     if (!is_utf8(options.key)) return misfit(path, concat("key=", options.key, ": a path in UTF-8 is needed"));
@@ -70,7 +69,9 @@ Result<DiskPlan> plan_image(const BlockOptions& options, const std::string& path
   for (const ImageInfo::Backing& backing : facts.image->backing) {
     struct stat file;
     if (::stat(backing.path.c_str(), &file) != 0) continue;
-    facts.locked.push_back({backing.path, file.st_dev, file.st_ino, 0, kWholeFile, true});
+    const bool device = S_ISBLK(file.st_mode);
+    facts.locked.push_back(
+        {backing.path, device ? file.st_rdev : file.st_dev, device ? 0 : file.st_ino, 0, kWholeFile, true});
   }
   return plan;
 }

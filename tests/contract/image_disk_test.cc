@@ -348,6 +348,29 @@ TEST(a_backing_file_is_followed_only_when_that_is_said) {
   EXPECT(bytes_of(base) == before);
 }
 
+TEST(an_overlay_and_what_it_stands_on_may_be_on_block_devices) {
+  const TempDir dir;
+  const LoopDevice base(make_image(dir, "raw", "base"), 512);
+  {
+    const auto backend = open_backend(image_options(base.path(), ImageFormat::kRaw));
+    BlockRig rig(*backend);
+    EXPECT_EQ(rig.run(TestRequest::write(0, pattern(7, 65536))), 0);
+  }
+  const std::string overlay = make_image(dir, "qcow2", "overlay", "-b " + base.path() + " -F raw");
+  std::filesystem::resize_file(overlay, kContractSize);
+  const LoopDevice device(overlay, 512);
+  BlockOptions options = image_options(device.path(), ImageFormat::kQcow2);
+  EXPECT_CONTAINS(refusal(options), "its header names a backing file, " + base.path());
+  options.follow_backing = true;
+  const auto disk = must(open_disk(options, "0:9:0"));
+  BlockRig rig(*disk.backend);
+  TestRequest read = TestRequest::read(0, 65536);
+  EXPECT_EQ(rig.run(read), 0);
+  EXPECT(read.data() == pattern(7, 65536));
+  const DiskFacts writer = must(inspect_disk(image_options(base.path(), ImageFormat::kRaw), "0:10:0"));
+  EXPECT(find_conflict(disk.facts, writer) != nullptr);
+}
+
 TEST(what_is_no_such_image_is_refused_in_one_line) {
   const TempDir dir;
   EXPECT_CONTAINS(refusal(image_options(dir.path("none"), ImageFormat::kQcow2)), "No such file or directory");

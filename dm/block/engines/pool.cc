@@ -340,8 +340,7 @@ void EnginePool::serve(ElementList& busy, ElementList& finished) {
     request.error = file_->execute(request);
     const auto end = Clock::now();
     const size_t kind = kind_of(request);
-    const auto limit = kind == kCachedWrites ? InlineTransfers::kSlow : kSlow;
-    slow = end - std::exchange(start, end) > limit + copy_time(request);
+    slow = end - std::exchange(start, end) > slow_time(kind) + copy_time(request);
     if (kind < predictors_.size()) predictors_[kind].record(!slow);
     to_announce = element.channel;
     to_announce->complete(request);
@@ -356,7 +355,12 @@ bool EnginePool::may_block(const BlockRequest& request) const {
   return request.engine_will_block || kind >= predictors_.size() || !predictors_[kind].fast();
 }
 
-// What takes no longer than kSlow and this did not wait for a medium: a cached file's bytes are copied at 1 GB/s or
+// From here on a colleague is worth its waking; but it is of no use to writes that wait for each other.
+std::chrono::nanoseconds EnginePool::slow_time(size_t kind) const {
+  return kind == kCachedWrites && !file_->writes_in_parallel() ? InlineTransfers::kSlow : kSlow;
+}
+
+// What takes no longer than slow_time() and this did not wait for a medium: a cached file's bytes are copied at 1 GB/s or
 // more.
 std::chrono::nanoseconds EnginePool::copy_time(const BlockRequest& request) const {
   return std::chrono::nanoseconds(file_->writes_to_cache() ? request.length : 0);

@@ -101,6 +101,7 @@ class EnginePool final : public BlockBackend {
   void work();
   void serve(ElementList& busy, ElementList& finished);
   bool may_block(const BlockRequest& request) const;
+  std::chrono::nanoseconds slow_time(size_t kind) const;
   std::chrono::nanoseconds copy_time(const BlockRequest& request) const;
   static size_t kind_of(const BlockRequest& request);
   Lane& lane_of(const BlockRequest& request) ACRN_REQUIRES(mutex_);

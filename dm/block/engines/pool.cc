@@ -360,8 +360,8 @@ std::chrono::nanoseconds EnginePool::slow_time(size_t kind) const {
   return kind == kCachedWrites && !file_->writes_in_parallel() ? InlineTransfers::kSlow : kSlow;
 }
 
-// What takes no longer than slow_time() and this did not wait for a medium: a cached file's bytes are copied at 1 GB/s or
-// more.
+// What takes no longer than slow_time() and this did not wait for a medium: a cached file's bytes are copied at 1 GB/s
+// or more.
 std::chrono::nanoseconds EnginePool::copy_time(const BlockRequest& request) const {
   return std::chrono::nanoseconds(file_->writes_to_cache() ? request.length : 0);
 }

@@ -9,7 +9,7 @@ cd "$(dirname "$0")"
 packages=(cmake ninja-build g++ pkgconf libcli11-dev nlohmann-json3-dev libfmt-dev libspdlog-dev libcmocka-dev
           liburing-dev libnbd-bin libnbd-dev librbd-dev libseccomp-dev libpciaccess-dev uuid-dev libssl-dev acpica-tools btrfs-progs dosfstools e2fsprogs fdisk clang-format spin python3
           abigail-tools dpkg-dev file nbdkit qemu-system-common qemu-utils socat strace ceph-mon ceph-osd ceph-common
-          furo python3-myst-parser lintian mandoc zsh fish)
+          furo python3-myst-parser python3-prometheus-client lintian mandoc zsh fish)
 presets=() targets=() install_only=
 while [ $# -gt 0 ]; do
   case $1 in

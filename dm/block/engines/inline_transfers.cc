@@ -7,7 +7,9 @@ namespace acrn {
 // What reads need is brought nearer.
 void InlineTransfers::begin(std::span<BlockRequest* const> batch) {
   if (!file_.writes_to_cache()) return;  // none will be tried
-  most_ = loop_.is_borrowed() ? kMostBorrowed : kMost;
+  borrowed_ = loop_.is_borrowed();
+  missed_ = false;
+  most_ = borrowed_ ? kMostBorrowed : kMost;
   for (const BlockRequest* request : batch) {
     if (request->op == BlockOp::kRead && request->length <= most_) file_.prefetch(*request);
   }
@@ -27,13 +29,14 @@ InlineTransfers::Outcome InlineTransfers::attempt(BlockRequest& request, bool wr
   // The host begins to copy before it knows that the end is missing.
   if (!write && request.length > RawFile::kMostTried) return Outcome::kNotTried;
   Backoff& backoff = write ? writes_ : reads_;
-  if (backoff.skips()) return Outcome::kNotTried;
+  if ((!write && missed_ && borrowed_) || backoff.skips()) return Outcome::kNotTried;
   const bool timed = write || file_.try_read_may_wait();
   request.error = 0;
   if (write) {
     request.error = file_.execute(request);
   } else if (!file_.try_read(request)) {
     backoff.record(false);
+    missed_ = true;
     return Outcome::kWouldWait;
   }
   backoff.record(!timed || timer_.lap() < kSlow + std::chrono::nanoseconds(request.length));

@@ -36,7 +36,11 @@ class InlineTransfers {
 
   RawFile& file_;
   const EventLoop& loop_;
-  uint64_t most_ = 0;  // bytes, of those that are attempted now
+  uint64_t most_ = 0;      // bytes, of those that are attempted now
+  bool borrowed_ = false;  // the loop, during these
+  // One of these was a read that would have waited. Until the host knows, it has begun to read, which takes 20 us and
+  // more: a virtual CPU does that once.
+  bool missed_ = false;
   Backoff reads_{kMaxBackoff}, writes_{kMaxBackoff};
   LapTimer timer_;
 };

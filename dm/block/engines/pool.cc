@@ -235,10 +235,11 @@ bool EnginePool::add_worker() {
     const bool first = next_start_ == Clock::time_point();
     next_start_ = Clock::now() + kNextStart;
     if (first) {
-      log(LogLevel::kError,
-          concat("virtio-blk ", name_, ": ", started.error().message,
-                 workers_ == 0 ? "; its requests fail until there is one worker" : "; fewer workers than 8 serve it",
-                 "; raise the limit on threads (ulimit -u, pids.max)"));
+      log(LogLevel::kError, concat("virtio-blk ", name_, ": ", started.error().message,
+                                   workers_ == 0         ? "; its requests fail until there is one worker"
+                                   : workers_ < kWorkers ? "; fewer workers than 8 serve it"
+                                                         : "; its reads wait for its writes",
+                                   "; raise the limit on threads (ulimit -u, pids.max)"));
     }
     return false;
   }

@@ -13,6 +13,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <memory>
+#include <tuple>
 #include <utility>
 
 #include "acrn/base/concat.h"
@@ -175,6 +176,11 @@ Result<void> probe_size(const std::string& path, DiskProbe& probe) {
 
 }  // namespace
 
+std::pair<uint64_t, uint64_t> medium_of(const struct stat& status) {
+  if (S_ISBLK(status.st_mode)) return {status.st_rdev, 0};
+  return {status.st_dev, status.st_ino};
+}
+
 Result<DiskProbe> probe_disk(const std::string& path, const ProbeMode& mode) {
   struct stat status {};
   const bool sent = mode.sent >= 0;
@@ -193,8 +199,7 @@ Result<DiskProbe> probe_disk(const std::string& path, const ProbeMode& mode) {
   if (::fstat(probe.fd.fd(), &status) != 0) return refuse(path, concat("cannot be examined: ", errno_text(errno)));
   if (auto kind = check_kind(path, status); !kind) return kind.error();
   const bool is_device = S_ISBLK(status.st_mode);
-  probe.device = is_device ? status.st_rdev : status.st_dev;
-  probe.inode = is_device ? 0 : status.st_ino;
+  std::tie(probe.device, probe.inode) = medium_of(status);
   auto examined = is_device ? probe_block_device(path, status, mode, probe) : probe_file(path, status, probe);
   if (!examined) return examined.error();
   if (auto sized = probe_size(path, probe); !sized) return sized.error();

@@ -291,9 +291,9 @@ void BlkQueue::read_settings() {
 void BlkQueue::serve(Site site, TraceCause cause) {
   read_settings();
   const auto start = Clock::now();
-  if (trace_ != nullptr) trace_->turn(cause, start, ring_.waiting(), ring_.next_index());
-  left_to_kick_ = false;
   const unsigned waiting = ring_.waiting();
+  if (trace_ != nullptr) trace_->turn(cause, start, waiting, ring_.next_index());
+  left_to_kick_ = false;
   const TurnLimits limits = policy_.begin(site, waiting, ring_.size(), start);
   batch_.set_flush_bytes(limits.flush_bytes);
   batch_.set_batch_time(start);

@@ -19,7 +19,7 @@ class LeftoverTimer {
   void set_timer(std::unique_ptr<Timer> timer) { timer_ = std::move(timer); }
   void close() { timer_.reset(); }
 
-  // A kick has left chains in the ring.
+  // A turn has left chains in the ring to the next kick.
   void arm() {
     if (state_ != State::kIdle) {
       state_ = State::kKickedSinceArmed;

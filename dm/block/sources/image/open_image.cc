@@ -69,9 +69,8 @@ Result<DiskPlan> plan_image(const BlockOptions& options, const std::string& path
   for (const ImageInfo::Backing& backing : facts.image->backing) {
     struct stat file;
     if (::stat(backing.path.c_str(), &file) != 0) continue;
-    const bool device = S_ISBLK(file.st_mode);
-    facts.locked.push_back(
-        {backing.path, device ? file.st_rdev : file.st_dev, device ? 0 : file.st_ino, 0, kWholeFile, true});
+    const auto [device, inode] = medium_of(file);
+    facts.locked.push_back({backing.path, device, inode, 0, kWholeFile, true});
   }
   return plan;
 }

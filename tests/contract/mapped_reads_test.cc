@@ -2,8 +2,10 @@
 #include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include <array>
 #include <optional>
 #include <string_view>
 
@@ -14,6 +16,8 @@
 
 namespace acrn::test {
 namespace {
+
+using Access = MappedReads::Access;
 
 constexpr uint64_t kSize = 4 << 20, kPage = 4096;
 
@@ -39,13 +43,36 @@ class MappedFile {
     return file_->execute(TestRequest::write(offset, data));
   }
   int execute(const TestRequest& request) { return file_->execute(request); }
-  // By a system call, which makes it known.
-  bool try_read(uint64_t offset, uint64_t length) { return file_->try_read(TestRequest::read(offset, length)); }
-  // Nothing: it is not known to be in memory. The copy counts from when `timer` was started.
-  std::optional<std::vector<uint8_t>> read_mapped(uint64_t offset, uint64_t length, LapTimer timer = {}) {
+  // What is in memory is known from then on. Nothing: it would have to be waited for, and has not been begun.
+  std::optional<std::vector<uint8_t>> try_read(uint64_t offset, uint64_t length) {
     TestRequest request = TestRequest::read(offset, length);
-    if (!file_->read_mapped(request, timer)) return std::nullopt;
+    LapTimer timer;
+    if (!file_->try_read(request, Access::kRandom, false, timer)) return std::nullopt;
     return request.data();
+  }
+  // Nothing: it is not known to be in memory. The copy counts from when `timer` was started.
+  std::optional<std::vector<uint8_t>> read_mapped(uint64_t offset, uint64_t length, LapTimer timer = {},
+                                                  Access access = Access::kRandom) {
+    TestRequest request = TestRequest::read(offset, length);
+    if (!file_->read_mapped(request, access, timer)) return std::nullopt;
+    return request.data();
+  }
+  // The whole file, of which nothing is in memory then.
+  void write_and_drop() {
+    EXPECT_EQ(write(0, pattern(1, kSize)), 0);
+    EXPECT_EQ(::fdatasync(fd()), 0);
+    EXPECT_EQ(::posix_fadvise(fd(), 0, kSize, POSIX_FADV_DONTNEED), 0);
+    if (pages_in_cache() != 0) SKIP("a host that drops pages when it is asked to");
+  }
+  // Those that are being read, too.
+  uint64_t pages_in_cache() const {
+    constexpr long kCachestat = 451;
+    struct {
+      uint64_t offset, length;
+    } range{0, 0};
+    std::array<uint64_t, 5> found{};
+    if (::syscall(kCachestat, fd(), &range, &found, 0) != 0) SKIP("cachestat(2)");
+    return found[0];
   }
   Result<uint64_t> refresh_size() { return file_->refresh_size(); }
   const std::string& path() const { return path_; }
@@ -84,10 +111,10 @@ std::vector<uint8_t> part(uint64_t offset, uint64_t length) {
 TEST(what_was_read_without_waiting_is_mapped_from_then_on) {
   for_each_medium([](MappedFile& file) {
     EXPECT(!file.read_mapped(8192, 4096));
-    EXPECT(file.try_read(8192, 4096));
+    EXPECT(file.try_read(8192, 4096).has_value());
     EXPECT(file.read_mapped(8192, 4096) == part(8192, 4096));
     EXPECT(file.read_mapped(8192 + 512, 1024) == part(8192 + 512, 1024));
-    EXPECT(file.read_mapped(65536, 65536) == part(65536, 65536));  // its neighbours are known, too
+    EXPECT(file.read_mapped(65536 - kPage, kPage) == part(65536 - kPage, kPage));  // its neighbours are known, too
   });
 }
 
@@ -101,7 +128,7 @@ TEST(a_large_read_makes_its_whole_range_known) {
 
 TEST(a_write_is_seen_by_the_next_read) {
   for_each_medium([](MappedFile& file) {
-    EXPECT(file.try_read(0, 4096));
+    EXPECT(file.try_read(0, 4096).has_value());
     EXPECT_EQ(file.write(512, pattern(7, 1024)), 0);
     EXPECT(file.read_mapped(512, 1024) == pattern(7, 1024));
     EXPECT_EQ(file.execute(TestRequest(BlockOp::kDiscard, 0, 65536)), 0);
@@ -109,16 +136,36 @@ TEST(a_write_is_seen_by_the_next_read) {
   });
 }
 
-TEST(a_page_that_is_not_in_memory_is_not_touched) {
+TEST(a_page_that_is_not_in_memory_is_neither_touched_nor_asked_for) {
   TempDir dir;
   MappedFile file(dir.file("disk", kSize));
-  EXPECT_EQ(file.write(0, pattern(1, kSize)), 0);
-  EXPECT_EQ(::fdatasync(file.fd()), 0);
-  EXPECT_EQ(::posix_fadvise(file.fd(), 0, 1 << 20, POSIX_FADV_DONTNEED), 0);
-  EXPECT(file.try_read((1 << 20) + kPage, kPage));
+  file.write_and_drop();
+  std::vector<uint8_t> bytes(65536);
+  const UniqueFd other(::open(file.path().c_str(), O_RDONLY | O_CLOEXEC));
+  EXPECT_EQ(::posix_fadvise(other.fd(), 0, 0, POSIX_FADV_RANDOM), 0);
+  EXPECT_EQ(::pread(other.fd(), bytes.data(), bytes.size(), 1 << 20), 65536);
+  EXPECT(file.try_read((1 << 20) + kPage, kPage).has_value());
   EXPECT(file.read_mapped(1 << 20, 65536) == part(1 << 20, 65536));
-  if (file.read_mapped(kPage, kPage)) SKIP("a host that drops pages when it is asked to");
-  EXPECT(!file.read_mapped((1 << 20) - kPage, 2 * kPage));  // half of it
+  for (int i = 0; i < 3; i++) EXPECT(!file.try_read(kPage, kPage));
+  EXPECT(!file.try_read((1 << 20) - kPage, 2 * kPage));  // half of it
+  EXPECT_EQ(file.pages_in_cache(), 65536 / kPage);
+}
+
+TEST(only_reads_in_order_make_the_host_read_ahead) {
+  TempDir dir;
+  MappedFile file(dir.file("disk", kSize));
+  file.write_and_drop();
+  EXPECT_EQ(file.execute(TestRequest::read(0, kPage)), 0);
+  const uint64_t read = file.pages_in_cache();
+  if (read <= 1 || read == kSize / kPage) SKIP("a medium that Linux reads ahead of");
+  for (uint64_t page = 0; page < read; page++) {
+    while (!file.try_read(page * kPage, kPage)) continue;  // it is on its way
+  }
+  EXPECT_EQ(file.pages_in_cache(), read);
+  for (uint64_t page = 0; page < read; page++) {
+    EXPECT(file.read_mapped(page * kPage, kPage, {}, Access::kOrder) == part(page * kPage, kPage));
+  }
+  EXPECT(file.pages_in_cache() > read);
 }
 
 TEST(after_a_copy_that_had_to_wait_nothing_is_known_any_more) {
@@ -151,8 +198,8 @@ TEST(a_shortened_file_is_an_error_behind_its_end_and_data_before_it) {
     EXPECT(file.read_mapped(100 * kPage, 512) == part(100 * kPage, 512));
     EXPECT(!file.read_mapped(101 * kPage, kPage));  // SIGBUS
     EXPECT_EQ(file.execute(TestRequest::read(101 * kPage, kPage)), EIO);
-    EXPECT(!file.read_mapped(0, kPage));  // the mapping is gone
-    EXPECT(file.try_read(0, kPage));      // the file is not
+    EXPECT(!file.read_mapped(0, kPage));          // the mapping is gone
+    EXPECT(file.try_read(0, kPage).has_value());  // the file is not
     EXPECT(!file.read_mapped(0, kPage));
   });
 }
@@ -160,7 +207,7 @@ TEST(a_shortened_file_is_an_error_behind_its_end_and_data_before_it) {
 TEST(holes_of_a_file_in_memory_are_not_filled_by_reads) {
   SharedMemoryFile shared(kSize);
   MappedFile file(shared.path());
-  for (int i = 0; i < 3; i++) EXPECT(file.try_read(65536, 65536));
+  for (int i = 0; i < 3; i++) EXPECT(file.try_read(65536, 65536).has_value());
   EXPECT(!file.read_mapped(65536, 4096));
   struct stat status {};
   EXPECT_EQ(::fstat(file.fd(), &status), 0);
@@ -175,7 +222,7 @@ TEST(a_discarded_range_of_a_file_in_memory_stays_a_hole) {
   EXPECT(file.read_mapped(0, kSize).has_value());
   EXPECT_EQ(file.execute(TestRequest(BlockOp::kDiscard, 0, kSize)), 0);
   EXPECT(!file.read_mapped(65536, 4096));
-  EXPECT(file.try_read(65536, 65536));
+  EXPECT(file.try_read(65536, 65536).has_value());
   struct stat status {};
   EXPECT_EQ(::fstat(file.fd(), &status), 0);
   EXPECT_EQ(status.st_blocks, 0);
@@ -187,15 +234,15 @@ TEST(a_file_may_grow_and_have_more_than_one_window) {
   MappedFile file(path);
   const uint64_t border = MappedReads::kWindow - 4096;
   EXPECT_EQ(file.write(border, pattern(3, 8192)), 0);
-  EXPECT(file.try_read(border, 8192));
+  EXPECT(file.try_read(border, 8192).has_value());
   EXPECT(!file.read_mapped(border, 8192));  // in two windows: by system calls
-  EXPECT(file.try_read(border, 4096));
-  EXPECT(file.try_read(border + 4096, 4096));
+  EXPECT(file.try_read(border, 4096).has_value());
+  EXPECT(file.try_read(border + 4096, 4096).has_value());
   EXPECT(file.read_mapped(border + 4096, 4096).has_value());
   EXPECT_EQ(::truncate(path.c_str(), MappedReads::kWindow + 2 * kSize), 0);
   EXPECT(file.refresh_size().ok());
   EXPECT_EQ(file.write(MappedReads::kWindow + kSize, pattern(4, 4096)), 0);
-  EXPECT(file.try_read(MappedReads::kWindow + kSize, 4096));
+  EXPECT(file.try_read(MappedReads::kWindow + kSize, 4096).has_value());
   EXPECT(!file.read_mapped(MappedReads::kWindow + kSize, 4096));
 }
 

@@ -608,8 +608,8 @@ TEST(memory_that_comes_and_goes_all_the_time_is_survived) {
   });
 }
 
-// Data goes to and from a file by system calls, which meet the file's end as an error and not as a signal.
-TEST(a_request_whose_data_is_taken_away_fails_alone) {
+// Of a disk in a file, reads into four pages of which only the first one is left, and hands on the status' address.
+void read_into_what_is_taken_away(MapMode map, const std::function<void(Guest&, Gpa)>& check) {
   const TempDir folder;
   GuestErrors guest_errors("file");
   const auto loop = must(EpollLoop::create("queues", {}));
@@ -619,9 +619,14 @@ TEST(a_request_whose_data_is_taken_away_fails_alone) {
   VirtioPciLegacy function(std::move(device), {}, guest_errors, server->pin(), server->msi());
   BlockOptions disk;
   disk.source = FilePath{folder.file("disk.img", kMiB)};
+  disk.map = map;
   must(block.attach(open_backend(disk), "SERIAL"));
   const std::string path = folder.path("vm1.9.0.sock");
   must(server->serve(function, path, {}));
+  struct Serving {
+    PciServer& server;
+    ~Serving() { server.stop(); }
+  } serving{*server};
   {
     Guest guest(path);
     SharedMemory data(4 * kPage);
@@ -632,14 +637,29 @@ TEST(a_request_whose_data_is_taken_away_fails_alone) {
     guest.ring->write_desc(1, {raw(kData), uint32_t{4 * kPage}, VRING_DESC_F_NEXT | VRING_DESC_F_WRITE, 2});
     EXPECT_EQ(::ftruncate(data.fd.fd(), kPage), 0);
     guest.kick();
+    check(guest, status);
+  }
+  expect_serves_the_next(path);
+}
+
+// A system call meets the end of the memory's file as an error and not as a signal.
+TEST(a_request_whose_data_is_taken_away_fails_alone) {
+  read_into_what_is_taken_away(MapMode::kOff, [](Guest& guest, Gpa status) {
     EXPECT(wait_until([&] { return guest.byte(status) != 0xff; }));
     EXPECT_EQ(guest.byte(status), VIRTIO_BLK_S_IOERR);
     const Gpa next = guest.offer_read();
     guest.kick();
     EXPECT(wait_until([&] { return guest.byte(next) == VIRTIO_BLK_S_OK; }));
-  }
-  expect_serves_the_next(path);
-  server->stop();
+  });
+}
+
+TEST(data_that_is_copied_to_what_is_taken_away_ends_the_connection) {
+  read_into_what_is_taken_away(MapMode::kAuto, [](Guest& guest, Gpa status) {
+    EXPECT(wait_until([&] { return guest.byte(status) != 0xff; }));
+    if (guest.byte(status) == VIRTIO_BLK_S_IOERR) SKIP("a file that is read by a mapping");
+    EXPECT(wait_until(
+        [&] { return !guest.client.send(good_message(VFIO_USER_DEVICE_GET_INFO)) || !guest.client.receive(); }));
+  });
 }
 
 TEST(a_descriptor_that_is_no_eventfd_is_no_interrupt) {

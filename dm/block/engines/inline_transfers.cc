@@ -5,9 +5,10 @@
 namespace acrn {
 
 // What reads need is brought nearer.
-void InlineTransfers::begin(std::span<BlockRequest* const> batch) {
+void InlineTransfers::begin(std::span<BlockRequest* const> batch, bool medium_idle) {
   if (!file_.writes_to_cache()) return;  // none will be tried
   borrowed_ = loop_.is_borrowed();
+  medium_idle_ = medium_idle;
   missed_ = false;
   most_ = borrowed_ ? kMostBorrowed : kMost;
   for (const BlockRequest* request : batch) {
@@ -17,30 +18,39 @@ void InlineTransfers::begin(std::span<BlockRequest* const> batch) {
 }
 
 InlineTransfers::Outcome InlineTransfers::attempt(BlockRequest& request, bool writes_are_fast) {
-  const bool write = request.op == BlockOp::kWrite;
-  if (request.length > most_ || (!write && request.op != BlockOp::kRead)) return Outcome::kNotTried;
-  if (write ? !writes_are_fast || request.stable || !file_.writes_to_cache() : !file_.may_try_read()) {
-    return Outcome::kNotTried;
-  }
-  if (!write && file_.read_mapped(request, timer_)) {
-    request.error = 0;
-    return Outcome::kDone;
-  }
-  // The host begins to copy before it knows that the end is missing.
-  if (!write && request.length > RawFile::kMostTried) return Outcome::kNotTried;
-  Backoff& backoff = write ? writes_ : reads_;
-  if ((!write && missed_ && borrowed_) || backoff.skips()) return Outcome::kNotTried;
-  const bool timed = write || file_.try_read_may_wait();
+  if (request.length > most_) return Outcome::kNotTried;
+  if (request.op == BlockOp::kRead) return attempt_read(request);
+  const bool may_write = writes_are_fast && !request.stable && file_.writes_to_cache();
+  return request.op == BlockOp::kWrite && may_write ? attempt_write(request) : Outcome::kNotTried;
+}
+
+InlineTransfers::Outcome InlineTransfers::attempt_read(BlockRequest& request) {
+  if (!file_.may_try_read()) return Outcome::kNotTried;
+  using Access = MappedReads::Access;
+  const Access access = order_.goes_on(request.offset, request.length) ? Access::kOrder : Access::kRandom;
   request.error = 0;
-  if (write) {
-    request.error = file_.execute(request);
-  } else if (!file_.try_read(request)) {
-    backoff.record(false);
+  if (file_.read_mapped(request, access, timer_)) return Outcome::kDone;
+  // The host begins to copy before it knows that the end is missing.
+  if (request.length > RawFile::kMostTried) return Outcome::kNotTried;
+  if ((missed_ && borrowed_) || reads_.skips()) return Outcome::kNotTried;
+  if (!file_.try_read(request, access, medium_idle_, timer_)) {
+    reads_.record(false);
     missed_ = true;
     return Outcome::kWouldWait;
   }
-  backoff.record(!timed || timer_.lap() < kSlow + std::chrono::nanoseconds(request.length));
+  reads_.record(!file_.try_read_may_wait() || was_fast(request));
   return Outcome::kDone;
+}
+
+InlineTransfers::Outcome InlineTransfers::attempt_write(BlockRequest& request) {
+  if (writes_.skips()) return Outcome::kNotTried;
+  request.error = file_.execute(request);
+  writes_.record(was_fast(request));
+  return Outcome::kDone;
+}
+
+bool InlineTransfers::was_fast(const BlockRequest& request) {
+  return timer_.lap() < kSlow + std::chrono::nanoseconds(request.length);
 }
 
 }  // namespace acrn

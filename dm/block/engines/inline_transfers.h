@@ -10,6 +10,7 @@
 #include "acrn/base/backoff.h"
 #include "acrn/event/event_loop.h"
 #include "dm/base/lap_timer.h"
+#include "dm/block/engines/read_order.h"
 #include "dm/block/sources/raw_file.h"
 
 namespace acrn {
@@ -24,8 +25,8 @@ class InlineTransfers {
 
   InlineTransfers(RawFile& file, const EventLoop& loop) : file_(file), loop_(loop) {}
 
-  // These are attempted next, one right after the other.
-  void begin(std::span<BlockRequest* const> batch);
+  // These are attempted next, one right after the other. `medium_idle`: no other request is waited for.
+  void begin(std::span<BlockRequest* const> batch, bool medium_idle);
 
   enum class Outcome : uint8_t { kDone, kNotTried, kWouldWait };
   // kDone: request.error is set. `writes_are_fast`: cached writes of late have not waited for the medium.
@@ -34,13 +35,18 @@ class InlineTransfers {
  private:
   static constexpr unsigned kMaxBackoff = 255;
 
+  Outcome attempt_read(BlockRequest& request);
+  Outcome attempt_write(BlockRequest& request);
+  bool was_fast(const BlockRequest& request);
+
   RawFile& file_;
   const EventLoop& loop_;
   uint64_t most_ = 0;      // bytes, of those that are attempted now
   bool borrowed_ = false;  // the loop, during these
-  // One of these was a read that would have waited. Until the host knows, it has begun to read, which takes 20 us and
-  // more: a virtual CPU does that once.
+  bool medium_idle_ = false;
+  // One of these was a read that would have waited, which takes time to find out: a virtual CPU does that once.
   bool missed_ = false;
+  ReadOrder order_;
   Backoff reads_{kMaxBackoff}, writes_{kMaxBackoff};
   LapTimer timer_;
 };

@@ -74,18 +74,20 @@ class EnginePool::Channel final : public BlockChannel {
   std::array<Element, kElements> elements_;
   std::unique_ptr<Notifier> notifier_;
   CompletionStack completed_;
+  size_t with_workers_ = 0;  // requests
   SubmitQueue incoming_;
   InlineTransfers inline_;
 };
 
 void EnginePool::Channel::submit(std::span<BlockRequest* const> batch) {
   RequestFifo for_workers;
-  inline_.begin(batch);
+  inline_.begin(batch, with_workers_ == 0);
   incoming_.submit(batch, [&](BlockRequest& request) {
     const auto outcome = inline_.attempt(request, pool_.predictors_[kCachedWrites].fast());
     if (outcome == InlineTransfers::Outcome::kDone) return request.sink->request_done(request);
     request.engine_will_block = outcome == InlineTransfers::Outcome::kWouldWait;
     for_workers.push(request);
+    with_workers_++;
   });
   if (!for_workers.empty()) pool_.enqueue(*this, for_workers);
 }
@@ -94,6 +96,7 @@ void EnginePool::Channel::deliver() {
   SinkGroup group;
   for (BlockRequest* request = completed_.take_all(); request != nullptr;) {
     BlockRequest* const next = request->engine_next;
+    with_workers_--;
     group.done(*request);
     request = next;
   }

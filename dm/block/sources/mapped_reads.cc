@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <string>
 #include <utility>
@@ -62,9 +63,10 @@ std::string MappedReads::unsuited(int fd, bool block_device) {
   return "";
 }
 
-MappedReads::MappedReads(int fd, bool block_device, uint64_t size)
+MappedReads::MappedReads(int fd, bool block_device, bool holes_stay, uint64_t size)
     : fd_(fd),
       block_device_(block_device),
+      holes_stay_(holes_stay),
       size_(std::min(size, kMost)),
       made_((size_ + kWindow - 1) / kWindow),
       windows_(made_.size()) {}
@@ -74,27 +76,43 @@ MappedReads::Window* MappedReads::find_window(uint64_t offset) const {
   return offset < size_ ? windows_[offset / kWindow].load(std::memory_order_acquire) : nullptr;
 }
 
-bool MappedReads::read(std::span<const iovec> iov, uint64_t offset, uint64_t length, LapTimer& timer) {
+bool MappedReads::read(std::span<const iovec> iov, uint64_t offset, uint64_t length, Access access, LapTimer& timer) {
   const Window* const window = find_window(offset);
-  const uint64_t begin = offset % kWindow;
-  if (window == nullptr || !knows(*window, begin, length) || window->mapping->lost()) return false;
-  const std::byte* from = window->mapping->data() + begin;
+  return window != nullptr && knows(*window, offset % kWindow, length) &&
+         copy(*window, iov, offset, length, access, timer);
+}
+
+bool MappedReads::copy(const Window& window, std::span<const iovec> iov, uint64_t offset, uint64_t length,
+                       Access access, LapTimer& timer) {
+  const SharedMapping& mapping = window.mapping(access);
+  if (mapping.lost()) return false;
+  const std::byte* from = mapping.data() + offset % kWindow;
   for (const iovec& piece : iov) {
     std::memcpy(piece.iov_base, from, piece.iov_len);
     from += piece.iov_len;
   }
-  if (window->mapping->lost()) return false;
+  if (mapping.lost()) return false;
   // The page that a shortened file ends in goes on with zeroes.
   if (from[-1] == std::byte{0} && !block_device_ && !still_holds(offset + length)) return false;
   if (timer.lap() > kSlow * (1 + length / kSlowBytes) && has_waited()) start_anew(timer.last());
   return true;
 }
 
+MappedReads::Asked MappedReads::ask_and_read(std::span<const iovec> iov, uint64_t offset, uint64_t length,
+                                             Access access, LapTimer& timer) {
+  Window* const window = use_window(offset, length);
+  if (window == nullptr) return Asked::kUnknown;
+  if (!all_in_memory(*window, offset % kWindow, length)) return Asked::kMissing;
+  if (!copy(*window, iov, offset, length, access, timer)) return Asked::kUnknown;
+  if (may_learn(*window)) learn(*window, offset % kWindow, length);
+  return Asked::kRead;
+}
+
 // To where the processor goes on by itself. What it does not find mapped it leaves alone.
 void MappedReads::prefetch(uint64_t offset) const {
   const Window* const window = find_window(offset);
   if (window == nullptr || offset % kWindow >= window->size) return;
-  const std::byte* const from = window->mapping->data() + offset % kWindow;
+  const std::byte* const from = window->mapping(Access::kRandom).data() + offset % kWindow;
   for (size_t line = 0; line < kPrefetchedLines; line++) __builtin_prefetch(from + line * kCacheLine);
 }
 
@@ -136,36 +154,68 @@ void MappedReads::forget(uint64_t begin, uint64_t end) {
   }
 }
 
-void MappedReads::note_read(uint64_t offset, uint64_t length) {
-  if (offset >= size_ || length == 0) return;
+// Makes the window of `offset` if there is none. Null: these bytes cannot be read by a mapping.
+MappedReads::Window* MappedReads::use_window(uint64_t offset, uint64_t length) {
+  if (offset >= size_ || length == 0) return nullptr;
   Window* window = find_window(offset);
   if (window == nullptr) window = make_window(offset / kWindow);
-  offset %= kWindow;
-  if (!window->holds(offset, length) || window->mapping->lost()) return;
-  const auto now = Clock::now();
-  if (now.time_since_epoch().count() < quiet_until_.load(std::memory_order_relaxed)) return;
-  const unsigned epoch = epoch_.load(std::memory_order_relaxed);
-  if (window->epoch.load(std::memory_order_relaxed) != epoch) {
-    for (std::atomic<uint64_t>& word : window->words) word.store(0, std::memory_order_relaxed);
-    window->epoch.store(epoch, std::memory_order_relaxed);
-  }
-  look(*window, offset, length);
-  // A hole of a tmpfs has no page, and has been read all the same.
-  if (!knows(*window, offset, length)) {
-    quiet_until_.store((now + kShortestPause).time_since_epoch().count(), std::memory_order_relaxed);
-  }
+  return window->holds(offset % kWindow, length) && !window->mapping(Access::kRandom).lost() ? window : nullptr;
 }
 
-// Asks the host about whole words around them.
-void MappedReads::look(Window& window, uint64_t offset, uint64_t length) {
+// False: it is not the time to. Otherwise nothing is known of the window that may be out of date.
+bool MappedReads::may_learn(Window& window) const {
+  if (is_quiet(Clock::now())) return false;
+  const unsigned epoch = epoch_.load(std::memory_order_relaxed);
+  if (window.epoch.load(std::memory_order_relaxed) == epoch) return true;
+  for (std::atomic<uint64_t>& word : window.words) word.store(0, std::memory_order_relaxed);
+  window.epoch.store(epoch, std::memory_order_relaxed);
+  return true;
+}
+
+// Which of these pages, one after the other, are in memory.
+std::optional<uint64_t> MappedReads::ask(const Window& window, uint64_t word, uint64_t pages) {
+  const auto first = static_cast<unsigned>(std::countr_zero(pages));
+  const uint64_t begin = word * kWordBytes + first * kPageBytes;
+  const uint64_t size = std::min(static_cast<uint64_t>(std::popcount(pages)) * kPageBytes, window.size - begin);
   std::array<unsigned char, kPagesPerWord> present{};
-  for (uint64_t begin = offset / kWordBytes * kWordBytes; begin < offset + length; begin += kWordBytes) {
-    const uint64_t size = std::min(kWordBytes, window.size - begin);
-    if (::mincore(window.mapping->data() + begin, size, present.data()) != 0) return;
-    uint64_t bits = 0;
-    for (size_t i = 0; i * kPageBytes < size; i++) bits |= uint64_t{present[i] & 1u} << i;
-    window.words[begin / kWordBytes].fetch_or(bits, std::memory_order_relaxed);
+  if (::mincore(window.mapping(Access::kRandom).data() + begin, size, present.data()) != 0) return std::nullopt;
+  uint64_t found = 0;
+  for (unsigned i = 0; i * kPageBytes < size; i++) found |= uint64_t{present[i] & 1u} << (first + i);
+  return found;
+}
+
+bool MappedReads::all_in_memory(const Window& window, uint64_t offset, uint64_t length) {
+  return all_words(offset, offset + length,
+                   [&](uint64_t word, uint64_t pages) { return ask(window, word, pages) == pages; });
+}
+
+// Of these bytes, and of what is around them.
+void MappedReads::learn(Window& window, uint64_t offset, uint64_t length) {
+  const uint64_t begin = round_down(offset, kAroundBytes), end = round_up(offset + length, kAroundBytes);
+  all_words(begin, std::min(end, window.size), [&](uint64_t word, uint64_t pages) {
+    window.words[word].fetch_or(ask(window, word, pages).value_or(0), std::memory_order_relaxed);
+    return true;
+  });
+}
+
+void MappedReads::note_read(uint64_t offset, uint64_t length) {
+  Window* const window = use_window(offset, length);
+  if (window == nullptr || !may_learn(*window)) return;
+  offset %= kWindow;
+  if (holes_stay_) {
+    learn(*window, offset, length);
+    if (knows(*window, offset, length)) return;
+    const auto until = Clock::now() + kShortestPause;
+    return quiet_until_.store(until.time_since_epoch().count(), std::memory_order_relaxed);
   }
+  all_words(offset, offset + length, [&](uint64_t word, uint64_t pages) {
+    window->words[word].fetch_or(pages, std::memory_order_relaxed);
+    return true;
+  });
+}
+
+bool MappedReads::is_quiet(Clock::time_point now) const {
+  return now.time_since_epoch().count() < quiet_until_.load(std::memory_order_relaxed);
 }
 
 // Pages are being taken away, and nobody says which.
@@ -189,10 +239,13 @@ MappedReads::Window* MappedReads::make_window(uint64_t index) {
   made = std::make_unique<Window>();
   const uint64_t begin = index * kWindow, size = std::min(kWindow, size_ - begin);
   int error = 0;
-  made->mapping = SharedMapping::create_for_reading(fd_, begin, size, error);
-  if (made->mapping != nullptr) {
+  for (auto& mapping : made->mappings) {
+    mapping = SharedMapping::create_for_reading(fd_, begin, size, error);
+    if (mapping == nullptr) break;
+  }
+  if (const auto& random = made->mappings[static_cast<size_t>(Access::kRandom)]; error == 0) {
+    ::madvise(random->data(), size, MADV_RANDOM);
     made->size = size;
-    ::madvise(made->mapping->data(), size, MADV_DONTDUMP);
   }
   windows_[index].store(made.get(), std::memory_order_release);
   return made.get();

@@ -74,16 +74,16 @@ RawFile::RawFile(UniqueFd fd, const RawFileTraits& traits)
       size_(traits.info.size),
       // A direct write is told its own error, and nothing of it is left for a flush.
       sync_(fd_.fd(), traits.reopen && !traits.direct && !traits.info.read_only),
-      inline_reads_(InlineReads::kNowait),
-      mapped_(traits.map_reads ? std::make_unique<MappedReads>(fd_.fd(), traits.block_device, traits.info.size)
-                               : nullptr) {
-  // RWF_NOWAIT with O_DIRECT starts the transfer and waits for it. A tmpfs does not know the flag, but has
-  // no medium to wait for either (but for swap, which guest memory may be in too).
-  if (traits.direct) {
-    inline_reads_ = InlineReads::kNever;
-  } else if (!traits.block_device && in_memory(fd_.fd())) {
-    inline_reads_ = InlineReads::kMemory;
-  }
+      inline_reads_(inline_reads_of(fd_.fd(), traits)) {
+  if (!traits.map_reads) return;
+  mapped_ = std::make_unique<MappedReads>(fd_.fd(), traits.block_device, try_read_may_wait(), traits.info.size);
+}
+
+// RWF_NOWAIT with O_DIRECT starts the transfer and waits for it. A tmpfs does not know the flag, but has no medium to
+// wait for either (but for swap, which guest memory may be in too).
+RawFile::InlineReads RawFile::inline_reads_of(int fd, const RawFileTraits& traits) {
+  if (traits.direct) return InlineReads::kNever;
+  return !traits.block_device && in_memory(fd) ? InlineReads::kMemory : InlineReads::kNowait;
 }
 
 RawFile::~RawFile() {
@@ -125,11 +125,12 @@ int RawFile::transfer_flags(const BlockRequest& request) const {
 }
 
 int RawFile::read(const BlockRequest& request) {
-  if (mapped_ == nullptr || request.length <= kMostTried) return transfer(fd_.fd(), request);
-  LapTimer timer;
-  if (read_mapped(request, timer)) return 0;
+  if (request.length > kMostTried) {
+    LapTimer timer;
+    if (read_mapped(request, MappedReads::Access::kOrder, timer)) return 0;
+  }
   const int error = transfer(fd_.fd(), request);
-  if (error == 0) mapped_->note_read(request.offset, request.length);
+  if (error == 0 && mapped_ != nullptr) mapped_->note_read(request.offset, request.length);
   return error;
 }
 
@@ -159,16 +160,22 @@ int RawFile::transfer(int fd, const BlockRequest& request) {
   return 0;
 }
 
-bool RawFile::try_read(const BlockRequest& request) {
+bool RawFile::try_read(const BlockRequest& request, MappedReads::Access access, bool may_begin, LapTimer& timer) {
   if (!is_inside(request) || request.iov.size() > IOV_MAX) return false;
   // Relaxed: the mode is all that is read, and it only ever changes to kNever.
   const InlineReads mode = inline_reads_.load(std::memory_order_relaxed);
   if (mode == InlineReads::kNever) return false;
+  const bool asks = mode == InlineReads::kNowait && mapped_ != nullptr;
+  if (asks) {
+    const auto asked = mapped_->ask_and_read(request.iov, request.offset, request.length, access, timer);
+    if (asked == MappedReads::Asked::kRead) return true;
+    if (asked == MappedReads::Asked::kMissing && !may_begin) return false;
+  }
   const ssize_t moved = read_now(fd_.fd(), request.iov, static_cast<off_t>(request.offset),
                                  (mode == InlineReads::kNowait ? RWF_NOWAIT : 0) | transfer_flags(request));
   if (moved < 0 && errno == EOPNOTSUPP) inline_reads_.store(InlineReads::kNever, std::memory_order_relaxed);
   if (moved < 0 || static_cast<uint64_t>(moved) != request.length) return false;
-  if (mapped_ != nullptr) mapped_->note_read(request.offset, request.length);
+  if (mapped_ != nullptr && !asks) mapped_->note_read(request.offset, request.length);
   return true;
 }
 

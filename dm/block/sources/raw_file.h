@@ -47,17 +47,18 @@ class RawFile {
 
   // Carries out a kRead by copying what is in memory, without a system call. False: not done, and whatever it wrote
   // into the vectors is of no meaning. `timer` was looked at a short time ago.
-  bool read_mapped(const BlockRequest& request, LapTimer& timer) {
+  bool read_mapped(const BlockRequest& request, MappedReads::Access access, LapTimer& timer) {
     return mapped_ != nullptr && is_inside(request) &&
-           mapped_->read(request.iov, request.offset, request.length, timer);
+           mapped_->read(request.iov, request.offset, request.length, access, timer);
   }
   // The same is about to be asked for.
   void prefetch(const BlockRequest& request) const {
     if (mapped_ != nullptr) mapped_->prefetch(request.offset);
   }
   // For an engine's event loop: carries out a kRead if that needs no waiting for a medium. False: not done,
-  // and whatever it wrote into the vectors is of no meaning.
-  bool try_read(const BlockRequest& request);
+  // and whatever it wrote into the vectors is of no meaning. `may_begin`: what is missing may be asked of the medium on
+  // the way, which takes 10 us if the medium has nothing else to do, and waits for others if it has. `timer` as above.
+  bool try_read(const BlockRequest& request, MappedReads::Access access, bool may_begin, LapTimer& timer);
   // False: try_read() never succeeds (O_DIRECT, or a file system that does not know RWF_NOWAIT).
   // Relaxed: a hint, nothing is published by it.
   bool may_try_read() const { return inline_reads_.load(std::memory_order_relaxed) != InlineReads::kNever; }
@@ -102,6 +103,7 @@ class RawFile {
  private:
   enum class InlineReads : uint8_t { kNever, kNowait, kMemory };
 
+  static InlineReads inline_reads_of(int fd, const RawFileTraits& traits);
   bool is_inside(const BlockRequest& request) const {
     return request.is_inside(size_.load(std::memory_order_relaxed));  // the size stands for itself
   }
@@ -119,7 +121,7 @@ class RawFile {
   std::atomic<uint64_t> size_;
   SyncFiles sync_;
   std::atomic<InlineReads> inline_reads_;
-  const std::unique_ptr<MappedReads> mapped_;  // null: not to be
+  std::unique_ptr<MappedReads> mapped_;  // null: not to be
 };
 
 // To be written; written by nobody, and not const, so that it takes no room in the program's file. Aligned for

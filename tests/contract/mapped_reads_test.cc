@@ -9,10 +9,14 @@
 #include <optional>
 #include <string_view>
 
+#include "dm/block/engines/inline_transfers.h"
 #include "dm/block/sources/raw_file.h"
+#include "dm/event/epoll_loop.h"
 #include "dm/mem/bus_errors.h"
 #include "tests/contract/block_rig.h"
 #include "tests/contract/host_media.h"
+#include "tests/support/must.h"
+#include "tests/support/wait_until.h"
 
 namespace acrn::test {
 namespace {
@@ -75,6 +79,7 @@ class MappedFile {
     return found[0];
   }
   Result<uint64_t> refresh_size() { return file_->refresh_size(); }
+  RawFile& raw() { return *file_; }
   const std::string& path() const { return path_; }
   int fd() const { return file_->fd(); }
 
@@ -158,14 +163,69 @@ TEST(only_reads_in_order_make_the_host_read_ahead) {
   EXPECT_EQ(file.execute(TestRequest::read(0, kPage)), 0);
   const uint64_t read = file.pages_in_cache();
   if (read <= 1 || read == kSize / kPage) SKIP("a medium that Linux reads ahead of");
-  for (uint64_t page = 0; page < read; page++) {
-    while (!file.try_read(page * kPage, kPage)) continue;  // it is on its way
+  for (uint64_t page = 0; page < read; page++) {  // which are on their way
+    EXPECT(wait_until([&] { return file.try_read(page * kPage, kPage).has_value(); }));
   }
   EXPECT_EQ(file.pages_in_cache(), read);
   for (uint64_t page = 0; page < read; page++) {
     EXPECT(file.read_mapped(page * kPage, kPage, {}, Access::kOrder) == part(page * kPage, kPage));
   }
   EXPECT(file.pages_in_cache() > read);
+}
+
+TEST(a_process_that_has_given_up_its_rights_to_a_file_does_not_map_it) {
+  TempDir dir;
+  MappedFile file(dir.file("disk", kSize));
+  file.write_and_drop();
+  if (::geteuid() != 0) SKIP("root");
+  constexpr uid_t kNobody = 65534, kKeep = static_cast<uid_t>(-1);
+  EXPECT_EQ(::syscall(SYS_setresuid, kKeep, kNobody, kKeep), 0);  // this thread alone
+  // The host would say that every page is in memory.
+  const long waits = waits_for_pages();
+  const bool read = file.try_read(kPage, kPage).has_value();
+  const bool waited = waits_for_pages() != waits;
+  EXPECT_EQ(::syscall(SYS_setresuid, kKeep, 0, kKeep), 0);
+  EXPECT(!read);
+  EXPECT(!waited);
+}
+
+// As an engine tries it inside submit().
+InlineTransfers::Outcome attempt(InlineTransfers& inline_transfers, uint64_t offset, bool may_begin) {
+  TestRequest read = TestRequest::read(offset, kPage);
+  std::array<BlockRequest*, 1> batch{&read};
+  inline_transfers.begin(batch, may_begin);
+  return inline_transfers.attempt(read, false);
+}
+
+TEST(an_engine_begins_to_read_only_where_the_medium_is_not_busy) {
+  TempDir dir;
+  MappedFile file(dir.file("disk", kSize));
+  file.write_and_drop();
+  const auto loop = must(EpollLoop::create("queue", {}));
+  for (const bool may_begin : {false, true}) {
+    InlineTransfers inline_transfers(file.raw(), *loop);
+    EXPECT(attempt(inline_transfers, 1 << 20, may_begin) == InlineTransfers::Outcome::kWouldWait);
+    EXPECT_EQ(file.pages_in_cache() > 0, may_begin);
+  }
+}
+
+TEST(an_engine_reads_ahead_for_reads_that_follow_each_other) {
+  TempDir dir;
+  for (const bool in_order : {false, true}) {
+    MappedFile file(dir.file(in_order ? "order" : "random", kSize));
+    file.write_and_drop();
+    EXPECT_EQ(file.execute(TestRequest::read(0, kPage)), 0);
+    const uint64_t read = file.pages_in_cache();
+    if (read <= 2 || read == kSize / kPage) SKIP("a medium that Linux reads ahead of");
+    const auto loop = must(EpollLoop::create("queue", {}));
+    InlineTransfers inline_transfers(file.raw(), *loop);
+    for (uint64_t at = 0; at < read; at++) {
+      const uint64_t page = in_order ? at : read - 1 - at;
+      EXPECT(wait_until(
+          [&] { return attempt(inline_transfers, page * kPage, false) == InlineTransfers::Outcome::kDone; }));
+    }
+    EXPECT_EQ(file.pages_in_cache() > read, in_order);
+  }
 }
 
 TEST(after_a_copy_that_had_to_wait_nothing_is_known_any_more) {

@@ -25,8 +25,9 @@ class InlineTransfers {
 
   InlineTransfers(RawFile& file, const EventLoop& loop) : file_(file), loop_(loop) {}
 
-  // These are attempted next, one right after the other. `medium_idle`: no other request is waited for.
-  void begin(std::span<BlockRequest* const> batch, bool medium_idle);
+  // These are attempted next, one right after the other. `may_begin`: the medium is not busy, so one that has to wait
+  // may be begun on the way, see RawFile::try_read().
+  void begin(std::span<BlockRequest* const> batch, bool may_begin);
 
   enum class Outcome : uint8_t { kDone, kNotTried, kWouldWait };
   // kDone: request.error is set. `writes_are_fast`: cached writes of late have not waited for the medium.
@@ -35,6 +36,7 @@ class InlineTransfers {
  private:
   static constexpr unsigned kMaxBackoff = 255;
 
+  static MappedReads::Access access_of(const BlockRequest& read, ReadOrder& order);
   Outcome attempt_read(BlockRequest& request);
   Outcome attempt_write(BlockRequest& request);
   bool was_fast(const BlockRequest& request);
@@ -43,7 +45,7 @@ class InlineTransfers {
   const EventLoop& loop_;
   uint64_t most_ = 0;      // bytes, of those that are attempted now
   bool borrowed_ = false;  // the loop, during these
-  bool medium_idle_ = false;
+  bool may_begin_ = false;
   // One of these was a read that would have waited, which takes time to find out: a virtual CPU does that once.
   bool missed_ = false;
   ReadOrder order_;

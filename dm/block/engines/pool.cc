@@ -81,7 +81,8 @@ class EnginePool::Channel final : public BlockChannel {
 
 void EnginePool::Channel::submit(std::span<BlockRequest* const> batch) {
   RequestFifo for_workers;
-  inline_.begin(batch, with_workers_ == 0);
+  // Where workers' reads are fast, as those of holes, nothing waits for the medium either.
+  inline_.begin(batch, with_workers_ == 0 || pool_.predictors_[kReads].fast());
   incoming_.submit(batch, [&](BlockRequest& request) {
     const auto outcome = inline_.attempt(request, pool_.predictors_[kCachedWrites].fast());
     if (outcome == InlineTransfers::Outcome::kDone) return request.sink->request_done(request);

@@ -15,13 +15,13 @@ class ReadOrder {
   bool goes_on(uint64_t offset, uint64_t length) {
     const auto found = std::find(ends_.begin(), ends_.end(), offset);
     const bool known = found != ends_.end();
-    (known ? *found : ends_[oldest_++ % ends_.size()]) = offset + length;
+    (known ? *found : ends_[next_++ % ends_.size()]) = offset + length;
     return known;
   }
 
  private:
   std::array<uint64_t, 4> ends_{};
-  size_t oldest_ = 0;
+  size_t next_ = 0;  // the place of the next one that does not go on
 };
 
 }  // namespace acrn

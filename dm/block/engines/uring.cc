@@ -169,7 +169,7 @@ EngineUring::Channel::~Channel() {
 }
 
 void EngineUring::Channel::submit(std::span<BlockRequest* const> batch) {
-  inline_.begin(batch, busy_ops_ == 0);
+  inline_.begin(batch, busy_ops_ == 0 && waiting_.empty());
   incoming_.push(batch);
   SinkGroup group;  // not ended: the caller knows when its submit() returns
   if (incoming_.run([&] { take_incoming(group); })) submit_queued();

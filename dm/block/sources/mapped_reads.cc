@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cerrno>
 #include <cstring>
 #include <string>
 #include <utility>
@@ -100,19 +101,19 @@ bool MappedReads::copy(const Window& window, std::span<const iovec> iov, uint64_
 
 MappedReads::Asked MappedReads::ask_and_read(std::span<const iovec> iov, uint64_t offset, uint64_t length,
                                              Access access, LapTimer& timer) {
-  Window* const window = use_window(offset, length);
+  Window* const window = use_window(offset, length, access);
   if (window == nullptr) return Asked::kUnknown;
-  if (!all_in_memory(*window, offset % kWindow, length)) return Asked::kMissing;
+  if (!all_in_memory(*window, offset % kWindow, length, access)) return Asked::kMissing;
   if (!copy(*window, iov, offset, length, access, timer)) return Asked::kUnknown;
-  if (may_learn(*window)) learn(*window, offset % kWindow, length);
+  if (may_learn(*window)) learn(*window, offset % kWindow, length, access);
   return Asked::kRead;
 }
 
 // To where the processor goes on by itself. What it does not find mapped it leaves alone.
-void MappedReads::prefetch(uint64_t offset) const {
+void MappedReads::prefetch(uint64_t offset, Access access) const {
   const Window* const window = find_window(offset);
   if (window == nullptr || offset % kWindow >= window->size) return;
-  const std::byte* const from = window->mapping(Access::kRandom).data() + offset % kWindow;
+  const std::byte* const from = window->mapping(access).data() + offset % kWindow;
   for (size_t line = 0; line < kPrefetchedLines; line++) __builtin_prefetch(from + line * kCacheLine);
 }
 
@@ -155,11 +156,11 @@ void MappedReads::forget(uint64_t begin, uint64_t end) {
 }
 
 // Makes the window of `offset` if there is none. Null: these bytes cannot be read by a mapping.
-MappedReads::Window* MappedReads::use_window(uint64_t offset, uint64_t length) {
+MappedReads::Window* MappedReads::use_window(uint64_t offset, uint64_t length, Access access) {
   if (offset >= size_ || length == 0) return nullptr;
   Window* window = find_window(offset);
   if (window == nullptr) window = make_window(offset / kWindow);
-  return window->holds(offset % kWindow, length) && !window->mapping(Access::kRandom).lost() ? window : nullptr;
+  return window->holds(offset % kWindow, length) && !window->mapping(access).lost() ? window : nullptr;
 }
 
 // False: it is not the time to. Otherwise nothing is known of the window that may be out of date.
@@ -173,37 +174,37 @@ bool MappedReads::may_learn(Window& window) const {
 }
 
 // Which of these pages, one after the other, are in memory.
-std::optional<uint64_t> MappedReads::ask(const Window& window, uint64_t word, uint64_t pages) {
+std::optional<uint64_t> MappedReads::ask(const Window& window, uint64_t word, uint64_t pages, Access access) {
   const auto first = static_cast<unsigned>(std::countr_zero(pages));
   const uint64_t begin = word * kWordBytes + first * kPageBytes;
   const uint64_t size = std::min(static_cast<uint64_t>(std::popcount(pages)) * kPageBytes, window.size - begin);
   std::array<unsigned char, kPagesPerWord> present{};
-  if (::mincore(window.mapping(Access::kRandom).data() + begin, size, present.data()) != 0) return std::nullopt;
+  if (::mincore(window.mapping(access).data() + begin, size, present.data()) != 0) return std::nullopt;
   uint64_t found = 0;
   for (unsigned i = 0; i * kPageBytes < size; i++) found |= uint64_t{present[i] & 1u} << (first + i);
   return found;
 }
 
-bool MappedReads::all_in_memory(const Window& window, uint64_t offset, uint64_t length) {
+bool MappedReads::all_in_memory(const Window& window, uint64_t offset, uint64_t length, Access access) {
   return all_words(offset, offset + length,
-                   [&](uint64_t word, uint64_t pages) { return ask(window, word, pages) == pages; });
+                   [&](uint64_t word, uint64_t pages) { return ask(window, word, pages, access) == pages; });
 }
 
 // Of these bytes, and of what is around them.
-void MappedReads::learn(Window& window, uint64_t offset, uint64_t length) {
+void MappedReads::learn(Window& window, uint64_t offset, uint64_t length, Access access) {
   const uint64_t begin = round_down(offset, kAroundBytes), end = round_up(offset + length, kAroundBytes);
   all_words(begin, std::min(end, window.size), [&](uint64_t word, uint64_t pages) {
-    window.words[word].fetch_or(ask(window, word, pages).value_or(0), std::memory_order_relaxed);
+    window.words[word].fetch_or(ask(window, word, pages, access).value_or(0), std::memory_order_relaxed);
     return true;
   });
 }
 
 void MappedReads::note_read(uint64_t offset, uint64_t length) {
-  Window* const window = use_window(offset, length);
+  Window* const window = use_window(offset, length, Access::kRandom);
   if (window == nullptr || !may_learn(*window)) return;
   offset %= kWindow;
   if (holes_stay_) {
-    learn(*window, offset, length);
+    learn(*window, offset, length, Access::kRandom);
     if (knows(*window, offset, length)) return;
     const auto until = Clock::now() + kShortestPause;
     return quiet_until_.store(until.time_since_epoch().count(), std::memory_order_relaxed);
@@ -238,13 +239,13 @@ MappedReads::Window* MappedReads::make_window(uint64_t index) {
   if (made != nullptr) return made.get();
   made = std::make_unique<Window>();
   const uint64_t begin = index * kWindow, size = std::min(kWindow, size_ - begin);
-  int error = 0;
+  // Once more: this process may have given up rights since the file was opened.
+  int error = may_ask(fd_) ? 0 : EPERM;
   for (auto& mapping : made->mappings) {
-    mapping = SharedMapping::create_for_reading(fd_, begin, size, error);
-    if (mapping == nullptr) break;
+    if (error == 0) mapping = SharedMapping::create_for_reading(fd_, begin, size, error);
   }
-  if (const auto& random = made->mappings[static_cast<size_t>(Access::kRandom)]; error == 0) {
-    ::madvise(random->data(), size, MADV_RANDOM);
+  if (error == 0) {
+    ::madvise(made->mapping(Access::kRandom).data(), size, MADV_RANDOM);
     made->size = size;
   }
   windows_[index].store(made.get(), std::memory_order_release);

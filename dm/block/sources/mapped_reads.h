@@ -49,7 +49,7 @@ class MappedReads {
   enum class Asked : uint8_t { kRead, kMissing, kUnknown };
   Asked ask_and_read(std::span<const iovec> iov, uint64_t offset, uint64_t length, Access access, LapTimer& timer);
   // A read is about to begin there.
-  void prefetch(uint64_t offset) const;
+  void prefetch(uint64_t offset, Access access) const;
   // These bytes have been read, and so may be in memory now.
   void note_read(uint64_t offset, uint64_t length);
   // What is in memory of the bytes [begin, end) is about to be taken away, or just was.
@@ -78,13 +78,13 @@ class MappedReads {
   bool knows(const Window& window, uint64_t offset, uint64_t length) const;
   template <class Body>
   static bool all_words(uint64_t begin, uint64_t end, Body body);
-  Window* use_window(uint64_t offset, uint64_t length);
+  Window* use_window(uint64_t offset, uint64_t length, Access access);
   bool copy(const Window& window, std::span<const iovec> iov, uint64_t offset, uint64_t length, Access access,
             LapTimer& timer);
   bool may_learn(Window& window) const;
-  static std::optional<uint64_t> ask(const Window& window, uint64_t word, uint64_t pages);
-  static bool all_in_memory(const Window& window, uint64_t offset, uint64_t length);
-  static void learn(Window& window, uint64_t offset, uint64_t length);
+  static std::optional<uint64_t> ask(const Window& window, uint64_t word, uint64_t pages, Access access);
+  static bool all_in_memory(const Window& window, uint64_t offset, uint64_t length, Access access);
+  static void learn(Window& window, uint64_t offset, uint64_t length, Access access);
   bool is_quiet(Clock::time_point now) const;
   void start_anew(Clock::time_point now);
 

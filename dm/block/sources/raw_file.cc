@@ -125,7 +125,7 @@ int RawFile::transfer_flags(const BlockRequest& request) const {
 }
 
 int RawFile::read(const BlockRequest& request) {
-  if (request.length > kMostTried) {
+  if (mapped_ != nullptr && request.length > kMostTried) {
     LapTimer timer;
     if (read_mapped(request, MappedReads::Access::kOrder, timer)) return 0;
   }

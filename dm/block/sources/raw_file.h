@@ -52,8 +52,8 @@ class RawFile {
            mapped_->read(request.iov, request.offset, request.length, access, timer);
   }
   // The same is about to be asked for.
-  void prefetch(const BlockRequest& request) const {
-    if (mapped_ != nullptr) mapped_->prefetch(request.offset);
+  void prefetch(const BlockRequest& request, MappedReads::Access access) const {
+    if (mapped_ != nullptr) mapped_->prefetch(request.offset, access);
   }
   // For an engine's event loop: carries out a kRead if that needs no waiting for a medium. False: not done,
   // and whatever it wrote into the vectors is of no meaning. `may_begin`: what is missing may be asked of the medium on

@@ -11,7 +11,7 @@ void InlineTransfers::begin(std::span<BlockRequest* const> batch, bool may_begin
   may_begin_ = may_begin;
   missed_ = false;
   most_ = borrowed_ ? kMostBorrowed : kMost;
-  ReadOrder order = order_;
+  ReadOrder order = order_;  // as the attempts are going to see it
   for (const BlockRequest* request : batch) {
     if (request->op == BlockOp::kRead && request->length <= most_) file_.prefetch(*request, access_of(*request, order));
   }

@@ -153,6 +153,7 @@ TEST(a_page_that_is_not_in_memory_is_neither_touched_nor_asked_for) {
   EXPECT(file.read_mapped(1 << 20, 65536) == part(1 << 20, 65536));
   for (int i = 0; i < 3; i++) EXPECT(!file.try_read(kPage, kPage));
   EXPECT(!file.try_read((1 << 20) - kPage, 2 * kPage));  // half of it
+  EXPECT(!file.read_mapped((1 << 20) - kPage, 2 * kPage));
   EXPECT_EQ(file.pages_in_cache(), 65536 / kPage);
 }
 

@@ -74,10 +74,10 @@ RawFile::RawFile(UniqueFd fd, const RawFileTraits& traits)
       size_(traits.info.size),
       // A direct write is told its own error, and nothing of it is left for a flush.
       sync_(fd_.fd(), traits.reopen && !traits.direct && !traits.info.read_only),
-      inline_reads_(inline_reads_of(fd_.fd(), traits)) {
-  if (!traits.map_reads) return;
-  mapped_ = std::make_unique<MappedReads>(fd_.fd(), traits.block_device, try_read_may_wait(), traits.info.size);
-}
+      inline_reads_(inline_reads_of(fd_.fd(), traits)),
+      mapped_(traits.map_reads
+                  ? std::make_unique<MappedReads>(fd_.fd(), traits.block_device, try_read_may_wait(), traits.info.size)
+                  : nullptr) {}
 
 // RWF_NOWAIT with O_DIRECT starts the transfer and waits for it. A tmpfs does not know the flag, but has no medium to
 // wait for either (but for swap, which guest memory may be in too).

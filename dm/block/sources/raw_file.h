@@ -121,7 +121,7 @@ class RawFile {
   std::atomic<uint64_t> size_;
   SyncFiles sync_;
   std::atomic<InlineReads> inline_reads_;
-  std::unique_ptr<MappedReads> mapped_;  // null: not to be
+  const std::unique_ptr<MappedReads> mapped_;  // null: not to be
 };
 
 // To be written; written by nobody, and not const, so that it takes no room in the program's file. Aligned for

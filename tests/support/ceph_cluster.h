@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -70,7 +71,14 @@ class CephCluster {
   CephCluster& operator=(const CephCluster&) = delete;
 
   std::string conf() const { return folder_.path("ceph.conf"); }
-  void ceph(const std::string& words) const { must_run("timeout 120 ceph -c " + conf() + " " + words); }
+  // Now and then a monitor that has just started does not say which commands there are.
+  void ceph(const std::string& words) const {
+    const std::string command = "timeout 120 ceph -c " + conf() + " " + words;
+    for (int attempt = 0; attempt < 4; attempt++) {
+      if (runs(command)) return;
+    }
+    must_run(command);
+  }
   void rbd(const std::string& words) const { must_run("timeout 120 rbd -c " + conf() + " " + words); }
   // Returns when it is up. Now and then one does not come up, and is started again.
   void start_osd() {
@@ -106,7 +114,13 @@ class CephCluster {
     const std::string quiet = "{ " + command + "; } >>" + folder_.path("commands.log") + " 2>&1 </dev/null";
     return std::system(quiet.c_str()) == 0;  // NOLINT: a test's own words
   }
-  void must_run(const std::string& command) const { expect(runs(command), command, __FILE__, __LINE__); }
+  void must_run(const std::string& command) const {
+    if (runs(command)) return;
+    std::ifstream file(folder_.path("commands.log"));
+    const std::string said{std::istreambuf_iterator<char>(file), {}};
+    constexpr std::size_t kEnd = 1000;
+    expect(false, command + "\n" + said.substr(said.size() - std::min(kEnd, said.size())), __FILE__, __LINE__);
+  }
 
   static unsigned free_port() {
     const UniqueFd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));

@@ -1,5 +1,7 @@
 // The parts of `vblk bench` that need no device: options, patterns, statistics, jobs.
+#include <array>
 #include <set>
+#include <thread>
 
 #include "dm/tools/bench/jobs.h"
 #include "dm/tools/bench/options.h"
@@ -138,23 +140,32 @@ TEST(jobs_add_up_in_time_and_rounds_one_after_another) {
   EXPECT_EQ(ratio(1, 0), 0.0);
 }
 
-TEST(every_job_runs_on_a_thread_of_its_own_and_an_error_is_reported) {
-  const auto total = run_jobs(3,
-                              [](unsigned job, BenchRound& round) -> Result<void> {
-                                round.seconds = job + 1;
-                                round.latency.add(1);
-                                return {};
-                              },
-                              {});
+TEST(every_job_runs_on_a_thread_of_its_own_in_all_rounds_and_an_error_is_reported) {
+  BenchJobs jobs(3);
+  std::array<std::thread::id, 3> first, second;
+  const auto noting = [](std::array<std::thread::id, 3>& threads) {
+    return [&threads](unsigned job, BenchRound& round) -> Result<void> {
+      threads[job] = std::this_thread::get_id();
+      round.seconds = job + 1;
+      round.latency.add(1);
+      return {};
+    };
+  };
+  const auto total = jobs.run(noting(first), {});
   EXPECT(total.ok());
   EXPECT_EQ(total.value().seconds, 3.0);
   EXPECT_EQ(total.value().latency.count(), 3u);
-  const auto failed = run_jobs(3,
-                               [](unsigned job, BenchRound&) -> Result<void> {
-                                 if (job == 1) return Error{ErrorKind::kIo, "job 1"};
-                                 return {};
-                               },
-                               {});
+  EXPECT_EQ((std::set<std::thread::id>(first.begin(), first.end()).size()), 3u);
+  const auto failed = jobs.run(
+      [](unsigned job, BenchRound&) -> Result<void> {
+        if (job == 1) return Error{ErrorKind::kIo, "job 1"};
+        return {};
+      },
+      {});
   EXPECT(!failed.ok());
   EXPECT_EQ(failed.error().message, std::string("job 1"));
+  const auto again = jobs.run(noting(second), {});
+  EXPECT(again.ok());
+  EXPECT_EQ(again.value().latency.count(), 3u);
+  EXPECT(first == second);
 }

@@ -170,16 +170,10 @@ class Bench {
                      return device_->run(seconds, seed, tick);
                    }});
     for (BenchSide& side : report_.direct) {
-      const auto run_job = side.name == "preadv" ? run_direct_calls : run_direct_ring;
-      all.push_back({side, [this, run_job](double seconds, uint64_t seed, const BenchTick& tick) {
-                       return run_jobs(
-                           report_.jobs,
-                           [&](unsigned job, BenchRound& round) {
-                             const BenchPattern pattern(options_, report_.bytes / options_.block, seed, job,
-                                                        report_.jobs);
-                             return run_job(*file_, options_, pattern, seconds, round);
-                           },
-                           tick);
+      auto& method = side.name == "preadv" ? run_direct_calls : run_direct_ring;
+      auto load = std::make_shared<DirectLoad>(method, *file_, options_, report_.bytes, report_.jobs);
+      all.push_back({side, [load](double seconds, uint64_t seed, const BenchTick& tick) {
+                       return load->run(seconds, seed, tick);
                      }});
     }
     return all;

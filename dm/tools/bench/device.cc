@@ -132,7 +132,7 @@ class QueueLoad {
 
 DeviceLoad::DeviceLoad(LegacyDriver& driver, const BenchOptions& options, uint64_t bytes, unsigned jobs,
                        WriteLedger* ledger)
-    : driver_(driver), options_(options), blocks_(bytes / options.block), jobs_(jobs), ledger_(ledger) {
+    : driver_(driver), options_(options), blocks_(bytes / options.block), ledger_(ledger), jobs_(jobs) {
   // Pages that were never touched are all the same one, which is faster than any real data.
   const std::vector<std::byte> filling(options.block, std::byte{0x5a});
   for (unsigned job = 0; job < jobs; job++) {
@@ -144,21 +144,19 @@ DeviceLoad::DeviceLoad(LegacyDriver& driver, const BenchOptions& options, uint64
 }
 
 Result<BenchRound> DeviceLoad::run(double seconds, uint64_t seed, const BenchTick& tick) {
-  return run_jobs(
-      jobs_,
+  return jobs_.run(
       [&](unsigned job, BenchRound& round) {
         QueueLoad load(driver_.queue(job), options_, ledger_, round);
-        return load.run(BenchPattern(options_, blocks_, seed, job, jobs_), seconds);
+        return load.run(BenchPattern(options_, blocks_, seed, job, jobs_.count()), seconds);
       },
       tick);
 }
 
 Result<BenchRound> DeviceLoad::read_back(const BenchTick& tick) {
-  return run_jobs(
-      jobs_,
+  return jobs_.run(
       [&](unsigned job, BenchRound& round) {
         QueueLoad load(driver_.queue(job), options_, ledger_, round);
-        return load.read_back(blocks_ * job / jobs_, blocks_ * (job + 1) / jobs_);
+        return load.read_back(blocks_ * job / jobs_.count(), blocks_ * (job + 1) / jobs_.count());
       },
       tick);
 }

@@ -23,8 +23,8 @@ class DeviceLoad {
   LegacyDriver& driver_;
   const BenchOptions& options_;
   uint64_t blocks_;
-  unsigned jobs_;
   WriteLedger* ledger_;
+  BenchJobs jobs_;
 };
 
 }  // namespace acrn

@@ -50,10 +50,34 @@ class DirectBuffers {
 };
 
 // One job's round: `seconds` of the pattern at the depth of the options.
-Result<void> run_direct_calls(const DirectFile& file, const BenchOptions& options, BenchPattern pattern, double seconds,
-                              BenchRound& round);
-Result<void> run_direct_ring(const DirectFile& file, const BenchOptions& options, BenchPattern pattern, double seconds,
-                             BenchRound& round);
+using DirectMethodRound = Result<void>(const DirectFile& file, const BenchOptions& options, BenchPattern pattern,
+                                       double seconds, BenchRound& round);
+DirectMethodRound run_direct_calls, run_direct_ring;
+
+// One way to work on the first `bytes` of the file.
+class DirectLoad {
+ public:
+  DirectLoad(DirectMethodRound& method, const DirectFile& file, const BenchOptions& options, uint64_t bytes,
+             unsigned jobs)
+      : method_(method), file_(file), options_(options), blocks_(bytes / options.block), jobs_(jobs) {}
+
+  Result<BenchRound> run(double seconds, uint64_t seed, const BenchTick& tick) {
+    return jobs_.run(
+        [&](unsigned job, BenchRound& round) {
+          const BenchPattern pattern(options_, blocks_, seed, job, jobs_.count());
+          return method_(file_, options_, pattern, seconds, round);
+        },
+        tick);
+  }
+
+ private:
+  DirectMethodRound& method_;
+  const DirectFile& file_;
+  const BenchOptions& options_;
+  uint64_t blocks_;
+  BenchJobs jobs_;
+};
+
 // Why this host gives us no io_uring; empty if it does.
 std::string io_uring_refusal(unsigned depth);
 

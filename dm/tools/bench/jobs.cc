@@ -2,13 +2,7 @@
 
 #include <sys/resource.h>
 
-#include <atomic>
-#include <memory>
-#include <vector>
-
 #include "acrn/base/concat.h"
-#include "dm/base/event.h"
-#include "dm/base/thread.h"
 
 namespace acrn {
 namespace {
@@ -27,44 +21,67 @@ Usage usage_now() {
   return {seconds(usage.ru_utime) + seconds(usage.ru_stime), static_cast<uint64_t>(usage.ru_nvcsw + usage.ru_nivcsw)};
 }
 
-struct JobThread {
-  Thread thread;
-  BenchRound round;
-  Result<void> result;
-};
+// Until it is signalled.
+void wait_for(Event& event, const BenchTick& tick = {}) {
+  const std::chrono::milliseconds interval(tick ? 100 : 60'000);
+  while (!event.wait(interval)) {
+    if (tick) tick();
+  }
+}
 
 }  // namespace
 
-Result<BenchRound> run_jobs(unsigned jobs, const BenchJob& job, const BenchTick& tick) {
-  std::vector<std::unique_ptr<JobThread>> threads;
-  std::atomic<unsigned> running{jobs};
-  Event ended;
-  Result<void> failed;
+BenchJobs::~BenchJobs() {
+  job_ = nullptr;
+  for (const auto& member : members_) {
+    member->begin.signal();
+    member->thread.join();
+  }
+}
+
+Result<BenchRound> BenchJobs::run(const BenchJob& job, const BenchTick& tick) {
+  if (auto started = start(); !started) return started.error();
+  job_ = &job;
+  running_.store(count_);
   const Usage before = usage_now();
-  for (unsigned i = 0; i < jobs && failed; i++) {
-    threads.push_back(std::make_unique<JobThread>());
-    JobThread& own = *threads.back();
-    failed = own.thread.start(concat("job ", i), [&, i] {
-      own.result = job(i, own.round);
-      if (running.fetch_sub(1) == 1) ended.signal();
-    });
-  }
-  if (failed) {
-    const std::chrono::milliseconds interval(tick ? 100 : 60'000);
-    while (!ended.wait(interval)) {
-      if (tick) tick();
-    }
-  }
-  BenchRound total;
-  for (const auto& own : threads) {
-    own->thread.join();
-    total.add(own->round);
-    if (failed && !own->result) failed = own->result;
-  }
-  if (!failed) return failed.error();
+  for (const auto& member : members_) member->begin.signal();
+  wait_for(ended_, tick);
   const Usage after = usage_now();
-  total.cpu_seconds = after.cpu_seconds - before.cpu_seconds;
-  total.context_switches = after.context_switches - before.context_switches;
+  auto total = sum();
+  if (!total) return total;
+  total.value().cpu_seconds = after.cpu_seconds - before.cpu_seconds;
+  total.value().context_switches = after.context_switches - before.context_switches;
+  return total;
+}
+
+Result<void> BenchJobs::start() {
+  while (members_.size() < count_) {
+    auto member = std::make_unique<Member>();
+    const auto number = static_cast<unsigned>(members_.size());
+    auto started =
+        member->thread.start(concat("job ", number), [this, raw = member.get(), number] { work(*raw, number); });
+    if (!started) return started;
+    members_.push_back(std::move(member));
+  }
+  return {};
+}
+
+void BenchJobs::work(Member& member, unsigned number) {
+  for (;;) {
+    wait_for(member.begin);
+    if (job_ == nullptr) return;
+    member.round = {};
+    member.result = (*job_)(number, member.round);
+    if (running_.fetch_sub(1) == 1) ended_.signal();
+  }
+}
+
+Result<BenchRound> BenchJobs::sum() const {
+  BenchRound total;
+  for (const auto& member : members_) {
+    if (!member->result) return member->result.error();
+    total.add(member->round);
+  }
   return total;
 }
 

@@ -16,16 +16,18 @@ conf=$work/ceph.conf
 
 median() { sort -g | awk '{value[NR] = $1} END {print value[int((NR + 1) / 2)]}'; }
 # direct <read|write> <depth>, ours <read|write> <depth>: requests a second, of some four seconds on both
-# sides. Longer than the cache is large: what it holds at the end has been acknowledged for nothing.
+# sides; means, which is what rbd bench tells. Longer than the cache is large: what it holds at the end has been
+# acknowledged for nothing.
 direct() {
   local total=200M
-  if [[ "$1 $2" == 'read 1' ]]; then total=80M; elif [[ "$1 $2" == 'read 16' ]]; then total=400M; fi
+  if [[ "$1 $2" == 'read 1' ]]; then total=80M; elif [[ "$1 $2" == 'read 16' ]]; then total=460M; fi
   rbd -c "$conf" bench --io-type "$1" --io-pattern rand --io-size 4096 --io-threads "$2" --io-total "$total" rbd/image |
     sed -n 's|.*ops/sec: \([0-9.]*\).*|\1|p' | tail -n 1
 }
 ours() {
   "$build/dm/tools/vblk" bench -s "3,virtio-blk,rbd:rbd/image,conf=$conf,writeback" --rw "rand$1" --bs 4k --iodepth "$2" \
-    --runtime 4 --json | python3 -c 'import json, sys; print(json.load(sys.stdin)["device"]["iops"])'
+    --runtime 4 --json |
+    python3 -c 'import json, statistics, sys; print(statistics.mean(json.load(sys.stdin)["device"]["round_iops"]))'
 }
 rbd -c "$conf" bench --io-type write --io-pattern seq --io-size 4M --io-threads 4 --io-total 64M rbd/image >/dev/null
 direct write 16 >/dev/null # the first random writes to a new cluster are the fastest

@@ -26,8 +26,8 @@ using BenchJob = std::function<Result<void>(unsigned job, BenchRound& round)>;
 // Called ten times a second while jobs run, if it is set.
 using BenchTick = std::function<void()>;
 
-// The threads of one side, a job each. They stay from round to round, as a guest's CPUs do: the scheduler places a
-// thread by whom it has woken in the last second or two, and a new one worse. One thread.
+// The threads of one side, a job each. They stay from round to round, as a guest's CPUs do: where a request is a change
+// of threads, new ones in a process that works already had a tenth less (docs/adr/0028). One thread.
 class BenchJobs {
  public:
   explicit BenchJobs(unsigned count) : count_(count) {}

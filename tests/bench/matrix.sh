@@ -129,8 +129,12 @@ for ((run = 1; run <= runs; run++)); do
       [ -z "$stopped" ] || break 3
       done_cells=$((done_cells + 1))
       [ ! -t 2 ] || printf '\r%d/%d %s, depth %d\033[K' $done_cells "$cells" "$name" "$depth" >&2
-      sync "$file"           # what an earlier cell wrote is no part of this one
-      cat "$file" >/dev/null # and a page cache that was taken away neither
+      sync "$file" # what an earlier cell wrote is no part of this one, and neither is what it left in the page cache
+      if [[ $options == *nocache* ]]; then
+        dd if="$file" iflag=nocache count=0 status=none
+      else
+        cat "$file" >/dev/null
+      fi
       # shellcheck disable=SC2086
       if "$vblk" bench -s "3,virtio-blk,$before$file,$options" --rw "$rw" --bs "$bytes" --qd "$depth" --seconds "$seconds" \
         --seed "$run" --direct-baseline="$method" $more --json >"$work/one" 2>"$work/error" </dev/null; then

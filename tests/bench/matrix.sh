@@ -129,11 +129,11 @@ for ((run = 1; run <= runs; run++)); do
       [ -z "$stopped" ] || break 3
       done_cells=$((done_cells + 1))
       [ ! -t 2 ] || printf '\r%d/%d %s, depth %d\033[K' $done_cells "$cells" "$name" "$depth" >&2
-      sync "$file" # what an earlier cell wrote is no part of this one, and neither is what it left in the page cache
+      sync "$file" # what an earlier cell wrote is no part of this one
       if [[ $options == *nocache* ]]; then
-        dd if="$file" iflag=nocache count=0 status=none
+        dd if="$file" iflag=nocache count=0 status=none # and neither are its pages, which direct writes would put out
       else
-        cat "$file" >/dev/null
+        cat "$file" >/dev/null # and neither is a page cache that was taken away
       fi
       # shellcheck disable=SC2086
       if "$vblk" bench -s "3,virtio-blk,$before$file,$options" --rw "$rw" --bs "$bytes" --qd "$depth" --seconds "$seconds" \
